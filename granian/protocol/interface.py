@@ -1,0 +1,126 @@
+"""What `Http1` and `Http2` have in common: the one interface every core drives.
+
+Every command returns the bytes to write now, in order (possibly none). `data_to_send()`
+returns what receiving produced by itself (acknowledgements, window updates, the early
+part of an error); a core calls it after it has pulled the events of what it received.
+Commands on a stream that has been reset or failed are ignored and return b''.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .events import Event
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Response fields: names in any case, values without leading or trailing white space."""
+
+
+class Clock:
+    """Time as the protocol room sees it: the Date field's line, set anew by the core each second."""
+
+    __slots__ = ('date',)
+
+    def __init__(self, date: bytes = b'Thu, 01 Jan 1970 00:00:00 GMT') -> None:
+        self.date = date
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a peer may make us hold. Sizes in bytes."""
+
+    max_head_size: int = 65536
+    max_headers: int = 100
+    max_buffer_size: int = 417792
+    keep_alive: bool = True
+    # HTTP/2
+    initial_connection_window_size: int = 1048576
+    initial_stream_window_size: int = 1048576
+    max_concurrent_streams: int = 200
+    max_frame_size: int = 16384
+    max_headers_size: int = 65536
+    max_send_buffer_size: int = 409600
+    adaptive_window: bool = False
+    websockets: bool = field(default=False)
+    """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
+
+
+class InvalidResponse(Exception):
+    """The application asked for a response that HTTP does not allow (the message says why)."""
+
+
+class Connection(Protocol):
+    """A server's side of one HTTP connection, of either version."""
+
+    http_version: str
+    """'1' or '2': which of the two this is (a stream's own version is in its head)."""
+
+    # input
+    def receive_data(self, data: bytes) -> None: ...
+    def receive_eof(self) -> None: ...
+    def next_event(self) -> Event | None: ...
+    def data_to_send(self) -> bytes: ...
+
+    # commands; each returns the bytes to write
+    def body_wanted(self, stream_id: int) -> bytes:
+        """The application reads the body for the first time: answers Expect: 100-continue, once."""
+        ...
+
+    def consumed(self, stream_id: int, credit: int) -> bytes:
+        """The application has read this much: HTTP/2 gives the peer its window back."""
+        ...
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> bytes: ...
+
+    def send_response(
+        self, stream_id: int, status: int, headers: Headers, reason: bytes | None = None
+    ) -> bytes:
+        """The head of the final response. Framing is chosen here. Raises InvalidResponse."""
+        ...
+
+    def send_data(self, stream_id: int, data: bytes) -> bytes:
+        """A piece of the body, framed. Beyond Content-Length: InvalidResponse, after what fits was kept.
+
+        For HEAD, 204 and 304 it is counted and dropped. On HTTP/2 what the window does not
+        allow waits inside; `unsent()` counts it.
+        """
+        ...
+
+    def send_end(self, stream_id: int, trailers: Headers = ()) -> bytes:
+        """The response is complete. Short of Content-Length: InvalidResponse, and the stream is broken."""
+        ...
+
+    def respond(
+        self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None
+    ) -> bytes:
+        """A whole response at once: head, Content-Length (added where it is missing), body."""
+        ...
+
+    def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
+        """101 on HTTP/1, 200 on HTTP/2's extended CONNECT: from now on Data flows raw both ways."""
+        ...
+
+    def abort(self, stream_id: int) -> bytes:
+        """Give the exchange up: HTTP/1 must close the connection, HTTP/2 resets the stream."""
+        ...
+
+    def shutdown(self) -> bytes:
+        """Take no new requests: `Connection: close` on what is under way, GOAWAY on HTTP/2."""
+        ...
+
+    # state
+    def unsent(self, stream_id: int) -> int:
+        """Bytes of this stream that wait for the peer's window (always 0 on HTTP/1)."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """No exchange is under way and no part of one has been received."""
+        ...
+
+    @property
+    def must_close(self) -> bool:
+        """Once what was returned has been written, close the connection."""
+        ...

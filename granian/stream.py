@@ -1,0 +1,150 @@
+"""The port between cores and application adapters: one HTTP exchange is a stream.
+
+Two colours of the same thing. A `Stream` is used by one thread or greenlet, and its
+`read`, `send_*` and `respond` may wait; an `AsyncStream` is used on the event loop, only
+`read`, `drain`, `send_file` and `wait_disconnected` wait, everything else queues. A core makes streams;
+an adapter (WSGI, ASGI, RSGI, static files) is a handler that takes one.
+
+HTTP's own rules (framing, HEAD, 204, Date, keep-alive, hop-by-hop) are not here and not in
+the adapters: they live in `granian.protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from .protocol.head import Head
+from .protocol.interface import Headers, InvalidResponse
+
+__all__ = [
+    'Address', 'AsyncHandler', 'AsyncStream', 'ClientDisconnected', 'Handler', 'Head', 'Headers',
+    'InvalidResponse', 'RequestBodyError', 'Stream', 'TLSInfo',
+]  # fmt: skip
+
+Address = tuple[str, int]
+
+
+class RequestBodyError(OSError):
+    """The request body was cut short or malformed: what was read is not all of it."""
+
+
+class ClientDisconnected(ConnectionError):
+    """The client has gone, or took no bytes for the write timeout: nothing more can be sent."""
+
+
+@dataclass(frozen=True)
+class TLSInfo:
+    """What the handshake settled; certificates are DER, the peer's own first."""
+
+    version: str
+    cipher: str
+    server_certificate: bytes | None = None
+    client_certificate: bytes | None = None
+    client_subject: str | None = None
+
+
+class _Exchange(Protocol):
+    """What both colours share."""
+
+    head: Head
+    scheme: str
+    """'http' or 'https'."""
+    client: Address | None
+    """The peer's address; None on a Unix socket."""
+    server: Address | str
+    """The listener's address, or the path of a Unix socket."""
+    tls: TLSInfo | None
+    status: int
+    """Status of the final response, 0 before it is begun: whether one can still be chosen."""
+    bytes_sent: int
+    """Body bytes handed over, for the access log."""
+
+    def abort(self) -> None:
+        """Break the exchange off so that the client can tell: close, or RST_STREAM."""
+        ...
+
+
+class Stream(_Exchange, Protocol):
+    """One exchange, for a handler that may block. One thread uses it at a time.
+
+    Sends raise ClientDisconnected once the client has gone, InvalidResponse for what HTTP
+    does not allow. When the handler returns with no response begun, the core answers 500;
+    with one begun and not ended, the core aborts.
+    """
+
+    body: bytes
+    """What of the request body had been read before the handler was called."""
+    complete: bool
+    """True when `body` is the whole body: then read() need not be called at all."""
+
+    def read(self) -> bytes:
+        """The next piece of the body, any size, b'' at its end. The first call returns `body`
+        if that is not empty; sends 100 Continue when the client waits for it.
+
+        Raises RequestBodyError; TimeoutError is never raised: silence beyond
+        --request-body-timeout is a RequestBodyError too.
+        """
+        ...
+
+    def send_informational(self, status: int, headers: Headers) -> None: ...
+
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
+        """Checks and keeps the head; it leaves with the first data, or with flush or the end."""
+        ...
+
+    def send_data(self, data: bytes) -> None: ...
+
+    def send_end(self, trailers: Headers = ()) -> None: ...
+
+    def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        """`count` bytes of a regular file from `offset`, by the kernel where the wire allows it,
+        else read and sent. A file that turns out shorter aborts the exchange."""
+        ...
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        """Head, body and end in one write. The quick way, for a response that is whole."""
+        ...
+
+
+class AsyncStream(_Exchange, Protocol):
+    """One exchange, for a coroutine on the worker's loop."""
+
+    body: bytes
+    complete: bool
+    disconnected: bool
+    """The client has gone: sends are dropped without an error."""
+
+    async def read(self) -> bytes:
+        """As Stream.read. Reading from the socket pauses while nobody calls this."""
+        ...
+
+    def send_informational(self, status: int, headers: Headers) -> None: ...
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None: ...
+    def send_data(self, data: bytes) -> None: ...
+    def send_end(self, trailers: Headers = ()) -> None: ...
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None: ...
+
+    def accept_websocket(self, headers: Headers) -> None:
+        """Answer 101 (or 200 on HTTP/2); read() and send_data() then carry frames' bytes."""
+        ...
+
+    @property
+    def congested(self) -> bool:
+        """More is queued than the high-water mark: await drain() before sending more."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the queue is below the mark. Raises ClientDisconnected on the write timeout."""
+        ...
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> None: ...
+
+    async def wait_disconnected(self) -> None:
+        """Returns when the client has gone (not when the response is complete)."""
+        ...
+
+
+Handler = Callable[[Stream], None]
+AsyncHandler = Callable[[AsyncStream], Awaitable[None]]

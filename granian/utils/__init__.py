@@ -1,0 +1,1 @@
+"""Helpers for applications, importable without starting a server."""

@@ -1,0 +1,5 @@
+"""One worker: takes a picklable specification, loads the application, runs one core.
+
+This room knows how a core and an adapter meet (`kinds`) and how a worker speaks with
+its parent (`ipc`). It must not know the supervisor or any other worker.
+"""
