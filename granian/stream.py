@@ -126,9 +126,17 @@ class AsyncStream(_Exchange, Protocol):
     def send_end(self, trailers: Headers = ()) -> None: ...
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None: ...
 
-    def accept_websocket(self, headers: Headers) -> None:
-        """Answer 101 (or 200 on HTTP/2); read() and send_data() then carry frames' bytes."""
+    def accept_websocket(self, headers: Headers, receiver: Callable[[bytes], None]) -> None:
+        """Answer 101 (or 200 on HTTP/2). From then on the loop calls `receiver` with each piece
+        of bytes as it comes (b'' once, when the client's side has ended), with no task switch;
+        send_data() carries frames the other way and send_end() ends our side."""
         ...
+
+    def pause_reading(self) -> None:
+        """Stop calling the receiver of an accepted WebSocket (and, in time, the client's sends)."""
+        ...
+
+    def resume_reading(self) -> None: ...
 
     @property
     def congested(self) -> bool:
