@@ -86,7 +86,7 @@ class WebSocketSession:
         raise NotImplementedError
 
     def refusing(self) -> AsyncStream:
-        """The stream, to answer the handshake with a response in pieces. RuntimeError when answered already."""
+        """The stream, to answer the handshake in pieces. RuntimeError when answered already."""
         raise NotImplementedError
 
     async def receive(self) -> str | bytes | Closed:

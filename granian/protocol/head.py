@@ -49,7 +49,7 @@ class Head:
     """Absolute-form's or `:authority`'s; None where only Host speaks. Host agrees with it: on
     HTTP/1 the value of the Host field is replaced by it (RFC 9112 3.2.2)."""
     scheme: str | None
-    """Absolute-form's or `:scheme`'s; None in origin-form. Never decides `url_scheme`: the connection does."""
+    """Absolute-form's or `:scheme`'s; None in origin-form. Never sets `url_scheme`: the connection does."""
     content_length: int | None
     chunked: bool
     keep_alive: bool
