@@ -115,6 +115,10 @@ class AsyncStream(_Exchange, Protocol):
     complete: bool
     disconnected: bool
     """The client has gone: sends are dropped without an error."""
+    on_disconnect: Callable[[], None] | None
+    """For the handler to set: called once when the client has gone (or has half-closed)."""
+    on_shutdown: Callable[[bool], None] | None
+    """For the handler of a WebSocket to set: called once when the worker stops (True: it reloads)."""
 
     async def read(self) -> bytes:
         """As Stream.read. Reading from the socket pauses while nobody calls this."""
