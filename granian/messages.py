@@ -1,0 +1,42 @@
+"""Every refusal and every warning about the options, with its text. A test walks them all."""
+
+from __future__ import annotations
+
+REFUSALS = {
+    'too_small': '{option}: {value!r} is less than the minimum allowed value of {limit}{unit}',
+    'too_big': '{option}: {value!r} is greater than the maximum allowed value of {limit}{unit}',
+    'wrong_type': '{option}: expected {what}, got {value!r}',
+    'not_one_of': '{option}: {value!r} is not one of {choices}',
+    'no_such_file': "{option}: no file at '{path}'",
+    'no_such_dir': "{option}: no folder at '{path}'",
+    'target_not_text': "the target must be an import string such as 'module:app', got {value!r}",
+    'no_target': "the target is empty: give an import string such as 'module:app'",
+    'cert_without_key': '--ssl-certificate needs --ssl-keyfile as well',
+    'key_without_cert': '--ssl-keyfile needs --ssl-certificate as well',
+    'mounts_and_routes': 'each --static-path-mount needs a --static-path-route of its own: '
+    'there are {mounts} mounts and {routes} routes',
+    'route_twice': 'the same --static-path-route is given twice',
+    'log_config_twice': 'give either --log-config or log_dictconfig, not both',
+    'log_config_unreadable': "--log-config: cannot read '{path}': {error}",
+    'log_config_not_object': "--log-config: '{path}' does not hold a JSON object",
+    'log_config_invalid': 'the logging configuration is not valid: {error}',
+    'access_format': '--access-log-fmt: {error}',
+    'gevent_needs_wsgi': '--core gevent runs WSGI applications only, not {interface}',
+    'uds_on_windows': '--uds: there are no Unix sockets on Windows',
+    'bad_pattern': '--reload-ignore-patterns: {pattern!r} is not a regular expression: {error}',
+    'needs_extra': '{option} needs {module}, which is not installed: pip install granian[{extra}]',
+    'not_built': '{option} is not available in this version yet',
+}
+"""Errors: the server does not start. Placeholders are filled by `granian._rules` and `_options`."""
+
+WARNINGS = {
+    'needs': '{option} has no effect without {other}',
+    'other_interface': '{option} has no effect on {interface} applications',
+    'other_http': '{option} has no effect with --http {http}',
+    'compatibility': '{option} is accepted for compatibility and has no effect',
+    'task_impl': '--task-impl rust is not available here: asyncio is used',
+    'client_verify': '--ssl-client-verify has no effect without --ssl-ca: clients are not verified',
+    'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
+    'frame_size': '--http2-max-frame-size: {value} is below what HTTP/2 allows, 16384 is used',
+}
+"""One line in the log; the server starts."""
