@@ -98,6 +98,17 @@ class Connection(Protocol):
         """A whole response at once: head, Content-Length (added where it is missing), body."""
         ...
 
+    def raw_body(self, stream_id: int) -> bool:
+        """Whether the response body goes onto the wire as it is, so that the kernel may send a file
+        (HTTP/1 with Content-Length or until close; never on HTTP/2)."""
+        ...
+
+    def count_data(self, stream_id: int, count: int) -> None:
+        """Count body bytes that the core sends by itself, before it does. Only where `raw_body()`.
+
+        Raises InvalidResponse beyond Content-Length."""
+        ...
+
     def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
         """101 on HTTP/1, 200 on HTTP/2's extended CONNECT: from now on Data flows raw both ways."""
         ...
