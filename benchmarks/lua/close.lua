@@ -1,0 +1,3 @@
+-- A connection for each request.
+require 'report'
+wrk.headers['Connection'] = 'close'
