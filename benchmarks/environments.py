@@ -34,7 +34,7 @@ def prepare(names: Iterable[str]) -> dict[str, str]:
         done = subprocess.run([*pip, *ENVIRONMENTS[name]], capture_output=True, text=True)
         if done.returncode:
             (folder / 'pip.log').write_text(done.stdout + done.stderr)
-            failures[name] = f'could not be installed, see {folder / "pip.log"}'
+            failures[name] = f'could not be installed, see benchmarks/{folder.name}/pip.log'
             if name == 'bjoern':
                 failures[name] += ' (needs a C compiler and libev: apt-get install build-essential libev-dev)'
             print(f'{name} {failures[name]}', flush=True)
@@ -50,5 +50,5 @@ def versions(name: str) -> str:
     lines = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.split()
     wanted = {word.split('[')[0].rsplit('/', 1)[-1] for word in ENVIRONMENTS[name] if word != '-e'}
     if name == 'ours':
-        wanted = {'granian', 'uvloop', 'h11', 'h2', 'wsproto', 'gevent'}
+        wanted = {'granian', 'uvloop', 'h11', 'h2', 'hpack', 'wsproto', 'gevent'}
     return ', '.join(line.replace('==', ' ') for line in lines if line.partition('==')[0].lower() in wanted)

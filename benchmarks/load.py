@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import environments
@@ -29,6 +29,8 @@ class Figures:
     errors: int = 0
     load_cpu: float = 0
     """Share of its core that the load generator used; near 1 it is what was measured."""
+    command: str = ''
+    """The load generator's command line."""
 
 
 class LoadError(Exception):
@@ -53,41 +55,52 @@ def check(load: Workload, port: int) -> None:
             connection.close()
 
 
-def wrk(load: Workload, port: int, seconds: float, pin: list[str]) -> Figures:
-    command = [*pin, 'wrk', '-t1', f'-c{load.connections}', f'-d{seconds:g}s', '--timeout', '10s']
-    output = run([*command, '-s', load.script, f'http://127.0.0.1:{port}{load.path}'], HERE / 'lua', seconds)
+def wrk(load: Workload, port: int, seconds: int, pin: list[str]) -> Figures:
+    command = [
+        *pin,
+        'wrk',
+        '-t1',
+        f'-c{load.connections}',
+        f'-d{seconds}s',
+        '--timeout',
+        '10s',
+        '-s',
+        load.script,
+    ]
+    command.append(f'http://127.0.0.1:{port}{load.path}')
+    output = run(command, HERE / 'lua', seconds)
     line = next((line for line in output.splitlines() if line.startswith('RESULT ')), None)
     if line is None:
         raise LoadError(f'wrk said: {output}')
     requests, duration, p50, p99, *errors = map(int, line.split()[1:])
-    return Figures(requests / (duration / 1e6), p50 / 1e3, p99 / 1e3, sum(errors))
+    return Figures(requests / (duration / 1e6), p50 / 1e3, p99 / 1e3, sum(errors), command=' '.join(command))
 
 
-def h2load(load: Workload, port: int, seconds: float, pin: list[str]) -> Figures:
+def h2load(load: Workload, port: int, seconds: int, pin: list[str]) -> Figures:
     scheme = 'https' if load.tls else 'http'
     with tempfile.NamedTemporaryFile() as log:
-        command = [*pin, 'h2load', f'-c{load.connections}', f'-m{load.streams}', '-t1', f'-D{seconds:g}']
-        output = run(
-            [*command, f'--log-file={log.name}', f'{scheme}://127.0.0.1:{port}{load.path}'], HERE, seconds
-        )
+        command = [*pin, 'h2load', f'-c{load.connections}', f'-m{load.streams}', '-t1', f'-D{seconds}']
+        command.append(f'{scheme}://127.0.0.1:{port}{load.path}')
+        output = run([*command, f'--log-file={log.name}'], HERE, seconds)
         rows = [line.split() for line in Path(log.name).read_text().splitlines()]
     # start of the request (µs), status, time taken (µs); a status of -1 is a request that failed
     times = sorted(int(row[2]) / 1e3 for row in rows if row[1] == '200')
     if len(times) < 2:
         raise LoadError(f'h2load said: {output}')
     p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
-    return Figures(len(times) / seconds, p50, p99, len(rows) - len(times))
+    return Figures(len(times) / seconds, p50, p99, len(rows) - len(times), command=' '.join(command))
 
 
-def websocket(load: Workload, port: int, seconds: float, pin: list[str]) -> Figures:
+def websocket(load: Workload, port: int, seconds: int, pin: list[str]) -> Figures:
     python = environments.directory('load') / 'bin' / 'python'
-    numbers = [port, load.connections, load.streams, load.message, seconds]
-    output = run([*pin, str(python), str(HERE / 'websocket_load.py'), *map(str, numbers)], HERE, seconds)
+    numbers = map(str, [port, load.connections, load.streams, load.message, seconds])
+    command = ['websocket_load.py', *numbers]
+    output = run([*pin, str(python), *command], HERE, seconds)
     messages, p50, p99 = map(float, output.split())
-    return Figures(messages / seconds, p50, p99)
+    return Figures(messages / seconds, p50, p99, command=' '.join([*pin, 'python', *command]))
 
 
-TOOLS: dict[str, Callable[[Workload, int, float, list[str]], Figures]] = {
+TOOLS: dict[str, Callable[[Workload, int, int, list[str]], Figures]] = {
     'wrk': wrk,
     'h2load': h2load,
     'ws': websocket,
@@ -104,12 +117,12 @@ def missing(tools: set[str]) -> str | None:
     return f'{" and ".join(absent)} not found: apt-get install {packages}'
 
 
-def measure(load: Workload, port: int, seconds: float, pin: list[str]) -> Figures:
+def measure(load: Workload, port: int, seconds: int, pin: list[str]) -> Figures:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     figures = TOOLS[load.tool](load, port, seconds, pin)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Figures(figures.rate, figures.p50, figures.p99, figures.errors, used / wall)
+    return replace(figures, load_cpu=used / wall)
 
 
 def median(rounds: list[Figures]) -> Figures:
@@ -120,10 +133,11 @@ def median(rounds: list[Figures]) -> Figures:
         statistics.median(figures.p99 for figures in rounds),
         sum(figures.errors for figures in rounds),
         statistics.median(figures.load_cpu for figures in rounds),
+        rounds[0].command,
     )
 
 
-def run(command: list[str], folder: Path, seconds: float) -> str:
+def run(command: list[str], folder: Path, seconds: int) -> str:
     try:
         done = subprocess.run(
             command,

@@ -37,7 +37,7 @@ def rows(outcome: Outcome) -> list[list[str]]:
 def row(outcome: Outcome, name: str, figures: Figures, ours: Figures | None) -> list[str]:
     rates = [one.rate for one in outcome.rounds[name]]
     ratio = p99_ratio = goal = ''
-    if ours is not None:
+    if ours is not None and figures.rate:
         ratio, p99_ratio = f'{ours.rate / figures.rate:.2f}', f'{ours.p99 / figures.p99:.2f}'
         if (least := outcome.case.goals.get(name)) is not None:
             goal = f'>= {least:g} {"met" if ours.rate / figures.rate >= least else "MISSED"}'
@@ -73,8 +73,14 @@ def markdown(outcomes: Iterable[Outcome], about: dict[str, str]) -> str:
         lines += ['', f'## {outcome.case.name}: {outcome.case.load.title}', '']
         lines += ['| ' + ' | '.join(COLUMNS) + ' |', '|' + ' --- |' * len(COLUMNS)]
         lines += ['| ' + ' | '.join(cells) + ' |' for cells in rows(outcome)]
-        lines += ['', '```', *outcome.commands.values(), '```']
+        lines += ['', *(f'- {name}: `{command}`' for name, command in commands(outcome))]
     return '\n'.join(lines) + '\n'
+
+
+def commands(outcome: Outcome) -> list[tuple[str, str]]:
+    """The command lines of the servers measured, and of the load."""
+    load = next((figures.command for figures in outcome.figures.values()), None)
+    return [*outcome.commands.items(), *([('load', load)] if load else [])]
 
 
 def machine() -> str:

@@ -42,8 +42,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument('--cases', nargs='+', default=['wsgi/*'], help='names or patterns (default: wsgi/*)')
     parser.add_argument('--peers', nargs='+', default=['*'], help='names or patterns; ours is always in')
-    parser.add_argument('--duration', type=float, default=5, help='seconds of each measurement (default: 5)')
-    parser.add_argument('--warmup', type=float, default=1, help='seconds of load before each (default: 1)')
+    parser.add_argument('--duration', type=int, default=5, help='seconds of each measurement (default: 5)')
+    parser.add_argument('--warmup', type=int, default=1, help='seconds of load before each (default: 1)')
     parser.add_argument('--rounds', type=int, default=3, help='measurements of each server (default: 3)')
     parser.add_argument('--out', type=Path, default=HERE / 'results' / 'latest.md', help='the markdown file')
     parser.add_argument('--list', action='store_true', help='show cases and servers, measure nothing')
@@ -168,7 +168,7 @@ def measure_case(case: Case, options: argparse.Namespace, fixed: Fixed, broken: 
             try:
                 figures = measure_once(case, server, options, fixed)
             except generator.LoadError as error:
-                outcome.failures[server.name] = ' '.join(str(error).split())[:300]
+                outcome.failures[server.name] = ' '.join(str(error).replace(f'{HERE}/', '').split())[-300:]
                 outcome.rounds.pop(server.name, None)
                 continue
             outcome.rounds.setdefault(server.name, []).append(figures)
@@ -205,7 +205,7 @@ def main() -> int:
         about = {
             'machine': report.machine(),
             'Python': platform.python_version(),
-            'measured': f'{options.rounds} rounds of {options.duration:g} s, on {time.strftime("%Y-%m-%d")}',
+            'measured': f'{options.rounds} rounds of {options.duration} s, on {time.strftime("%Y-%m-%d")}',
             'cores': f'server: `{shlex.join(fixed.server_pin)}`, load: `{shlex.join(fixed.load_pin)}`',
             **{f'environment {name}': environments.versions(name) for name in sorted(names - broken.keys())},
         }

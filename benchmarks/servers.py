@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS: dict[str, list[str]] = {
     'ours': ['-e', f'{ROOT}[uvloop]'],
     'granian': ['granian', 'uvloop'],
-    'gunicorn': ['gunicorn', 'gevent', 'h2', 'uvloop'],
+    'gunicorn': ['gunicorn[gevent]', 'h2', 'uvloop'],
     'waitress': ['waitress'],
     'bjoern': ['bjoern'],
     'uvicorn': ['uvicorn', 'httptools', 'uvloop', 'websockets', 'wsproto'],

@@ -11,6 +11,7 @@ import asyncio
 import struct
 import sys
 import time
+from collections import deque
 
 import uvloop
 
@@ -38,7 +39,7 @@ class Echo(asyncio.Protocol):
         self.load = load
         self.received = bytearray()
         self.upgraded = False
-        self.sent_at = 0.0
+        self.sent: deque[tuple[float, int]] = deque()  # when how many were sent, oldest first
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -58,8 +59,8 @@ class Echo(asyncio.Protocol):
         del self.received[: count * len(expect)]
         now = time.perf_counter()
         self.load.count += count
-        self.load.times.append(now - self.sent_at)
-        self.sent_at = now
+        self.account(count, now)
+        self.sent.append((now, count))
         self.transport.write(self.load.frame * count)
 
     def handshake(self) -> None:
@@ -72,8 +73,18 @@ class Echo(asyncio.Protocol):
         self.upgraded = True
         self.load.ready()
 
+    def account(self, count: int, now: float) -> None:
+        """Echoes come in the order of the messages: `count` of them have just come."""
+        while count:
+            sent_at, waiting = self.sent.popleft()
+            if waiting > count:
+                self.sent.appendleft((sent_at, waiting - count))
+            done = min(count, waiting)
+            self.load.times.extend([now - sent_at] * done)
+            count -= done
+
     def start(self) -> None:
-        self.sent_at = time.perf_counter()
+        self.sent.append((time.perf_counter(), self.load.in_flight))
         self.transport.write(self.load.frame * self.load.in_flight)
 
     def connection_lost(self, error: Exception | None) -> None:
