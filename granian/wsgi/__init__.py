@@ -3,3 +3,7 @@
 This room knows environ, start_response and the response iterable. It must not know
 sockets, threads, HTTP framing, nor the other interfaces.
 """
+
+from .handler import make_handler
+
+__all__ = ['make_handler']

@@ -1,0 +1,158 @@
+"""`environ`: a request head as CGI and PEP 3333 put it (RFC 3875 section 4.1)."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+from base64 import b64encode
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from .. import __version__
+from .files import FileWrapper
+from .input import Errors, Input
+
+if TYPE_CHECKING:
+    from ..stream import Address, Stream, TLSInfo
+    from ..stream import Head as Head
+
+Environ = dict[str, Any]
+
+PROTOCOLS = {'1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2'}
+DEFAULT_PORTS = {'http': '80', 'https': '443'}
+TEMPLATES_LIMIT = 64
+
+
+def latin1(text: str) -> str:
+    """Any text as PEP 3333's native string: each character one byte of its UTF-8."""
+    return text.encode('utf-8', 'surrogateescape').decode('latin-1')
+
+
+def normalize_prefix(prefix: str | None) -> str:
+    """'p', '/p' and '/p/' are '/p'; None, '' and '/' are ''."""
+    stripped = (prefix or '').strip('/')
+    return latin1('/' + stripped) if stripped else ''
+
+
+def environ_maker(
+    *, prefix: str, multithread: bool, multiprocess: bool
+) -> Callable[[Stream], Environ | None]:
+    """A function from a stream to its environ, or to None for a path that is not under `prefix`."""
+    common: Environ = {
+        'SCRIPT_NAME': prefix,
+        'SERVER_PROTOCOL': 'HTTP/1.1',
+        'SERVER_SOFTWARE': f'granian/{__version__}',
+        'REMOTE_ADDR': '',
+        'REMOTE_PORT': '',
+        'wsgi.version': (1, 0),
+        'wsgi.errors': Errors(),
+        'wsgi.input_terminated': True,
+        'wsgi.multithread': multithread,
+        'wsgi.multiprocess': multiprocess,
+        'wsgi.run_once': False,
+        'wsgi.file_wrapper': FileWrapper,
+    }
+    templates: dict[tuple[Address | str, str], Environ] = {}
+    prefix_slash = prefix + '/'
+    prefix_length = len(prefix)
+
+    def template(server: Address | str, scheme: str) -> Environ:
+        # A wildcard listener on a host with many addresses must not grow the table for ever.
+        if len(templates) >= TEMPLATES_LIMIT:
+            templates.clear()
+        made = templates[server, scheme] = common | server_environ(server, scheme)
+        return made
+
+    def environ(stream: Stream) -> Environ | None:
+        head = stream.head
+        path = head.path
+        if '%' in path:
+            path = unquote_to_bytes(path.encode('latin-1')).decode('latin-1')
+        if prefix:
+            if path.startswith(prefix_slash):
+                path = path[prefix_length:]
+            elif path == prefix:
+                path = ''
+            else:
+                return None
+        elif path == '*':
+            # OPTIONS *: the application as a whole. PATH_INFO may be empty, else starts with '/'.
+            path = ''
+        server = stream.server
+        scheme = stream.scheme
+        env = (templates.get((server, scheme)) or template(server, scheme)).copy()
+        env['REQUEST_METHOD'] = head.method
+        env['PATH_INFO'] = path
+        env['QUERY_STRING'] = head.query
+        env['REQUEST_URI'] = env['RAW_URI'] = head.target
+        if head.version != '1.1':
+            env['SERVER_PROTOCOL'] = PROTOCOLS[head.version]
+        client = stream.client
+        if client is not None:
+            env['REMOTE_ADDR'] = client[0]
+            env['REMOTE_PORT'] = str(client[1])
+        if stream.complete:
+            body = stream.body
+            env['wsgi.input'] = BytesIO(body)
+            if body and head.content_length is None:
+                # The length once transfer codings are off (RFC 3875 4.1.2): all that Django looks at.
+                env['CONTENT_LENGTH'] = str(len(body))
+        else:
+            env['wsgi.input'] = Input(stream.read)
+        if stream.tls is not None:
+            env.update(tls_environ(stream.tls))
+        fields = head.fields
+        expected = len(env) + len(fields)
+        for field, value in fields:
+            env[field.environ_key] = value  # type: ignore[index]
+        # Seldom: a name came twice, or one that WSGI must not see. Only then look closer.
+        if len(env) != expected or None in env:
+            join_repeats(env, head)
+        return env
+
+    return environ
+
+
+def join_repeats(env: Environ, head: Head) -> None:
+    """Put right what setting each field's key to its last value has got wrong."""
+    values: dict[str, list[str]] = {}
+    for field, value in head.fields:
+        if field.environ_key is not None:
+            values.setdefault(field.environ_key, []).append(value)
+    env.pop(None, None)  # type: ignore[call-overload]
+    for key, several in values.items():
+        if len(several) > 1:
+            env[key] = ('; ' if key == 'HTTP_COOKIE' else ',').join(several)
+
+
+def server_environ(server: Address | str, scheme: str) -> Environ:
+    """Where the request came in. SERVER_NAME and SERVER_PORT are never empty (PEP 3333)."""
+    if isinstance(server, str):
+        name, port = 'localhost', DEFAULT_PORTS[scheme]
+    else:
+        name, port = server[0], str(server[1])
+        if ':' in name:
+            name = f'[{name}]'  # RFC 3875 4.1.14: so that a URL can be made of it
+    env = {'SERVER_NAME': name, 'SERVER_PORT': port, 'wsgi.url_scheme': scheme}
+    if scheme == 'https':
+        env['HTTPS'] = 'on'
+    return env
+
+
+def tls_environ(tls: TLSInfo) -> Environ:
+    """What the handshake settled, under mod_ssl's names."""
+    env = {'SSL_PROTOCOL': tls.version, 'SSL_CIPHER': tls.cipher, 'SSL_CLIENT_VERIFY': 'NONE'}
+    if tls.client_certificate is not None:
+        # A certificate that does not verify ends the handshake: what there is, is good.
+        env['SSL_CLIENT_VERIFY'] = 'SUCCESS'
+        env['SSL_CLIENT_CERT'] = pem(tls.client_certificate)
+        env['SSL_CLIENT_S_DN'] = latin1(tls.client_subject or '')
+    return env
+
+
+@functools.lru_cache(maxsize=256)
+def pem(der: bytes) -> str:
+    lines = textwrap.wrap(b64encode(der).decode('ascii'), 64)
+    return '\n'.join(['-----BEGIN CERTIFICATE-----', *lines, '-----END CERTIFICATE-----', ''])

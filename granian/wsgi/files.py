@@ -1,0 +1,67 @@
+"""`wsgi.file_wrapper`: a file to send, by the kernel where that is the same bytes."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a regular file, in bytes."""
+
+    file: BinaryIO
+    offset: int
+    count: int
+
+
+class FileWrapper:
+    """What the application returns in place of an iterable. It is one, too, of blocks."""
+
+    def __init__(self, filelike: Any, block_size: int = 8192) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+        if hasattr(filelike, 'close'):
+            self.close = filelike.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.blocks(None)
+
+    def blocks(self, limit: int | None) -> Iterator[bytes]:
+        """The file from where it stands, block by block, at most `limit` bytes."""
+        while limit is None or limit > 0:
+            block = self.filelike.read(self.block_size if limit is None else min(self.block_size, limit))
+            if not block:
+                return
+            if limit is not None:
+                limit -= len(block)
+            yield block
+
+    def span(self) -> Span | None:
+        """The rest of the file for the kernel to send; None where only reading gives the right bytes.
+
+        A `fileno()` proves nothing: that of a GzipFile is the compressed file's. So the question
+        is who answers `read()`: if it is an object of the io module over a descriptor (itself, or
+        behind a proxy like Django's File or a NamedTemporaryFile), the descriptor has the bytes.
+        """
+        reader: Any = getattr(inspect.unwrap(getattr(self.filelike, 'read', lambda: None)), '__self__', None)
+        raw = reader.raw if type(reader) in (io.BufferedReader, io.BufferedRandom) else reader
+        if type(raw) is not io.FileIO:
+            return None
+        file = cast(BinaryIO, reader)
+        try:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            if file.writable():
+                file.flush()
+                status = os.fstat(file.fileno())
+            offset = file.tell()
+        except (OSError, ValueError):
+            return None
+        return Span(file, offset, max(0, status.st_size - offset))
