@@ -1,0 +1,150 @@
+"""One stream: its state (RFC 9113 5.1), its windows, and what of its response still waits.
+
+The states are a table of data; what a frame means in each of them is another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from ..events import Request
+from .frames import CONTINUATION, DATA, HEADERS, PRIORITY, RST_STREAM, WINDOW_UPDATE
+
+
+class State(Enum):
+    """A stream as the server sees it. The reserved states are never entered: no push."""
+
+    IDLE = 'idle'
+    OPEN = 'open'
+    HALF_CLOSED_LOCAL = 'half-closed (local)'
+    HALF_CLOSED_REMOTE = 'half-closed (remote)'
+    # Closed, by how it came to be: RFC 9113 5.1 asks for different answers.
+    SKIPPED = 'closed, never used'
+    ENDED = 'closed, both sides ended'
+    RESET_BY_PEER = 'closed by their RST_STREAM'
+    RESET_BY_US = 'closed by our RST_STREAM'
+
+
+class Input(Enum):
+    RECEIVE_HEADERS = 'request received'
+    RECEIVE_END = 'END_STREAM received'
+    SEND_END = 'END_STREAM sent'
+    RECEIVE_RESET = 'RST_STREAM received'
+    SEND_RESET = 'RST_STREAM sent'
+    PASS_OVER = 'a higher stream opened'
+
+
+TRANSITIONS: dict[tuple[State, Input], State] = {
+    (State.IDLE, Input.RECEIVE_HEADERS): State.OPEN,
+    (State.IDLE, Input.PASS_OVER): State.SKIPPED,
+    (State.OPEN, Input.RECEIVE_END): State.HALF_CLOSED_REMOTE,
+    (State.OPEN, Input.SEND_END): State.HALF_CLOSED_LOCAL,
+    (State.HALF_CLOSED_LOCAL, Input.RECEIVE_END): State.ENDED,
+    (State.HALF_CLOSED_REMOTE, Input.SEND_END): State.ENDED,
+    (State.OPEN, Input.RECEIVE_RESET): State.RESET_BY_PEER,
+    (State.HALF_CLOSED_LOCAL, Input.RECEIVE_RESET): State.RESET_BY_PEER,
+    (State.HALF_CLOSED_REMOTE, Input.RECEIVE_RESET): State.RESET_BY_PEER,
+    (State.OPEN, Input.SEND_RESET): State.RESET_BY_US,
+    (State.HALF_CLOSED_LOCAL, Input.SEND_RESET): State.RESET_BY_US,
+    (State.HALF_CLOSED_REMOTE, Input.SEND_RESET): State.RESET_BY_US,
+}
+
+
+CLOSED = frozenset((State.SKIPPED, State.ENDED, State.RESET_BY_PEER, State.RESET_BY_US))
+
+
+class Verdict(Enum):
+    """What to do with a frame for a stream that is not simply open."""
+
+    ACCEPT = 'accept'
+    IGNORE = 'ignore'
+    RESET = 'stream error STREAM_CLOSED'
+    CLOSE = 'connection error STREAM_CLOSED'
+    PROTOCOL = 'connection error PROTOCOL_ERROR'
+
+
+def _row(data: Verdict, headers: Verdict, rst: Verdict, window: Verdict) -> dict[int, Verdict]:
+    return {
+        DATA: data,
+        HEADERS: headers,
+        RST_STREAM: rst,
+        WINDOW_UPDATE: window,
+        PRIORITY: Verdict.ACCEPT,
+        CONTINUATION: Verdict.PROTOCOL,
+    }
+
+
+_A, _I, _R, _C, _P = Verdict.ACCEPT, Verdict.IGNORE, Verdict.RESET, Verdict.CLOSE, Verdict.PROTOCOL
+
+RECEIVED: dict[tuple[State, int], Verdict] = {
+    (state, frame): verdict
+    for state, row in {
+        # state                        DATA HEADERS RST WINDOW_UPDATE
+        State.IDLE: _row(_P, _A, _P, _P),
+        State.OPEN: _row(_A, _A, _A, _A),
+        State.HALF_CLOSED_LOCAL: _row(_A, _A, _A, _A),
+        State.HALF_CLOSED_REMOTE: _row(_R, _R, _A, _A),
+        State.SKIPPED: _row(_P, _P, _I, _I),
+        State.ENDED: _row(_C, _C, _I, _I),
+        State.RESET_BY_PEER: _row(_R, _R, _I, _I),
+        # What was in flight when our RST_STREAM left must do no harm.
+        State.RESET_BY_US: _row(_I, _I, _I, _I),
+    }.items()
+    for frame, verdict in row.items()
+}
+
+
+class Stream:
+    """A stream in use: open in some sense, or broken off with its handler still running."""
+
+    __slots__ = (
+        'body_received', 'content_length', 'continue_wanted', 'credit', 'discarded', 'ending', 'method',
+        'no_body', 'promised', 'queue', 'queued', 'receive_window', 'released', 'request', 'responded',
+        'send_window', 'state', 'stream_id', 'to_give_back', 'trailers', 'tunnel',
+    )  # fmt: skip
+
+    def __init__(self, stream_id: int, send_window: int, receive_window: int) -> None:
+        self.stream_id = stream_id
+        self.state = State.OPEN
+        self.released = False
+        """The core has said its last word: nothing it holds depends on this stream."""
+        # The request.
+        self.method = ''
+        self.request: Request | None = None
+        """The event, while the core has not taken it: early DATA is put into it."""
+        self.content_length: int | None = None
+        self.body_received = 0
+        self.continue_wanted = False
+        self.receive_window = receive_window
+        self.credit = 0
+        """Bytes handed to the core and not consumed yet."""
+        self.to_give_back = 0
+        """Bytes consumed whose WINDOW_UPDATE has not been sent."""
+        self.discarded = 0
+        """Bytes that came after the response was complete."""
+        # The response.
+        self.responded = False
+        self.no_body = False
+        self.promised: int | None = None
+        """What Content-Length still promises; None where it was not given."""
+        self.tunnel = False
+        self.send_window = send_window
+        self.queue: deque[bytes | memoryview] = deque()
+        self.queued = 0
+        self.ending = False
+        """The handler has sent its last byte; some may wait in the queue."""
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+        """Encoded only when they leave: HPACK's state follows the order on the wire."""
+
+    @property
+    def closed(self) -> bool:
+        return self.state in CLOSED
+
+    @property
+    def receiving(self) -> bool:
+        """The client has not ended its side."""
+        return self.state is State.OPEN or self.state is State.HALF_CLOSED_LOCAL
+
+    def move(self, happening: Input) -> None:
+        self.state = TRANSITIONS[self.state, happening]
