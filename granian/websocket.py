@@ -7,13 +7,31 @@ not know what an application is. Everything runs on the loop's thread.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from .stream import ClientDisconnected, Headers
+from .protocol.websocket import (
+    ABNORMAL,
+    INTERNAL_ERROR,
+    TOO_BIG,
+    Close,
+    Ping,
+    State,
+    WebSocket,
+    may_be_sent,
+)
+from .protocol.websocket_handshake import Handshake, HandshakeRefused
+from .stream import ClientDisconnected, Headers, InvalidResponse
 
 if TYPE_CHECKING:
     from .stream import AsyncStream
+
+_OPEN, _CLOSE_DUE = State.OPEN, State.CLOSE_DUE
+_LAST_WORD = 1.0  # seconds between the peer's close frame and ours, while messages wait for the application
+_LINGER = 1.0  # seconds in which input is thrown away after a message that was too big
 
 __all__ = ['Closed', 'WebSocketClosed', 'WebSocketSession', 'WebSocketSettings', 'open_session']
 
@@ -51,7 +69,13 @@ def open_session(stream: AsyncStream, settings: WebSocketSettings) -> WebSocketS
     None when the handshake is not a valid one: it has been answered then (400, or 426 with
     Sec-WebSocket-Version), and the handler only has to return.
     """
-    raise NotImplementedError
+    try:
+        handshake = Handshake(stream.head, settings.per_message_deflate)
+    except HandshakeRefused as refused:
+        headers = [*refused.headers, (b'content-type', b'text/plain; charset=utf-8')]
+        stream.respond(refused.status, headers, f'{refused.reason}\n'.encode())
+        return None
+    return WebSocketSession(stream, handshake, settings)
 
 
 class WebSocketSession:
@@ -62,12 +86,48 @@ class WebSocketSession:
     `await finish()`. One task at a time may wait in `receive()`.
     """
 
-    subprotocols: list[str]
-    """What the client offers, in its order."""
-    accepted: bool
-    """accept() has been called."""
-    closed: bool
-    """Nothing more can be sent: refused, closed by either side, or the client has gone."""
+    __slots__ = (
+        '_answered', '_codec', '_final', '_handshake', '_heard', '_loop', '_over', '_ping_timer',
+        '_pong_timer', '_queue', '_queued', '_reading', '_released', '_settings', '_stalled', '_stream',
+        '_tasks', '_timer', '_waiter', 'accepted',
+    )  # fmt: skip
+
+    def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
+        self._stream = stream
+        self._handshake = handshake
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._codec: WebSocket | None = None
+        self.accepted = False
+        """accept() has been called."""
+        self._answered = False  # accepted, refused, or being refused in pieces
+        self._queue: deque[str | bytes] = deque()
+        self._queued = 0  # size of what is in it
+        self._waiter: asyncio.Future[str | bytes | Closed] | None = None
+        self._final: Closed | None = None  # what receive() returns after the queue
+        self._over: asyncio.Future[None] | None = None  # the stream has been ended; for finish()
+        self._reading = True
+        self._stalled = False  # the client does not read the pongs it asks for
+        self._heard = False
+        self._timer: asyncio.TimerHandle | None = None  # of the close handshake
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._pong_timer: asyncio.TimerHandle | None = None
+        self._released = False  # the stream has been ended, no timer runs
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """What the client offers, in its order."""
+        return self._handshake.subprotocols
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more can be sent: refused, closed by either side, or the client has gone."""
+        if self._codec is None:
+            return self._answered
+        return self._codec.state in (State.CLOSING, State.CLOSED)
+
+    # the handshake's two outcomes
 
     async def accept(self, subprotocol: str | None = None, headers: Headers = ()) -> None:
         """Answer the handshake. `subprotocol` must be one of those offered.
@@ -75,19 +135,38 @@ class WebSocketSession:
         Raises InvalidResponse for what the handshake does not allow, RuntimeError when it has
         been answered already. A client that has gone is no error: receive() tells.
         """
-        raise NotImplementedError
+        if self._answered:
+            raise RuntimeError('the WebSocket handshake has been answered already')
+        response = self._handshake.response(subprotocol, headers)
+        settings = self._settings
+        self._codec = WebSocket(settings.max_message_size, self._handshake.deflate)
+        try:
+            self._stream.accept_websocket(response, self._on_data)
+        except InvalidResponse:
+            self._codec = None
+            raise
+        self._answered = self.accepted = True
+        self._cancel_tasks()
+        if self._stream.disconnected:
+            self._on_data(b'')
+        elif settings.ping_interval is not None:
+            self._ping_timer = self._loop.call_later(settings.ping_interval, self._ping)
 
     def refuse(self, status: int = 403, headers: Headers = (), body: bytes = b'') -> None:
-        """Answer the handshake with an ordinary response instead, whole. RuntimeError when answered already.
-
-        A response in pieces (ASGI's websocket.http.response) may go through the stream's own
-        send_response/send_data/send_end: call `refusing()` first.
-        """
-        raise NotImplementedError
+        """Answer the handshake with an ordinary response instead, whole. RuntimeError when it has
+        been answered already."""
+        self.refusing().respond(status, headers, body)
 
     def refusing(self) -> AsyncStream:
-        """The stream, to answer the handshake in pieces. RuntimeError when answered already."""
-        raise NotImplementedError
+        """The stream, to answer the handshake with a response in pieces by its send_response,
+        send_data and send_end. RuntimeError when it has been answered already."""
+        if self._answered:
+            raise RuntimeError('the WebSocket handshake has been answered already')
+        self._answered = True
+        self._conclude(Closed(ABNORMAL, ''))
+        return self._stream
+
+    # messages
 
     async def receive(self) -> str | bytes | Closed:
         """The next message. Once Closed has been returned, it is returned again at each call.
@@ -95,28 +174,277 @@ class WebSocketSession:
         Before accept() it waits (for the client to go: Closed(1006)). RuntimeError when another
         task is already waiting.
         """
-        raise NotImplementedError
+        if self._queue:
+            message = self._queue.popleft()
+            self._queued -= len(message)
+            if not self._reading:
+                self._read_on()
+            return message
+        if self._final is not None:
+            self._answer_close()
+            return self._final
+        if self._waiter is not None:
+            raise RuntimeError('another task is waiting in receive() already')
+        if not self._answered and not self._tasks:
+            self._spawn(self._watch_handshake())
+        waiter: asyncio.Future[str | bytes | Closed] = self._loop.create_future()
+        self._waiter = waiter
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # a message came, then the cancellation
+                delivered = waiter.result()
+                if not isinstance(delivered, Closed):
+                    self._queue.appendleft(delivered)
+                    self._queued += len(delivered)
+            raise
+        finally:
+            if self._waiter is waiter:
+                self._waiter = None
 
     async def send(self, message: str | bytes) -> None:
         """Waits while the client does not read. Raises WebSocketClosed when the WebSocket is over
         (an OSError), RuntimeError before accept(), TypeError for another type."""
-        raise NotImplementedError
+        codec = self._codec
+        if codec is None:
+            raise RuntimeError('send() before the WebSocket was accepted')
+        if codec.state is not _OPEN and codec.state is not _CLOSE_DUE:
+            raise WebSocketClosed('the WebSocket is closed')
+        if isinstance(message, str):
+            frame = codec.send_text(message)
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            frame = codec.send_bytes(message)
+        else:
+            raise TypeError(f'a WebSocket message is str or bytes, not {type(message).__name__}')
+        stream = self._stream
+        stream.send_data(frame)
+        if stream.congested:
+            await stream.drain()
+
+    # the end
 
     async def close(self, code: int = 1000, reason: str = '') -> None:
         """Start the close handshake; does not wait for the client's answer (finish() does).
 
         From then on receive() returns Closed(code, reason). A second close does nothing.
-        ValueError for a code that must not be sent (1005, 1006, 1015, outside 1000-4999).
+        ValueError for a code that must not be sent (1005, 1006, 1015, outside 1000-4999),
+        RuntimeError before the handshake was answered: refuse() is meant then.
         """
-        raise NotImplementedError
+        if not may_be_sent(code):
+            raise ValueError(f'{code} cannot be sent as a WebSocket close code')
+        if not self._answered:
+            raise RuntimeError('close() before the WebSocket was accepted')
+        self._close(code, reason)
 
     def shutdown(self, code: int = 1001) -> None:
         """The server stops (1001) or reloads (1012): close, and receive() returns Closed(code, '').
         Before accept(): the handshake is refused with 503."""
-        raise NotImplementedError
+        if self._answered:
+            self._close(code, '')
+        else:
+            self._conclude(Closed(code, ''))
+            self.refuse(503)
 
     async def finish(self, code: int = 1000) -> None:
         """The application has ended: close with `code` if nobody did (1011 after an exception),
         refuse with 403 (500 for 1011) if it never answered, and wait for the peer's close frame,
         close_timeout seconds at most. Then the stream is ended and the handler may return."""
-        raise NotImplementedError
+        if not self._answered:
+            self.refuse(500 if code == INTERNAL_ERROR else 403)
+        self._cancel_tasks()
+        if self._codec is None:
+            return
+        self._close(code, '')
+        if not self._released and not self._stream.disconnected:
+            self._over = self._loop.create_future()
+            await self._over
+
+    def _close(self, code: int, reason: str) -> None:
+        codec = self._codec
+        if codec is None:
+            return
+        frame = codec.close(code, reason)
+        if not frame:
+            return
+        self._stream.send_data(frame)
+        self._queue.clear()
+        self._queued = 0
+        self._conclude(Closed(code, reason))
+        if codec.state is State.CLOSED:
+            self._end_stream()
+            return
+        self._restart_timer(self._settings.close_timeout, self._abort)
+        if not self._reading:
+            self._read_on()  # the peer's close frame is behind what was not read
+
+    def _conclude(self, final: Closed) -> None:
+        """receive() has nothing more to wait for."""
+        if self._final is None:
+            self._final = final
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(self._final)
+            self._answer_close()
+
+    def _answer_close(self) -> None:
+        """Send the close frame we owe, if we do."""
+        codec = self._codec
+        if codec is not None and codec.state is _CLOSE_DUE:
+            self._stream.send_data(codec.answer_close())
+            if self._final is not None and self._final.code == TOO_BIG:
+                # To close with input unread would reset the connection, and lose the close frame
+                # (RFC 9112 9.6 says it of HTTP): let the client come to its end first.
+                self._restart_timer(_LINGER, self._end_stream)
+            else:
+                self._end_stream()
+
+    def _end_stream(self) -> None:
+        """Both close frames have passed, or the peer's side has ended: RFC 6455 7.1.1 lets the
+        server close the connection first."""
+        self._stream.send_end()
+        self._release()
+
+    def _abort(self) -> None:
+        self._stream.abort()
+        if self._codec is not None:
+            self._codec.receive_eof()
+        self._conclude(Closed(ABNORMAL, ''))
+        self._release()
+
+    def _release(self) -> None:
+        self._released = True
+        for timer in (self._timer, self._ping_timer, self._pong_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._ping_timer = self._pong_timer = None
+        self._cancel_tasks()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def _restart_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, action)
+
+    # input
+
+    def _on_data(self, data: bytes) -> None:
+        """The core has read these bytes; b'' when the client's side has ended."""
+        codec = self._codec
+        assert codec is not None
+        if not data:
+            self._on_eof(codec)
+            return
+        self._heard = True
+        codec.receive_data(data)
+        if not self._pull(codec) and self._reading:
+            self._reading = False
+            self._stream.pause_reading()
+
+    def _on_eof(self, codec: WebSocket) -> None:
+        codec.receive_eof()
+        self._conclude(Closed(ABNORMAL, ''))
+        if not self._released:
+            self._end_stream()
+
+    def _pull(self, codec: WebSocket) -> bool:
+        """Make messages of what has been received; False when there was no room for all of them."""
+        while (event := codec.next_event()) is not None:
+            if isinstance(event, (str, bytes)):
+                waiter = self._waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(event)
+                elif self._final is None and not self._enqueue(event):
+                    return False
+            elif isinstance(event, Ping):
+                self._stream.send_data(event.answer)
+                if self._stream.congested and not self._stalled:
+                    self._stalled = True
+                    self._spawn(self._unstall())
+                    return False
+            elif isinstance(event, Close):
+                self._on_close(codec, event)
+        return True
+
+    def _enqueue(self, message: str | bytes) -> bool:
+        """False when there is no room for another one after it."""
+        self._queue.append(message)
+        self._queued += len(message)
+        return len(self._queue) < self._settings.max_queue and self._queued <= self._settings.max_message_size
+
+    def _read_on(self) -> None:
+        """Reading was paused; read on if there is room again."""
+        settings = self._settings
+        if (
+            self._stalled
+            or len(self._queue) > settings.max_queue // 2
+            or self._queued > settings.max_message_size
+        ):
+            return
+        codec = self._codec
+        assert codec is not None
+        if self._pull(codec):
+            self._reading = True
+            self._stream.resume_reading()
+
+    def _on_close(self, codec: WebSocket, event: Close) -> None:
+        if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
+            self._end_stream()
+            return
+        self._conclude(Closed(event.code, event.reason))
+        if codec.state is _CLOSE_DUE:
+            # The application has not come to it yet: what it has to say to the messages before
+            # may go first (RFC 6455 5.5.1), if it is quick.
+            self._restart_timer(_LAST_WORD, self._answer_close)
+
+    async def _watch_handshake(self) -> None:
+        await self._stream.wait_disconnected()
+        self._conclude(Closed(ABNORMAL, ''))
+
+    async def _unstall(self) -> None:
+        """The client asks for pongs and does not read them: no more is read from it until it does."""
+        try:
+            await self._stream.drain()
+        except ClientDisconnected:
+            return  # the core tells us by b''
+        self._stalled = False
+        if not self._reading:
+            self._read_on()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    # keep-alive
+
+    def _ping(self) -> None:
+        settings, codec = self._settings, self._codec
+        assert codec is not None
+        assert settings.ping_interval is not None
+        self._ping_timer = self._loop.call_later(settings.ping_interval, self._ping)
+        if codec.state is not _OPEN or not self._reading or self._stream.congested:
+            return  # an answer could not be seen, or the ping not leave
+        if self._pong_timer is not None:
+            if not self._heard:
+                return  # an earlier one has not been answered
+            self._pong_timer.cancel()
+            self._pong_timer = None
+        self._stream.send_data(codec.ping())
+        self._heard = False
+        if settings.ping_timeout is not None:
+            self._pong_timer = self._loop.call_later(settings.ping_timeout, self._pong_missing)
+
+    def _pong_missing(self) -> None:
+        """Whatever has come since the ping is a sign of life: a pong may wait behind a long message."""
+        self._pong_timer = None
+        codec = self._codec
+        assert codec is not None
+        if self._heard or not self._reading or codec.state is not _OPEN:
+            return
+        self._stream.send_data(codec.close(INTERNAL_ERROR, 'keep-alive ping timeout'))
+        self._abort()

@@ -1,0 +1,422 @@
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wsframes import binary, close, frame, text
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
+from wsproto.events import Ping as WsprotoPing
+from wsproto.events import Pong as WsprotoPong
+from wsproto.extensions import PerMessageDeflate
+
+from granian.protocol.websocket import TRANSITIONS, Close, Input, Ping, Pong, State, WebSocket
+from granian.protocol.websocket_deflate import TAIL, DeflateParameters, negotiate
+
+MAX = 1 << 20
+
+
+def feed(ws: WebSocket, *pieces: bytes) -> list:
+    events = []
+    for piece in pieces:
+        ws.receive_data(piece)
+        while (event := ws.next_event()) is not None:
+            events.append(event)
+    return events
+
+
+def deflated(payload: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-15)
+    return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+# messages
+
+
+@pytest.mark.parametrize('size', [0, 1, 125, 126, 640, 641, 65535, 65536, 200_000])
+def test_messages_of_every_length_encoding(size):
+    payload = bytes(i % 251 for i in range(size))
+    assert feed(WebSocket(MAX), binary(payload)) == [payload]
+    assert feed(WebSocket(MAX), text('é' * (size // 2))) == ['é' * (size // 2)]
+
+
+@pytest.mark.parametrize('size', [0, 1, 63, 125, 126, 65535, 65536])
+@pytest.mark.parametrize('parameters', [None, DeflateParameters()])
+def test_what_is_sent_a_wsproto_client_reads(size, parameters):
+    extension = PerMessageDeflate()
+    extension.finalize('permessage-deflate; server_max_window_bits=12')
+    client = Connection(ConnectionType.CLIENT, [extension] if parameters else [])
+    ws = WebSocket(MAX, parameters)
+    client.receive_data(ws.send_text('x' * size) + ws.send_bytes(b'y' * size) + ws.ping(b'?'))
+    texts, binaries, pings = '', b'', []
+    for event in client.events():
+        if isinstance(event, TextMessage):
+            texts += event.data
+        elif isinstance(event, BytesMessage):
+            binaries += event.data
+        else:
+            pings.append(bytes(event.payload))
+    assert (texts, binaries, pings) == ('x' * size, b'y' * size, [b'?'])
+
+
+def test_bytearray_and_memoryview_are_sent_as_bytes():
+    ws = WebSocket(MAX)
+    assert ws.send_bytes(bytearray(b'ab')) == ws.send_bytes(memoryview(b'ab')) == ws.send_bytes(b'ab')
+    assert WebSocket(MAX, DeflateParameters()).send_bytes(memoryview(b'a' * 100))[0] == 0xC2
+
+
+def test_fragments_with_a_ping_between_them():
+    events = feed(WebSocket(MAX), text('a', fin=False) + frame(9, b'p') + frame(0, b'b'))
+    assert events == [Ping(b'p', b'\x8a\x01p'), 'ab']
+
+
+def test_compressed_fragments_with_a_ping_between_them():
+    payload = deflated(b'hello hello hello')
+    data = frame(1, payload[:3], fin=False, rsv=0x40) + frame(9) + frame(0, payload[3:])
+    assert feed(WebSocket(MAX, DeflateParameters()), data)[1:] == ['hello hello hello']
+
+
+def test_a_pong():
+    assert feed(WebSocket(MAX), frame(10, b'x')) == [Pong(b'x')]
+
+
+def test_a_final_block_begins_a_new_stream():
+    # RFC 7692 7.2.3.4: the sender adds an empty byte after a block with BFINAL set
+    deflater = zlib.compressobj(wbits=-15)
+    payload = deflater.compress(b'abc') + deflater.flush(zlib.Z_FINISH) + b'\0'
+    message = frame(2, payload, rsv=0x40)
+    assert feed(WebSocket(MAX, DeflateParameters()), message + message) == [b'abc', b'abc']
+
+
+def test_many_final_blocks_are_refused():
+    (event,) = feed(WebSocket(MAX, DeflateParameters()), frame(2, b'\x03\x00' * 1000, rsv=0x40))
+    assert event.code == 1007
+
+
+def test_context_is_kept_or_not_as_agreed():
+    deflater = zlib.compressobj(wbits=-15)
+
+    def message() -> bytes:
+        data = deflater.compress(b'abcdefghij' * 10) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        return frame(2, data[:-4], rsv=0x40)
+
+    first, second = message(), message()
+    assert len(second) < len(first)
+    assert feed(WebSocket(MAX, DeflateParameters()), first + second) == [b'abcdefghij' * 10] * 2
+    refusing = WebSocket(MAX, DeflateParameters(client_no_context_takeover=True))
+    assert feed(refusing, first + second)[1].code == 1007
+    ws = WebSocket(MAX, DeflateParameters(server_no_context_takeover=True))
+    assert ws.send_bytes(b'abcdefghij' * 10) == ws.send_bytes(b'abcdefghij' * 10)
+    ws = WebSocket(MAX, DeflateParameters())
+    assert ws.send_bytes(b'abcdefghij' * 10) != ws.send_bytes(b'abcdefghij' * 10)
+
+
+# limits
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        binary(b'x' * 101),
+        text('x' * 101),
+        binary(b'x' * 60, fin=False) + frame(0, b'x' * 41),
+        text('é' * 30, fin=False) + frame(9) + frame(0, b'x' * 41),
+        b'\x82\xff' + (1 << 40).to_bytes(8, 'big') + b'abcd',  # refused when it is announced
+        b'\x82\xfe\xff\xff' + b'abcd',
+    ],
+)
+def test_a_message_beyond_the_limit_is_1009(data):
+    ws = WebSocket(100)
+    assert feed(ws, data)[-1] == Close(1009, 'message too big', violation=True)
+    assert ws.answer_close()[:4] == b'\x88\x11' + (1009).to_bytes(2, 'big')
+
+
+@pytest.mark.parametrize('data', [binary(b'x' * 100), binary(b'x' * 60, fin=False) + frame(0, b'x' * 40)])
+def test_a_message_of_the_limit_passes(data):
+    assert feed(WebSocket(100), data + data) == [b'x' * 100] * 2
+
+
+def test_the_limit_counts_inflated_bytes_and_stops_inflating():
+    bomb = deflated(b'\0' * 50_000_000)
+    assert len(bomb) < 60_000
+    half = len(bomb) // 2
+    for data in (
+        frame(2, bomb, rsv=0x40),
+        frame(1, bomb, rsv=0x40),
+        frame(2, bomb[:half], rsv=0x40, fin=False) + frame(0, bomb[half:]),
+    ):
+        for cut in (len(data), 1000):
+            ws = WebSocket(100_000, DeflateParameters())
+            assert feed(ws, data[:cut], data[cut:])[-1].code == 1009
+    exact = frame(2, deflated(b'\0' * 100_000), rsv=0x40)
+    assert feed(WebSocket(100_000, DeflateParameters()), exact) == [b'\0' * 100_000]
+    assert feed(WebSocket(99_999, DeflateParameters()), exact)[-1].code == 1009
+
+
+# violations
+
+
+@pytest.mark.parametrize(
+    ('data', 'code'),
+    [
+        (text('x', masked=False), 1002),
+        (frame(8, masked=False), 1002),
+        (text('x', rsv=0x40), 1002),
+        (text('x', rsv=0x20), 1002),
+        (frame(9, b'x', rsv=0x10), 1002),
+        (frame(3, b''), 1002),
+        (b'\x83', None),
+        (b'\x83\x80', 1002),
+        (frame(0xB), 1002),
+        (frame(0, b'x'), 1002),
+        (text('a', fin=False) + text('b'), 1002),
+        (frame(9, fin=False), 1002),
+        (frame(9, b'x' * 126), 1002),
+        (b'\x89\xfe', 1002),
+        (b'\x82\xfe\x00\x05', None),
+        (b'\x82\xfe\x00\x05abcd', 1002),  # a longer length than is needed
+        (b'\x82\xff' + bytes(7) + b'\x05abcd', 1002),
+        (frame(8, b'x'), 1002),
+        (close(999), 1002),
+        (close(1005), 1002),
+        (close(1006), 1002),
+        (close(1015), 1002),
+        (close(2999), 1002),
+        (close(5000), 1002),
+        (close(1000, b'\xff'), 1007),
+        (frame(1, b'\xff'), 1007),
+        (frame(1, b'\xed\xa0\x80'), 1007),  # a surrogate
+        (frame(1, b'\xce', fin=False) + frame(0, b'a'), 1007),
+        (frame(1, b'\xce', fin=True), 1007),
+    ],
+)
+def test_violations(data, code):
+    ws = WebSocket(MAX)
+    events = feed(ws, data)
+    assert [event.code for event in events] == ([code] if code else [])
+    if code:
+        assert ws.state is State.CLOSE_DUE
+        assert ws.answer_close()[2:4] == code.to_bytes(2, 'big')
+        assert ws.state is State.CLOSED
+        assert feed(ws, text('x')) == []
+
+
+def test_invalid_utf8_is_refused_before_the_frame_ends():
+    ws = WebSocket(MAX)
+    assert feed(ws, frame(1, b'abc\xff' + b'x' * 100)[:12])[0].code == 1007
+
+
+@pytest.mark.parametrize('payload', [b'\xff\xff\xff', b'', b'\x00'])
+def test_what_does_not_inflate_is_1007_or_nothing(payload):
+    events = feed(WebSocket(MAX, DeflateParameters()), frame(1, payload, rsv=0x40))
+    assert events == [''] if len(payload) < 2 else events[0].code == 1007
+
+
+def test_rsv1_on_a_continuation_or_a_control_frame():
+    for data in (frame(9, rsv=0x40), text('a', fin=False) + frame(0, b'b', rsv=0x40)):
+        assert feed(WebSocket(MAX, DeflateParameters()), data)[-1].code == 1002
+
+
+# the close handshake
+
+
+@pytest.mark.parametrize('code', [1000, 1001, 1003, 1007, 1011, 1012, 3000, 4999])
+def test_the_peers_close_is_echoed(code):
+    ws = WebSocket(MAX)
+    assert feed(ws, close(code, 'adiós'.encode()) + text('late')) == [Close(code, 'adiós')]
+    assert ws.state is State.CLOSE_DUE
+    assert ws.send_text('last word')
+    assert ws.answer_close() == b'\x88\x02' + code.to_bytes(2, 'big')
+    assert ws.answer_close() == b''
+    assert ws.state is State.CLOSED
+
+
+def test_a_close_without_a_code_is_answered_without_one():
+    ws = WebSocket(MAX)
+    assert feed(ws, close(None)) == [Close(1005, '')]
+    assert ws.close(4000, 'mine') == b'\x88\x00'
+
+
+def test_our_close():
+    ws = WebSocket(MAX)
+    assert ws.close(4001, 'bye') == b'\x88\x05\x0f\xa1bye'
+    assert ws.close() == b''
+    assert feed(ws, text('on its way') + frame(9) + close(4001)) == ['on its way', Ping(b'', b''), Close(4001, '')]
+    assert ws.state is State.CLOSED
+    assert ws.answer_close() == b''
+
+
+@pytest.mark.parametrize('code', [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 70000])
+def test_codes_that_must_not_be_sent(code):
+    ws = WebSocket(MAX)
+    with pytest.raises(ValueError, match=str(code)):
+        ws.close(code)
+    assert ws.state is State.OPEN
+
+
+def test_a_long_reason_is_cut_between_characters():
+    data = WebSocket(MAX).close(1000, 'é' * 100)
+    assert len(data) <= 127
+    assert data[4:].decode() == 'é' * 61
+
+
+def test_end_of_input():
+    ws = WebSocket(MAX)
+    assert ws.receive_eof() == Close(1006, '')
+    assert ws.receive_eof() is None
+    ws = WebSocket(MAX)
+    feed(ws, close())
+    assert ws.receive_eof() is None
+    ws = WebSocket(MAX)
+    ws.close()
+    assert ws.receive_eof() == Close(1006, '')
+    assert ws.state is State.CLOSED
+
+
+def _in_state(state: State) -> WebSocket:
+    ws = WebSocket(MAX)
+    if state is State.CLOSE_DUE:
+        feed(ws, close())
+    elif state is State.CLOSING:
+        ws.close()
+    elif state is State.CLOSED:
+        ws.receive_eof()
+    assert ws.state is state
+    return ws
+
+
+@pytest.mark.parametrize('state', State)
+@pytest.mark.parametrize('happening', Input)
+def test_the_table_is_what_the_codec_does(state, happening):
+    ws = _in_state(state)
+    {
+        Input.CLOSE_SENT: ws.close,
+        Input.CLOSE_RECEIVED: lambda: feed(ws, close()),
+        Input.VIOLATION: lambda: feed(ws, frame(3)),
+        Input.END_OF_INPUT: ws.receive_eof,
+    }[happening]()
+    assert ws.state is TRANSITIONS.get((state, happening), state)
+
+
+def test_every_state_of_the_table_leads_to_the_end():
+    reached = {State.OPEN}
+    while more := {to for (at, _), to in TRANSITIONS.items() if at in reached} - reached:
+        reached |= more
+    assert reached == set(State)
+    for state in set(State) - {State.CLOSED}:
+        assert TRANSITIONS[state, Input.END_OF_INPUT] is State.CLOSED
+
+
+# the oracle
+
+_payload = st.one_of(st.binary(max_size=20), st.text(max_size=20).map(str.encode), st.binary(min_size=120, max_size=700))
+_frames = st.lists(
+    st.one_of(
+        st.builds(frame, st.sampled_from([1, 2]), _payload),
+        st.builds(lambda s: text(s), st.text(max_size=300)),
+        st.builds(lambda s: text(s, fin=False) + frame(9, b'!') + frame(0, s.encode()), st.text(max_size=9)),
+        st.builds(lambda b: frame(2, deflated(b), rsv=0x40), _payload),
+        st.builds(lambda s: frame(1, deflated(s.encode()), rsv=0x40), st.text(max_size=80)),
+        st.builds(
+            frame,
+            st.sampled_from([0, 1, 2, 8, 9, 10, 11]),
+            _payload,
+            fin=st.booleans(),
+            rsv=st.sampled_from([0, 0, 0, 0x40, 0x20]),
+            masked=st.sampled_from([True, True, True, False]),
+            key=st.binary(min_size=4, max_size=4),
+        ),
+        st.builds(close, st.sampled_from([None, 1000, 1005, 3000, 999]), st.sampled_from([b'', b'bye', b'\xff'])),
+        st.binary(max_size=12),
+    ),
+    max_size=8,
+).map(b''.join)
+
+
+def by_wsproto(data: bytes, parameters: DeflateParameters | None) -> list:
+    extension = PerMessageDeflate()
+    extension.finalize('permessage-deflate')
+    connection = Connection(ConnectionType.SERVER, [extension] if parameters else [])
+    events: list = []
+    pieces: list = []
+    connection.receive_data(data)
+    for event in connection.events():
+        if isinstance(event, (TextMessage, BytesMessage)):
+            pieces.append(event.data)
+            if event.message_finished:
+                events.append(type(event.data)().join(pieces))
+                pieces = []
+        elif isinstance(event, WsprotoPing):
+            events.append(Ping(bytes(event.payload), b'\x8a' + bytes((len(event.payload),)) + event.payload))
+        elif isinstance(event, WsprotoPong):
+            events.append(Pong(bytes(event.payload)))
+        elif isinstance(event, CloseConnection):
+            violated = connection.state is ConnectionState.OPEN
+            events.append(('violation', int(event.code)) if violated else Close(int(event.code), event.reason or ''))
+    return events
+
+
+def comparable(events: list) -> list:
+    """The words of a violation may differ."""
+    return [
+        ('violation', event.code) if isinstance(event, Close) and event.violation else event for event in events
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=_frames, cuts=st.lists(st.integers(0, 400), max_size=6), compressing=st.booleans())
+@example(data=text('a') + binary(b'b'), cuts=[1, 2, 3, 4, 5, 6], compressing=False)
+@example(data=frame(1, b'\xce', fin=False) + frame(9) + frame(0, b'\xb1'), cuts=[7], compressing=False)
+def test_both_lanes_say_what_wsproto_says(data, cuts, compressing):
+    parameters = DeflateParameters() if compressing else None
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    ws = WebSocket(MAX, parameters)
+    events = feed(ws, *(data[a:b] for a, b in zip(edges, edges[1:])))
+    expected = by_wsproto(data, parameters)
+    if ws.buffered and expected and expected[-1] == ('violation', 1007):
+        expected.pop()  # in a compressed frame that we wait to see whole
+    assert comparable(events) == expected
+
+
+# negotiation
+
+
+@pytest.mark.parametrize(
+    ('offer', 'answer'),
+    [
+        ('permessage-deflate', 'permessage-deflate; server_max_window_bits=12'),
+        ('permessage-deflate; client_max_window_bits', 'permessage-deflate; server_max_window_bits=12'),
+        (
+            'permessage-deflate; client_max_window_bits=10; server_max_window_bits=9',
+            'permessage-deflate; server_max_window_bits=9; client_max_window_bits=10',
+        ),
+        (
+            'x-webkit-deflate-frame, Permessage-Deflate ; server_no_context_takeover; client_no_context_takeover',
+            'permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12',
+        ),
+        ('permessage-deflate; server_max_window_bits="11"', 'permessage-deflate; server_max_window_bits=11'),
+        ('permessage-deflate; server_max_window_bits=8', None),
+        ('permessage-deflate; server_max_window_bits', None),
+        ('permessage-deflate; server_max_window_bits=16', None),
+        ('permessage-deflate; server_max_window_bits=09', None),
+        ('permessage-deflate; server_no_context_takeover=1', None),
+        ('permessage-deflate; server_no_context_takeover; server_no_context_takeover', None),
+        ('permessage-deflate; unknown', None),
+        ('permessage-deflate; unknown, permessage-deflate', 'permessage-deflate; server_max_window_bits=12'),
+        ('', None),
+        ('permessage-bzip2', None),
+    ],
+)
+def test_negotiation(offer, answer):
+    accepted = negotiate(offer)
+    assert (accepted and accepted.header()) == answer
+
+
+def test_small_client_windows_inflate():
+    deflater = zlib.compressobj(wbits=-9)
+    payload = deflater.compress(b'abc' * 2000) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    assert payload.endswith(TAIL)
+    ws = WebSocket(MAX, DeflateParameters(client_window_bits=9, client_window_asked=True))
+    assert feed(ws, frame(2, payload[:-4], rsv=0x40)) == [b'abc' * 2000]

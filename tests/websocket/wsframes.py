@@ -1,0 +1,39 @@
+"""Frames as a client sends them, for the tests; no check, so that broken ones can be made."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+KEY = b'\x37\xfa\x21\x3d'
+
+
+def mask(payload: bytes, key: bytes = KEY) -> bytes:
+    return bytes(byte ^ k for byte, k in zip(payload, itertools.cycle(key)))
+
+
+def frame(
+    opcode: int, payload: bytes = b'', *, fin: bool = True, rsv: int = 0, masked: bool = True, key: bytes = KEY
+) -> bytes:
+    first = (0x80 if fin else 0) | rsv | opcode
+    bit = 0x80 if masked else 0
+    length = len(payload)
+    if length < 126:
+        header = bytes((first, bit | length))
+    elif length < 65536:
+        header = struct.pack('!BBH', first, bit | 126, length)
+    else:
+        header = struct.pack('!BBQ', first, bit | 127, length)
+    return header + (key + mask(payload, key) if masked else payload)
+
+
+def text(message: str, **options) -> bytes:
+    return frame(1, message.encode(), **options)
+
+
+def binary(message: bytes, **options) -> bytes:
+    return frame(2, message, **options)
+
+
+def close(code: int | None = 1000, reason: bytes = b'') -> bytes:
+    return frame(8, b'' if code is None else struct.pack('!H', code) + reason)
