@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .protocol.websocket import (
     ABNORMAL,
+    GOING_AWAY,
     INTERNAL_ERROR,
+    RESTART,
     TOO_BIG,
     Close,
     Ping,
@@ -114,6 +116,7 @@ class WebSocketSession:
         self._pong_timer: asyncio.TimerHandle | None = None
         self._released = False  # the stream has been ended, no timer runs
         self._tasks: set[asyncio.Task[None]] = set()
+        stream.on_shutdown = self._on_shutdown
 
     @property
     def subprotocols(self) -> list[str]:
@@ -164,6 +167,7 @@ class WebSocketSession:
             raise RuntimeError('the WebSocket handshake has been answered already')
         self._answered = True
         self._conclude(Closed(ABNORMAL, ''))
+        self._cancel_tasks()
         return self._stream
 
     # messages
@@ -244,6 +248,9 @@ class WebSocketSession:
         else:
             self._conclude(Closed(code, ''))
             self.refuse(503)
+
+    def _on_shutdown(self, reload: bool) -> None:
+        self.shutdown(RESTART if reload else GOING_AWAY)
 
     async def finish(self, code: int = 1000) -> None:
         """The application has ended: close with `code` if nobody did (1011 after an exception),

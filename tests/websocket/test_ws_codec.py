@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import zlib
 
 import pytest
@@ -243,7 +244,11 @@ def test_our_close():
     ws = WebSocket(MAX)
     assert ws.close(4001, 'bye') == b'\x88\x05\x0f\xa1bye'
     assert ws.close() == b''
-    assert feed(ws, text('on its way') + frame(9) + close(4001)) == ['on its way', Ping(b'', b''), Close(4001, '')]
+    assert feed(ws, text('on its way') + frame(9) + close(4001)) == [
+        'on its way',
+        Ping(b'', b''),
+        Close(4001, ''),
+    ]
     assert ws.state is State.CLOSED
     assert ws.answer_close() == b''
 
@@ -311,7 +316,9 @@ def test_every_state_of_the_table_leads_to_the_end():
 
 # the oracle
 
-_payload = st.one_of(st.binary(max_size=20), st.text(max_size=20).map(str.encode), st.binary(min_size=120, max_size=700))
+_payload = st.one_of(
+    st.binary(max_size=20), st.text(max_size=20).map(str.encode), st.binary(min_size=120, max_size=700)
+)
 _frames = st.lists(
     st.one_of(
         st.builds(frame, st.sampled_from([1, 2]), _payload),
@@ -328,7 +335,9 @@ _frames = st.lists(
             masked=st.sampled_from([True, True, True, False]),
             key=st.binary(min_size=4, max_size=4),
         ),
-        st.builds(close, st.sampled_from([None, 1000, 1005, 3000, 999]), st.sampled_from([b'', b'bye', b'\xff'])),
+        st.builds(
+            close, st.sampled_from([None, 1000, 1005, 3000, 999]), st.sampled_from([b'', b'bye', b'\xff'])
+        ),
         st.binary(max_size=12),
     ),
     max_size=8,
@@ -354,14 +363,17 @@ def by_wsproto(data: bytes, parameters: DeflateParameters | None) -> list:
             events.append(Pong(bytes(event.payload)))
         elif isinstance(event, CloseConnection):
             violated = connection.state is ConnectionState.OPEN
-            events.append(('violation', int(event.code)) if violated else Close(int(event.code), event.reason or ''))
+            events.append(
+                ('violation', int(event.code)) if violated else Close(int(event.code), event.reason or '')
+            )
     return events
 
 
 def comparable(events: list) -> list:
     """The words of a violation may differ."""
     return [
-        ('violation', event.code) if isinstance(event, Close) and event.violation else event for event in events
+        ('violation', event.code) if isinstance(event, Close) and event.violation else event
+        for event in events
     ]
 
 
@@ -373,7 +385,7 @@ def test_both_lanes_say_what_wsproto_says(data, cuts, compressing):
     parameters = DeflateParameters() if compressing else None
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     ws = WebSocket(MAX, parameters)
-    events = feed(ws, *(data[a:b] for a, b in zip(edges, edges[1:])))
+    events = feed(ws, *(data[a:b] for a, b in itertools.pairwise(edges)))
     expected = by_wsproto(data, parameters)
     if ws.buffered and expected and expected[-1] == ('violation', 1007):
         expected.pop()  # in a compressed frame that we wait to see whole
@@ -393,8 +405,9 @@ def test_both_lanes_say_what_wsproto_says(data, cuts, compressing):
             'permessage-deflate; server_max_window_bits=9; client_max_window_bits=10',
         ),
         (
-            'x-webkit-deflate-frame, Permessage-Deflate ; server_no_context_takeover; client_no_context_takeover',
-            'permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12',
+            'x-webkit, Permessage-Deflate ; server_no_context_takeover; client_no_context_takeover',
+            'permessage-deflate; server_no_context_takeover; client_no_context_takeover;'
+            ' server_max_window_bits=12',
         ),
         ('permessage-deflate; server_max_window_bits="11"', 'permessage-deflate; server_max_window_bits=11'),
         ('permessage-deflate; server_max_window_bits=8', None),

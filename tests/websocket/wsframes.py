@@ -13,7 +13,13 @@ def mask(payload: bytes, key: bytes = KEY) -> bytes:
 
 
 def frame(
-    opcode: int, payload: bytes = b'', *, fin: bool = True, rsv: int = 0, masked: bool = True, key: bytes = KEY
+    opcode: int,
+    payload: bytes = b'',
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    masked: bool = True,
+    key: bytes = KEY,
 ) -> bytes:
     first = (0x80 if fin else 0) | rsv | opcode
     bit = 0x80 if masked else 0

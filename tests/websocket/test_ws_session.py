@@ -1,0 +1,576 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+
+import pytest
+from wsframes import binary, close, frame, text
+
+from granian.protocol.head import parse_head
+from granian.protocol.interface import InvalidResponse, Limits
+from granian.stream import ClientDisconnected
+from granian.websocket import Closed, WebSocketClosed, WebSocketSession, WebSocketSettings, open_session
+
+HANDSHAKE = {
+    'Host': 'h',
+    'Upgrade': 'websocket',
+    'Connection': 'keep-alive, Upgrade',
+    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    'Sec-WebSocket-Version': '13',
+}
+
+
+def head(request: str = 'GET /chat HTTP/1.1', extra: str = '', **changed: str | None):
+    fields = HANDSHAKE | {name.replace('_', '-'): value for name, value in changed.items()}
+    lines = ''.join(f'{name}: {value}\r\n' for name, value in fields.items() if value is not None)
+    return parse_head(f'{request}\r\n{lines}{extra}'.removesuffix('\r\n').encode(), Limits())
+
+
+class Stream:
+    """An AsyncStream that keeps what it is told. `congestion` is an event to wait for, or None."""
+
+    def __init__(self, request=None):
+        self.head = request or head()
+        self.disconnected = False
+        self.on_shutdown = None
+        self.gone = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.congestion: asyncio.Event | None = None
+        self.log: list = []
+        self.sent = b''
+        self.receiver = None
+        self.reading = True
+
+    def accept_websocket(self, headers, receiver):
+        if any(b'\n' in value for _, value in headers):
+            raise InvalidResponse('a line end in a header')
+        self.log.append(('accept', dict(headers)))
+        self.receiver = receiver
+
+    def respond(self, status, headers, body):
+        self.log.append(('respond', status, dict(headers), body))
+
+    def send_data(self, data):
+        self.sent += data
+
+    def send_end(self):
+        self.log.append('end')
+        self.ended.set()
+
+    def abort(self):
+        self.log.append('abort')
+
+    def pause_reading(self):
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self):
+        assert not self.reading
+        self.reading = True
+
+    @property
+    def congested(self):
+        return self.congestion is not None and not self.congestion.is_set()
+
+    async def drain(self):
+        await self.congestion.wait()
+
+    async def wait_disconnected(self):
+        await self.gone.wait()
+
+    def take(self) -> bytes:
+        sent, self.sent = self.sent, b''
+        return sent
+
+
+def on_loop(test):
+    """Run a test on a loop; an error nobody saw, or a task left over, fails it."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        async def main():
+            errors = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+            async with asyncio.timeout(20) if hasattr(asyncio, 'timeout') else _Nothing():
+                await test(*args, **kwargs)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert not errors
+
+        asyncio.run(main())
+
+    return run
+
+
+class _Nothing:
+    async def __aenter__(self):
+        pass
+
+    async def __aexit__(self, *exc):
+        pass
+
+
+def session(stream: Stream, **settings) -> WebSocketSession:
+    made = open_session(stream, WebSocketSettings(**settings))
+    assert made is not None
+    return made
+
+
+async def accepted(stream: Stream | None = None, **settings) -> tuple[Stream, WebSocketSession]:
+    stream = stream or Stream()
+    made = session(stream, **settings)
+    await made.accept()
+    return stream, made
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# the handshake
+
+
+@on_loop
+async def test_accept():
+    stream, ws = await accepted()
+    assert stream.log == [('accept', {b'sec-websocket-accept': b's3pPLMBiTxaQ9kYGzzhZRbK+xOo='})]
+    assert ws.accepted
+    assert not ws.closed
+    with pytest.raises(RuntimeError):
+        await ws.accept()
+    with pytest.raises(RuntimeError):
+        ws.refuse()
+    ws._abort()
+
+
+@on_loop
+async def test_accept_with_a_subprotocol_headers_and_compression():
+    request = head(
+        Sec_WebSocket_Protocol='chat, superchat',
+        Sec_WebSocket_Extensions='permessage-deflate',
+        extra='Sec-WebSocket-Protocol: third\r\n',
+    )
+    stream = Stream(request)
+    ws = session(stream)
+    assert ws.subprotocols == ['chat', 'superchat', 'third']
+    with pytest.raises(InvalidResponse, match='not offered'):
+        await ws.accept('other')
+    with pytest.raises(InvalidResponse):
+        await ws.accept(None, [(b'x', b'a\nb')])
+    assert not ws.accepted
+    await ws.accept(
+        'superchat', [(b'X-A', b'1'), (b'Sec-WebSocket-Accept', b'forged'), (b'connection', b'close')]
+    )
+    ((_, headers),) = stream.log
+    assert headers == {
+        b'sec-websocket-accept': b's3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
+        b'sec-websocket-protocol': b'superchat',
+        b'sec-websocket-extensions': b'permessage-deflate; server_max_window_bits=12',
+        b'X-A': b'1',
+    }
+    ws._abort()
+
+
+@on_loop
+async def test_compression_can_be_turned_off():
+    stream = Stream(head(Sec_WebSocket_Extensions='permessage-deflate'))
+    _, ws = await accepted(stream, per_message_deflate=False)
+    assert list(stream.log[0][1]) == [b'sec-websocket-accept']
+    ws._abort()
+
+
+@pytest.mark.parametrize(
+    ('request_head', 'status'),
+    [
+        (lambda: head(Sec_WebSocket_Key=None), 400),
+        (lambda: head(Sec_WebSocket_Key='AAAA'), 400),
+        (lambda: head(Sec_WebSocket_Key='!' * 24), 400),
+        (lambda: head(Sec_WebSocket_Version=None), 400),
+        (lambda: head(Sec_WebSocket_Version='8'), 426),
+        (lambda: head('POST /chat HTTP/1.1', Content_Length='0'), 400),
+        (lambda: head(Content_Length='4'), 400),
+        (lambda: head(Sec_WebSocket_Protocol='a b'), 400),
+    ],
+)
+def test_handshakes_that_are_refused(request_head, status):
+    @on_loop
+    async def refused():
+        stream = Stream(request_head())
+        assert open_session(stream, WebSocketSettings()) is None
+        ((kind, answered, headers, body),) = stream.log
+        assert (kind, answered) == ('respond', status)
+        assert body
+        assert (headers.get(b'sec-websocket-version') == b'13') is (status == 426)
+
+    refused()
+
+
+@on_loop
+async def test_on_http2_there_is_no_key():
+    request = head('GET / HTTP/1.1', Sec_WebSocket_Key=None, Connection=None, Upgrade=None)
+    request.version, request.method, request.upgrade = '2', 'CONNECT', 'websocket'
+    stream, ws = await accepted(Stream(request))
+    assert stream.log == [('accept', {})]
+    ws._abort()
+
+
+@on_loop
+async def test_refuse():
+    stream = Stream()
+    ws = session(stream)
+    ws.refuse(401, [(b'a', b'b')], b'no')
+    assert stream.log == [('respond', 401, {b'a': b'b'}, b'no')]
+    assert ws.closed
+    assert await ws.receive() == Closed(1006, '')
+    with pytest.raises(RuntimeError):
+        await ws.accept()
+    with pytest.raises(RuntimeError):
+        await ws.send('x')
+    await ws.close()
+    await ws.finish()
+    assert len(stream.log) == 1
+
+
+@on_loop
+async def test_before_accept_nothing_is_sent_and_receive_waits_for_the_client_to_go():
+    stream = Stream()
+    ws = session(stream)
+    for call in (ws.send('x'), ws.close()):
+        with pytest.raises(RuntimeError, match='before'):
+            await call
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    stream.gone.set()
+    assert await waiting == Closed(1006, '')
+    stream.disconnected = True
+    await ws.accept()
+    assert await ws.receive() == Closed(1006, '')
+    with pytest.raises(WebSocketClosed):
+        await ws.send('x')
+    await ws.finish()
+
+
+@on_loop
+async def test_receive_before_accept_goes_on_after_it():
+    stream = Stream()
+    ws = session(stream)
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    await ws.accept()
+    stream.receiver(text('hi'))
+    assert await waiting == 'hi'
+    ws._abort()
+
+
+# messages
+
+
+@on_loop
+async def test_messages_both_ways():
+    stream, ws = await accepted()
+    stream.receiver(text('a') + binary(b'b'))
+    assert [await ws.receive(), await ws.receive()] == ['a', b'b']
+    for message in ('x', b'y', bytearray(b'z'), memoryview(b'w')):
+        await ws.send(message)
+    assert stream.sent == b'\x81\x01x\x82\x01y\x82\x01z\x82\x01w'
+    with pytest.raises(TypeError, match='int'):
+        await ws.send(5)
+    ws._abort()
+
+
+@on_loop
+async def test_a_waiting_receive_gets_the_first_of_several_messages():
+    stream, ws = await accepted()
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    with pytest.raises(RuntimeError, match='another task'):
+        await ws.receive()
+    stream.receiver(text('a') + text('b'))
+    assert await waiting == 'a'
+    assert await ws.receive() == 'b'
+    ws._abort()
+
+
+@on_loop
+async def test_a_cancelled_receive_loses_nothing():
+    stream, ws = await accepted()
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    stream.receiver(text('a') + text('b'))
+    waiting.cancel()  # after the message was delivered, before the task ran
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    waiting = asyncio.ensure_future(ws.receive())
+    assert await waiting == 'a'
+    assert await ws.receive() == 'b'
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    waiting.cancel()
+    stream.receiver(text('c'))
+    await asyncio.wait([waiting])
+    assert await ws.receive() == 'c'
+    ws._abort()
+
+
+@on_loop
+async def test_reading_pauses_when_the_queue_is_full():
+    stream, ws = await accepted(max_queue=4)
+    stream.receiver(b''.join(text(str(i)) for i in range(11)))
+    assert not stream.reading
+    got = [await ws.receive(), await ws.receive()]
+    assert not stream.reading  # room was filled from what had been read
+    while not stream.reading:
+        got.append(await ws.receive())
+    stream.receiver(close())
+    while isinstance(message := await ws.receive(), str):
+        got.append(message)
+    assert got == [str(i) for i in range(11)]
+    assert message == Closed(1000, '')
+
+
+@on_loop
+async def test_reading_pauses_when_what_waits_is_large():
+    stream, ws = await accepted(max_message_size=1000)
+    stream.receiver(binary(b'x' * 600) * 2)
+    assert not stream.reading
+    await ws.receive()
+    assert stream.reading
+    ws._abort()
+
+
+@on_loop
+async def test_send_waits_for_a_slow_client():
+    stream, ws = await accepted()
+    stream.congestion = asyncio.Event()
+    sending = asyncio.ensure_future(ws.send('x'))
+    await turns()
+    assert not sending.done()
+    stream.congestion.set()
+    await sending
+    ws._abort()
+
+
+# control frames
+
+
+@on_loop
+async def test_pings_are_answered_and_not_read_without_end():
+    stream, ws = await accepted()
+    stream.receiver(frame(9, b'1'))
+    assert stream.take() == b'\x8a\x011'
+    stream.congestion = asyncio.Event()
+    stream.receiver(frame(9, b'2') * 5)
+    assert stream.take() == b'\x8a\x012'
+    assert not stream.reading
+    await turns()
+    stream.congestion.set()
+    await turns()
+    assert stream.take() == b'\x8a\x012' * 4
+    assert stream.reading
+    ws._abort()
+
+
+@on_loop
+async def test_no_sign_of_life_after_a_ping():
+    stream, ws = await accepted(ping_interval=0.01, ping_timeout=0.01)
+    assert await ws.receive() == Closed(1006, '')
+    sent = stream.take()
+    assert sent.startswith(b'\x89\x00\x88')
+    assert sent[4:6] == (1011).to_bytes(2, 'big')
+    assert stream.log[-1] == 'abort'
+    with pytest.raises(WebSocketClosed):
+        await ws.send('x')
+    await ws.finish()
+
+
+@on_loop
+async def test_pongs_keep_it_alive():
+    stream, ws = await accepted(ping_interval=0.005, ping_timeout=0.05)
+    pings = 0
+    while pings < 15:
+        await asyncio.sleep(0.001)
+        for _ in range(stream.take().count(b'\x89\x00')):
+            pings += 1
+            stream.receiver(frame(10))
+    assert not ws.closed
+    ws._abort()
+
+
+@on_loop
+async def test_without_an_interval_there_are_no_pings():
+    _, ws = await accepted(ping_interval=None)
+    assert ws._ping_timer is None
+    ws._abort()
+
+
+# the end
+
+
+@on_loop
+async def test_the_clients_close_is_answered_at_once_when_the_application_waits():
+    stream, ws = await accepted()
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    stream.receiver(close(4001, b'bye'))
+    assert stream.take() == b'\x88\x02\x0f\xa1'
+    assert stream.log[-1] == 'end'
+    assert await waiting == Closed(4001, 'bye')
+    assert await ws.receive() == Closed(4001, 'bye')
+    assert ws.closed
+    with pytest.raises(ClientDisconnected):
+        await ws.send('x')
+    await ws.close()
+    await ws.finish()
+    stream.receiver(b'')
+    assert stream.log.count('end') == 1
+
+
+@on_loop
+async def test_messages_before_a_close_or_a_violation_can_be_answered():
+    for last, answer in ((close(1000), b'\x88\x02\x03\xe8'), (frame(3), b'\x88')):
+        stream, ws = await accepted()
+        stream.receiver(text('a') + last)
+        assert await ws.receive() == 'a'
+        await ws.send('a')
+        assert stream.take() == b'\x81\x01a'
+        assert (await ws.receive()).code in (1000, 1002)
+        assert stream.take().startswith(answer)
+        assert stream.log[-1] == 'end'
+
+
+@on_loop
+async def test_a_close_is_answered_after_a_while_when_the_application_does_not_receive(monkeypatch):
+    monkeypatch.setattr('granian.websocket._LAST_WORD', 0.01)
+    stream, ws = await accepted()
+    stream.receiver(text('a') + close(1000))
+    await asyncio.wait_for(stream.ended.wait(), 10)
+    assert stream.take() == b'\x88\x02\x03\xe8'
+    with pytest.raises(WebSocketClosed):
+        await ws.send('late')
+    assert [await ws.receive(), await ws.receive()] == ['a', Closed(1000, '')]
+
+
+@on_loop
+async def test_our_close():
+    stream, ws = await accepted()
+    stream.receiver(text('unread'))
+    await ws.close(4000, 'enough')
+    assert stream.take() == b'\x88\x08\x0f\xa0enough'
+    assert await ws.receive() == Closed(4000, 'enough')
+    assert ws.closed
+    with pytest.raises(WebSocketClosed):
+        await ws.send('x')
+    finishing = asyncio.ensure_future(ws.finish())
+    await turns()
+    assert not finishing.done()
+    stream.receiver(text('still coming') + frame(9))
+    assert stream.take() == b''
+    stream.receiver(close(4000))
+    await finishing
+    assert stream.log[-1] == 'end'
+
+
+@on_loop
+async def test_our_close_with_a_full_queue_reads_on_to_the_answer():
+    stream, ws = await accepted(max_queue=2)
+    stream.receiver(text('x') * 10)
+    assert not stream.reading
+    await ws.close()
+    assert stream.reading
+    stream.receiver(close())
+    assert stream.log[-1] == 'end'
+    await ws.finish()
+
+
+@on_loop
+async def test_our_close_wakes_a_waiting_receive():
+    _stream, ws = await accepted()
+    waiting = asyncio.ensure_future(ws.receive())
+    await turns()
+    await ws.close(3000)
+    assert await waiting == Closed(3000, '')
+    ws._abort()
+
+
+@on_loop
+async def test_a_client_that_does_not_answer_our_close():
+    stream, ws = await accepted(close_timeout=0.01)
+    await ws.finish()
+    assert stream.take() == b'\x88\x02\x03\xe8'
+    assert stream.log[-1] == 'abort'
+
+
+@pytest.mark.parametrize('code', [1005, 1006, 1015, 999, 5000])
+def test_a_code_that_cannot_be_sent_is_refused_in_any_state(code):
+    @on_loop
+    async def refused():
+        _, ws = await accepted()
+        with pytest.raises(ValueError, match=str(code)):
+            await ws.close(code)
+        assert not ws.closed
+        ws._abort()
+
+    refused()
+
+
+@on_loop
+async def test_the_client_goes_without_a_word():
+    stream, ws = await accepted()
+    stream.receiver(text('a'))
+    stream.receiver(b'')
+    assert await ws.receive() == 'a'
+    assert await ws.receive() == Closed(1006, '')
+    assert stream.log[-1] == 'end'
+    with pytest.raises(WebSocketClosed):
+        await ws.send('x')
+    await ws.finish(1011)
+    assert stream.take() == b''
+
+
+@on_loop
+async def test_too_big_a_message_is_read_to_its_end_before_the_connection_is(monkeypatch):
+    monkeypatch.setattr('granian.websocket._LINGER', 0.01)
+    stream, ws = await accepted(max_message_size=10)
+    stream.receiver(binary(b'x' * 100)[:20])
+    assert (await ws.receive()).code == 1009
+    assert stream.take()[2:4] == (1009).to_bytes(2, 'big')
+    assert 'end' not in stream.log
+    stream.receiver(b'x' * 88)
+    await ws.finish()
+    assert stream.log[-1] == 'end'
+
+
+@on_loop
+async def test_shutdown():
+    for reload, code in ((False, 1001), (True, 1012)):
+        stream, ws = await accepted()
+        waiting = asyncio.ensure_future(ws.receive())
+        await turns()
+        stream.on_shutdown(reload)
+        assert await waiting == Closed(code, '')
+        assert stream.take() == b'\x88\x02' + code.to_bytes(2, 'big')
+        stream.receiver(close(code))
+        await ws.finish()
+        stream = Stream()
+        ws = session(stream)
+        waiting = asyncio.ensure_future(ws.receive())
+        await turns()
+        stream.on_shutdown(reload)
+        assert await waiting == Closed(code, '')
+        assert stream.log == [('respond', 503, {}, b'')]
+
+
+@on_loop
+async def test_finish_answers_for_an_application_that_did_not():
+    for code, status in ((1000, 403), (1011, 500)):
+        stream = Stream()
+        await session(stream).finish(code)
+        assert stream.log == [('respond', status, {}, b'')]
+    stream, ws = await accepted()
+    finishing = asyncio.ensure_future(ws.finish(1011))
+    await turns()
+    assert stream.take() == b'\x88\x02\x03\xf3'
+    stream.receiver(b'')
+    await finishing
