@@ -1,0 +1,176 @@
+"""The blocking stream over an HTTP/1 connection: what a WSGI handler reads and writes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..protocol.events import Data, EndOfRequest, RequestFailed
+from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
+
+if TYPE_CHECKING:
+    from ..protocol.events import Request
+    from ..protocol.interface import Headers
+    from .connection import Connection
+
+FILE_CHUNK = 65536
+"""Bytes read at a time from a file that the kernel cannot send by itself."""
+SENDFILE_CHUNK = 1 << 20
+"""Bytes asked of one sendfile(): a client that stalls is noticed between two."""
+
+
+class BlockingStream:
+    """One exchange on HTTP/1, owned by the thread that runs the handler. See `stream.Stream`."""
+
+    __slots__ = (
+        '_connection', '_head_bytes', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
+        'head', 'scheme', 'server', 'started', 'status', 'tls', 'trailers',
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, request: Request) -> None:
+        self._connection = connection
+        self.head = request.head
+        self.body = request.body
+        self.complete = request.complete
+        self.client = connection.client
+        self.server = connection.server
+        self.scheme = connection.scheme
+        self.tls = connection.tls
+        self.status = 0
+        self.bytes_sent = 0
+        self.ended = False
+        self.aborted = False
+
+    # -- the request body ---------------------------------------------------------------
+
+    def read(self) -> bytes:
+        body = self.body
+        if body:
+            self.body = b''
+            return body
+        if self.complete:
+            return b''
+        connection = self._connection
+        http = connection.http
+        if wanted := http.body_wanted(1):
+            connection.write(wanted)
+        while True:
+            event = http.next_event()
+            if event is None:
+                self._receive()
+            elif type(event) is Data:
+                return event.data
+            elif type(event) is EndOfRequest:
+                self.complete = True
+                self.trailers = event.trailers
+                return b''
+            elif type(event) is RequestFailed:
+                raise RequestBodyError(event.reason)
+            else:
+                raise RequestBodyError('the request body is not usable')
+
+    def _receive(self) -> None:
+        connection = self._connection
+        try:
+            data = connection.wait_for_data()
+        except OSError as exc:  # TimeoutError is one
+            raise RequestBodyError(str(exc)) from None
+        if data:
+            connection.http.receive_data(data)
+        else:
+            connection.http.receive_eof()
+
+    # -- the response -------------------------------------------------------------------
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        connection = self._connection
+        data = connection.http.respond(1, status, headers, body, reason)
+        self.status = status
+        self.bytes_sent = len(body)
+        self.ended = True
+        if connection.outbox:
+            connection.write(data)
+            return
+        # Here and not in write(): the quick way of every small response.
+        try:
+            sent = connection.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            self._lost(exc)
+        if sent != len(data):
+            connection.write_rest(memoryview(data)[sent:])
+
+    def _lost(self, exc: OSError) -> None:
+        self.aborted = True
+        raise ClientDisconnected(str(exc)) from None
+
+    def send_informational(self, status: int, headers: Headers) -> None:
+        self._write(self._connection.http.send_informational(1, status, headers))
+
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
+        self._head_bytes = self._connection.http.send_response(1, status, headers, reason)
+        self.status = status
+
+    def send_data(self, data: bytes) -> None:
+        out = self._connection.http.send_data(1, data)
+        if self.bytes_sent == 0:
+            out = self._head_bytes + out
+        self.bytes_sent += len(data)
+        if out:
+            self._write(out)
+
+    def send_end(self, trailers: Headers = ()) -> None:
+        out = self._connection.http.send_end(1, trailers)
+        self.ended = True
+        if self.bytes_sent == 0:
+            out = self._head_bytes + out
+        if out:
+            self._write(out)
+
+    def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        connection = self._connection
+        if hasattr(os, 'sendfile') and self.tls is None and connection.http.raw_body(1):
+            if self.bytes_sent == 0:
+                self._write(self._head_bytes)
+            self._sendfile(file.fileno(), offset, count)
+            return
+        file.seek(offset)
+        while count:
+            chunk = file.read(min(FILE_CHUNK, count))
+            if not chunk:
+                self.abort()
+                raise InvalidResponse('the file became shorter while it was sent')
+            count -= len(chunk)
+            self.send_data(chunk)
+
+    def _sendfile(self, source: int, offset: int, count: int) -> None:
+        """The kernel copies from file to socket. S-S-11: a file cut meanwhile breaks the exchange."""
+        connection = self._connection
+        connection.drain()
+        while count:
+            try:
+                sent = os.sendfile(connection.fd, source, offset, min(count, SENDFILE_CHUNK))
+            except BlockingIOError:
+                connection.wait_for_room()
+                continue
+            except OSError as exc:
+                self._lost(exc)
+            if not sent:
+                self.abort()
+                raise InvalidResponse('the file became shorter while it was sent')
+            offset += sent
+            count -= sent
+            self.bytes_sent += sent
+            connection.http.count_data(1, sent)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._connection.write(data)
+        except ClientDisconnected:
+            self.aborted = True
+            raise
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.ended = True

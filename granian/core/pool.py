@@ -1,0 +1,283 @@
+"""Leader and followers: the threads that take turns at polling, and the watchdog over them.
+
+One thread at a time holds the *baton*: it leads. It gathers ready units of work and runs
+them itself, so that while the application is quick there is no switch between threads at
+all. Before a unit calls the application, the leader either hands the baton to a follower
+(when calls have been slow lately) or lays it on the table, where it may be taken:
+
+- by the leader itself, when the call returns: the usual case;
+- by the watchdog, which gives it to a follower when the call takes too long;
+- by another thread that has finished its own call.
+
+`list.append` and `list.pop` are atomic, so the table needs no lock, and whoever pops the
+baton leads. This room knows neither sockets nor HTTP: work is anything with `work()`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+SLOW_CALL = 0.001
+"""Seconds: an application call longer than this makes the pool eager."""
+EAGER_PERIOD = 1.0
+"""Seconds for which the pool stays eager, counted anew from each slow call. One-sided on
+purpose: an average that goes back and forth measured 17 times slower on mixed loads."""
+LOOK_EVERY = 0.002
+"""Seconds between two looks of the watchdog."""
+QUIET_LOOKS = 50
+"""After so many looks with nothing going on the watchdog sleeps until it is woken."""
+
+_BATON = object()
+
+
+class Work(Protocol):
+    """A unit of work: run by the thread that holds the baton."""
+
+    def work(self) -> bool:
+        """Do what is ready. Returns whether this thread still holds the baton."""
+        ...
+
+
+class _Member:
+    """A thread of the pool; `wake` is released to give it the baton."""
+
+    __slots__ = ('wake',)
+
+    def __init__(self) -> None:
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+
+class Pool:
+    """The threads. `gather(block)` is the reactor's: it polls and appends to `ready`.
+
+    Every method says which thread may call it.
+    """
+
+    def __init__(self, gather: Callable[[], None], max_threads: int, idle_timeout: float) -> None:
+        self.ready: deque[Work] = deque()
+        self.threads = 0
+        self.eager = False
+        self.polls = 0
+        self._gather = gather
+        self._max_threads = max_threads
+        self._idle_timeout = idle_timeout
+        self._table: list[object] = []
+        self._parked: list[_Member] = []
+        self._growing = threading.Lock()
+        self._calls = 0
+        self._eager_until = 0.0
+        self._closed = False
+        self._watchdog_asleep = False
+        self._watchdog_alarm = threading.Lock()
+        self._watchdog_alarm.acquire()
+
+    # -- the threads ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the first leader. Main thread."""
+        self._reserve_thread()
+        self._start_thread()
+
+    @property
+    def busy(self) -> int:
+        """Threads that are neither parked nor leading. Any thread; a moment's value."""
+        return max(0, self.threads - len(self._parked) - 1)
+
+    def _reserve_thread(self) -> bool:
+        if self.threads >= self._max_threads:
+            return False
+        with self._growing:
+            if self.threads >= self._max_threads or self._closed:
+                return False
+            self.threads += 1
+            return True
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._live, name=f'granian-pool-{self.threads}', daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._growing:
+                self.threads -= 1
+            raise
+
+    def _live(self) -> None:
+        """A pool thread's life: it is born with the baton, and leads whenever it has it."""
+        member = _Member()
+        while True:
+            self._lead()
+            # The baton is somebody else's, or on the table while its owner runs a call.
+            if self._take_baton():
+                continue
+            if not self._park(member):
+                break
+
+    def _lead(self) -> None:
+        """Holds the baton when it begins, not when it returns."""
+        ready = self.ready
+        gather = self._gather
+        while not self._closed:
+            while ready:
+                try:
+                    unit = ready.popleft()
+                except IndexError:
+                    break
+                if not unit.work():
+                    return
+            gather()
+            self.polls += 1
+            if self._watchdog_asleep:
+                self.wake_watchdog()
+        # Closing: pass the baton on, so that every parked thread sees the end in turn.
+        self._table.append(_BATON)
+        self.release_all()
+
+    def _park(self, member: _Member) -> bool:
+        """Wait for the baton. False when the thread should end instead."""
+        self._parked.append(member)
+        if self._closed:
+            member.wake.acquire(False)
+            return False
+        if member.wake.acquire(timeout=self._idle_timeout):
+            return not self._closed
+        with self._growing:
+            try:
+                self._parked.remove(member)
+            except ValueError:
+                pass  # somebody is giving us the baton at this very moment
+            else:
+                self.threads -= 1
+                return False
+        member.wake.acquire()
+        return not self._closed
+
+    def _take_baton(self) -> bool:
+        try:
+            self._table.pop()
+        except IndexError:
+            return False
+        return not self._closed
+
+    def _hand_on(self) -> bool:
+        """Give the baton to a parked follower or to a new thread. The leader, or who took it."""
+        try:
+            self._parked.pop().wake.release()
+            return True
+        except IndexError:
+            pass
+        if not self._reserve_thread():
+            return False
+        try:
+            self._start_thread()
+        except RuntimeError:
+            return False  # the system gives no more threads: go on with those there are
+        return True
+
+    # -- around an application call ---------------------------------------------------
+
+    def enter_call(self) -> float:
+        """The leader is about to call the application. Returns the time, for `leave_call`."""
+        self._calls += 1
+        if not (self.eager and self._hand_on()):
+            self._table.append(_BATON)
+        return monotonic()
+
+    def leave_call(self, entered: float, now: float) -> bool:
+        """The call has returned (any pool thread). Returns whether this thread leads now."""
+        if now - entered > SLOW_CALL:
+            self._eager_until = now + EAGER_PERIOD
+            self.eager = True
+        try:
+            self._table.pop()
+        except IndexError:
+            return False
+        return True
+
+    # -- the watchdog -----------------------------------------------------------------
+
+    def watch(self, done: threading.Event) -> None:
+        """The watchdog's life, in the main thread, until `done` is set.
+
+        A leader that has been inside one call since the last look loses the baton to a
+        follower: nobody waits more than two looks behind a call that blocks unexpectedly.
+        """
+        seen = (-1, -1)
+        quiet = 0
+        while not done.wait(LOOK_EVERY):
+            now = monotonic()
+            if self.eager and now > self._eager_until:
+                self.eager = False
+            state = (self._calls, self.polls)
+            if state != seen:
+                seen = state
+                quiet = 0
+            elif self._table:
+                self._rescue(now)
+                quiet = 0
+            else:
+                quiet += 1
+                if quiet > QUIET_LOOKS and not self.eager:
+                    self._sleep(state)
+                    quiet = 0
+
+    def _rescue(self, now: float) -> None:
+        """Take the baton off the table, but only with somebody at hand to give it to."""
+        try:
+            member: _Member | None = self._parked.pop()
+        except IndexError:
+            member = None
+            if not self._reserve_thread():
+                return
+        try:
+            self._table.pop()
+        except IndexError:  # the call has just returned
+            if member is None:
+                with self._growing:
+                    self.threads -= 1
+            else:
+                self._parked.append(member)
+            return
+        self._eager_until = now + EAGER_PERIOD
+        self.eager = True
+        if member is not None:
+            member.wake.release()
+        else:
+            try:
+                self._start_thread()
+            except RuntimeError:
+                self._table.append(_BATON)
+
+    def _sleep(self, state: tuple[int, int]) -> None:
+        self._watchdog_asleep = True
+        # Whoever leads counts first and looks at the flag second; here it is the other way
+        # round: one of the two sees the other.
+        if (self._calls, self.polls) == state and not self._closed:
+            self._watchdog_alarm.acquire()
+        self._watchdog_asleep = False
+
+    def wake_watchdog(self) -> None:
+        self._watchdog_asleep = False
+        try:
+            self._watchdog_alarm.release()
+        except RuntimeError:
+            pass  # it was not waiting yet, and has seen the count
+
+    # -- the end ----------------------------------------------------------------------
+
+    def close(self) -> None:
+        """No more work: parked threads end. Any thread."""
+        self._closed = True
+        self.release_all()
+        self.wake_watchdog()
+
+    def release_all(self) -> None:
+        while self._parked:
+            try:
+                self._parked.pop().wake.release()
+            except IndexError:
+                return

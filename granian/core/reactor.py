@@ -1,0 +1,228 @@
+"""Accepting, readiness and deadlines: what the leader does between two units of work.
+
+One thread at a time runs `gather` (the one with the pool's baton), so nothing here needs a
+lock, with two exceptions that are named: `forget` and `wake` may be called by any thread.
+
+Deadlines are kept on the connections and swept, not queued: setting one is an attribute. A
+sweep of 10,000 connections costs about half a millisecond, and is made at the earliest
+deadline, but never so often that sweeping takes more than a few percent of the time.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import logging
+import math
+import socket
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from ..protocol.interface import Clock
+from .poller import HANGUP, WRITE, EpollPoller, Poller, make_poller
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .settings import CoreSettings, Listeners
+
+ACCEPT_BATCH = 16
+"""Connections accepted for one event: more would favour one worker over its siblings."""
+ACCEPT_PAUSE = 0.1
+"""Seconds without accepting after the system has run out of descriptors or memory."""
+IDLE_CHECK = 1.0
+"""Seconds: longest poll while there are connections, since other threads set deadlines too."""
+SWEEP_COST = 5e-6
+"""Seconds of pause per connection between two sweeps, about a hundred times its cost."""
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+logger = logging.getLogger('_granian')
+
+
+def _nothing() -> None:
+    pass
+
+
+class Reactor:
+    """Owns the listeners, the poller and the table of connections.
+
+    `ready` is the queue it fills; `connect(sock, address, listener)` makes a connection;
+    `overloaded()` says whether to stop accepting for a while.
+    """
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        ready: deque[Any],
+        connect: Callable[[socket.socket, Any, socket.socket], Connection],
+        overloaded: Callable[[], bool],
+    ) -> None:
+        self.clock = Clock()
+        self.now = monotonic()
+        self.connections: dict[int, Connection] = {}
+        self.next_sweep = math.inf
+        self.accepting = False
+        self.stopping = False
+        self.accepted = 0
+        self._ready = ready
+        self._connect = connect
+        self._overloaded = overloaded
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._poller: Poller = make_poller()
+        self._polling = False
+        self._accept_after = 0.0
+        self._next_second = 0.0
+        self._complained = -math.inf
+        self.level_triggered = not isinstance(self._poller, EpollPoller)
+        self.register = self._poller.register
+        self.rearm = self._poller.rearm
+        self.drained: Callable[[], None] = _nothing
+        self._tick(self.now)
+
+    # -- the leader ---------------------------------------------------------------------
+
+    def gather(self) -> None:
+        """Poll once, and queue every connection that is ready and not owned by a thread."""
+        ready = self._ready
+        timeout = self._timeout()
+        # A thread that queues work while we poll must wake us: it appends first and looks at
+        # the flag second, we set the flag first and look at the queue second.
+        self._polling = True
+        events = self._poller.poll(0 if ready else timeout)
+        self._polling = False
+        self.now = now = monotonic()
+        if now >= self._next_second:
+            self._tick(now)
+        connections = self.connections
+        for fd, mask in events:
+            connection = connections.get(fd)
+            if connection is None:
+                if fd in self._listeners:
+                    self._accept(self._listeners[fd])
+                continue
+            if mask & HANGUP:
+                connection.hung_up = True
+            elif mask == WRITE and not connection.outbox:
+                continue  # the state at registration, no news
+            # Told first, tried second; the owner lets go first and looks second (`release`).
+            connection.signalled = True
+            if connection.owner.acquire(False):
+                ready.append(connection)
+        if now >= self.next_sweep:
+            self._sweep(now)
+        if self.accepting:
+            if self._overloaded():
+                self._pause_accepting()
+        elif not self.stopping and now >= self._accept_after and not self._overloaded():
+            self.resume_accepting()
+
+    def _timeout(self) -> float | None:
+        if not self.connections and (self.accepting or self.stopping):
+            return None
+        longest = IDLE_CHECK if self.accepting or self.stopping else min(IDLE_CHECK, ACCEPT_PAUSE)
+        return max(0.0, min(longest, self.next_sweep - monotonic()))
+
+    def _tick(self, now: float) -> None:
+        """Once a second: the Date field (RFC 9110 6.6.1)."""
+        wall = time()
+        self.clock.date = formatdate(wall, usegmt=True).encode()
+        self._next_second = now + 1.0 - wall % 1.0
+
+    def _sweep(self, now: float) -> None:
+        """End what has waited too long. What a thread owns has no deadline here."""
+        earliest = math.inf
+        for connection in list(self.connections.values()):
+            deadline = connection.deadline
+            if deadline > now:
+                if deadline < earliest:
+                    earliest = deadline
+            elif connection.owner.acquire(False):
+                if connection.deadline <= now:
+                    connection.expire()
+                else:
+                    connection.release()
+        self.next_sweep = max(earliest, now + 0.005 + len(self.connections) * SWEEP_COST)
+
+    # -- accepting ----------------------------------------------------------------------
+
+    def resume_accepting(self) -> None:
+        self.accepting = True
+        for fd in self._listeners:
+            self._poller.listen(fd)
+
+    def _pause_accepting(self) -> None:
+        if self.accepting:
+            self.accepting = False
+            for fd in self._listeners:
+                self._poller.unlisten(fd)
+
+    def stop_accepting(self) -> None:
+        """For good. The socket itself is shared with the other workers and stays open."""
+        self.stopping = True
+        self._pause_accepting()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPT_BATCH):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                if exc.errno in NO_ROOM:
+                    if self._close_longest_idle():
+                        continue
+                    self._complain(exc)
+                    self._accept_after = self.now + ACCEPT_PAUSE
+                    self._pause_accepting()
+                    return
+                continue  # ECONNABORTED and its like: that client has gone, the next may not have
+            self.accepted += 1
+            connection = self._connect(sock, address, listener)
+            self.connections[connection.fd] = connection
+            # Owned from birth: it is read at once, and registered only when it has to wait.
+            self._ready.append(connection)
+            if connection.deadline < self.next_sweep:
+                self.next_sweep = connection.deadline
+
+    def _close_longest_idle(self) -> bool:
+        """Near the descriptor limit the connections that have been idle longest make room."""
+        idle = [connection for connection in self.connections.values() if connection.is_idle]
+        closed = False
+        for connection in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda c: c.deadline):
+            if connection.owner.acquire(False):
+                if connection.is_idle:
+                    connection.close()
+                    closed = True
+                else:
+                    connection.release()
+        return closed
+
+    def _complain(self, exc: OSError) -> None:
+        if self.now - self._complained > 10:
+            self._complained = self.now
+            logger.warning(
+                'Cannot accept connections for the moment: %s (raise the limit of open files?)', exc.strerror
+            )
+
+    # -- any thread ---------------------------------------------------------------------
+
+    def submit(self, unit: Any) -> None:
+        """Queue a unit of work from a thread that does not lead."""
+        self._ready.append(unit)
+        if self._polling:
+            self._poller.wake()
+
+    def wake(self) -> None:
+        self._poller.wake()
+
+    def forget(self, connection: Connection) -> None:
+        """Called by the connection's owner, just before it closes the socket."""
+        self.connections.pop(connection.fd, None)
+        self._poller.unregister(connection.fd)
+        if self.stopping and not self.connections:
+            self.drained()
+
+    def close(self) -> None:
+        self._poller.close()

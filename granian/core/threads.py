@@ -1,0 +1,184 @@
+"""The thread core: blocking handlers in an adaptive pool of leader and followers."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..stream import ClientDisconnected
+from .blocking import BlockingStream
+from .connection import HEAD, LINGERING, RUNNING, Connection
+from .pool import Pool
+from .reactor import Reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..protocol.events import Request
+    from ..stream import Handler
+    from .settings import CoreSettings, Listeners
+
+RECENT = 1.0
+"""Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
+GRACE = 0.25
+"""Seconds in which a busy keep-alive client may send the request it was about to send."""
+
+logger = logging.getLogger('_granian')
+
+
+class ThreadCore:
+    """See `settings.Core`. `handler` runs in up to `settings.threads` threads at a time."""
+
+    def __init__(self, listeners: Listeners, settings: CoreSettings, handler: Handler) -> None:
+        self.settings = settings
+        self.handler = handler
+        self._done = threading.Event()
+        self._stop_asked = False
+        self.pool = Pool(self._gather, settings.threads, settings.thread_idle_timeout)
+        self.reactor = Reactor(listeners, self.pool.ready, self._connect, self._overloaded)
+        self._addresses = {listener.fileno(): listener.getsockname() for listener in listeners}
+        self._tcp = {listener.fileno(): listener.family != _AF_UNIX for listener in listeners}
+        for listener in listeners:
+            listener.setblocking(False)
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until stopped. The calling thread becomes the watchdog."""
+        self.reactor.resume_accepting()
+        self.pool.start()
+        on_ready()
+        self.pool.watch(self._done)
+        self.pool.close()
+        self.reactor.wake()
+
+    def stop(self, reload: bool = False) -> None:
+        """Any thread, or a signal handler: the leader does the rest at its next turn."""
+        self._stop_asked = True
+        self.reactor.wake()
+
+    # -- the leader ---------------------------------------------------------------------
+
+    def _gather(self) -> None:
+        self.reactor.gather()
+        if self._stop_asked and not self.reactor.stopping:
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        """No new connections; the idle end now, or soon, since some client may be about to send.
+
+        Closing a connection on which a request is in flight loses that request: a client that
+        was active a moment ago gets a moment more, and is told `Connection: close`.
+        """
+        reactor = self.reactor
+        reactor.drained = self._drained
+        reactor.stop_accepting()
+        now = monotonic()
+        for connection in list(reactor.connections.values()):
+            connection.http.shutdown()
+            if connection.owner.acquire(False):
+                if connection.is_idle:
+                    allowed = (
+                        self.settings.head_timeout
+                        if connection.phase == HEAD
+                        else self.settings.keep_alive_timeout
+                    )
+                    since = connection.deadline - allowed
+                    connection.deadline = now + GRACE if now - since < RECENT else now
+                connection.release()
+        reactor.next_sweep = now
+        if not reactor.connections:
+            self._drained()
+
+    def _drained(self) -> None:
+        self._done.set()
+        self.pool.wake_watchdog()
+
+    def _overloaded(self) -> bool:
+        """Requests that run, or wait for a thread; idle connections do not count."""
+        return len(self.pool.ready) + self.pool.busy >= self.settings.backpressure
+
+    def _connect(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
+        fd = listener.fileno()
+        server = self._addresses[fd]
+        client: tuple[str, int] | None = None
+        if self._tcp[fd]:
+            client = address[:2]
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            server = server[:2]
+        return ThreadConnection(sock, client, server, self)
+
+
+class ThreadConnection(Connection):
+    """A connection as a unit of work of the pool."""
+
+    __slots__ = ('_core',)
+
+    def __init__(self, sock: socket.socket, client: Any, server: Any, core: ThreadCore) -> None:
+        super().__init__(sock, client, server, core.settings, core.reactor)
+        self._core = core
+
+    def work(self) -> bool:
+        """The leader, which owns the connection. Returns whether it still leads."""
+        self.signalled = False
+        try:
+            if self.phase == LINGERING:
+                self.discard_input()
+                return True
+            if self.outbox:
+                if not self.flush():
+                    self.release_unless_closed()
+                    return True
+                if not self.written():
+                    return True
+            request = self.next_request()
+        except Exception:
+            logger.exception('Internal error while reading a request')
+            self.close()
+            return True
+        if request is None:
+            return True
+        return self._execute(request)
+
+    def _execute(self, request: Request) -> bool:
+        """Run the application. The baton may be handed on: from then on this is just a thread."""
+        core = self._core
+        pool = core.pool
+        self.phase = RUNNING
+        stream = BlockingStream(self, request)
+        entered = pool.enter_call()
+        observe = core.settings.on_exchange
+        if observe is not None:
+            stream.started = entered
+        try:
+            core.handler(stream)
+            if not stream.ended:
+                self._unfinished(stream)
+        except ClientDisconnected:
+            stream.aborted = True
+        except BaseException:
+            logger.exception('Internal error while a request was handled')
+            stream.aborted = True
+        now = monotonic()
+        if observe is not None:
+            observe(stream)
+        if stream.aborted:
+            # Without a length or chunks only a reset tells the client that something is missing.
+            self.abort(reset=stream.head.version == '1.0')
+        else:
+            self.after_exchange(now, stream.complete)
+        leads = pool.leave_call(entered, now)
+        if not leads and not self.reactor.accepting:
+            self.reactor.wake()  # there may be room for new connections again
+        return leads
+
+    def _unfinished(self, stream: BlockingStream) -> None:
+        """The handler has returned without ending its response."""
+        if stream.status:
+            stream.aborted = True
+        else:
+            stream.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
+
+
+_AF_UNIX = getattr(socket, 'AF_UNIX', None)

@@ -1,0 +1,85 @@
+"""A core on a socket of its own, in this process; raw clients for it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from granian.core.settings import CoreSettings
+from granian.core.threads import ThreadCore
+
+Address = tuple[str, int]
+
+
+class Running:
+    """A core that serves, and its address."""
+
+    def __init__(self, core: Any, address: Address, thread: threading.Thread) -> None:
+        self.core = core
+        self.address = address
+        self.thread = thread
+
+    def connect(self, timeout: float = 10) -> socket.socket:
+        return socket.create_connection(self.address, timeout=timeout)
+
+    def request(self, raw: bytes) -> bytes:
+        """Send, then read until the server closes."""
+        with self.connect() as sock:
+            sock.sendall(raw)
+            return read_all(sock)
+
+    def stop(self) -> None:
+        self.core.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive(), 'the core did not stop'
+
+
+@contextlib.contextmanager
+def running(handler: Callable[[Any], None], **settings: Any) -> Iterator[Running]:
+    settings.setdefault('threads', 8)
+    listener = socket.create_server(('127.0.0.1', 0))
+    core = ThreadCore([listener], CoreSettings(**settings), handler)
+    ready = threading.Event()
+    thread = threading.Thread(target=core.run, args=(ready.set,), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    server = Running(core, listener.getsockname()[:2], thread)
+    try:
+        yield server
+    finally:
+        server.stop()
+        listener.close()
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = b''
+    while chunk := sock.recv(65536):
+        data += chunk
+    return data
+
+
+def read_response(sock: socket.socket) -> bytes:
+    """One response with a Content-Length, head and body."""
+    data = b''
+    while b'\r\n\r\n' not in data:
+        chunk = sock.recv(65536)
+        if not chunk:
+            return data
+        data += chunk
+    head, _, body = data.partition(b'\r\n\r\n')
+    for line in head.split(b'\r\n'):
+        name, _, value = line.partition(b':')
+        if name.lower() == b'content-length':
+            while len(body) < int(value):
+                chunk = sock.recv(65536)
+                assert chunk, 'the response was cut short'
+                body += chunk
+            assert len(body) == int(value), 'bytes of a further response'
+    return head + b'\r\n\r\n' + body
+
+
+GET = b'GET %s HTTP/1.1\r\nHost: test\r\n\r\n'
+GET_CLOSE = b'GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

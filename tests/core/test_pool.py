@@ -1,0 +1,151 @@
+"""The pool on fakes: who holds the baton, and that it is never lost or doubled."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from time import monotonic
+
+from granian.core import pool as pool_module
+from granian.core.pool import Pool
+
+
+class Calls:
+    """A pool whose work is a list of functions; counts how many threads lead at once."""
+
+    def __init__(self, threads: int, idle_timeout: float = 5) -> None:
+        self.arrived = threading.Semaphore(0)
+        self.leading = 0
+        self.most_leading = 0
+        self.pool = Pool(self._gather, threads, idle_timeout)
+        self.done = threading.Event()
+        self.watchdog = threading.Thread(target=self.pool.watch, args=(self.done,), daemon=True)
+
+    def _gather(self) -> None:
+        self.leading += 1
+        self.most_leading = max(self.most_leading, self.leading)
+        if not self.pool.ready:
+            self.arrived.acquire(timeout=0.05)
+        self.leading -= 1
+
+    def submit(self, call: object) -> None:
+        self.pool.ready.append(Unit(self.pool, call))
+        self.arrived.release()
+
+    def __enter__(self) -> Calls:
+        self.pool.start()
+        self.watchdog.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.pool.close()
+        self.watchdog.join(10)
+        assert not self.watchdog.is_alive()
+
+
+class Unit:
+    def __init__(self, pool: Pool, call: object) -> None:
+        self.pool = pool
+        self.call = call
+
+    def work(self) -> bool:
+        entered = self.pool.enter_call()
+        self.call()  # type: ignore[operator]
+        return self.pool.leave_call(entered, monotonic())
+
+
+def test_quick_calls_stay_in_one_thread() -> None:
+    names: set[str] = set()
+    left = threading.Semaphore(0)
+
+    def call() -> None:
+        names.add(threading.current_thread().name)
+        left.release()
+
+    with Calls(8) as calls:
+        for _ in range(50):
+            calls.submit(call)
+            assert left.acquire(timeout=10)
+        assert calls.most_leading == 1
+
+
+def test_a_stuck_call_loses_the_baton_to_a_new_thread() -> None:
+    stuck = threading.Event()
+    free = threading.Event()
+    with Calls(2) as calls:
+        calls.submit(lambda: stuck.wait(10))
+        calls.submit(free.set)
+        assert free.wait(10)
+        assert calls.pool.eager
+        stuck.set()
+
+
+def test_eagerness_ends(monkeypatch: object) -> None:
+    monkeypatch.setattr(pool_module, 'EAGER_PERIOD', 0.02)  # type: ignore[attr-defined]
+    finished = threading.Event()
+
+    def slow() -> None:
+        time.sleep(0.005)
+        finished.set()
+
+    with Calls(2) as calls:
+        calls.submit(slow)
+        assert finished.wait(10)
+        deadline = monotonic() + 10
+        while calls.pool.eager:
+            assert monotonic() < deadline
+            calls.submit(lambda: None)
+            time.sleep(0.001)
+
+
+def test_no_call_is_lost_and_never_two_lead() -> None:
+    """Many calls, some slow, more than there are threads; each runs exactly once."""
+    random.seed(1)
+    total = 2000
+    ran: list[int] = []
+    over = threading.Semaphore(0)
+
+    def make(n: int) -> object:
+        pause = random.random() * 0.004 if n % 10 == 0 else 0
+
+        def call() -> None:
+            if pause:
+                time.sleep(pause)
+            ran.append(n)
+            over.release()
+
+        return call
+
+    with Calls(5, idle_timeout=0.01) as calls:
+        for n in range(total):
+            calls.submit(make(n))
+        for _ in range(total):
+            assert over.acquire(timeout=10)
+        assert calls.pool.threads <= 5
+        assert calls.most_leading == 1
+    assert sorted(ran) == list(range(total))
+
+
+def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: object) -> None:
+    monkeypatch.setattr(pool_module, 'QUIET_LOOKS', 1)  # type: ignore[attr-defined]
+    stuck = threading.Event()
+    free = threading.Event()
+    gate = threading.Semaphore(0)
+    with Calls(2) as calls:
+        calls._gather_original = calls._gather  # type: ignore[attr-defined]
+        calls.pool._gather = lambda: gate.acquire(timeout=10) and None  # type: ignore[assignment]
+        calls.submit(lambda: None)
+        gate.release()
+        deadline = monotonic() + 10
+        while not calls.pool._watchdog_asleep:
+            assert monotonic() < deadline
+            time.sleep(0.001)
+        calls.submit(lambda: stuck.wait(10))
+        calls.submit(free.set)
+        gate.release()
+        assert free.wait(10)
+        stuck.set()
+        for _ in range(4):
+            gate.release()
