@@ -27,6 +27,9 @@ class BlockingStream:
         'head', 'scheme', 'server', 'started', 'status', 'tls', 'trailers',
     )  # fmt: skip
 
+    started: float
+    """Set by the core, only where exchanges are observed."""
+
     def __init__(self, connection: Connection, request: Request) -> None:
         self._connection = connection
         self.head = request.head
@@ -84,6 +87,8 @@ class BlockingStream:
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
         connection = self._connection
+        if connection.reactor.stopping:
+            connection.http.shutdown()
         data = connection.http.respond(1, status, headers, body, reason)
         self.status = status
         self.bytes_sent = len(body)
@@ -109,7 +114,10 @@ class BlockingStream:
         self._write(self._connection.http.send_informational(1, status, headers))
 
     def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
-        self._head_bytes = self._connection.http.send_response(1, status, headers, reason)
+        connection = self._connection
+        if connection.reactor.stopping:
+            connection.http.shutdown()
+        self._head_bytes = connection.http.send_response(1, status, headers, reason)
         self.status = status
 
     def send_data(self, data: bytes) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ..protocol.http1 import Http1
+from ..protocol.response import error_response
 from ..stream import ClientDisconnected, TLSInfo
 from .waiting import wait_readable, wait_writable
 
@@ -31,6 +32,9 @@ OUTBOX_LIMIT = 262144
 """Bytes of a response that may be left to the leader; beyond, the application's thread waits."""
 LINGER = 1.0
 """Seconds for which input is discarded after our last byte (RFC 9112 9.6)."""
+GRACE = 0.25
+"""Seconds that a client which was active a moment ago has, at a graceful stop, to send the request
+it was about to send: closing under it would lose that request."""
 
 HEAD, IDLE, BODY, RUNNING, WRITING, LINGERING, CLOSED = range(7)
 """What the connection waits for: decides what its deadline means."""
@@ -41,7 +45,8 @@ class Connection:
 
     __slots__ = (
         '_parts', '_prefetched', '_request', 'client', 'deadline', 'fd', 'http', 'hung_up', 'outbox',
-        'owner', 'phase', 'reactor', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'tls',
+        'owner', 'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled',
+        'sock', 'tls',
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +65,9 @@ class Connection:
         self.owner = threading.Lock()
         self.owner.acquire()
         self.signalled = False
+        """Something has happened while the connection was owned."""
+        self.readable = True
+        """There may be input: told, and not yet read to its end."""
         self.hung_up = False
         self.registered = False
         self.outbox = b''
@@ -76,6 +84,7 @@ class Connection:
 
         Raises OSError when the connection is broken.
         """
+        self.readable = False
         try:
             data = self.sock.recv(RECEIVE_SIZE)
         except BlockingIOError:
@@ -83,7 +92,7 @@ class Connection:
         # Edge-triggered: there may be more (a full read), or an end that will not be told
         # again (data and FIN in one event). Then we come back without being told.
         if self.hung_up or len(data) == RECEIVE_SIZE:
-            self.signalled = True
+            self.readable = True
         return data
 
     def next_request(self) -> Request | None:
@@ -111,7 +120,8 @@ class Connection:
             if data:
                 http.receive_data(data)
             elif data is None:
-                return self._wait()
+                self._wait()
+                return None
             else:
                 http.receive_eof()
             while (event := http.next_event()) is not None:
@@ -124,9 +134,9 @@ class Connection:
             if not data:
                 self.close()
                 return None
-            if not self.signalled:
-                return self._wait()
-            self.signalled = False
+            if not self.readable:
+                self._wait()
+                return None
 
     def _advance(self, event: Event) -> Request | None:
         """Everything but the plain case of a request that came whole."""
@@ -267,8 +277,8 @@ class Connection:
             self.phase = RUNNING
             self.reactor.submit(self)  # pipelined: behind whoever else is ready (S-F-17)
         else:
-            self.phase = IDLE
-            self.deadline = now + self.settings.keep_alive_timeout
+            allowed = GRACE if self.reactor.stopping else self.settings.keep_alive_timeout
+            self._set_deadline(IDLE, now + allowed)
             self.release()
 
     def end(self, linger: bool) -> None:
@@ -283,7 +293,7 @@ class Connection:
                 self.close()
                 return
             self._set_deadline(LINGERING, monotonic() + LINGER)
-            self.signalled = True  # what has come already is not told again
+            self.readable = True  # what has come already is not told again
             self.release()
         else:
             self.close()
@@ -298,7 +308,7 @@ class Connection:
 
     def discard_input(self) -> None:
         """While lingering: read and forget."""
-        self.signalled = False
+        self.readable = False
         try:
             while data := self.sock.recv(RECEIVE_SIZE):
                 del data
@@ -326,7 +336,8 @@ class Connection:
     def expire(self) -> None:
         """The deadline has passed. The leader, which has just become the owner."""
         if self.phase == HEAD and not self.http.idle:
-            self._last_words(self.http.request_timeout())
+            reason = 'the request head did not come in time'
+            self._last_words(error_response(408, reason, self.reactor.clock))
         elif self.phase == BODY:
             self.refuse(408, 'The request body did not come in time.')
         else:
@@ -346,7 +357,8 @@ class Connection:
         elif reactor.level_triggered:
             reactor.rearm(self.fd, bool(self.outbox))
         self.owner.release()
-        if self.signalled and self.owner.acquire(False):
+        # Input waits while a response does: only room to write is news then.
+        if (self.signalled or (self.readable and not self.outbox)) and self.owner.acquire(False):
             reactor.submit(self)
 
     def release_unless_closed(self) -> None:

@@ -22,16 +22,17 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.interface import Clock
-from .poller import HANGUP, WRITE, EpollPoller, Poller, make_poller
+from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .settings import CoreSettings, Listeners
+    from .settings import Listeners
 
 ACCEPT_BATCH = 16
 """Connections accepted for one event: more would favour one worker over its siblings."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the system has run out of descriptors or memory."""
+READ_OR_END = READ | HANGUP
 IDLE_CHECK = 1.0
 """Seconds: longest poll while there are connections, since other threads set deadlines too."""
 SWEEP_COST = 5e-6
@@ -102,10 +103,12 @@ class Reactor:
                 if fd in self._listeners:
                     self._accept(self._listeners[fd])
                 continue
-            if mask & HANGUP:
-                connection.hung_up = True
-            elif mask == WRITE and not connection.outbox:
-                continue  # the state at registration, no news
+            if mask & READ_OR_END:
+                connection.readable = True
+                if mask & HANGUP:
+                    connection.hung_up = True
+            elif not connection.outbox:
+                continue  # writable: the state at registration, no news
             # Told first, tried second; the owner lets go first and looks second (`release`).
             connection.signalled = True
             if connection.owner.acquire(False):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected
 from .blocking import BlockingStream
-from .connection import HEAD, LINGERING, RUNNING, Connection
+from .connection import GRACE, HEAD, LINGERING, RUNNING, Connection
 from .pool import Pool
 from .reactor import Reactor
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 RECENT = 1.0
 """Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
-GRACE = 0.25
-"""Seconds in which a busy keep-alive client may send the request it was about to send."""
 
 logger = logging.getLogger('_granian')
 
@@ -69,14 +67,14 @@ class ThreadCore:
         """No new connections; the idle end now, or soon, since some client may be about to send.
 
         Closing a connection on which a request is in flight loses that request: a client that
-        was active a moment ago gets a moment more, and is told `Connection: close`.
+        was active a moment ago gets a moment more. Every response from now on says
+        `Connection: close` (the streams look at `reactor.stopping`).
         """
         reactor = self.reactor
         reactor.drained = self._drained
         reactor.stop_accepting()
         now = monotonic()
         for connection in list(reactor.connections.values()):
-            connection.http.shutdown()
             if connection.owner.acquire(False):
                 if connection.is_idle:
                     allowed = (

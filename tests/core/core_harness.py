@@ -55,10 +55,10 @@ def running(handler: Callable[[Any], None], **settings: Any) -> Iterator[Running
 
 
 def read_all(sock: socket.socket) -> bytes:
-    data = b''
+    chunks: list[bytes] = []
     while chunk := sock.recv(65536):
-        data += chunk
-    return data
+        chunks.append(chunk)
+    return b''.join(chunks)
 
 
 def read_response(sock: socket.socket) -> bytes:
