@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import messages
 from .constants import Cores, HTTPModes, Interfaces, Loops, TaskImpl
 from .errors import ConfigurationError
+from .observe import check_access_format
 
 if TYPE_CHECKING:
     from .config import Config
@@ -140,6 +141,8 @@ def _prefix(path: str) -> str | None:
 
 def refuse(config: Config) -> None:
     """Raises ConfigurationError, with one line, for what cannot be had."""
+    if config.log_access_format is not None:
+        check_access_format(config.log_access_format)
     for name, found, more in _refusals(config):
         if found:
             raise ConfigurationError(messages.REFUSALS[name].format(**more))

@@ -25,6 +25,13 @@ REFUSALS = {
     'uds_on_windows': '--uds: there are no Unix sockets on Windows',
     'bad_pattern': '--reload-ignore-patterns: {pattern!r} is not a regular expression: {error}',
     'needs_extra': '{option} needs {module}, which is not installed: pip install granian[{extra}]',
+    'env_file_unreadable': "--env-files: cannot read '{path}': {error}",
+    'target_malformed': "'{target}' is not an import string: write 'module:attribute' or 'file.py:attribute'",
+    'target_no_file': "could not load '{target}': there is no file '{path}'",
+    'target_no_module': "could not load '{target}': no module '{module}' in {where}",
+    'target_no_attribute': "could not load '{target}': '{place}' has no attribute '{name}'",
+    'target_not_callable': "--factory: '{target}' is not callable, it is of type {kind}",
+    'no_such_loop': "--loop: there is no event loop '{loop}' here, only {available}",
     'not_built': '{option} is not available in this version yet',
 }
 """Errors: the server does not start. Placeholders are filled by `granian._rules` and `_options`."""

@@ -1,0 +1,139 @@
+"""Finding the application: import strings, environment files."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError, TargetError
+from .messages import REFUSALS
+
+_set_by_us: set[str] = set()
+
+
+def prepare_import(path: str) -> str:
+    """The module's name for a module name or a file's path; puts on sys.path what the import needs.
+
+    `package/module.py` is imported as `package.module` where the folder is a package, with the
+    folder above the outermost package first on sys.path.
+    """
+    if not _is_path(path):
+        return path
+    file = Path(path).resolve()
+    if file.is_dir() and (file / '__init__.py').is_file():
+        file /= '__init__.py'
+    if not file.is_file() and file.suffix != '.py':
+        file = file.with_name(file.name + '.py')
+    folder = file.parent
+    names = [] if file.stem == '__init__' else [file.stem]
+    while (folder / '__init__.py').is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    _put_first(str(folder))
+    return '.'.join(names)
+
+
+def load_target(target: str, wd: Path | None = None, factory: bool = False) -> Any:
+    """What an import string names: `module:attr.sub`, `path/to/file.py:attr`, or `module`, for `module:app`
+
+    `wd` (default: the current folder) is put first on sys.path. With `factory` the object is
+    called, without arguments, and its result returned.
+
+    Raises TargetError when the target leads nowhere, with one line that says what was looked for
+    and where. An exception of the application's own code, ImportError too, is passed on untouched.
+    """
+    folder = Path(wd) if wd is not None else Path.cwd()
+    _put_first(str(folder.resolve()))
+    path, separator, attribute = target.rpartition(':') if ':' in _without_drive(target) else (target, '', '')
+    attribute = attribute or 'app'
+    if not path or (separator and not target.rpartition(':')[2]):
+        raise TargetError(REFUSALS['target_malformed'].format(target=target))
+    if _is_path(path):
+        path = str(folder / path)
+        if not any(Path(p).is_file() for p in (path, path + '.py', f'{path}/__init__.py')):
+            raise TargetError(REFUSALS['target_no_file'].format(target=target, path=Path(path).resolve()))
+    name = prepare_import(path)
+    found = _import(name, target, folder)
+    for depth, part in enumerate(attribute.split('.')):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            place = '.'.join([name, *attribute.split('.')[:depth]])
+            raise TargetError(
+                REFUSALS['target_no_attribute'].format(target=target, name=part, place=place)
+            ) from None
+    if not factory:
+        return found
+    if not callable(found):
+        raise TargetError(REFUSALS['target_not_callable'].format(target=target, kind=type(found).__name__))
+    return found()
+
+
+def _import(name: str, target: str, folder: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The target itself, or a package on the way to it, is missing, if that is the module
+        # Python names. Any other missing module is an import inside the application.
+        missing = error.name or ''
+        if name != missing and not name.startswith(missing + '.'):
+            raise
+        parent, _, _ = missing.rpartition('.')
+        where = f'{parent!r}' if parent in sys.modules else f"'{folder.resolve()}' and Python's path"
+        raise TargetError(
+            REFUSALS['target_no_module'].format(target=target, module=missing, where=where)
+        ) from None
+    except (TypeError, ValueError) as error:
+        if all(part.isidentifier() for part in name.split('.')):
+            raise
+        raise TargetError(REFUSALS['target_malformed'].format(target=target)) from error
+
+
+def _is_path(path: str) -> bool:
+    return path.endswith('.py') or '/' in path or os.sep in path
+
+
+def _without_drive(target: str) -> str:
+    return os.path.splitdrive(target)[1]
+
+
+def _put_first(folder: str) -> None:
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path.insert(0, folder)
+
+
+def load_env_files(paths: Sequence[Path]) -> None:
+    """Puts the variables of dotenv files in os.environ. What was there before us wins; what an earlier
+    call has put there is replaced, so a reload sees an edited file. A later file wins over an earlier.
+
+    Raises ConfigurationError when python-dotenv is missing or a file cannot be read.
+    """
+    if not paths:
+        return
+    try:
+        from dotenv.main import DotEnv
+    except ImportError:
+        raise ConfigurationError(
+            REFUSALS['needs_extra'].format(option='--env-files', module='dotenv', extra='dotenv')
+        ) from None
+    for name in _set_by_us:
+        os.environ.pop(name, None)
+    _set_by_us.clear()
+    for path in paths:
+        try:
+            text = path.read_text(encoding='utf-8')
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                REFUSALS['env_file_unreadable'].format(path=path, error=error)
+            ) from None
+        # override=False: in ${NAME} too, what the environment has wins.
+        for name, value in DotEnv(None, stream=io.StringIO(text), override=False).dict().items():
+            if value is not None and (name not in os.environ or name in _set_by_us):
+                os.environ[name] = value
+                _set_by_us.add(name)

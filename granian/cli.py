@@ -1,0 +1,196 @@
+"""The command line: a projection of `granian.config` through click."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__, _internal, messages
+from ._options import Option, parse_duration
+from .config import OPTIONS, api_arguments
+from .constants import Interfaces
+from .errors import ConfigurationError, FatalError
+from .server import Server
+
+__all__ = ['Duration', 'EnumType', 'OctalIntType', 'Server', 'cli', 'entrypoint']
+
+
+class EnumType(click.Choice):  # type: ignore[type-arg,unused-ignore]
+    """One of an enum's values; converts to the member."""
+
+    def __init__(self, enum: type[Enum], case_sensitive: bool = False) -> None:
+        self.enum = enum
+        super().__init__([member.value for member in enum], case_sensitive=case_sensitive)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value is None or isinstance(value, self.enum):
+            return value
+        return self.enum(super().convert(value, param, ctx))
+
+
+class OctalIntType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A whole number, octal when it starts with 0."""
+
+    name = 'octal integer'
+
+    def __init__(self, min: int | None = None, max: int | None = None) -> None:
+        self.min, self.max = min, max
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = value if isinstance(value, int) else int(value, 8 if value.startswith('0') else 10)
+        except ValueError:
+            self.fail(f'{value!r} is not a valid octal or decimal number', param, ctx)
+        if (self.min is not None and number < self.min) or (self.max is not None and number > self.max):
+            self.fail(f'{value!r} is not in the range {self.min or 0:#o} to {self.max or 0:#o}', param, ctx)
+        return int(number)
+
+
+class Duration(click.IntRange):
+    """Seconds, or `1d2h3m4s` in any subset, in that order. With `zero`, 0 is allowed below `min`."""
+
+    name = 'duration'
+
+    def __init__(self, min: int | None = None, max: int | None = None, zero: bool = False) -> None:
+        super().__init__(min=min, max=max)
+        self.zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        seconds = value if isinstance(value, int) else parse_duration(value)
+        if seconds is None:
+            self.fail(f'{value!r} is not a valid duration', param, ctx)
+        if seconds == 0 and self.zero:
+            return 0
+        if self.max is not None and seconds > self.max:
+            limit = f'greater than the maximum allowed value of {self.max} seconds'
+            self.fail(f"'{value}' is {limit}", param, ctx)
+        if self.min is not None and seconds < self.min:
+            limit = f'less than the minimum allowed value of {self.min} seconds'
+            self.fail(f"'{value}' is {limit}", param, ctx)
+        return int(seconds)
+
+
+def _pretty_print_default(value: Any) -> Any:
+    """A default as help shows it."""
+    if isinstance(value, bool):
+        return 'enabled' if value else 'disabled'
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+_CLICK_TYPES: dict[str, Callable[[Option], Any]] = {
+    'text': lambda o: click.STRING,
+    'int': lambda o: click.IntRange(o.ge, o.le),  # type: ignore[arg-type]
+    'octal': lambda o: OctalIntType(o.ge, o.le),  # type: ignore[arg-type]
+    'float': lambda o: click.FloatRange(o.ge, o.le),
+    'bool': lambda o: click.BOOL,
+    'enum': lambda o: EnumType(o.enum),  # type: ignore[arg-type]
+    'duration': lambda o: Duration(o.ge, o.le, o.zero),  # type: ignore[arg-type]
+    'path': lambda o: click.Path(path_type=Path),
+    'file': lambda o: click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    'dir': lambda o: click.Path(exists=True, file_okay=False, path_type=Path),
+}
+
+
+def _click_option(option: Option) -> click.Option:
+    more: dict[str, Any] = {}
+    if option.field == 'env_files':
+        # Before the others, so that these files can hold GRANIAN_ variables too.
+        more = {'is_eager': True, 'callback': _load_env_files}
+    return _Option(
+        [*option.flags.split(' '), option.name],
+        type=_CLICK_TYPES[option.kind](option),
+        default=None if option.multiple and not option.default else option.default,
+        show_default=_shown_default(option),
+        envvar=option.env,
+        show_envvar=True,
+        multiple=option.multiple,
+        help=option.help + (', repeatable' if option.multiple else ''),
+        **more,
+    )
+
+
+def _shown_default(option: Option) -> str:
+    if option.default_text is not None:
+        return option.default_text
+    value = option.default
+    if option.multiple:
+        return ' '.join(map(str, value)) or 'none'
+    return 'none' if value is None else str(_pretty_print_default(value))
+
+
+def _load_env_files(ctx: click.Context, param: click.Parameter, paths: Sequence[Path]) -> Sequence[Path]:
+    if not ctx.resilient_parsing:
+        try:
+            _internal.load_env_files(paths)
+        except ConfigurationError as error:
+            raise click.ClickException(str(error)) from None
+    return paths
+
+
+class _Option(click.Option):
+    """Shows its default as it is written, not in parentheses."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None or not isinstance(self.show_default, str):
+            return record
+        default = f'default: {self.show_default}'
+        return record[0], record[1].replace(f'default: ({self.show_default})', default)
+
+
+class _Command(click.Command):
+    """A command whose help shows the options by topic."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        group_of = {option.name: option.group for option in OPTIONS.values()}
+        topics: dict[str, list[tuple[str, str]]] = {group: [] for group in [*group_of.values(), 'Other']}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                topics[group_of.get(param.name or '', 'Other')].append(record)
+        for topic, records in topics.items():
+            with formatter.section(topic):
+                formatter.write_dl(records, col_max=26)
+
+
+@click.command('granian', cls=_Command, context_settings={'max_content_width': 110})
+@click.argument('app')
+@click.version_option(__version__, message='%(prog)s %(version)s', prog_name='granian')
+@click.pass_context
+def cli(ctx: click.Context, /, app: str, **values: Any) -> None:
+    """Serve APP: `module:attribute`, `path/to/file.py:attribute`, or `module` alone for `module:app`.
+
+    Every option can be given in the environment as well. A duration is a number of seconds, or
+    1d2h3m4s in any subset, in that order.
+    """
+    named = {option.field: values[option.name] for option in OPTIONS.values() if option.flags}
+    named = {field: value or None if OPTIONS[field].multiple else value for field, value in named.items()}
+    if values['websockets'] and values['interface'] == Interfaces.WSGI and _asked_for(ctx, 'websockets'):
+        click.echo(messages.WARNINGS['other_interface'].format(option='--ws', interface='wsgi'), err=True)
+    try:
+        Server(app, **api_arguments(named)).serve()
+    except FatalError as error:
+        if str(error):
+            raise click.ClickException(str(error)) from None
+        ctx.exit(1)
+
+
+def _asked_for(ctx: click.Context, name: str) -> bool:
+    sources = click.core.ParameterSource
+    return ctx.get_parameter_source(name) in (sources.COMMANDLINE, sources.ENVIRONMENT)
+
+
+cli.params[1:1] = [_click_option(option) for option in OPTIONS.values() if option.flags]
+
+
+def entrypoint() -> None:
+    """What the `granian` command runs."""
+    cli(prog_name='granian', auto_envvar_prefix='GRANIAN')
+    sys.exit(0)

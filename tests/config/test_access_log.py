@@ -1,0 +1,225 @@
+import json
+import logging
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from granian import log, observe
+from granian.errors import ConfigurationError
+from granian.observe import AccessLog
+
+
+class Lines(logging.StreamHandler):  # type: ignore[type-arg]
+    """Keeps what would have been written, one item for each write."""
+
+    def __init__(self) -> None:
+        super().__init__(self)  # type: ignore[arg-type]
+        self.writes: list[str] = []
+        self.written: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def write(self, text: str) -> None:
+        self.writes.append(text)
+        self.written.put(text)
+
+    def flush(self) -> None: ...
+
+
+@pytest.fixture
+def output() -> Iterator[Lines]:
+    log.configure_logging(log.LogLevels.info)
+    before = log.access_logger.handlers
+    handler = Lines()
+    handler.setFormatter(before[0].formatter)
+    log.access_logger.handlers = [handler]
+    yield handler
+    log.access_logger.handlers = before
+
+
+def access_log(fmt: str, output: Lines) -> AccessLog:
+    log.access_logger.handlers = [output]  # without pytest's own, which it adds as a test begins
+    return AccessLog(fmt)
+
+
+def exchange(headers: dict[str, str] | None = None, **more: Any) -> Any:
+    head: dict[str, Any] = {'method': 'GET', 'path': '/a%20b', 'query': 'x=1', 'version': '1.1'}
+    head['upgrade'] = None
+    head |= {name: more.pop(name) for name in list(more) if name in head}
+    fields = [(SimpleNamespace(name=name), value) for name, value in (headers or {}).items()]
+    made = {'scheme': 'http', 'client': ('10.0.0.9', 4321), 'status': 200, 'bytes_sent': 12, 'started': 0.0}
+    return SimpleNamespace(head=SimpleNamespace(fields=fields, **head), aborted=False, **(made | more))
+
+
+def one_line(fmt: str, output: Lines, *args: Any, **more: Any) -> str:
+    access = access_log(fmt, output)
+    access(exchange(*args, **more))
+    access.close()
+    assert output.writes[-1].endswith('\n')
+    return output.writes[-1][:-1]
+
+
+def test_default_format(output: Lines) -> None:
+    line = one_line(log.DEFAULT_ACCESSLOG_FMT, output, started=time.monotonic())
+    when, _, rest = line.partition('] ')
+    assert re.fullmatch(r'\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}', when)
+    assert re.fullmatch(r'10\.0\.0\.9 - "GET /a%20b HTTP/1\.1" 200 \d+\.\d{3}', rest)
+
+
+ATOMS = {
+    'addr': '10.0.0.9', 'status': '404', 'path': '/a%20b', 'query_string': 'x=1', 'method': 'GET',
+    'scheme': 'https', 'protocol': 'HTTP/2', 'bytes': '12', 'referer': 'http://r/', 'user_agent': 'UA',
+    'request_id': 'id7', 'header{X-Some}': 'some', 'header{x-absent}': '-',
+}  # fmt: skip
+HEADERS = {'referer': 'http://r/', 'user-agent': 'UA', 'x-request-id': 'id7', 'x-some': 'some'}
+
+
+@pytest.mark.parametrize('atom', ATOMS)
+def test_atom(atom: str, output: Lines) -> None:
+    line = one_line(f'%({atom})s|%({atom})-9s', output, HEADERS, scheme='https', status=404, version='2')
+    assert line == f'{ATOMS[atom]}|{ATOMS[atom]:<9}'
+
+
+def test_every_atom_is_tested() -> None:
+    assert {atom for atom in ATOMS if '{' not in atom} | {'time', 'dt_ms'} == set(observe._ATOMS)
+
+
+def test_numbers_can_be_formatted(output: Lines) -> None:
+    line = one_line('%(status)5d %(bytes)05d %(dt_ms).1f 100%%', output, started=time.monotonic() - 1)
+    assert re.fullmatch(r'  200 00012 1\d\d\d\.\d 100%', line)
+
+
+def test_time_is_now_in_the_documented_form(output: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([1700000000.2, 1700000000.9, 1700000001.0])
+    monkeypatch.setattr(observe, 'time', SimpleNamespace(
+        time=lambda: next(seconds), strftime=time.strftime, localtime=time.gmtime, monotonic=time.monotonic,
+        sleep=time.sleep,
+    ))  # fmt: skip
+    access = access_log('%(time)s', output)
+    for _ in range(3):
+        access(exchange())
+    access.close()
+    times = ''.join(output.writes).split('\n')
+    assert [t[:19] for t in times[:3]] == [f'2023-11-14 22:13:{second}' for second in (20, 20, 21)]
+
+
+def test_what_is_absent(output: Lines) -> None:
+    assert one_line('%(addr)s %(user_agent)s %(referer)s', output, client=None) == '- - -'
+    assert one_line('%(user_agent)s', output, {'user-agent': ''}) == '-'
+
+
+def test_repeated_headers_are_joined(output: Lines) -> None:
+    access = access_log('%(header{x-a})s', output)
+    made = exchange()
+    made.head.fields = [(SimpleNamespace(name='x-a'), value) for value in ('1', '2')]
+    access(made)
+    access.close()
+    assert output.writes == ['1, 2\n']
+
+
+def test_a_websocket_has_status_101_and_a_client_that_left_early_499(output: Lines) -> None:
+    assert one_line('%(status)d', output, upgrade='websocket', status=101) == '101'
+    assert one_line('%(status)d', output, upgrade='websocket', status=200, version='2') == '101'
+    assert one_line('%(status)d', output, upgrade='websocket', status=403) == '403'
+    assert one_line('%(status)d', output, status=0) == '499'
+
+
+@pytest.mark.parametrize('evil', ['a\nb', 'a\x1b[31mb', 'a\x85b', '\t', 'a"b', 'a\\b', '\x7f', 'caf\xe9 ok'])
+def test_what_a_client_sends_cannot_break_a_line_nor_json(evil: str, output: Lines) -> None:
+    atoms = {'ua': 'user_agent', 'x': 'header{x}', 'p': 'path', 'q': 'query_string', 'm': 'method'}
+    fmt = json.dumps({key: f'%({atom})s' for key, atom in atoms.items()})
+    line = one_line(fmt, output, {'user-agent': evil, 'x': evil}, path=evil, query=evil, method=evil)
+    assert line.isprintable()
+    assert json.loads(line) == dict.fromkeys(atoms, evil)
+
+
+@pytest.mark.parametrize(
+    ('fmt', 'said'),
+    [('%(nope)s', "unknown atom 'nope'"), ('%(path)d', '%d format'), ('50% of', 'write %%'),
+     ('%s', 'write %%'), ('%(path', 'write %%'), ('%(header{a b})s', 'unknown atom'),
+     ('%(status)q', 'unsupported format character'),
+     ("%(header{x'y})s %(x)s", "unknown atom 'x'")],
+)  # fmt: skip
+def test_a_format_that_cannot_be_is_refused(fmt: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
+        AccessLog(fmt)
+    assert str(caught.value).startswith('--access-log-fmt: ')
+    with pytest.raises(ConfigurationError):
+        observe.check_access_format(fmt)
+
+
+def test_a_format_without_atoms(output: Lines) -> None:
+    assert one_line('hit 100%%', output) == 'hit 100%'
+
+
+def test_lines_are_written_together_in_order_and_without_being_asked(output: Lines) -> None:
+    access = access_log('%(status)d', output)
+    for status in range(1, 501):
+        access(exchange(status=status))
+    seen = ''
+    while seen.count('\n') < 500:
+        seen += output.written.get(timeout=10)
+    assert seen == ''.join(f'{status}\n' for status in range(1, 501))
+    assert len(output.writes) < 20
+    access(exchange(status=999))  # the writer has gone to sleep and is woken again
+    assert output.written.get(timeout=10) == '999\n'
+    access.close()
+
+
+def test_threads_lose_no_line(output: Lines) -> None:
+    access = access_log('%(status)d', output)
+
+    def work(start: int) -> None:
+        for status in range(start, start + 2000):
+            access(exchange(status=status))
+
+    threads = [threading.Thread(target=work, args=(n * 2000 + 1,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    access.close()
+    lines = ''.join(output.writes).split()
+    assert sorted(map(int, lines)) == list(range(1, 8001))
+
+
+def test_lines_do_not_pile_up_when_the_writer_is_slow(output: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observe, 'FLUSH_AFTER', 3)
+    monkeypatch.setattr(observe, '_MOST_WAITING', 10)
+    access = access_log('x', output)
+    for _ in range(12):
+        access(exchange())
+    assert ''.join(output.writes).count('x') == 11
+    access.close()
+    assert ''.join(output.writes).count('x') == 12
+
+
+def test_a_formatter_of_the_user_gets_a_record_for_each_line(output: Lines) -> None:
+    output.setFormatter(logging.Formatter('%(name)s %(message)s'))
+    records: list[logging.LogRecord] = []
+    output.addFilter(lambda record: records.append(record) or True)
+    access = AccessLog('%(status)d %(header{x-a})s')
+    access(exchange({'x-a': 'b'}))
+    assert output.writes == ['granian.access 200 b\n']
+    assert records[0].args == {'status': 200, 'header{x-a}': 'b'}
+    access.close()
+
+
+@pytest.mark.parametrize('way', ['level', 'disabled'])
+def test_a_silenced_logger_costs_nothing_and_writes_nothing(way: str, output: Lines) -> None:
+    if way == 'level':
+        log.access_logger.setLevel(logging.WARNING)
+    else:
+        log.configure_logging(log.LogLevels.info, enabled=False)
+    try:
+        access = access_log('x', output)
+        access(exchange())
+        access.close()
+        assert output.writes == []
+        assert access._thread is None
+    finally:
+        log.configure_logging(log.LogLevels.info)

@@ -1,0 +1,88 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from granian import log
+from granian.errors import ConfigurationError
+from granian.log import LogLevels, access_logger, configure_logging, logger
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    yield
+    configure_logging(LogLevels.info)
+
+
+def test_both_loggers_write_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevels.info)
+    logger.info('hello')
+    logger.debug('not this')
+    access_logger.info('line')
+    assert capsys.readouterr() == ('[INFO] hello\nline\n', '')
+
+
+@pytest.mark.parametrize('level', list(LogLevels))
+def test_levels(level: LogLevels) -> None:
+    configure_logging(level)
+    shown = [name for name in ('debug', 'info', 'warning', 'error', 'critical')
+             if logger.isEnabledFor(getattr(logging, name.upper()))]  # fmt: skip
+    names = ['debug', 'info', 'warning', 'error', 'critical']
+    first = {'notset': 'debug', 'warn': 'warning'}.get(level.value, level.value)
+    assert shown == names[names.index(first) :]
+
+
+def test_off(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevels.info, enabled=False)
+    logger.error('x')
+    access_logger.info('x')
+    assert capsys.readouterr().out == ''
+    configure_logging(LogLevels.info)
+    logger.error('y')
+    assert capsys.readouterr().out == '[ERROR] y\n'
+
+
+def test_a_configuration_is_laid_over_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / 'access.log'
+    access = {'class': 'logging.FileHandler', 'filename': str(file), 'formatter': 'access'}
+    config = {
+        'version': 1,
+        'formatters': {'generic': {'fmt': '%(levelname)s: %(message)s'}},
+        'handlers': {'access': access},
+        'loggers': {'_granian': {'level': 'ERROR'}, 'mine': {'handlers': ['console'], 'level': 'INFO'}},
+    }
+    before = repr(log.LOGGING_CONFIG)
+    configure_logging(LogLevels.debug, config)
+    logger.warning('no')
+    logger.error('yes')
+    logging.getLogger('mine').info('too')
+    access_logger.info('line')
+    assert capsys.readouterr().out == 'ERROR: yes\nINFO: too\n'
+    assert file.read_text() == 'line\n'
+    assert repr(log.LOGGING_CONFIG) == before
+
+
+@pytest.mark.parametrize(
+    'config',
+    [{'version': 2}, {'handlers': 5}, {'handlers': {'access': {'class': 'no.such.Handler'}}},
+     {'loggers': {'_granian': {'handlers': ['none']}}}, {'formatters': {'generic': None}},
+     {'handlers': {'access': {'class': 'logging.FileHandler', 'filename': '/no/such/folder/x'}}}],
+)  # fmt: skip
+def test_an_invalid_configuration_is_one_line(config: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match='the logging configuration is not valid: ') as caught:
+        configure_logging(LogLevels.info, config)
+    assert '\n' not in str(caught.value)
+
+
+def test_files_are_reopened_after_a_rotation(tmp_path: Path) -> None:
+    file = tmp_path / 'access.log'
+    handler = {'class': 'logging.FileHandler', 'filename': str(file), 'formatter': 'access'}
+    configure_logging(LogLevels.info, {'handlers': {'access': handler}})
+    access_logger.info('one')
+    file.rename(tmp_path / 'access.log.1')
+    access_logger.info('two')
+    log.reopen_log_files()
+    access_logger.info('three')
+    assert (tmp_path / 'access.log.1').read_text() == 'one\ntwo\n'
+    assert file.read_text() == 'three\n'
