@@ -56,18 +56,8 @@ def check(load: Workload, port: int) -> None:
 
 
 def wrk(load: Workload, port: int, seconds: int, pin: list[str]) -> Figures:
-    command = [
-        *pin,
-        'wrk',
-        '-t1',
-        f'-c{load.connections}',
-        f'-d{seconds}s',
-        '--timeout',
-        '10s',
-        '-s',
-        load.script,
-    ]
-    command.append(f'http://127.0.0.1:{port}{load.path}')
+    wrk = f'wrk -t1 -c{load.connections} -d{seconds}s --timeout 10s -s {load.script}'
+    command = [*pin, *wrk.split(), f'http://127.0.0.1:{port}{load.path}']
     output = run(command, HERE / 'lua', seconds)
     line = next((line for line in output.splitlines() if line.startswith('RESULT ')), None)
     if line is None:
