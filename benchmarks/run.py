@@ -78,7 +78,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[None]:
+def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server, wait until it accepts connections, stop it and what it started."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -87,7 +87,7 @@ def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[None
         )  # fmt: skip
         try:
             await_port(process, port)
-            yield
+            yield process
         except generator.LoadError as error:
             log.seek(0)
             said = log.read().decode(errors='replace').strip()

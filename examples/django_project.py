@@ -256,7 +256,9 @@ def cookies(request: HttpRequest) -> JsonResponse:
 
 
 def empty(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(status=204)
+    response = HttpResponse(status=204)
+    del response.headers['Content-Type']  # there is no content to have a type
+    return response
 
 
 def go(request: HttpRequest) -> HttpResponseRedirect:

@@ -51,7 +51,7 @@ PAGE = """<!doctype html>
 </form>
 {% endif %}
 <h2>Send a file</h2>
-<form method="post" action="{{ url_for('upload') }}" enctype="multipart/form-data">
+<form method="post" action="{{ url_for('files') }}" enctype="multipart/form-data">
   <input type="file" name="file" multiple required> <button>Upload</button>
 </form>
 <h2>Try</h2>
@@ -156,15 +156,15 @@ def digest() -> Response:
     return jsonify(size=size, sha256=sha.hexdigest())
 
 
-@app.post('/upload')
-def upload() -> Response:
+@app.post('/files')
+def files() -> Response:
     """A form with files: their names, sizes and digests, and the other fields."""
-    files = []
+    received = []
     for field, storage in request.files.items(multi=True):
         content = storage.stream.read()
         sha = hashlib.sha256(content).hexdigest()
-        files.append({'field': field, 'name': storage.filename, 'size': len(content), 'sha256': sha})
-    return jsonify(files=files, fields=request.form.to_dict(flat=False))
+        received.append({'field': field, 'name': storage.filename, 'size': len(content), 'sha256': sha})
+    return jsonify(files=received, fields=request.form.to_dict(flat=False))
 
 
 @app.post('/unread')
@@ -177,8 +177,10 @@ def unread() -> Response:
 
 
 @app.get('/empty')
-def empty() -> tuple[str, int]:
-    return '', 204
+def empty() -> Response:
+    response = Response(status=204)
+    del response.headers['Content-Type']  # there is no content to have a type
+    return response
 
 
 @app.get('/redirect')
