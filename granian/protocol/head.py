@@ -54,7 +54,9 @@ _COMMON_NAMES: Final = (
 
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 # No nested quantifier in any of these: a hostile line costs time in proportion to its length.
-_ORIGIN_FORM: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/1\.([01])").fullmatch
+_ORIGIN_FORM: Final = re.compile(
+    r"(?!CONNECT )([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/1\.([01])"
+).fullmatch
 _VERSION: Final = re.compile(r'HTTP/[0-9]\.[0-9]').fullmatch
 _TARGET: Final = re.compile(r'[!"$-~]+').fullmatch
 _ABSOLUTE_FORM: Final = re.compile(r'(https?)://([^/?]*)([^?]*)(?:\?(.*))?', re.IGNORECASE).fullmatch

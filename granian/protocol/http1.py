@@ -15,129 +15,40 @@ from typing import Final
 
 from .events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from .head import BadRequest, Head, check_request_line, parse_head
-from .http1_h11 import H11Body
-from .interface import Clock, Headers, InvalidResponse, Limits
-from .response import (
-    HAS_CONNECTION,
-    HAS_CONTENT_LENGTH,
-    HAS_DATE,
-    HAS_HOP_BY_HOP,
-    HAS_SERVER,
-    check_trailers,
-    error_response,
-    read_fields,
-    status_line,
-    wants_close,
-    without,
+from .http1_exchange import (
+    COMPLETE,
+    IDLE,
+    READING_CLOSED,
+    READING_COUNTED,
+    READING_DONE,
+    READING_HEAD,
+    READING_LANE,
+    WAITING,
+    Exchange,
 )
-
-DRAIN_LIMIT: Final = 65536
-"""An unread rest of a request body up to this size is taken in and dropped, to keep the connection."""
+from .http1_h11 import H11Body
+from .interface import Clock, Limits
+from .response import error_response
 
 _MAX_EMPTY_LINES: Final = 4
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 
-# How far the response is: the states of an exchange …
-IDLE: Final = 'idle'
-WAITING: Final = 'waiting'
-SENDING: Final = 'sending'
-COMPLETE: Final = 'complete'
-TUNNEL: Final = 'tunnel'
-BROKEN: Final = 'broken'
 
-# … and what happens to one.
-REQUEST: Final = 'request'
-INFORMATIONAL: Final = 'send_informational'
-RESPONSE: Final = 'send_response'
-DATA: Final = 'send_data'
-END: Final = 'send_end'
-RESPOND: Final = 'respond'
-ACCEPT: Final = 'accept_tunnel'
-ABORT: Final = 'abort'
-NEXT: Final = 'next'
-
-EXCHANGE: Final[dict[tuple[str, str], str]] = {
-    (IDLE, REQUEST): WAITING,
-    (IDLE, ABORT): BROKEN,
-    (WAITING, INFORMATIONAL): WAITING,
-    (WAITING, RESPONSE): SENDING,
-    (WAITING, RESPOND): COMPLETE,
-    (WAITING, ACCEPT): TUNNEL,
-    (WAITING, ABORT): BROKEN,
-    (SENDING, DATA): SENDING,
-    (SENDING, END): COMPLETE,
-    (SENDING, ABORT): BROKEN,
-    (TUNNEL, DATA): TUNNEL,
-    (TUNNEL, END): COMPLETE,
-    (TUNNEL, ABORT): BROKEN,
-    (COMPLETE, NEXT): IDLE,  # once the request, too, is complete
-    (COMPLETE, ABORT): BROKEN,
-    (BROKEN, ABORT): BROKEN,
-}
-"""What is not here is an InvalidResponse; in BROKEN, commands are ignored."""
-
-_SERVER_END: Final = b'\r\nServer: granian\r\n\r\n'
-_SERVER_LENGTH: Final = b'\r\nServer: granian\r\nContent-Length: '
-
-# What the bytes that come are part of.
-_HEAD: Final = 0
-_COUNTED: Final = 1  # a body with Content-Length
-_LANE: Final = 2  # a body in the h11 lane
-_DONE: Final = 3  # the request is complete: what comes is the next one's
-_RAW: Final = 4  # a tunnel
-_CLOSED: Final = 5  # nothing that comes matters any more
-
-# How the response body is framed.
-_LENGTH: Final = 0
-_CHUNKED: Final = 1
-_UNTIL_CLOSE: Final = 2
-_NO_BODY: Final = 3
-"""HEAD, 204, 304: what the application sends is dropped."""
-
-
-class Http1:
+class Http1(Exchange):
     """A `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
 
-    __slots__ = (
-        '_buffer', '_clock', '_close', '_empty_lines', '_eof', '_framing', '_head', '_lane', '_last', '_left',
-        '_limits', '_line_checked', '_out', '_pending', '_quick', '_reading', '_response_left', '_scanned',
-        '_state', '_wait_continue', 'must_close',
-    )  # fmt: skip
+    __slots__ = ('_empty_lines', '_line_checked', '_partial', '_scanned')
 
     http_version: str = '1'
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
-        self._limits = limits
-        self._clock = clock
-        self.must_close = False
-        self._last = not limits.keep_alive
-        """No request after this one, whatever the client says."""
-        self._eof = False
-        # input
-        self._buffer: bytes | bytearray = b''
-        self._reading = _HEAD
+        super().__init__(limits, clock)
+        self._partial = False
+        """This head has come in pieces; the next three tell what of it has been looked at."""
         self._scanned = 0
         """The buffer has no blank line before this position."""
         self._line_checked = False
         self._empty_lines = 0
-        self._left = 0
-        """Bytes of a counted request body still to come."""
-        self._lane: H11Body | None = None
-        self._pending: Event | None = None
-        # the exchange
-        self._state = IDLE
-        self._head: Head | None = None
-        self._close = False
-        """The connection ends with this exchange."""
-        self._quick = False
-        """Nothing is special about this exchange: `respond` may take its shortcut."""
-        self._wait_continue = False
-        """The client waits for 100 Continue before it sends the body."""
-        self._framing = _LENGTH
-        self._response_left = 0
-        self._out = b''
-
-    # -- input ---------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
         buffer = self._buffer
@@ -160,8 +71,10 @@ class Http1:
 
     def next_event(self) -> Event | None:
         reading = self._reading
-        if reading != _HEAD:
-            return None if reading == _DONE else self._next_of_body()
+        if reading != READING_HEAD:
+            if reading == READING_DONE and self._pending is None:
+                return None
+            return self._next_of_body()
         buffer = self._buffer
         end = buffer.find(b'\r\n\r\n', self._scanned)
         if end < 1:
@@ -179,31 +92,32 @@ class Http1:
         self._head = head
         self._state = WAITING
         self._close = self._last or not head.keep_alive
-        if self._scanned:
-            self._scanned = 0
-            self._line_checked = False
+        if self._partial:
+            self._partial = self._line_checked = False
+            self._scanned = self._empty_lines = 0
         if self._eof and not rest:
             self._close = True
         if not head.plain:
             return self._begin_lane(block, head)
         length = head.content_length
         if not length:
-            self._reading = _DONE
+            self._reading = READING_DONE
             self._quick = not self._close and head.method != 'HEAD' and head.version == '1.1'
             return Request(1, head)
         body = rest[:length]
         self._buffer = rest[length:]
         self._left = length - len(body)
         if self._left:
-            self._reading = _COUNTED
+            self._reading = READING_COUNTED
             return Request(1, head, body, False)
-        self._reading = _DONE
+        self._reading = READING_DONE
         self._quick = not self._close and head.version == '1.1' and head.method != 'HEAD'
         return Request(1, head, body)
 
     def _partial_head(self) -> Event | None:
         """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""
         buffer = self._buffer
+        self._partial = True
         while buffer.startswith(b'\r\n'):
             self._empty_lines += 1
             buffer = self._buffer = buffer[2:]
@@ -212,7 +126,7 @@ class Http1:
                 return self._refuse(400, 'too many empty lines')
         if not buffer or buffer == b'\r':
             if self._eof:
-                self._reading = _CLOSED
+                self._reading = READING_CLOSED
                 self.must_close = True
             return None
         if buffer.find(b'\r\n\r\n', self._scanned) > 0:
@@ -244,7 +158,7 @@ class Http1:
 
     def _refuse(self, status: int, reason: str) -> Refused:
         """No request, no more parsing (RFC 9112 11.2 is why)."""
-        self._reading = _CLOSED
+        self._reading = READING_CLOSED
         self._buffer = b''
         self.must_close = True
         return Refused(status, reason, error_response(status, reason, self._clock))
@@ -255,7 +169,7 @@ class Http1:
         except BadRequest as error:
             self._state = IDLE
             return self._refuse(error.status, error.reason)
-        self._reading = _LANE
+        self._reading = READING_LANE
         body: list[bytes] = []
         event = self._next_of_body()
         while isinstance(event, Data):
@@ -274,16 +188,16 @@ class Http1:
             event, self._pending = self._pending, None
             return self._dropped(event)
         reading = self._reading
-        if reading == _CLOSED:
+        if reading == READING_CLOSED:
             return None
-        if reading == _COUNTED:
+        if reading == READING_COUNTED:
             event = self._next_counted()
-        elif reading == _LANE:
+        elif reading == READING_LANE:
             event = self._next_of_lane()
         else:
             event = self._next_raw()
-        if event is None and self._eof and self._reading in (_COUNTED, _LANE):
-            self._reading = _CLOSED
+        if event is None and self._eof and self._reading in (READING_COUNTED, READING_LANE):
+            self._reading = READING_CLOSED
             self._close = True
             event = RequestFailed(1, 'the connection ended within the request body', disconnected=True)
         return self._dropped(event) if event is not None else None
@@ -294,13 +208,13 @@ class Http1:
             return event
         if isinstance(event, RequestFailed):
             self.must_close = True
-        elif self._reading == _DONE:
+        elif self._reading == READING_DONE:
             self._begin_next()
         return self.next_event()
 
     def _next_counted(self) -> Event | None:
         if not self._left:
-            self._reading = _DONE
+            self._reading = READING_DONE
             return EndOfRequest(1)
         buffer = self._buffer
         if not buffer:
@@ -321,7 +235,7 @@ class Http1:
             self._wait_continue = False
         elif isinstance(event, EndOfRequest):
             self._wait_continue = False
-            self._reading = _DONE
+            self._reading = READING_DONE
             self._buffer = lane.rest
             self._lane = None
         elif isinstance(event, RequestFailed):
@@ -329,7 +243,7 @@ class Http1:
         return event
 
     def _fail(self) -> None:
-        self._reading = _CLOSED
+        self._reading = READING_CLOSED
         self._buffer = b''
         self._lane = None
         self._close = True
@@ -340,257 +254,10 @@ class Http1:
             self._buffer = b''
             return Data(1, data, len(data))
         if self._eof:
-            self._reading = _CLOSED
+            self._reading = READING_CLOSED
             return EndOfRequest(1)
         return None
 
     def data_to_send(self) -> bytes:
         out, self._out = self._out, b''
         return out
-
-    # -- commands ------------------------------------------------------------------------------
-
-    def body_wanted(self, stream_id: int) -> bytes:
-        """The application reads the body for the first time: answers Expect: 100-continue, once."""
-        if not self._wait_continue or self._state is not WAITING or self._buffer:
-            return b''
-        self._wait_continue = False
-        return b'HTTP/1.1 100 Continue\r\n\r\n'
-
-    def consumed(self, stream_id: int, credit: int) -> bytes:
-        return b''
-
-    def send_informational(self, stream_id: int, status: int, headers: Headers) -> bytes:
-        if self._step(INFORMATIONAL) is BROKEN:
-            return b''
-        if type(status) is not int or not 100 <= status <= 199 or status == 101:
-            raise InvalidResponse(f'status {status!r} is not an informational one')
-        lines, flags, _ = read_fields(headers)
-        if flags & (HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH):
-            lines, _, _ = read_fields(without(headers, HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH))
-        if self._head is None or self._head.version == '1.0':
-            return b''  # RFC 9110 15.2: a 1.0 client does not know them
-        if status == 100:
-            self._wait_continue = False
-        return status_line(status) + lines + b'\r\n\r\n'
-
-    def send_response(
-        self, stream_id: int, status: int, headers: Headers, reason: bytes | None = None
-    ) -> bytes:
-        after = self._step(RESPONSE)
-        if after is BROKEN:
-            return b''
-        out = self._response_head(status, headers, reason, None)
-        self._state = after
-        return out
-
-    def respond(
-        self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None
-    ) -> bytes:
-        """A whole response at once. An InvalidResponse comes before anything of it was kept:
-        another one can be given instead."""
-        if not self._quick:
-            return self._respond_in_steps(status, headers, body, reason)
-        line = status_line(status, reason)
-        lines, flags, length = read_fields(headers)
-        if flags > HAS_CONTENT_LENGTH or status < 200 or status == 204 or status == 304:
-            return self._respond_in_steps(status, headers, body, reason)
-        size = len(body)
-        if flags:
-            if length != size:
-                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
-            out = b''.join((line, lines, b'\r\nDate: ', self._clock.date, _SERVER_END, body))
-        else:
-            out = b''.join(
-                (line, lines, b'\r\nDate: ', self._clock.date, _SERVER_LENGTH, b'%d\r\n\r\n' % size, body)
-            )
-        self._quick = False
-        self._state = IDLE
-        self._reading = _HEAD
-        return out
-
-    def _respond_in_steps(self, status: int, headers: Headers, body: bytes, reason: bytes | None) -> bytes:
-        after = self._step(RESPOND)
-        if after is BROKEN:
-            return b''
-        out = self._response_head(status, headers, reason, len(body))
-        self._state = after
-        if self._framing != _NO_BODY:
-            out += body
-        self._finish()
-        return out
-
-    def send_data(self, stream_id: int, data: bytes) -> bytes:
-        after = self._step(DATA)
-        if after is BROKEN:
-            return b''
-        if after is TUNNEL:
-            return data
-        framing = self._framing
-        if framing == _CHUNKED:
-            return b'%x\r\n%b\r\n' % (len(data), data) if data else b''
-        if framing == _NO_BODY:
-            return b''
-        if framing == _LENGTH:
-            left = self._response_left - len(data)
-            if left < 0:
-                self._out += data[: self._response_left]
-                self._response_left = 0
-                raise InvalidResponse(f'{-left} bytes more than Content-Length says')
-            self._response_left = left
-        return data
-
-    def send_end(self, stream_id: int, trailers: Headers = ()) -> bytes:
-        after = self._step(END)
-        if after is BROKEN:
-            return b''
-        out, self._out = self._out, b''
-        if self._state is SENDING:
-            if self._framing == _LENGTH and self._response_left:
-                left = self._response_left
-                self._out = self.abort(stream_id)
-                raise InvalidResponse(f'{left} bytes fewer than Content-Length says')
-            lines = check_trailers(trailers) if trailers else b''
-            if self._framing == _CHUNKED:
-                out += b'0%b\r\n\r\n' % lines
-        self._state = after
-        self._finish()
-        return out
-
-    def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
-        after = self._step(ACCEPT)
-        if after is BROKEN:
-            return b''
-        if self._head is None or self._head.upgrade is None or self._reading != _DONE:
-            raise InvalidResponse('the request does not ask for an upgrade')
-        lines, _, _ = read_fields(without(headers, HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH))
-        self._state = after
-        self._reading = _RAW
-        self._close = True
-        upgrade = self._head.upgrade.encode()
-        return b'%b\r\nUpgrade: %b\r\nConnection: Upgrade%b\r\n\r\n' % (status_line(101), upgrade, lines)
-
-    def abort(self, stream_id: int) -> bytes:
-        self._state = BROKEN
-        self._quick = False
-        self._reading = _CLOSED
-        self._buffer = b''
-        self._lane = self._pending = None
-        self.must_close = True
-        out, self._out = self._out, b''
-        return out
-
-    def shutdown(self) -> bytes:
-        self._last = self._close = True
-        self._quick = False
-        if self.idle:
-            self._reading = _CLOSED
-            self.must_close = True
-        return b''
-
-    def raw_body(self, stream_id: int) -> bool:
-        return self._state is SENDING and self._framing in (_LENGTH, _UNTIL_CLOSE)
-
-    def count_data(self, stream_id: int, count: int) -> None:
-        if not self.raw_body(stream_id):
-            raise InvalidResponse('this body does not go onto the wire as it is')
-        if self._framing == _LENGTH:
-            if count > self._response_left:
-                raise InvalidResponse(f'{count - self._response_left} bytes more than Content-Length says')
-            self._response_left -= count
-
-    # -- state ---------------------------------------------------------------------------------
-
-    def unsent(self, stream_id: int) -> int:
-        return 0
-
-    @property
-    def idle(self) -> bool:
-        """No exchange is under way and no part of one has been received."""
-        return self._state is IDLE and not self._buffer
-
-    # -- the exchange --------------------------------------------------------------------------
-
-    def _step(self, command: str) -> str:
-        """Where `command` leads; BROKEN: ignore it. Raises InvalidResponse where the table has nothing."""
-        if self._state is BROKEN:
-            return BROKEN
-        after = EXCHANGE.get((self._state, command))
-        if after is None:
-            raise InvalidResponse(f'{command} is not possible here: the exchange is {self._state}')
-        return after
-
-    def _response_head(self, status: int, headers: Headers, reason: bytes | None, size: int | None) -> bytes:
-        """Check and frame the final response's head. `size` is that of a body known whole, else None."""
-        head = self._head
-        assert head is not None
-        line = status_line(status, reason)
-        if status < 200:
-            raise InvalidResponse(f'status {status} is not a final one')
-        lines, flags, length = read_fields(headers)
-        bodiless = status in (204, 304)
-        close = self._close or self._leaves_body_unread()
-        dropped = HAS_HOP_BY_HOP if status != 204 else HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH
-        if flags & dropped:
-            close = close or (flags & HAS_CONNECTION != 0 and wants_close(headers))
-            lines, _, length = read_fields(without(headers, dropped))
-        parts = [line, lines]
-        if not flags & HAS_DATE:
-            parts += (b'\r\nDate: ', self._clock.date)
-        if not flags & HAS_SERVER:
-            parts.append(b'\r\nServer: granian')
-        left = length
-        if bodiless or head.method == 'HEAD':
-            framing = _NO_BODY
-            if size and length < 0 and not bodiless:
-                parts.append(b'\r\nContent-Length: %d' % size)
-        elif length >= 0:
-            framing = _LENGTH
-            if size is not None and size != length:
-                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
-        elif size is not None:
-            framing = _LENGTH
-            parts.append(b'\r\nContent-Length: %d' % size)
-        elif head.version != '1.0':
-            framing = _CHUNKED
-            parts.append(b'\r\nTransfer-Encoding: chunked')
-        else:
-            framing = _UNTIL_CLOSE
-            close = True
-        if close:
-            parts.append(b'\r\nConnection: close')
-        elif head.version == '1.0':
-            parts.append(b'\r\nConnection: keep-alive')
-        parts.append(b'\r\n\r\n')
-        self._close = close
-        self._framing = framing
-        self._response_left = left
-        return b''.join(parts)
-
-    def _leaves_body_unread(self) -> bool:
-        """Whether more of the request is to come than we would take in and drop after the response.
-
-        Of a chunked body, or one the client asks leave to send, nobody knows how much.
-        """
-        if self._reading == _COUNTED:
-            return self._left - len(self._buffer) > DRAIN_LIMIT
-        return self._reading != _DONE
-
-    def _finish(self) -> None:
-        """The response is complete. Keep the connection, or close it."""
-        self._quick = False
-        if self._close:
-            self._reading = _CLOSED
-            self._buffer = b''
-            self._lane = self._pending = None
-            self.must_close = True
-        elif self._reading == _DONE or not self._left:
-            self._begin_next()
-
-    def _begin_next(self) -> None:
-        self._state = EXCHANGE[self._state, NEXT]
-        self._reading = _HEAD
-        self._pending = None
-        if self._eof and not self._buffer:
-            self._reading = _CLOSED
-            self.must_close = True

@@ -20,8 +20,9 @@ from .response import TRAILERS_REFUSED
 MAX_CHUNK_EXTENSIONS: Final = 16384
 """Bytes of chunk extensions in one request (CVE-2024-21647 and its like)."""
 
-# chunk-size of at most sixteen digits, white space that h11 allows too, and an extension without controls.
-_SIZE_LINE: Final = re.compile(rb'([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?').fullmatch
+# chunk-size of at most sixteen digits; an extension without controls. White space after the size is
+# borne, as h11 does; white space before a semicolon is not, though RFC 9112 7.1.1 would bear it.
+_SIZE_LINE: Final = re.compile(rb'([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]*)').fullmatch
 _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _MAX_LINE: Final = MAX_CHUNK_EXTENSIONS + 18
 
