@@ -354,10 +354,11 @@ class Receiver(Wire):
         self._peer_max_frame = min(
             values.get(frames.MAX_FRAME_SIZE, self._peer_max_frame), frames.LARGEST_SENT
         )
+        # Before any DATA that only the new window allows: the peer counts by it once it has this.
+        self._out.append(frames.SETTINGS_ACK)
         window = values.get(frames.INITIAL_WINDOW_SIZE)
         if window is not None:
             self._change_send_windows(window)
-        self._out.append(frames.SETTINGS_ACK)
 
     def _on_settings_ack(self) -> None:
         if self._acknowledged:
