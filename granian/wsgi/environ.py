@@ -41,6 +41,9 @@ def environ_maker(
 ) -> Callable[[Stream], Environ | None]:
     """A function from a stream to its environ, or to None for a path that is not under `prefix`."""
     common: Environ = {
+        # Set anew for each request; here so that the copy has a place for them.
+        **dict.fromkeys(('REQUEST_METHOD', 'PATH_INFO', 'QUERY_STRING', 'REQUEST_URI', 'RAW_URI')),
+        **dict.fromkeys(('wsgi.input', 'wsgi.early_hints')),
         'SCRIPT_NAME': prefix,
         'SERVER_PROTOCOL': 'HTTP/1.1',
         'SERVER_SOFTWARE': f'granian/{__version__}',
@@ -54,15 +57,16 @@ def environ_maker(
         'wsgi.run_once': False,
         'wsgi.file_wrapper': FileWrapper,
     }
-    templates: dict[tuple[Address | str, str], Environ] = {}
+    templates: dict[str, dict[Address | str, Environ]] = {'http': {}, 'https': {}}
     prefix_slash = prefix + '/'
     prefix_length = len(prefix)
 
     def template(server: Address | str, scheme: str) -> Environ:
         # A wildcard listener on a host with many addresses must not grow the table for ever.
-        if len(templates) >= TEMPLATES_LIMIT:
-            templates.clear()
-        made = templates[server, scheme] = common | server_environ(server, scheme)
+        table = templates[scheme]
+        if len(table) >= TEMPLATES_LIMIT:
+            table.clear()
+        made = table[server] = common | server_environ(server, scheme)
         return made
 
     def environ(stream: Stream) -> Environ | None:
@@ -82,7 +86,7 @@ def environ_maker(
             path = ''
         server = stream.server
         scheme = stream.scheme
-        env = (templates.get((server, scheme)) or template(server, scheme)).copy()
+        env = (templates[scheme].get(server) or template(server, scheme)).copy()
         env['REQUEST_METHOD'] = head.method
         env['PATH_INFO'] = path
         env['QUERY_STRING'] = head.query

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
@@ -24,6 +24,7 @@ JOIN_LIMIT = 65536
 
 statuses = Statuses()
 fields = Fields()
+field = fields.__getitem__
 
 
 def make_handler(
@@ -54,8 +55,11 @@ def make_handler(
             if type(result) is list and len(result) == 1 and response.status and not response.begun:
                 chunk = result[0]
                 if chunk and type(chunk) is bytes:
-                    stream.respond(response.status, response.headers, chunk, response.reason)
-                    return
+                    try:
+                        stream.respond(response.status, response.headers, chunk, response.reason)
+                        return
+                    except InvalidResponse:
+                        pass  # nothing has left; the long way says what is wrong, or cuts what is too long
             response.deliver(result)
         except BaseException as error:  # SystemExit or GreenletExit must not end a pool thread silently
             response.fail(error)
@@ -91,7 +95,10 @@ class Response:
                 exc_info = None  # no cycle through the traceback's frames
         elif self.status:
             raise AssertionError('start_response was called a second time, without exc_info')
-        encoded = fields.all(headers)
+        try:
+            encoded = list(map(field, headers)) if type(headers) is list else fields.all(headers)
+        except TypeError:
+            encoded = fields.all(headers)  # one is not hashable, so no tuple of str: this says which
         self.status, self.reason = statuses[status]
         self.headers = encoded
         return self.write
@@ -109,7 +116,7 @@ class Response:
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """`wsgi.early_hints`: 103 with these headers (RFC 8297), as long as there is no response."""
-        if not self.begun and not self.over and self.stream.head.version != '1.0':
+        if not self.begun and not self.over:
             self.stream.send_informational(103, fields.all(headers))
 
     def deliver(self, result: Iterable[bytes]) -> None:
@@ -124,7 +131,8 @@ class Response:
             elif type(result) in (list, tuple) and self.status and not self.begun:
                 self._deliver_blocks(result)  # type: ignore[arg-type]
             else:
-                single = isinstance(result, Sized) and len(result) == 1
+                # hasattr and not isinstance(…, Sized): that is three times the price.
+                single = hasattr(result, '__len__') and len(result) == 1  # type: ignore[arg-type]
                 self._deliver(result, single)
         finally:
             close = getattr(result, 'close', None)
@@ -144,7 +152,8 @@ class Response:
             if not self.status:
                 raise InvalidResponse('the application sent body bytes before it called start_response')
             declared = content_length(self.headers)
-            if declared == len(block) or (single and declared is None):
+            # A whole body that is too short is refused at once, while there can still be a 500.
+            if declared == len(block) or (single and (declared is None or declared > len(block))):
                 self._respond(block)
             else:
                 self._begin()

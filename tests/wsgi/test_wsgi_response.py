@@ -343,19 +343,19 @@ def test_early_hints():
         return [b'x']
 
     assert serve(app).informational == [(103, [(b'Link', b'</style.css>; rel=preload')])]
-    assert serve(app, FakeStream(make_head(version='1.0'))).informational == []
 
 
 # -- lengths
 
 
 def test_more_than_content_length_is_cut_and_told(caplog):
-    for body in (Body(b'abc', b'def'), Body(b'abcde', b'f'), Body(b'abcdef'), Body(b'abcd', b'ef')):
+    bodies = [Body(b'abc', b'def'), Body(b'abcde', b'f'), Body(b'abcdef'), Body(b'abcd', b'ef')]
+    for body in [*bodies, SizedBody(b'abcdef'), [b'abcdef'], [b'abc', b'def']]:
         caplog.clear()
         stream = serve(returning(body, headers=[('Content-Length', '4')]))
         assert whole(stream) == (200, b'abcd', '4')
         assert len(errors_in(caplog)) == 1
-        assert body.closed == 1
+        assert isinstance(body, list) or body.closed == 1
 
 
 def test_more_than_content_length_after_it_was_just_right(caplog):
@@ -367,6 +367,13 @@ def test_more_than_content_length_after_it_was_just_right(caplog):
 def test_less_than_content_length_breaks_off(caplog):
     stream = serve(returning(Body(b'a', b'b'), headers=[('Content-Length', '4')]))
     assert (stream.data, stream.ended, stream.aborted) == (b'ab', False, True)
+    assert len(errors_in(caplog)) == 1
+
+
+@pytest.mark.parametrize('result', [[b'ab'], [b'a', b'b'], [], [b''], SizedBody(b'ab'), Body()])
+def test_less_than_content_length_is_a_500_while_it_can_be(result, caplog):
+    stream = serve(returning(result, headers=[('Content-Length', '4')]))
+    assert whole(stream) == (500, b'Internal Server Error', '21')
     assert len(errors_in(caplog)) == 1
 
 
