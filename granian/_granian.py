@@ -8,8 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import __version__
+from .rsgi import Headers as RSGIHeaders
+from .rsgi import HTTPProtocol as RSGIHTTPProtocol
+from .rsgi import HTTPStreamTransport as RSGIHTTPStreamTransport
+from .rsgi import ProtocolClosed as RSGIProtocolClosed
+from .rsgi import ProtocolError as RSGIProtocolError
+from .rsgi import WebsocketProtocol as RSGIWebsocketProtocol
+from .rsgi import WebsocketTransport as RSGIWebsocketTransport
 
-__all__ = ['BUILD_GIL', 'ProcInfoCollector', '__version__']
+__all__ = [
+    'BUILD_GIL', 'ProcInfoCollector', 'RSGIHTTPProtocol', 'RSGIHTTPStreamTransport', 'RSGIHeaders',
+    'RSGIProtocolClosed', 'RSGIProtocolError', 'RSGIWebsocketProtocol', 'RSGIWebsocketTransport',
+    '__version__',
+]  # fmt: skip
 
 BUILD_GIL: bool = getattr(sys, '_is_gil_enabled', lambda: True)()
 """Whether this interpreter runs with the global interpreter lock."""

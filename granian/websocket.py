@@ -138,8 +138,7 @@ class WebSocketSession:
         Raises InvalidResponse for what the handshake does not allow, RuntimeError when it has
         been answered already. A client that has gone is no error: receive() tells.
         """
-        if self._answered:
-            raise RuntimeError('the WebSocket handshake has been answered already')
+        self._only_once()
         response = self._handshake.response(subprotocol, headers)
         settings = self._settings
         self._codec = WebSocket(settings.max_message_size, self._handshake.deflate)
@@ -157,18 +156,26 @@ class WebSocketSession:
 
     def refuse(self, status: int = 403, headers: Headers = (), body: bytes = b'') -> None:
         """Answer the handshake with an ordinary response instead, whole. RuntimeError when it has
-        been answered already."""
-        self.refusing().respond(status, headers, body)
+        been answered already; InvalidResponse, and it has not been answered yet."""
+        self._only_once()
+        self._stream.respond(status, headers, body)
+        self._refused()
 
     def refusing(self) -> AsyncStream:
         """The stream, to answer the handshake with a response in pieces by its send_response,
         send_data and send_end. RuntimeError when it has been answered already."""
+        self._only_once()
+        self._refused()
+        return self._stream
+
+    def _only_once(self) -> None:
         if self._answered:
             raise RuntimeError('the WebSocket handshake has been answered already')
+
+    def _refused(self) -> None:
         self._answered = True
         self._conclude(Closed(ABNORMAL, ''))
         self._cancel_tasks()
-        return self._stream
 
     # messages
 
@@ -206,7 +213,7 @@ class WebSocketSession:
             if self._waiter is waiter:
                 self._waiter = None
 
-    async def send(self, message: str | bytes) -> None:
+    async def send(self, message: str | bytes | bytearray | memoryview) -> None:
         """Waits while the client does not read. Raises WebSocketClosed when the WebSocket is over
         (an OSError), RuntimeError before accept(), TypeError for another type."""
         codec = self._codec
@@ -217,7 +224,7 @@ class WebSocketSession:
         if isinstance(message, str):
             frame = codec.send_text(message)
         elif isinstance(message, (bytes, bytearray, memoryview)):
-            frame = codec.send_bytes(message)
+            frame = codec.send_bytes(message if isinstance(message, bytes) else bytes(message))
         else:
             raise TypeError(f'a WebSocket message is str or bytes, not {type(message).__name__}')
         stream = self._stream
@@ -238,13 +245,13 @@ class WebSocketSession:
             raise ValueError(f'{code} cannot be sent as a WebSocket close code')
         if not self._answered:
             raise RuntimeError('close() before the WebSocket was accepted')
-        self._close(code, reason)
+        self.start_close(code, reason)
 
     def shutdown(self, code: int = 1001) -> None:
         """The server stops (1001) or reloads (1012): close, and receive() returns Closed(code, '').
         Before accept(): the handshake is refused with 503."""
         if self._answered:
-            self._close(code, '')
+            self.start_close(code, '')
         else:
             self._conclude(Closed(code, ''))
             self.refuse(503)
@@ -261,12 +268,13 @@ class WebSocketSession:
         self._cancel_tasks()
         if self._codec is None:
             return
-        self._close(code, '')
+        self.start_close(code, '')
         if not self._released and not self._stream.disconnected:
             self._over = self._loop.create_future()
             await self._over
 
-    def _close(self, code: int, reason: str) -> None:
+    def start_close(self, code: int, reason: str = '') -> None:
+        """close() for who cannot wait; nothing where there is no open WebSocket."""
         codec = self._codec
         if codec is None:
             return

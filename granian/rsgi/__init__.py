@@ -1,0 +1,17 @@
+"""An RSGI 1.6 application as a handler of asynchronous streams.
+
+This room knows the scope, the protocol objects and the calls that an application may make on
+them. It must not know sockets, HTTP framing, WebSocket frames, nor the other interfaces.
+"""
+
+from .errors import ProtocolClosed, ProtocolError
+from .handler import end_application, init_application, rsgi_handler
+from .http import HTTPProtocol, HTTPStreamTransport
+from .scope import Headers, Scope
+from .websocket import WebsocketMessage, WebsocketMessageType, WebsocketProtocol, WebsocketTransport
+
+__all__ = [
+    'HTTPProtocol', 'HTTPStreamTransport', 'Headers', 'ProtocolClosed', 'ProtocolError', 'Scope',
+    'WebsocketMessage', 'WebsocketMessageType', 'WebsocketProtocol', 'WebsocketTransport',
+    'end_application', 'init_application', 'rsgi_handler',
+]  # fmt: skip

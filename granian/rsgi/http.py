@@ -1,0 +1,302 @@
+"""RSGI's HTTP protocol object: the request's body one way, one response the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from .errors import ProtocolClosed, ProtocolError
+
+if TYPE_CHECKING:
+    from ..stream import AsyncStream
+
+ResponseHeaders = Sequence[tuple[str, str]]
+Fields = list[tuple[bytes, bytes]]
+
+logger = logging.getLogger('_granian')
+
+# A file up to this size is read on the loop and leaves with its head in one write: a disk that
+# would keep the loop waiting for it would do the same in the kernel's sendfile.
+_READ_AT_ONCE = 128 * 1024
+_PLAIN: Fields = [(b'content-type', b'text/plain; charset=utf-8')]
+
+
+class HTTPStreamTransport:
+    """The body of a response in pieces. It ends when the application returns."""
+
+    __slots__ = ('_open', '_stream')
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+        self._open = True
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Waits while the client does not read. Raises ProtocolClosed once the client has gone
+        or the application has returned, ProtocolError for more than Content-Length announced."""
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        await self._send(data)
+
+    async def send_str(self, data: str) -> None:
+        """As send_bytes, in UTF-8."""
+        if not isinstance(data, str):
+            raise TypeError(f'send_str takes str, not {type(data).__name__}')
+        await self._send(data.encode())
+
+    async def _send(self, data: bytes) -> None:
+        stream = self._stream
+        if not self._open or stream.disconnected:
+            raise ProtocolClosed('the response stream is closed')
+        try:
+            if data:
+                stream.send_data(data)
+            if stream.congested:
+                await stream.drain()
+        except InvalidResponse as error:
+            raise ProtocolError(str(error)) from None
+        except ClientDisconnected as error:
+            raise ProtocolClosed(str(error)) from None
+
+    def close(self) -> None:
+        """The application has returned. Raises InvalidResponse when the body is short."""
+        if self._open:
+            self._open = False
+            if not self._stream.disconnected:
+                self._stream.send_end()
+
+
+class HTTPProtocol:
+    """What an application answers a request with. One of the `response_` calls, once."""
+
+    __slots__ = ('_body_taken', '_responded', '_sending', '_stream', '_transport')
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+        self._body_taken = False
+        self._responded = False
+        self._transport: HTTPStreamTransport | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    # the request's body
+
+    async def __call__(self) -> bytes:
+        """The whole body. ProtocolError the second time; ProtocolClosed when it was cut short."""
+        self._take_body()
+        stream = self._stream
+        if stream.complete:
+            return stream.body
+        pieces = []
+        while piece := await self._read():
+            pieces.append(piece)
+        return b''.join(pieces)
+
+    def __aiter__(self) -> HTTPProtocol:
+        """The body in pieces as they come; raises as a call does."""
+        self._take_body()
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._read()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    def _take_body(self) -> None:
+        if self._body_taken:
+            raise ProtocolError('the request body has been taken already')
+        self._body_taken = True
+
+    async def _read(self) -> bytes:
+        if self._responded and self._transport is None and not self._stream.complete:
+            raise ProtocolClosed('the response is complete: the rest of the body is not read')
+        try:
+            return await self._stream.read()
+        except RequestBodyError as error:
+            raise RequestBodyCut(str(error)) from error
+
+    async def client_disconnect(self) -> None:
+        """Returns when the client has gone; another request on the connection does not end it."""
+        await self._stream.wait_disconnected()
+
+    # the response
+
+    def response_empty(self, status: int, headers: ResponseHeaders) -> None:
+        self._respond(status, headers, b'')
+
+    def response_str(self, status: int, headers: ResponseHeaders, body: str) -> None:
+        """The body leaves as UTF-8."""
+        if not isinstance(body, str):
+            raise TypeError(f'response_str takes a body of str, not {type(body).__name__}')
+        self._respond(status, headers, body.encode())
+
+    def response_bytes(self, status: int, headers: ResponseHeaders, body: bytes) -> None:
+        self._respond(status, headers, body if type(body) is bytes else _as_bytes(body))
+
+    def _respond(self, status: int, headers: ResponseHeaders, body: bytes) -> None:
+        if self._responded:
+            raise ProtocolError('a response has been given already')
+        try:
+            self._stream.respond(status, _encoded(headers), body)
+        except InvalidResponse as error:
+            raise ProtocolError(str(error)) from None
+        self._responded = True
+
+    def response_stream(self, status: int, headers: ResponseHeaders) -> HTTPStreamTransport:
+        """Begin a response whose body goes through the transport that is returned."""
+        if self._responded:
+            raise ProtocolError('a response has been given already')
+        self._begin(status, _encoded(headers))
+        self._transport = HTTPStreamTransport(self._stream)
+        return self._transport
+
+    def response_file(self, status: int, headers: ResponseHeaders, path: str) -> None:
+        """A regular file. One that is missing is answered with 404, one that cannot be read with 403
+        (and a line in the log). Content-Length is the file's, whatever `headers` say."""
+        self._file(status, headers, path, 0, None)
+
+    def response_file_range(
+        self, status: int, headers: ResponseHeaders, path: str, start: int, end: int
+    ) -> None:
+        """Bytes `start` (included) to `end` (excluded, cut to the file's size); 416 when the file
+        has nothing there. ValueError for what is no range. Content-Range is the application's."""
+        if not (isinstance(start, int) and isinstance(end, int)):
+            raise TypeError('start and end of a range are int')
+        if not 0 <= start < end:
+            raise ValueError(f'invalid range: {start} to {end}')
+        self._file(status, headers, path, start, end)
+
+    def _file(self, status: int, headers: ResponseHeaders, path: str, start: int, end: int | None) -> None:
+        if self._responded:
+            raise ProtocolError('a response has been given already')
+        fields = [field for field in _encoded(headers) if field[0].lower() != b'content-length']
+        try:
+            file = _open_regular(path)
+        except OSError as error:
+            self._no_file(error)
+            return
+        try:
+            size = os.fstat(file.fileno()).st_size
+            ranged = end is not None
+            end = size if end is None else min(end, size)
+            if start >= end and ranged:
+                self._refuse(416, [(b'content-range', b'bytes */%d' % size)])
+                return
+            fields.append((b'content-length', b'%d' % (end - start)))
+            if self._stream.head.method == 'HEAD':
+                self._begin(status, fields)
+                self._stream.send_end()
+                return
+            if end - start > _READ_AT_ONCE:
+                self._begin(status, fields)
+                self._sending = asyncio.get_running_loop().create_task(self._send_file(file, start, end))
+                return
+            content = os.pread(file.fileno(), end - start, start)
+            if len(content) == end - start:
+                self._stream.respond(status, fields, content)
+            else:  # it has shrunk since: the client must be able to tell
+                self._begin(status, fields)
+                self._stream.abort()
+            self._responded = True
+        except InvalidResponse as error:
+            raise ProtocolError(str(error)) from None
+        finally:
+            if self._sending is None:
+                file.close()
+
+    async def _send_file(self, file: BinaryIO, start: int, end: int) -> None:
+        stream = self._stream
+        with file:
+            try:
+                await stream.send_file(file, start, end - start)
+                if not stream.disconnected:
+                    stream.send_end()
+            except ClientDisconnected:
+                pass
+            except (OSError, InvalidResponse) as error:  # aborted: shorter than was announced
+                logger.error('Cannot send file %s: %s', file.name, error)
+                stream.abort()
+
+    def _no_file(self, error: OSError) -> None:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            self._refuse(404)
+        else:
+            self._refuse(403)
+        logger.info('Cannot open file %s: %s', error.filename, error.strerror)
+
+    def _refuse(self, status: int, headers: Fields | None = None) -> None:
+        text = {403: b'Forbidden', 404: b'Not found', 416: b'Range not satisfiable'}[status]
+        self._stream.respond(status, [*_PLAIN, *(headers or [])], text)
+        self._responded = True
+
+    def _begin(self, status: int, fields: Fields) -> None:
+        try:
+            self._stream.send_response(status, fields)
+        except InvalidResponse as error:
+            raise ProtocolError(str(error)) from None
+        self._responded = True
+
+    # the handler's
+
+    async def finish(self) -> bool:
+        """The application has returned: end what it began. False when it began nothing.
+
+        Raises InvalidResponse for a stream that stayed short of its Content-Length.
+        """
+        if self._transport is not None:
+            self._transport.close()
+        elif self._sending is not None:
+            await self._sending
+        return self._responded
+
+    async def fail(self, status: int = 500) -> None:
+        """The application has raised: a file goes on, a stream is broken off, nothing becomes `status`."""
+        stream = self._stream
+        if self._sending is not None:
+            await self._sending
+        elif self._transport is not None:
+            self._transport._open = False
+            stream.abort()
+        elif not self._responded:
+            text = b'Bad Request\n' if status == 400 else b'Internal Server Error\n'
+            stream.respond(status, _PLAIN, text)
+
+    def cancel(self) -> None:
+        """The core gives up: nothing may be left running."""
+        if self._sending is not None:
+            self._sending.cancel()
+
+
+class RequestBodyCut(ProtocolClosed):
+    """The request's body broke off, or broke a rule; no error of the application's."""
+
+
+def _encoded(headers: ResponseHeaders) -> Fields:
+    try:
+        return [(name.encode('latin-1'), value.encode('latin-1')) for name, value in headers]
+    except UnicodeEncodeError as error:
+        raise ProtocolError(f'a header can hold latin-1 only: {error.object!r}') from None
+    except (AttributeError, ValueError):
+        raise TypeError('headers are a list of (str, str)') from None
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f'bytes are needed, not {type(data).__name__}')
+
+
+def _open_regular(path: str) -> BinaryIO:
+    """Raises OSError, for what is not a regular file too; never waits for a FIFO's other end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, 'rb', buffering=0)
+        raise PermissionError(None, 'not a regular file', path)
+    except BaseException:
+        os.close(descriptor)
+        raise
