@@ -7,7 +7,7 @@ Python signature and the options page are made from what is kept here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -110,7 +110,7 @@ def coerce(option: Option, value: Any) -> Any:
         return option.default
     if not option.multiple:
         return _coerce_one(option, value)
-    single = isinstance(value, (str, Path)) or not isinstance(value, Sequence)
+    single = isinstance(value, (str, Path)) or not isinstance(value, Iterable)
     return tuple(_coerce_one(option, item) for item in ([value] if single else value)) or option.default
 
 

@@ -106,7 +106,7 @@ def adapt(values: Values) -> list[str]:
     interface = values['interface']
     foreign = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
     for name in foreign if interface != Interfaces.AUTO else ():
-        if changed(name):
+        if changed(name) and values[name] != 1:  # one blocking thread is what the others have anyway
             notices.append(text['other_interface'].format(option=OPTIONS[name].label, interface=interface))
     for name in COMPATIBILITY_ONLY:
         if changed(name):
