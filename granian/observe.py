@@ -39,8 +39,11 @@ class Exchange(Protocol):
 
 FLUSH_AFTER = 0.1
 """Seconds a line waits at most before it is written."""
-_MOST_WAITING = 4096
-"""Lines. With more the exchange's own thread writes them: a log nobody reads must not fill the memory."""
+_BATCH = 256
+"""Lines that the exchange's own thread writes at once. A few µs; a thread that wrote what 100 ms bring
+would keep the interpreter for longer than the thread core forgives the application."""
+_MOST_WAITING = 8192
+"""Lines. With more it waits for its turn to write: a log nobody reads must not fill the memory."""
 
 # What each atom is, as an expression of `e` (the exchange), `h` (its head), `now` (the time as
 # text), `clock` (time.monotonic), and `clean`. Text that a client has chosen goes through `_CLEAN`.
@@ -112,17 +115,24 @@ class AccessLog:
             self._wake.put(True)
             if self._thread is None:
                 self._start()
-        elif len(self._lines) > _MOST_WAITING:
-            self.flush()
+        elif (waiting := len(self._lines)) >= _BATCH:
+            self._write(wait=waiting > _MOST_WAITING)
 
     def flush(self) -> None:
         """Writes what waits. Any thread."""
-        with self._writing:
+        self._write(wait=True)
+
+    def _write(self, wait: bool) -> None:
+        if not self._writing.acquire(blocking=wait):
+            return  # somebody is at it
+        try:
             take = self._lines.popleft
             text = '\n'.join([take() for _ in range(len(self._lines))])
             if text:
                 record = access_logger.makeRecord(access_logger.name, logging.INFO, '', 0, text, (), None)
                 access_logger.handle(record)
+        finally:
+            self._writing.release()
 
     def close(self) -> None:
         """Writes what waits and ends the thread."""
