@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytest.importorskip('granian.server.mp')
+
 import granian
 from granian import _granian, _signals, loops
 from granian._loops import BuilderRegistry
