@@ -3,3 +3,8 @@
 This room knows scopes and messages. It must not know sockets, HTTP framing, nor the
 other interfaces.
 """
+
+from .handler import asgi_handler
+from .lifespan import LifespanProtocol
+
+__all__ = ['LifespanProtocol', 'asgi_handler']

@@ -1,0 +1,117 @@
+"""The scopes of HTTP and WebSocket exchanges."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from .types import SPEC_VERSION, Scope
+
+if TYPE_CHECKING:
+    from ..stream import AsyncStream, TLSInfo
+
+ASGI = {'version': '3.0', 'spec_version': SPEC_VERSION}
+HTTP_EXTENSIONS: dict[str, Any] = {
+    'http.response.pathsend': {},
+    'http.response.trailers': {},
+    'http.response.early_hint': {},
+}
+WEBSOCKET_EXTENSIONS: dict[str, Any] = {'websocket.http.response': {}}
+
+
+def make_scope(stream: AsyncStream, root_path: str, state: dict[str, Any] | None) -> Scope:
+    """An HTTP scope. The path keeps the prefix that `root_path` names, as the specification has it."""
+    head = stream.head
+    path = head.path
+    raw_path = path.encode('latin-1')
+    server = stream.server
+    scope: Scope = {
+        'type': 'http',
+        'asgi': ASGI,
+        'http_version': head.version,
+        'method': head.method,
+        'scheme': stream.scheme,
+        'path': path if '%' not in path and path.isascii() else decode_path(path),
+        'raw_path': raw_path,
+        'query_string': head.query.encode('latin-1'),
+        'root_path': root_path,
+        'headers': [(field.raw, value.encode('latin-1')) for field, value in head.fields],
+        'client': stream.client,
+        'server': server if type(server) is tuple else (os.fsdecode(server), None),
+        'extensions': HTTP_EXTENSIONS if stream.tls is None else {**HTTP_EXTENSIONS, 'tls': tls(stream.tls)},
+    }
+    if state is not None:
+        scope['state'] = state.copy()
+    return scope
+
+
+def make_websocket_scope(
+    stream: AsyncStream, root_path: str, state: dict[str, Any] | None, subprotocols: list[str]
+) -> Scope:
+    scope = make_scope(stream, root_path, state)
+    del scope['method']
+    scope['type'] = 'websocket'
+    scope['scheme'] = 'wss' if stream.scheme == 'https' else 'ws'
+    scope['subprotocols'] = subprotocols
+    scope['extensions'] = dict(WEBSOCKET_EXTENSIONS)
+    if stream.tls is not None:
+        scope['extensions']['tls'] = tls(stream.tls)
+    return scope
+
+
+def decode_path(path: str) -> str:
+    """Percent escapes and then UTF-8 decoded; bytes that are no UTF-8 become U+FFFD."""
+    return unquote(path.encode('latin-1').decode('utf-8', 'surrogateescape')).encode(
+        'utf-8', 'surrogateescape'
+    ).decode('utf-8', 'replace')
+
+
+def under_prefix(path: str, prefix: str) -> bool:
+    """Whether a decoded path is `prefix` or below it; `prefix` has no trailing slash."""
+    return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == '/')
+
+
+_VERSIONS = {'TLSv1': 0x0301, 'TLSv1.1': 0x0302, 'TLSv1.2': 0x0303, 'TLSv1.3': 0x0304}
+
+
+def tls(info: TLSInfo) -> dict[str, Any]:
+    """The `tls` extension: certificates as PEM."""
+    from ssl import DER_cert_to_PEM_cert
+
+    server, client = info.server_certificate, info.client_certificate
+    return {
+        'server_cert': DER_cert_to_PEM_cert(server) if server else None,
+        'client_cert_chain': [DER_cert_to_PEM_cert(client)] if client else [],
+        'client_cert_name': info.client_subject,
+        'client_cert_error': None,
+        'tls_version': _VERSIONS.get(info.version),
+        'cipher_suite': _CIPHER_SUITES.get(info.cipher),
+    }
+
+
+_CIPHER_SUITES: dict[str, int] = {
+    'TLS_AES_128_GCM_SHA256': 0x1301,
+    'TLS_AES_256_GCM_SHA384': 0x1302,
+    'TLS_CHACHA20_POLY1305_SHA256': 0x1303,
+    'TLS_AES_128_CCM_SHA256': 0x1304,
+    'TLS_AES_128_CCM_8_SHA256': 0x1305,
+    'ECDHE-RSA-AES128-GCM-SHA256': 0xC02F,
+    'ECDHE-RSA-AES256-GCM-SHA384': 0xC030,
+    'ECDHE-ECDSA-AES128-GCM-SHA256': 0xC02B,
+    'ECDHE-ECDSA-AES256-GCM-SHA384': 0xC02C,
+    'ECDHE-RSA-CHACHA20-POLY1305': 0xCCA8,
+    'ECDHE-ECDSA-CHACHA20-POLY1305': 0xCCA9,
+    'DHE-RSA-AES128-GCM-SHA256': 0x009E,
+    'DHE-RSA-AES256-GCM-SHA384': 0x009F,
+    'DHE-RSA-CHACHA20-POLY1305': 0xCCAA,
+    'ECDHE-RSA-AES128-SHA256': 0xC027,
+    'ECDHE-RSA-AES256-SHA384': 0xC028,
+    'ECDHE-ECDSA-AES128-SHA256': 0xC023,
+    'ECDHE-ECDSA-AES256-SHA384': 0xC024,
+    'DHE-RSA-AES128-SHA256': 0x0067,
+    'DHE-RSA-AES256-SHA256': 0x006B,
+    'AES128-GCM-SHA256': 0x009C,
+    'AES256-GCM-SHA384': 0x009D,
+}
+"""OpenSSL's names of the suites it may settle on, and their IANA numbers."""

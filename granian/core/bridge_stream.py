@@ -1,0 +1,300 @@
+"""One exchange on the asyncio loop: the asynchronous colour of the stream port.
+
+Everything here runs on the loop's thread. What must be quick is a whole request answered by
+one `respond`: class attributes hold the defaults, so that such a stream stores only what
+differs from them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..stream import ClientDisconnected, RequestBodyError
+
+if TYPE_CHECKING:
+    from ..protocol.events import Data, Request
+    from ..protocol.interface import Headers
+    from ..stream import Address, TLSInfo
+    from .bridge_connection import BridgeConnection
+
+FILE_PIECE = 256 * 1024
+
+
+class BridgeStream:
+    """An `AsyncStream` of either HTTP version; see the port for what each call promises."""
+
+    status = 0
+    bytes_sent = 0
+    disconnected = False
+    aborted = False
+    started = 0.0
+    on_disconnect: Callable[[], None] | None = None
+    on_shutdown: Callable[[bool], None] | None = None
+
+    # How far each direction has come.
+    request_ended = False  # no more input will come: complete, failed or cut
+    response_ended = False  # no more output will be taken
+    client_left = False  # the client has gone, or at least has half-closed
+    failure: str | None = None  # why the body cannot be read to its end
+    write_timed_out = False
+    stalled_since = 0.0  # HTTP/2: when output began to wait for the window
+    waiting_since = 0.0  # when the handler began to wait for the body, 0 when it does not
+    buffered = 0  # body bytes held for the handler
+    early = 0  # HTTP/1: bytes that came after the request, from a client that pipelines
+    task: asyncio.Task[None] | None = None
+    _first_read = True
+    _paused = False  # an accepted WebSocket whose receiver must not be called
+    _receiver: Callable[[bytes], None] | None = None
+    _pieces: deque[Data] | None = None
+    _readers: list[asyncio.Future[None]] | None = None
+    _drainers: list[asyncio.Future[None]] | None = None
+    _watchers: list[asyncio.Future[None]] | None = None
+
+    def __init__(self, connection: BridgeConnection, request: Request) -> None:
+        self._connection = connection
+        self._protocol = connection.protocol
+        self.stream_id = request.stream_id
+        self.head = request.head
+        self.body = request.body
+        self.complete = self.request_ended = request.complete
+        self.scheme: str = connection.scheme
+        self.client: Address | None = connection.client
+        self.server: Address | str = connection.server
+        self.tls: TLSInfo | None = connection.tls
+
+    # -- the request body
+
+    async def read(self) -> bytes:
+        if self._first_read:
+            self._first_read = False
+            if self.body:
+                if not self.complete:
+                    self._connection.write(self._protocol.consumed(self.stream_id, len(self.body)))
+                return self.body
+            if not self.request_ended:
+                # Expect: 100-continue is answered when the application first asks for the body.
+                self._connection.write(self._protocol.body_wanted(self.stream_id))
+        while not self._pieces:
+            if self.failure is not None:
+                raise RequestBodyError(self.failure)
+            if self.request_ended:
+                return b''
+            await self._wait_for_body()
+        piece = self._pieces.popleft()
+        self.buffered -= len(piece.data)
+        connection = self._connection
+        connection.write(self._protocol.consumed(self.stream_id, piece.credit))
+        if connection.reading_paused:
+            connection.resume_reading(self)
+        return piece.data
+
+    async def _wait_for_body(self) -> None:
+        if self._readers is None:
+            self._readers = []
+        waiter = self._connection.loop.create_future()
+        self._readers.append(waiter)
+        self.waiting_since = self._connection.loop.time()
+        try:
+            await waiter
+        finally:
+            if waiter in self._readers:
+                self._readers.remove(waiter)
+            if not self._readers:
+                self.waiting_since = 0.0
+
+    # -- the response
+
+    def send_informational(self, status: int, headers: Headers) -> None:
+        if not self.disconnected:
+            self._connection.write(self._protocol.send_informational(self.stream_id, status, headers))
+
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
+        if self.disconnected:
+            return
+        head = self._protocol.send_response(self.stream_id, status, headers, reason)
+        self.status = status
+        self._connection.write_later(head)  # it leaves with the first data, or with this loop turn
+
+    def send_data(self, data: bytes) -> None:
+        if self.disconnected:
+            return
+        out = self._protocol.send_data(self.stream_id, data)
+        self.bytes_sent += len(data)
+        self._connection.write(out)
+        if self._connection.multiplexed:
+            self._watch_window()
+
+    def send_end(self, trailers: Headers = ()) -> None:
+        if self.disconnected:
+            return
+        self._connection.write_last(self._protocol.send_end(self.stream_id, trailers))
+        self._connection.response_ended(self)
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        if self.disconnected:
+            return
+        out = self._protocol.respond(self.stream_id, status, headers, body, reason)
+        self.status = status
+        self.bytes_sent = len(body)
+        connection = self._connection
+        connection.write_last(out)
+        connection.response_ended(self)
+
+    def abort(self) -> None:
+        if not self.response_ended:
+            self.aborted = True
+            self._connection.abort_stream(self)
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        connection = self._connection
+        loop = connection.loop
+        end = offset + count
+        while offset < end and not self.disconnected:
+            piece = await loop.run_in_executor(None, _read_at, file.fileno(), offset, min(FILE_PIECE, end - offset))
+            if not piece:
+                self.abort()  # shorter than announced: the client must be able to tell
+                return
+            offset += len(piece)
+            self.send_data(piece)
+            if self.congested:
+                await self.drain()
+
+    # -- flow control of the response
+
+    @property
+    def congested(self) -> bool:
+        connection = self._connection
+        return connection.writing_paused or (
+            connection.multiplexed
+            and self._protocol.unsent(self.stream_id) > connection.settings.limits.max_send_buffer_size
+        )
+
+    async def drain(self) -> None:
+        while self.congested and not self.disconnected:
+            if self._drainers is None:
+                self._drainers = []
+            waiter = self._connection.loop.create_future()
+            self._drainers.append(waiter)
+            await waiter
+        if self.write_timed_out:
+            raise ClientDisconnected('the client took no bytes of the response for too long')
+
+    def _watch_window(self) -> None:
+        if not self._protocol.unsent(self.stream_id):
+            self.stalled_since = 0.0
+        elif not self.stalled_since:
+            self.stalled_since = self._connection.loop.time()
+
+    # -- a WebSocket's bytes
+
+    def accept_websocket(self, headers: Headers, receiver: Callable[[bytes], None]) -> None:
+        if self.disconnected:
+            return
+        out = self._protocol.accept_tunnel(self.stream_id, headers)
+        self.status = 200 if self.head.version == '2' else 101
+        self._receiver = receiver
+        self._connection.write(out)
+        self._connection.tunnel_opened()
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        self._deliver()
+        if self._connection.reading_paused:
+            self._connection.resume_reading(self)
+
+    def _deliver(self) -> None:
+        """Give an accepted WebSocket what came while it was paused."""
+        while self._pieces and self._receiver is not None and not self._paused:
+            piece = self._pieces.popleft()
+            self.buffered -= len(piece.data)
+            self._connection.write(self._protocol.consumed(self.stream_id, piece.credit))
+            self._receiver(piece.data)
+        if self.request_ended and self._receiver is not None and not self._pieces and not self._paused:
+            receiver, self._receiver = self._receiver, None
+            receiver(b'')
+
+    # -- what the connection tells
+
+    def feed(self, piece: Data) -> None:
+        """A piece of the body, or of the tunnel, has come."""
+        if self._pieces is None:
+            self._pieces = deque()
+        self._pieces.append(piece)
+        self.buffered += len(piece.data)
+        if self._receiver is not None:
+            self._deliver()
+        elif self._readers:
+            self.waiting_since = self._connection.loop.time()
+            _wake(self._readers)
+
+    def end_request(self) -> None:
+        self.request_ended = True
+        if self._receiver is not None:
+            self._deliver()
+        elif self._readers:
+            _wake(self._readers)
+
+    def discard(self) -> None:
+        """The response is complete and more of the request is to come: nobody will read it."""
+        self.waiting_since = self._connection.loop.time()
+        while self._pieces:
+            self._connection.write(self._protocol.consumed(self.stream_id, self._pieces.popleft().credit))
+        self.buffered = 0
+
+    def fail_request(self, reason: str) -> None:
+        """The rest of the body will never come."""
+        if not self.request_ended:
+            self.failure = reason
+            self.end_request()
+
+    def leave(self) -> None:
+        """The client has half-closed or gone: whoever waits for that is told, once."""
+        if self.client_left:
+            return
+        self.client_left = True
+        if self._watchers:
+            _wake(self._watchers)
+        if self.on_disconnect is not None:
+            self.on_disconnect()
+
+    def lose(self) -> None:
+        """Nothing can be sent any more."""
+        self.disconnected = True
+        self.fail_request('the client has gone')
+        self.leave()
+        self.writable()
+
+    def writable(self) -> None:
+        if self._drainers:
+            _wake(self._drainers)
+
+    async def wait_disconnected(self) -> None:
+        if self.client_left:
+            return
+        if self._watchers is None:
+            self._watchers = []
+        waiter = self._connection.loop.create_future()
+        self._watchers.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._watchers:
+                self._watchers.remove(waiter)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
+
+
+def _read_at(descriptor: int, offset: int, count: int) -> bytes:
+    return os.pread(descriptor, count, offset)
