@@ -115,6 +115,10 @@ class AsyncStream(_Exchange, Protocol):
     complete: bool
     disconnected: bool
     """The client has gone: sends are dropped without an error."""
+    client_left: bool
+    """The client has gone or has half-closed: `disconnected`, or it will read but send no more."""
+    response_ended: bool
+    """The response is complete or broken off: there is nothing more to send."""
     on_disconnect: Callable[[], None] | None
     """For the handler to set: called once when the client has gone (or has half-closed)."""
     on_shutdown: Callable[[bool], None] | None

@@ -309,14 +309,12 @@ class BridgeConnection(asyncio.Protocol):
     def response_ended(self, stream: BridgeStream) -> None:
         """The response is complete, as far as the handler is concerned."""
         stream.response_ended = True
-        if stream.request_ended and not (self.multiplexed and self.protocol.unsent(stream.stream_id)):
-            self._finish(stream)
-        elif self.protocol.must_close and not self.multiplexed:
+        if not self.multiplexed:
+            self._finish(stream)  # what is left of the request, Http1 drops or closes upon
+        elif stream.request_ended and not self.protocol.unsent(stream.stream_id):
             self._finish(stream)
         else:
             stream.discard()
-            if self.reading_paused:
-                self.resume_reading(None)
 
     def abort_stream(self, stream: BridgeStream) -> None:
         if self.lost:

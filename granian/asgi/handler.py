@@ -1,0 +1,86 @@
+"""From a stream to a call of the application: which scope, which channel, what if it fails."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from .http import HTTPChannel
+from .scope import decode_path, make_scope, under_prefix
+from .types import Application, is_known, logger
+
+if TYPE_CHECKING:
+    from ..stream import AsyncHandler, AsyncStream
+    from ..websocket import WebSocketSettings
+
+NOT_FOUND = b'Not Found\n'
+PLAIN = [(b'content-type', b'text/plain; charset=utf-8')]
+
+
+def asgi_handler(
+    app: Application,
+    *,
+    state: dict[str, Any] | None = None,
+    root_path: str = '',
+    websockets: WebSocketSettings | None = None,
+) -> AsyncHandler:
+    """The application as a handler.
+
+    `state` is what lifespan filled (see `LifespanProtocol.state`), copied for each request;
+    None: the scopes have no state. `root_path` is --url-path-prefix: what is not below it
+    gets 404 without the application. `websockets` None: an upgrade is answered as the
+    ordinary request it also is. Raises ConfigurationError for what is no ASGI 3 application.
+    """
+    check_application(app)
+    prefix = root_path.rstrip('/')
+
+    async def handle(stream: AsyncStream) -> None:
+        if stream.head.upgrade == 'websocket' and websockets is not None:
+            from .websocket import handle_websocket
+
+            await handle_websocket(app, stream, websockets, prefix, state)
+            return
+        scope = make_scope(stream, prefix, state)
+        if prefix and not under_prefix(scope['path'], prefix):
+            stream.respond(404, PLAIN, NOT_FOUND)
+            return
+        channel = HTTPChannel(stream)
+        try:
+            await app(scope, channel.receive, channel.send)
+        except Exception as error:
+            if not is_known(error):
+                logger.error('Exception in ASGI application', exc_info=error)
+            channel.fail()
+        else:
+            if not stream.response_ended:
+                channel.returned()
+
+    return handle
+
+
+def check_application(app: Application) -> None:
+    """Raise ConfigurationError for what cannot be called as `app(scope, receive, send)`."""
+    if not callable(app):
+        raise ConfigurationError(f'the ASGI application is not callable: {app!r}')
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return  # written in C: it is called and we shall see
+    try:
+        signature.bind(None, None, None)
+    except TypeError:
+        pass
+    else:
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise ConfigurationError(
+            f'the application does not take (scope, receive, send): {app!r} is not an ASGI 3 application;'
+            ' see --interface'
+        ) from None
+    raise ConfigurationError(
+        f'{app!r} takes one argument, as ASGI 2 applications do; ASGI 3 is needed:'
+        ' wrap it with asgiref.compatibility.guarantee_single_callable'
+    )

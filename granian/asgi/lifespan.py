@@ -1,0 +1,134 @@
+"""The lifespan of an ASGI application: what it does before the first and after the last request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..errors import FatalError
+from .types import Application, Message, logger, misuse
+
+# How far it is.
+NEW = 'not begun'
+STARTING = 'starting'
+RUNNING = 'running'
+STOPPING = 'stopping'
+OVER = 'over'
+
+LIFESPAN: dict[tuple[str, str], str] = {
+    (NEW, 'startup'): STARTING,
+    (STARTING, 'lifespan.startup.complete'): RUNNING,
+    (STARTING, 'lifespan.startup.failed'): OVER,
+    (STARTING, 'ended'): OVER,
+    (RUNNING, 'ended'): OVER,
+    (RUNNING, 'shutdown'): STOPPING,
+    (STOPPING, 'lifespan.shutdown.complete'): OVER,
+    (STOPPING, 'lifespan.shutdown.failed'): OVER,
+    (STOPPING, 'ended'): OVER,
+    (OVER, 'ended'): OVER,
+}
+"""'startup' and 'shutdown' are the server's, 'ended' is the application's return or failure, the rest
+its messages. What is not here is a mistake of the application's."""
+
+MESSAGES = frozenset(name for _, name in LIFESPAN if name.startswith('lifespan.'))
+
+
+class LifespanProtocol:
+    """One application's lifespan, on the running loop. `startup` once, then `shutdown` once."""
+
+    def __init__(self, app: Application) -> None:
+        self.state: dict[str, Any] = {}
+        """What the application put into its lifespan scope's state, for the scopes of requests."""
+        self.supported = True
+        self._app = app
+        self._step = NEW
+        self._events: list[str] = []
+        self._wakeup: asyncio.Event | None = None
+        self._moved: asyncio.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._failure = ''
+        self._error: BaseException | None = None
+
+    async def startup(self) -> None:
+        """Raises FatalError when the application reports that it cannot start. An application
+        that ends or fails before it has answered is one without lifespan: a warning."""
+        self._wakeup = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._step = LIFESPAN[self._step, 'startup']
+        self._events.append('lifespan.startup')
+        self._wakeup.set()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        await self._until_not(STARTING)
+        if self._failure:
+            await self._join()
+            raise FatalError(f'the application failed to start: {self._failure}')
+        if self._step is OVER:
+            self.supported = False
+            await self._join()
+            why = '' if self._error is None else f' ({self._error!r})'
+            logger.warning('ASGI application without lifespan support%s; --interface asginl says so', why)
+
+    async def shutdown(self) -> None:
+        """Returns when the application has done its part; what goes wrong in it is logged."""
+        if self._step is not RUNNING:
+            await self._join()
+            return
+        assert self._wakeup is not None
+        self._step = LIFESPAN[self._step, 'shutdown']
+        self._events.append('lifespan.shutdown')
+        self._wakeup.set()
+        await self._until_not(STOPPING)
+        if self._failure:
+            logger.error('ASGI application: shutdown failed: %s', self._failure)
+        await self._join()
+
+    async def _until_not(self, step: str) -> None:
+        assert self._moved is not None
+        while self._step is step:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _join(self) -> None:
+        """The application's coroutine ends by itself after its last message, or is cancelled."""
+        if self._task is None or self._task.done():
+            return
+        _, pending = await asyncio.wait([self._task], timeout=1)
+        if pending:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        scope = {
+            'type': 'lifespan',
+            'asgi': {'version': '3.0', 'spec_version': '2.0'},
+            'state': self.state,
+        }
+        try:
+            await self._app(scope, self._receive, self._send)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:  # SystemExit too: it is this worker's to say how it ends
+            self._error = error
+            if self._step is not STARTING and not self._failure:
+                logger.error('Exception in the ASGI lifespan of the application', exc_info=error)
+        self._move('ended')
+
+    async def _receive(self) -> Message:
+        assert self._wakeup is not None
+        while not self._events:
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        return {'type': self._events.pop(0)}
+
+    async def _send(self, message: Message) -> None:
+        kind = message['type']
+        if (self._step, kind) not in LIFESPAN or kind not in MESSAGES:
+            raise misuse(f'{kind} is not possible here: the lifespan is {self._step}')
+        if kind.endswith('.failed'):
+            self._failure = str(message.get('message') or 'it gives no reason')
+        self._move(kind)
+
+    def _move(self, event: str) -> None:
+        assert self._moved is not None
+        self._step = LIFESPAN[self._step, event]
+        self._moved.set()

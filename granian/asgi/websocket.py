@@ -1,0 +1,178 @@
+"""A WebSocket as ASGI's receive and send."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, Any
+
+from ..stream import ClientDisconnected, InvalidResponse
+from ..websocket import Closed, WebSocketClosed, open_session
+from .scope import make_websocket_scope, under_prefix
+from .types import Application, Message, is_known, logger, misuse
+
+if TYPE_CHECKING:
+    from ..stream import AsyncStream
+    from ..websocket import WebSocketSession, WebSocketSettings
+
+# How far it is, from the application's side.
+CONNECTING = 'waiting for websocket.accept'
+OPEN = 'open'
+DENYING = 'waiting for websocket.http.response.body'
+CLOSED = 'closed'
+
+ACCEPT = 'websocket.accept'
+SEND = 'websocket.send'
+CLOSE = 'websocket.close'
+DENIAL_START = 'websocket.http.response.start'
+DENIAL_BODY = 'websocket.http.response.body'
+
+WEBSOCKET: dict[tuple[str, str], str] = {
+    (CONNECTING, ACCEPT): OPEN,
+    (CONNECTING, CLOSE): CLOSED,
+    (CONNECTING, DENIAL_START): DENYING,
+    (DENYING, DENIAL_BODY): DENYING,  # CLOSED without more_body
+    (OPEN, SEND): OPEN,
+    (OPEN, CLOSE): CLOSED,
+    (CLOSED, CLOSE): CLOSED,
+}
+"""What may follow what; what is not here is the application's mistake, but for a WebSocket that
+the client or the server has closed meanwhile: that is WebSocketClosed, an OSError."""
+
+MESSAGES = frozenset(name for _, name in WEBSOCKET)
+
+
+async def handle_websocket(
+    app: Application,
+    stream: AsyncStream,
+    settings: WebSocketSettings,
+    root_path: str,
+    state: dict[str, Any] | None,
+) -> None:
+    """Run the application on a stream whose head asks for a WebSocket."""
+    session = open_session(stream, settings)
+    if session is None:
+        return
+    stream.on_shutdown = lambda reload: session.shutdown(1012 if reload else 1001)
+    scope = make_websocket_scope(stream, root_path, state, session.subprotocols)
+    if root_path and not under_prefix(scope['path'], root_path):
+        session.refuse(404)
+        await session.finish()
+        return
+    channel = WebSocketChannel(stream, session)
+    code = 1011
+    try:
+        await app(scope, channel.receive, channel.send)
+        code = 1000
+        channel.returned()
+    except Exception as error:
+        if not is_known(error):
+            logger.error('Exception in ASGI application', exc_info=error)
+    finally:
+        await session.finish(code)
+
+
+class WebSocketChannel:
+    """Between a WebSocket's session and the application."""
+
+    __slots__ = ('_connect_told', '_denial_begun', '_session', '_state', '_stream')
+
+    def __init__(self, stream: AsyncStream, session: WebSocketSession) -> None:
+        self._stream = stream
+        self._session = session
+        self._state = CONNECTING
+        self._connect_told = False
+        self._denial_begun: tuple[int, list[tuple[bytes, bytes]]] | None = None
+
+    async def receive(self) -> Message:
+        if not self._connect_told:
+            self._connect_told = True
+            return {'type': 'websocket.connect'}
+        message = await self._session.receive()
+        if type(message) is str:
+            return {'type': 'websocket.receive', 'text': message}
+        if type(message) is bytes:
+            return {'type': 'websocket.receive', 'bytes': message}
+        assert isinstance(message, Closed)
+        return {'type': 'websocket.disconnect', 'code': message.code, 'reason': message.reason}
+
+    async def send(self, message: Message) -> None:
+        try:
+            kind = message['type']
+            if kind == SEND and self._state is OPEN:
+                await self._session.send(payload(message))
+                return
+            state = WEBSOCKET.get((self._state, kind))
+            if state is None:
+                self._out_of_turn(kind)
+            elif kind == CLOSE:
+                await self._close(message)
+            elif kind == ACCEPT:
+                headers = [(name, value) for name, value in message.get('headers') or ()]
+                await self._session.accept(message.get('subprotocol'), headers)
+            else:
+                await self._deny(kind, message)
+            if state is not None and self._state is not CLOSED:
+                self._state = state
+        except InvalidResponse as error:
+            raise misuse(f'invalid {kind}: {error}') from None
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise misuse(f'malformed message {reprlib.repr(message)}: {error!r}') from error
+
+    def _out_of_turn(self, kind: Any) -> None:
+        if kind not in MESSAGES:
+            raise misuse(f'unknown message type {kind!r}')
+        if self._session.closed and self._session.accepted:
+            raise WebSocketClosed('the WebSocket is closed')
+        raise misuse(f'{kind} is not possible here: the WebSocket is {self._state}')
+
+    async def _close(self, message: Message) -> None:
+        if self._state is OPEN:
+            await self._session.close(message.get('code') or 1000, message.get('reason') or '')
+        elif self._state is CONNECTING and not self._session.closed:
+            self._session.refuse(403)
+        self._state = CLOSED
+
+    async def _deny(self, kind: str, message: Message) -> None:
+        """The websocket.http.response extension: an ordinary response in the handshake's place."""
+        if kind == DENIAL_START:
+            headers = [(name, value) for name, value in message.get('headers') or ()]
+            self._denial_begun = (message['status'], headers)
+            return
+        body = message.get('body', b'')
+        more = message.get('more_body', False)
+        if self._denial_begun is not None:
+            status, headers = self._denial_begun
+            self._denial_begun = None
+            if not more:
+                self._state = CLOSED
+                self._session.refuse(status, headers, body)
+                return
+            self._stream = self._session.refusing()
+            self._stream.send_response(status, headers)
+        if body:
+            self._stream.send_data(body)
+        if not more:
+            self._state = CLOSED
+            self._stream.send_end()
+        elif self._stream.congested:
+            await self._stream.drain()
+
+    def returned(self) -> None:
+        """The application has returned: say what it left undone (finish() then does it)."""
+        if self._state in (CONNECTING, DENYING) and not (self._session.closed or self._stream.client_left):
+            logger.error('ASGI application error: it returned without an answer to the WebSocket handshake')
+
+
+def payload(message: Message) -> str | bytes:
+    """The one of `bytes` and `text` that is there. Raises ValueError, TypeError."""
+    data, text = message.get('bytes'), message.get('text')
+    if (data is None) == (text is None):
+        raise ValueError('exactly one of bytes and text is needed')
+    if text is not None:
+        if not isinstance(text, str):
+            raise TypeError(f'text is {type(text).__name__}, not str')
+        return text
+    return data if type(data) is bytes else bytes(memoryview(data))
+
+
+__all__ = ['WEBSOCKET', 'ClientDisconnected', 'WebSocketChannel', 'handle_websocket']
