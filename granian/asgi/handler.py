@@ -6,8 +6,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from .http import HTTPChannel
-from .scope import decode_path, make_scope, under_prefix
+from .http import PLAIN, HTTPChannel
+from .scope import make_scope, under_prefix
 from .types import Application, is_known, logger
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..websocket import WebSocketSettings
 
 NOT_FOUND = b'Not Found\n'
-PLAIN = [(b'content-type', b'text/plain; charset=utf-8')]
 
 
 def asgi_handler(

@@ -13,6 +13,8 @@ from .types import Message, logger, misuse
 if TYPE_CHECKING:
     from ..stream import AsyncStream, Headers
 
+PLAIN = [(b'content-type', b'text/plain; charset=utf-8')]
+
 # How far the response is.
 WAITING = 'waiting for http.response.start'
 STARTED = 'started'  # the head is kept until the first body message, as the specification asks
@@ -53,6 +55,7 @@ class HTTPChannel:
         self._state = WAITING
         self._body_read = False
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._wants_trailers = False
 
     # -- receive
 
@@ -123,7 +126,7 @@ class HTTPChannel:
                     self._send_last(body)
             elif kind == START:
                 headers = message.get('headers', ())
-                self._status = message['status']
+                self._status: int = message['status']
                 self._headers: Headers = headers if type(headers) is list else list(headers)
                 self._wants_trailers = message.get('trailers', False)
                 self._state = state
@@ -218,7 +221,7 @@ class HTTPChannel:
         stream = self._stream
         if not (stream.response_ended or stream.disconnected):
             if stream.status == 0:
-                stream.respond(500, [(b'content-type', b'text/plain; charset=utf-8')], b'Internal Server Error\n')
+                stream.respond(500, PLAIN, b'Internal Server Error\n')
             else:
                 stream.abort()
         self._state = DONE

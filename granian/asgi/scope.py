@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -38,7 +37,7 @@ def make_scope(stream: AsyncStream, root_path: str, state: dict[str, Any] | None
         'root_path': root_path,
         'headers': [(field.raw, value.encode('latin-1')) for field, value in head.fields],
         'client': stream.client,
-        'server': server if type(server) is tuple else (os.fsdecode(server), None),
+        'server': (server, None) if isinstance(server, str) else server,
         'extensions': HTTP_EXTENSIONS if stream.tls is None else {**HTTP_EXTENSIONS, 'tls': tls(stream.tls)},
     }
     if state is not None:

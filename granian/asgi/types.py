@@ -22,7 +22,7 @@ WebSocket's disconnect has a reason (2.5)."""
 
 
 class ApplicationError(RuntimeError):
-    """The application broke the specification. Raised to it by send() or receive(), and logged in one line."""
+    """The application broke the specification: raised to it by send(), and logged in one line."""
 
 
 def misuse(message: str) -> ApplicationError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING, Any
 
-from ..stream import ClientDisconnected, InvalidResponse
+from ..stream import InvalidResponse
 from ..websocket import Closed, WebSocketClosed, open_session
+from .http import as_bytes
 from .scope import make_websocket_scope, under_prefix
 from .types import Application, Message, is_known, logger, misuse
 
@@ -172,7 +173,4 @@ def payload(message: Message) -> str | bytes:
         if not isinstance(text, str):
             raise TypeError(f'text is {type(text).__name__}, not str')
         return text
-    return data if type(data) is bytes else bytes(memoryview(data))
-
-
-__all__ = ['WEBSOCKET', 'ClientDisconnected', 'WebSocketChannel', 'handle_websocket']
+    return data if isinstance(data, bytes) else as_bytes(data)

@@ -198,13 +198,13 @@ class AsyncCore:
                 await self.loop.connect_accepted_socket(lambda: connection, sock)
             else:
                 await self._handshake(sock, connection, self.settings.tls)
-        except (OSError, asyncio.TimeoutError) as error:  # noqa: UP041 (two classes before Python 3.11)
+        except (OSError, asyncio.TimeoutError) as error:
             # The client's doing: it has gone already, or speaks no TLS we know.
             self.connections_failed += 1
             logger.debug('Connection from %s failed: %s', client or 'a Unix socket', error)
             sock.close()
 
-    async def _handshake(self, sock: socket.socket, connection: BridgeConnection, tls: ssl.SSLContext) -> None:
+    async def _handshake(self, sock: socket.socket, connection: BridgeConnection, tls: ssl.SSLContext) -> None:  # noqa: E501
         timeout = self.settings.handshake_timeout
         await self.loop.connect_accepted_socket(
             lambda: connection, sock, ssl=tls, ssl_handshake_timeout=timeout
@@ -231,7 +231,8 @@ class AsyncCore:
     def tls_info(self, ssl_object: ssl.SSLObject) -> TLSInfo:
         cipher = ssl_object.cipher()
         certificate = ssl_object.getpeercert(binary_form=True)
-        return TLSInfo(ssl_object.version() or '', cipher[0] if cipher else '', client_certificate=certificate)
+        version = ssl_object.version() or ''
+        return TLSInfo(version, cipher[0] if cipher else '', client_certificate=certificate)
 
     def refused(self, status: int, reason: str) -> None:
         self.connections_failed += 1

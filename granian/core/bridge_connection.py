@@ -57,6 +57,7 @@ class BridgeConnection(asyncio.Protocol):
     _negotiated = False
     _flush_scheduled = False
     _next_scheduled = False
+    _hold = False  # the next pipelined request's task is about to run
     _pumping = False
 
     def __init__(
@@ -72,7 +73,7 @@ class BridgeConnection(asyncio.Protocol):
         self.tls: TLSInfo | None = None
         self.streams: dict[int, BridgeStream] = {}
         self.outbox: list[bytes] = []
-        self.since = core.now  # since when nothing has been under way
+        self.since = core.loop.time()  # since when nothing has been under way
 
     # -- what the loop calls
 
@@ -117,7 +118,9 @@ class BridgeConnection(asyncio.Protocol):
         self._negotiated = True
         self._first_bytes = b''
         if self.core.stopping:
+            self.protocol.receive_data(data)  # this request is still answered
             self.write(self.protocol.shutdown())
+            data = b''
         self.data_received(data)
 
     def eof_received(self) -> bool:
@@ -172,7 +175,7 @@ class BridgeConnection(asyncio.Protocol):
         if out:
             self.write(out)
         if self.multiplexed:
-            self._flush()
+            self.flush()
         if not streams:
             self._between_exchanges()
 
@@ -189,11 +192,15 @@ class BridgeConnection(asyncio.Protocol):
 
     def _dispatch(self, event: Event) -> None:
         """All events but Request."""
-        if type(event) is Refused:
+        if isinstance(event, Refused):
             self.write(self.protocol.data_to_send() + event.response)
             self.core.refused(event.status, event.reason)
             self._end()
-            return
+        else:
+            self._tell(event)
+
+    def _tell(self, event: Data | EndOfRequest | RequestFailed | Writable | Request) -> None:
+        """What concerns one stream."""
         stream = self.streams.get(event.stream_id)
         if type(event) is Data:
             if stream is None or stream.response_ended:
@@ -209,7 +216,7 @@ class BridgeConnection(asyncio.Protocol):
         elif type(event) is RequestFailed:
             self._fail(stream, event)
         elif type(event) is Writable:
-            stream._watch_window()
+            stream.watch_window()
             if not stream.congested:
                 stream.writable()
             if stream.response_ended and not self.protocol.unsent(stream.stream_id):
@@ -267,7 +274,7 @@ class BridgeConnection(asyncio.Protocol):
         if self.multiplexed or self.outbox:
             self.outbox.append(data)
             if not self.multiplexed:
-                self._flush()
+                self.flush()
             elif not self._flush_scheduled and not self._pumping:
                 self._schedule_flush()
         elif data and not self.lost:
@@ -292,12 +299,13 @@ class BridgeConnection(asyncio.Protocol):
 
     def _flush_turn(self) -> None:
         self._flush_scheduled = False
-        if self._next_scheduled and len(self.outbox) < JOIN_AT_MOST:
+        if (self._next_scheduled or self._hold) and len(self.outbox) < JOIN_AT_MOST:
+            self._hold = False
             self._schedule_flush()  # pipelined: the next response may come in this very turn
         else:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self.outbox:
             data = self.outbox[0] if len(self.outbox) == 1 else b''.join(self.outbox)
             self.outbox.clear()
@@ -323,10 +331,11 @@ class BridgeConnection(asyncio.Protocol):
         if self.multiplexed:
             self._drop(stream)
             return
-        self._flush()
+        self.flush()
         if stream.status and stream.head.version == '1.0':
             # A body that only the end of the connection delimits: only a reset tells that it was cut.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            self.closing = True
             self.transport.abort()
             self._drop(stream)
             return
@@ -355,7 +364,7 @@ class BridgeConnection(asyncio.Protocol):
         if self.streams:
             return
         if self.protocol.must_close:
-            self._flush()
+            self.flush()
             self._end()
         elif not self.protocol.idle or self.client_closed:
             # Pipelined: not from here, this may be the first request's task (its context, its stack).
@@ -366,6 +375,7 @@ class BridgeConnection(asyncio.Protocol):
         self._next_scheduled = False
         if not self.closing and not self.streams:
             self._pump()
+            self._hold = bool(self.streams)
 
     def tunnel_opened(self) -> None:
         self.tunnel = True
@@ -383,7 +393,7 @@ class BridgeConnection(asyncio.Protocol):
         bytes would reset the connection and take the response with them (RFC 9112 9.6)."""
         if self.closing:
             return
-        self._flush()
+        self.flush()
         self.closing = True
         self.closing_since = self.loop.time()
         if self.lost:
@@ -394,6 +404,11 @@ class BridgeConnection(asyncio.Protocol):
         if self.reading_paused:
             self.resume_reading(None)
         self.transport.write_eof()
+        self.loop.call_later(LINGER, self._stop_lingering)
+
+    def _stop_lingering(self) -> None:
+        if not (self.lost or self.transport.get_write_buffer_size()):  # the sweep waits for those that write
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """The worker stops: no new request here; idle connections end at once."""
@@ -415,7 +430,7 @@ class BridgeConnection(asyncio.Protocol):
             # Its request may be on the way: a reload must not lose it.
             self.loop.call_later(FRESH, self.close_if_idle)
             return
-        self._flush()
+        self.flush()
         self.closing = True
         self.transport.close()
 
@@ -427,7 +442,7 @@ class BridgeConnection(asyncio.Protocol):
             if unsent != self.unsent_before:
                 self.unsent_before, self.stuck_since = unsent, now
             elif now - self.stuck_since >= settings.write_timeout:
-                self._give_up()
+                self.give_up()
             return
         self.unsent_before = 0
         if self.closing:
@@ -449,7 +464,7 @@ class BridgeConnection(asyncio.Protocol):
         elif stream.waiting_since and now - stream.waiting_since >= self.settings.body_timeout:
             self.refuse_stream(stream, 408, 'the request body took too long')
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """The client takes nothing."""
         for stream in self.streams.values():
             stream.write_timed_out = True

@@ -8,20 +8,18 @@ differs from them.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..stream import ClientDisconnected, RequestBodyError
+from .bridge_file import SENDFILE, send_file_by_kernel, send_file_by_reading
 
 if TYPE_CHECKING:
     from ..protocol.events import Data, Request
     from ..protocol.interface import Headers
     from ..stream import Address, TLSInfo
     from .bridge_connection import BridgeConnection
-
-FILE_PIECE = 256 * 1024
 
 
 class BridgeStream:
@@ -55,8 +53,8 @@ class BridgeStream:
     _watchers: list[asyncio.Future[None]] | None = None
 
     def __init__(self, connection: BridgeConnection, request: Request) -> None:
-        self._connection = connection
-        self._protocol = connection.protocol
+        self.connection = connection
+        self.protocol = connection.protocol
         self.stream_id = request.stream_id
         self.head = request.head
         self.body = request.body
@@ -73,11 +71,11 @@ class BridgeStream:
             self._first_read = False
             if self.body:
                 if not self.complete:
-                    self._connection.write(self._protocol.consumed(self.stream_id, len(self.body)))
+                    self.connection.write(self.protocol.consumed(self.stream_id, len(self.body)))
                 return self.body
             if not self.request_ended:
                 # Expect: 100-continue is answered when the application first asks for the body.
-                self._connection.write(self._protocol.body_wanted(self.stream_id))
+                self.connection.write(self.protocol.body_wanted(self.stream_id))
         while not self._pieces:
             if self.failure is not None:
                 raise RequestBodyError(self.failure)
@@ -86,8 +84,8 @@ class BridgeStream:
             await self._wait_for_body()
         piece = self._pieces.popleft()
         self.buffered -= len(piece.data)
-        connection = self._connection
-        connection.write(self._protocol.consumed(self.stream_id, piece.credit))
+        connection = self.connection
+        connection.write(self.protocol.consumed(self.stream_id, piece.credit))
         if connection.reading_paused:
             connection.resume_reading(self)
         return piece.data
@@ -95,9 +93,9 @@ class BridgeStream:
     async def _wait_for_body(self) -> None:
         if self._readers is None:
             self._readers = []
-        waiter = self._connection.loop.create_future()
+        waiter = self.connection.loop.create_future()
         self._readers.append(waiter)
-        self.waiting_since = self._connection.loop.time()
+        self.waiting_since = self.connection.loop.time()
         try:
             await waiter
         finally:
@@ -110,95 +108,86 @@ class BridgeStream:
 
     def send_informational(self, status: int, headers: Headers) -> None:
         if not self.disconnected:
-            self._connection.write(self._protocol.send_informational(self.stream_id, status, headers))
+            self.connection.write(self.protocol.send_informational(self.stream_id, status, headers))
 
     def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
         if self.disconnected:
             return
-        head = self._protocol.send_response(self.stream_id, status, headers, reason)
+        head = self.protocol.send_response(self.stream_id, status, headers, reason)
         self.status = status
-        self._connection.write_later(head)  # it leaves with the first data, or with this loop turn
+        self.connection.write_later(head)  # it leaves with the first data, or with this loop turn
 
     def send_data(self, data: bytes) -> None:
         if self.disconnected:
             return
-        out = self._protocol.send_data(self.stream_id, data)
+        out = self.protocol.send_data(self.stream_id, data)
         self.bytes_sent += len(data)
-        self._connection.write(out)
-        if self._connection.multiplexed:
-            self._watch_window()
+        self.connection.write(out)
+        if self.connection.multiplexed:
+            self.watch_window()
 
     def send_end(self, trailers: Headers = ()) -> None:
         if self.disconnected:
             return
-        self._connection.write_last(self._protocol.send_end(self.stream_id, trailers))
-        self._connection.response_ended(self)
+        self.connection.write_last(self.protocol.send_end(self.stream_id, trailers))
+        self.connection.response_ended(self)
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
         if self.disconnected:
             return
-        out = self._protocol.respond(self.stream_id, status, headers, body, reason)
+        out = self.protocol.respond(self.stream_id, status, headers, body, reason)
         self.status = status
         self.bytes_sent = len(body)
-        connection = self._connection
+        connection = self.connection
         connection.write_last(out)
         connection.response_ended(self)
 
     def abort(self) -> None:
         if not self.response_ended:
             self.aborted = True
-            self._connection.abort_stream(self)
+            self.connection.abort_stream(self)
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
-        connection = self._connection
-        loop = connection.loop
-        end = offset + count
-        while offset < end and not self.disconnected:
-            piece = await loop.run_in_executor(None, _read_at, file.fileno(), offset, min(FILE_PIECE, end - offset))
-            if not piece:
-                self.abort()  # shorter than announced: the client must be able to tell
-                return
-            offset += len(piece)
-            self.send_data(piece)
-            if self.congested:
-                await self.drain()
+        if self.disconnected:
+            return
+        if self.tls is None and SENDFILE and self.protocol.raw_body(self.stream_id):
+            await send_file_by_kernel(self, file.fileno(), offset, count)
+        else:
+            await send_file_by_reading(self, file.fileno(), offset, count)
 
     # -- flow control of the response
 
     @property
     def congested(self) -> bool:
-        connection = self._connection
+        connection = self.connection
         return connection.writing_paused or (
             connection.multiplexed
-            and self._protocol.unsent(self.stream_id) > connection.settings.limits.max_send_buffer_size
+            and self.protocol.unsent(self.stream_id) > connection.settings.limits.max_send_buffer_size
         )
 
     async def drain(self) -> None:
         while self.congested and not self.disconnected:
-            if self._drainers is None:
-                self._drainers = []
-            waiter = self._connection.loop.create_future()
-            self._drainers.append(waiter)
-            await waiter
+            await self.writable_again()
         if self.write_timed_out:
             raise ClientDisconnected('the client took no bytes of the response for too long')
 
-    def _watch_window(self) -> None:
-        if not self._protocol.unsent(self.stream_id):
+    def watch_window(self) -> None:
+        if not self.protocol.unsent(self.stream_id):
             self.stalled_since = 0.0
         elif not self.stalled_since:
-            self.stalled_since = self._connection.loop.time()
+            self.stalled_since = self.connection.loop.time()
 
     # -- a WebSocket's bytes
 
     def accept_websocket(self, headers: Headers, receiver: Callable[[bytes], None]) -> None:
         if self.disconnected:
             return
-        out = self._protocol.accept_tunnel(self.stream_id, headers)
+        out = self.protocol.accept_tunnel(self.stream_id, headers)
         self.status = 200 if self.head.version == '2' else 101
         self._receiver = receiver
-        self._connection.write(out)
-        self._connection.tunnel_opened()
+        self.request_ended = False  # of HTTP/1, the head was all of it; now bytes come again
+        self.connection.write(out)
+        self.connection.tunnel_opened()
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -206,15 +195,15 @@ class BridgeStream:
     def resume_reading(self) -> None:
         self._paused = False
         self._deliver()
-        if self._connection.reading_paused:
-            self._connection.resume_reading(self)
+        if self.connection.reading_paused:
+            self.connection.resume_reading(self)
 
     def _deliver(self) -> None:
         """Give an accepted WebSocket what came while it was paused."""
         while self._pieces and self._receiver is not None and not self._paused:
             piece = self._pieces.popleft()
             self.buffered -= len(piece.data)
-            self._connection.write(self._protocol.consumed(self.stream_id, piece.credit))
+            self.connection.write(self.protocol.consumed(self.stream_id, piece.credit))
             self._receiver(piece.data)
         if self.request_ended and self._receiver is not None and not self._pieces and not self._paused:
             receiver, self._receiver = self._receiver, None
@@ -231,7 +220,7 @@ class BridgeStream:
         if self._receiver is not None:
             self._deliver()
         elif self._readers:
-            self.waiting_since = self._connection.loop.time()
+            self.waiting_since = self.connection.loop.time()
             _wake(self._readers)
 
     def end_request(self) -> None:
@@ -243,9 +232,9 @@ class BridgeStream:
 
     def discard(self) -> None:
         """The response is complete and more of the request is to come: nobody will read it."""
-        self.waiting_since = self._connection.loop.time()
+        self.waiting_since = self.connection.loop.time()
         while self._pieces:
-            self._connection.write(self._protocol.consumed(self.stream_id, self._pieces.popleft().credit))
+            self.connection.write(self.protocol.consumed(self.stream_id, self._pieces.popleft().credit))
         self.buffered = 0
 
     def fail_request(self, reason: str) -> None:
@@ -271,7 +260,16 @@ class BridgeStream:
         self.leave()
         self.writable()
 
+    def writable_again(self) -> asyncio.Future[None]:
+        """Done at the next `writable()`."""
+        waiter = self.connection.loop.create_future()
+        if self._drainers is None:
+            self._drainers = []
+        self._drainers.append(waiter)
+        return waiter
+
     def writable(self) -> None:
+        """There is room again, or the client has gone."""
         if self._drainers:
             _wake(self._drainers)
 
@@ -280,7 +278,7 @@ class BridgeStream:
             return
         if self._watchers is None:
             self._watchers = []
-        waiter = self._connection.loop.create_future()
+        waiter = self.connection.loop.create_future()
         self._watchers.append(waiter)
         try:
             await waiter
@@ -294,7 +292,3 @@ def _wake(waiters: list[asyncio.Future[None]]) -> None:
         if not waiter.done():
             waiter.set_result(None)
     waiters.clear()
-
-
-def _read_at(descriptor: int, offset: int, count: int) -> bytes:
-    return os.pread(descriptor, count, offset)

@@ -1,0 +1,160 @@
+"""The graceful end of the asyncio core."""
+
+import asyncio
+
+import pytest
+
+from granian.errors import FatalError
+
+PLAIN = [(b'content-type', b'text/plain')]
+UPGRADE = (
+    b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+    b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
+)
+
+
+async def hello(stream):
+    stream.respond(200, PLAIN, b'hello')
+
+
+def test_idle_connections_end_at_once(serve):
+    served = serve(hello)
+    clients = [served.connect() for _ in range(3)]
+    for client in clients:
+        client.get()
+    silent = served.connect()
+    served.stop()
+    for client in [*clients, silent]:
+        with pytest.raises(OSError, match='Bad file'):
+            client.sock.recv(1)
+
+
+def test_busy_ones_are_answered_and_told_to_close(serve):
+    async def handler(stream):
+        if stream.head.path == '/begun':
+            stream.send_response(200, [(b'content-length', b'4')])
+            stream.send_data(b'ab')
+        await go.wait()
+        if stream.head.path == '/begun':
+            stream.send_data(b'cd')
+            stream.send_end()
+        else:
+            stream.respond(200, PLAIN, b'late')
+
+    served = serve(handler)
+    go = served.call(asyncio.Event)
+    whole, begun = served.connect(), served.connect()
+    whole.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    begun.send(b'GET /begun HTTP/1.1\r\nHost: x\r\n\r\n')
+    served.wait_for(lambda: len(served.core.running) == 2)
+    served.begin_stop()
+    served.wait_for(lambda: served.core._stop_told)
+    served.loop.call_soon_threadsafe(go.set)
+    status, fields, body = whole.response()
+    assert (status, fields[b'connection'], body) == (200, b'close', b'late')
+    assert whole.closed()
+    assert begun.response()[2] == b'abcd'
+    assert begun.closed()
+
+
+def test_a_request_on_its_way_is_answered(serve):
+    """Accepted but not yet read when the stop comes: a reload must not lose it."""
+    served = serve(hello)
+    client = served.connect()
+    served.wait_for(lambda: served.core.connections)
+    served.begin_stop()
+    served.wait_for(lambda: served.core._stop_told)
+    status, fields, _ = client.get()
+    assert (status, fields[b'connection']) == (200, b'close')
+
+
+@pytest.mark.parametrize('reload', [False, True])
+def test_websockets_are_told(serve, reload):
+    told = []
+
+    async def handler(stream):
+        ended = asyncio.get_running_loop().create_future()
+        stream.on_shutdown = lambda reloads: (told.append(reloads), ended.set_result(None))
+        stream.accept_websocket([], lambda data: None)
+        await ended
+        stream.send_data(b'bye')
+        stream.send_end()
+
+    served = serve(handler)
+    client = served.connect()
+    client.send(UPGRADE)
+    assert client.head()[0] == 101
+    served.begin_stop(reload)
+    assert client.rest() == b'bye'
+    served.stop()
+    assert told == [reload]
+
+
+def test_what_goes_on_after_the_response_is_waited_for(serve):
+    done = []
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, b'')
+        await asyncio.sleep(0.1)
+        done.append(1)
+
+    served = serve(handler)
+    client = served.connect()
+    client.get()
+    served.stop()
+    assert done == [1]
+
+
+def test_drain_timeout_cancels(serve):
+    cancelled = []
+
+    async def handler(stream):
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            raise
+
+    served = serve(handler, drain_timeout=0.1)
+    client = served.connect()
+    client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    served.wait_for(lambda: served.core.running)
+    served.stop()
+    assert cancelled == [1]
+
+
+class Recorder:
+    def __init__(self, fail=False):
+        self.calls = []
+        self.fail = fail
+
+    async def startup(self):
+        self.calls.append('startup')
+        if self.fail:
+            raise FatalError('on purpose')
+
+    async def shutdown(self):
+        self.calls.append('shutdown')
+
+
+def test_lifespan_around_the_serving(serve):
+    lifespan = Recorder()
+
+    async def handler(stream):
+        lifespan.calls.append('request')
+        stream.respond(200, PLAIN, b'')
+        await asyncio.sleep(0.05)
+        lifespan.calls.append('end')
+
+    served = serve(handler, lifespan=lifespan)
+    served.connect().get()
+    served.stop()
+    assert lifespan.calls == ['startup', 'request', 'end', 'shutdown']
+
+
+def test_startup_failure_comes_out_of_run(serve):
+    lifespan = Recorder(fail=True)
+    served = serve(hello, lifespan=lifespan)
+    served.stop()
+    assert isinstance(served.error, FatalError)
+    assert lifespan.calls == ['startup']
