@@ -118,7 +118,10 @@ class Connection(Protocol):
         ...
 
     def shutdown(self) -> bytes:
-        """Take no new requests: `Connection: close` on what is under way, GOAWAY on HTTP/2."""
+        """Take no new requests: `Connection: close` on what is under way, GOAWAY on HTTP/2.
+
+        There, a second call says the final GOAWAY without waiting for the round trip.
+        """
         ...
 
     # state

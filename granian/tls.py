@@ -1,0 +1,225 @@
+"""TLS: a server's `ssl.SSLContext` from plain arguments, and what a handshake settled.
+
+Knows certificates, keys and the standard library's `ssl`; no socket, no configuration
+object, no command line. Mistakes in files become one `ConfigurationError` each, which says
+which file and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError
+from .protocol.interface import Clock
+from .protocol.response import error_response
+from .stream import TLSInfo
+
+ALPN = {'auto': ['h2', 'http/1.1'], '1': ['http/1.1'], '2': ['h2']}
+"""What is offered, by HTTP mode."""
+
+# Forward secrecy and AEAD only: RFC 9113 9.2.2 and appendix A leave nothing else of TLS 1.2.
+_TLS12_CIPHERS = 'ECDHE+AESGCM:ECDHE+CHACHA20'
+_CERTIFICATE = b'-----BEGIN CERTIFICATE-----'
+_TRUSTED = b'-----BEGIN TRUSTED CERTIFICATE-----'
+_KEY = re.compile(rb'-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----')
+_CRL = b'-----BEGIN X509 CRL-----'
+
+
+@dataclass(frozen=True)
+class TLSSettings:
+    """Paths are of PEM files."""
+
+    certificate: Path
+    """The server's certificate, then those that lead to its root."""
+    key: Path
+    """PKCS#1, PKCS#8 or EC, encrypted or not."""
+    password: str | None = None
+    minimum: str = 'tls1.3'
+    """'tls1.2' or 'tls1.3'."""
+    ca: Path | None = None
+    crl: Sequence[Path] = ()
+    client_verify: bool = False
+    """Require a client certificate that leads to `ca`; without a `ca` it is ignored (the caller warns)."""
+    http: str = 'auto'
+
+
+class ServerContext(ssl.SSLContext):
+    """A server's context that can also say which certificate it shows."""
+
+    certificate: bytes | None = None
+    """The server's own, DER."""
+
+
+def make_context(settings: TLSSettings) -> ServerContext:
+    """Read the files and make a context for the server's side.
+
+    Raises ConfigurationError, with one line for the user.
+    """
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = (
+        ssl.TLSVersion.TLSv1_2 if settings.minimum == 'tls1.2' else ssl.TLSVersion.TLSv1_3
+    )
+    context.set_ciphers(_TLS12_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    # A client that closes without close_notify is the rule, not the exception.
+    context.options |= getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)
+    context.set_alpn_protocols(ALPN[settings.http])
+    context.certificate = _load_pair(context, settings)
+    if settings.client_verify and settings.ca is not None:
+        _load_authorities(context, settings.ca)
+        for path in settings.crl:
+            _load_revocations(context, path)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(f'the {what} {path} cannot be read: {reason}') from None
+
+
+def _load_pair(context: ssl.SSLContext, settings: TLSSettings) -> bytes:
+    """Certificate chain and key into the context; the first certificate as DER."""
+    certificate, key = settings.certificate, settings.key
+    der = _check_certificate(certificate)
+    pem = _read(key, 'TLS key')
+    if not _KEY.search(pem):
+        raise ConfigurationError(f'the TLS key {key} holds no private key in PEM form')
+    asked = False
+
+    def password() -> str:
+        # Called only if the key is encrypted; without it OpenSSL would ask on the terminal.
+        nonlocal asked
+        asked = True
+        return settings.password or ''
+
+    try:
+        context.load_cert_chain(certificate, key, password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigurationError(_pair_problem(settings, error, asked)) from None
+    return der
+
+
+def _check_certificate(path: Path) -> bytes:
+    """The first certificate in a file, as DER, once OpenSSL has read it."""
+    pem = _read(path, 'TLS certificate')
+    if _CERTIFICATE not in pem and _TRUSTED not in pem:
+        raise ConfigurationError(f'the TLS certificate {path} holds no certificate in PEM form')
+    try:
+        start = pem.index(_CERTIFICATE)
+        end = pem.index(b'-----END CERTIFICATE-----', start)
+        der = ssl.PEM_cert_to_DER_cert(pem[start : end + 25].decode('ascii'))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+    except (ValueError, ssl.SSLError) as error:
+        raise ConfigurationError(f'the TLS certificate {path} is damaged: {_reason(error)}') from None
+    return der
+
+
+def _pair_problem(settings: TLSSettings, error: Exception, asked: bool) -> str:
+    reason = _reason(error)
+    certificate, key = settings.certificate, settings.key
+    # A key of another kind (RSA for EC) finds no certificate to go with.
+    if reason in ('KEY_VALUES_MISMATCH', 'KEY_TYPE_MISMATCH', 'NO_CERTIFICATE_ASSIGNED'):
+        return f'the TLS key {key} does not belong to the certificate {certificate}'
+    if reason in ('EE_KEY_TOO_SMALL', 'CA_MD_TOO_WEAK'):
+        return f'the TLS certificate {certificate} is too weak for OpenSSL: {reason}'
+    if asked and not settings.password:
+        return f'the TLS key {key} is encrypted: give its password with --ssl-keyfile-password'
+    if asked:
+        return f'the TLS key {key} cannot be decrypted with the password given'
+    return f'the TLS key {key} is damaged, or the chain in {certificate} is: {reason}'
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's short word for what went wrong."""
+    return str(getattr(error, 'reason', None) or error)
+
+
+def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
+    pem = _read(path, 'CA file')
+    if _CERTIFICATE not in pem and _TRUSTED not in pem:
+        raise ConfigurationError(f'the CA file {path} holds no certificate in PEM form')
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(f'the CA file {path} is damaged: {_reason(error)}') from None
+
+
+def _load_revocations(context: ssl.SSLContext, path: Path) -> None:
+    """A revocation list: with one, each certificate of a client's chain must be covered by one."""
+    if _CRL not in _read(path, 'revocation list'):
+        raise ConfigurationError(f'the revocation list {path} holds no CRL in PEM form')
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(f'the revocation list {path} is damaged: {_reason(error)}') from None
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+# ---- what a handshake settled
+
+
+def tls_info(connection: ssl.SSLObject | ssl.SSLSocket) -> TLSInfo:
+    """What applications are told of a connection whose handshake is complete."""
+    cipher = connection.cipher()
+    client = connection.getpeercert(True)
+    subject = None
+    if client is not None:
+        decoded: Any = connection.getpeercert()
+        subject = distinguished_name(decoded.get('subject', ()))
+    return TLSInfo(
+        version=connection.version() or '',
+        cipher=cipher[0] if cipher is not None else '',
+        server_certificate=getattr(connection.context, 'certificate', None),
+        client_certificate=client,
+        client_subject=subject,
+    )
+
+
+_SHORT_NAMES = {
+    'commonName': 'CN',
+    'countryName': 'C',
+    'domainComponent': 'DC',
+    'localityName': 'L',
+    'organizationName': 'O',
+    'organizationalUnitName': 'OU',
+    'stateOrProvinceName': 'ST',
+    'streetAddress': 'STREET',
+    'userId': 'UID',
+}
+_ESCAPED = re.compile(r'[",+;<>\\=]|^[ #]| $')
+
+
+def distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """A subject as `ssl` decodes it, as RFC 4514 writes it: the most specific part first."""
+    return ','.join(
+        '+'.join(f'{_SHORT_NAMES.get(name, name)}={_escape(value)}' for name, value in part)
+        for part in reversed(subject)
+    )
+
+
+def _escape(value: str) -> str:
+    return _ESCAPED.sub(lambda match: '\\' + match.group(), value).replace('\0', '\\00')
+
+
+# ---- HTTP where TLS was expected
+
+_PLAIN_HTTP = re.compile(rb'[A-Z]{3,20} ').match
+
+
+def is_plain_http(data: bytes | bytearray) -> bool:
+    """Whether the first bytes on a TLS port are a request in clear text (a TLS record begins with 0x16)."""
+    return _PLAIN_HTTP(data) is not None
+
+
+def plain_http_answer(clock: Clock) -> bytes:
+    """A response in clear text that says so; close after it."""
+    return error_response(400, 'this port speaks TLS: use https', clock)
