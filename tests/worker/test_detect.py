@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import functools
+import logging
+
+import pytest
+
+from granian.constants import Interfaces
+from granian.errors import ConfigurationError
+from granian.worker.detect import detect, resolve
+
+ASGI, ASGINL, RSGI, WSGI, AUTO = (
+    Interfaces.ASGI,
+    Interfaces.ASGINL,
+    Interfaces.RSGI,
+    Interfaces.WSGI,
+    Interfaces.AUTO,
+)
+
+
+async def rsgi(scope, protocol): ...
+
+
+async def asgi(scope, receive, send): ...
+
+
+def wsgi(environ, start_response): ...
+
+
+def asgi2(scope): ...
+
+
+def three(scope, receive, send): ...
+
+
+async def anything(*args): ...
+
+
+async def two_or_three(scope, b, c=None): ...
+
+
+class WSGIClass:
+    def __init__(self, environ, start_response): ...
+
+    def __iter__(self): ...
+
+
+class Methods:
+    async def asgi(self, scope, receive, send): ...
+
+    def wsgi(self, environ, start_response): ...
+
+
+class AsgiObject:
+    async def __call__(self, scope, receive, send): ...
+
+
+class RsgiByCall:
+    async def __call__(self, scope, protocol): ...
+
+
+class WsgiObject:
+    def __call__(self, environ, start_response): ...
+
+
+class Both(AsgiObject):
+    async def __rsgi__(self, scope, protocol): ...
+
+
+class BothWsgi(WsgiObject):
+    async def __rsgi__(self, scope, protocol): ...
+
+
+class OnlyRsgi:
+    async def __rsgi__(self, scope, protocol): ...
+
+
+async def with_settings(settings, scope, receive, send): ...
+
+
+KNOWN = [
+    (rsgi, RSGI),
+    (asgi, ASGI),
+    (wsgi, WSGI),
+    (WSGIClass, WSGI),
+    (Methods().asgi, ASGI),
+    (Methods().wsgi, WSGI),
+    (AsgiObject(), ASGI),
+    (RsgiByCall(), RSGI),
+    (WsgiObject(), WSGI),
+    (Both(), RSGI),
+    (OnlyRsgi(), RSGI),
+    (functools.partial(with_settings, {}), ASGI),
+    (lambda environ, start_response: [], WSGI),
+]
+IN_DOUBT = [asgi2, three, anything, two_or_three, max, AsgiObject]
+
+
+@pytest.mark.parametrize(('app', 'interface'), KNOWN)
+def test_what_is_known(app, interface, caplog):
+    caplog.set_level(logging.INFO, '_granian')
+    logging.getLogger('_granian').propagate = True
+    assert detect(app) == interface
+    assert resolve(AUTO, app) == interface
+    assert interface.value.upper() in caplog.text
+    assert resolve(interface, app) == interface
+
+
+@pytest.mark.parametrize('app', IN_DOUBT)
+def test_in_doubt_auto_is_an_error_and_what_is_asked_for_is_done(app):
+    assert detect(app) is None
+    with pytest.raises(ConfigurationError, match='cannot tell'):
+        resolve(AUTO, app)
+    for interface in (ASGI, ASGINL, RSGI, WSGI):
+        assert resolve(interface, app) == interface
+
+
+@pytest.mark.parametrize('app', [asgi, AsgiObject(), wsgi, WsgiObject(), WSGIClass])
+def test_the_default_interface_by_mistake(app):
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(RSGI, app)
+    (line,) = str(caught.value).splitlines()
+    assert f'--interface {detect(app).value} ' in line
+
+
+@pytest.mark.parametrize(
+    ('asked', 'app'), [(ASGI, wsgi), (ASGI, rsgi), (ASGINL, wsgi), (WSGI, asgi), (WSGI, rsgi)]
+)
+def test_other_mistakes(asked, app):
+    with pytest.raises(ConfigurationError, match=f'--interface {detect(app).value} '):
+        resolve(asked, app)
+
+
+def test_one_that_speaks_two():
+    assert resolve(ASGI, Both()) == ASGI
+    assert resolve(ASGINL, Both()) == ASGINL
+    assert resolve(WSGI, BothWsgi()) == WSGI
+    with pytest.raises(ConfigurationError):
+        resolve(WSGI, Both())
+    with pytest.raises(ConfigurationError):
+        resolve(ASGI, OnlyRsgi())
+
+
+@pytest.mark.parametrize('interface', Interfaces)
+def test_what_cannot_be_called(interface):
+    with pytest.raises(ConfigurationError, match='cannot be called'):
+        resolve(interface, 'app')
+
+
+def test_frameworks():
+    from django.core.handlers.asgi import ASGIHandler
+    from django.core.handlers.wsgi import WSGIHandler
+    from flask import Flask
+
+    assert detect(Flask('x')) == WSGI
+    # Not made by their __init__, which wants settings.
+    assert detect(WSGIHandler.__new__(WSGIHandler)) == WSGI
+    assert detect(ASGIHandler.__new__(ASGIHandler)) == ASGI
