@@ -1,4 +1,4 @@
-"""The main process's signals."""
+"""Signal handlers of the main process and of the workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from collections.abc import Callable
 from types import FrameType
 
 Handler = Callable[[int, 'FrameType | None'], object]
+
+_NAMES = ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH')
+HANDLED = tuple(int(getattr(signal, name)) for name in _NAMES if hasattr(signal, name))
+"""What the main process acts on, or says that it does not. A worker acts on SIGTERM alone."""
+
+
+def nothing(signum: int, frame: FrameType | None) -> None:
+    """A handler in place of SIG_IGN, which what the application executes would inherit."""
 
 
 def set_main_signals(interrupt_handler: Handler, reload_handler: Handler | None = None) -> None:

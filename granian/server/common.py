@@ -1,0 +1,111 @@
+"""What every server has in common: its configuration, its hooks, and what surrounds the workers' life."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .. import log, net
+from ..config import Config, signature
+from .hooks import Hooks, call
+from .pidfile import PidFile
+
+logger = logging.getLogger('_granian')
+
+Loader = Callable[..., Any]
+
+
+class AbstractServer(Hooks):
+    """`Granian(target, **options)`; see the options page for what they mean."""
+
+    __signature__ = signature()
+
+    def __init__(self, target: str, *args: Any, **options: Any) -> None:
+        super().__init__()
+        self.config = Config.from_api(target, *args, **options)
+
+    def serve(
+        self,
+        spawn_target: Callable[[Any], None] | None = None,
+        target_loader: Loader | None = None,
+        wrap_loader: bool = True,
+    ) -> None:
+        """Run until stopped; the process's exit status is 1 (SystemExit) when workers failed.
+
+        `target_loader(target)` is called in each worker for the application, or without an argument
+        when `wrap_loader` is false. `spawn_target(spec)` runs in the worker's process in place of
+        `granian.worker.entry.run`. Raises FatalError, with one line, when the server cannot start.
+        """
+        if getattr(multiprocessing.current_process(), '_inheriting', False):
+            # This is a worker under `spawn` or `forkserver`, importing the script that started the
+            # server: a script without `if __name__ == '__main__'` comes by here again.
+            return
+        loader = target_loader
+        if loader is not None and wrap_loader:
+            loader = partial(loader, self.config.target)
+        with self._surroundings() as endpoint:
+            status = self._run(endpoint, spawn_target, loader)
+        if status:
+            sys.exit(status)
+
+    def stop(self) -> None:
+        """Stop gracefully; from any thread, or from a hook."""
+        raise NotImplementedError
+
+    def reload(self) -> None:
+        """Replace the workers; from any thread, or from a hook."""
+        raise NotImplementedError
+
+    def _run(
+        self, endpoint: net.Endpoint, spawn_target: Callable[[Any], None] | None, loader: Loader | None
+    ) -> int:
+        """From the first worker's start to the last one's end; returns the exit status."""
+        raise NotImplementedError
+
+    @property
+    def working_dir(self) -> Path:
+        return Path(self.config.working_dir or Path.cwd()).absolute()
+
+    @contextmanager
+    def _surroundings(self) -> Iterator[net.Endpoint]:
+        """What is opened before the first worker starts, and put away after the last one has ended."""
+        config = self.config
+        log.configure_logging(config.log_level, config.logging_config(), config.log_enabled)
+        for notice in config.notices:
+            logger.warning(notice)
+        with ExitStack() as stack:
+            if config.pid_file is not None:
+                pid_file = PidFile(config.pid_file)
+                pid_file.acquire()
+                stack.callback(pid_file.release)
+            endpoint = self._listen()
+            stack.callback(endpoint.close)
+            _set_process_name(config.process_name)
+            logger.info('Starting granian (main PID: %d)', os.getpid())
+            for url in endpoint.urls('https' if config.tls else 'http'):
+                logger.info('Listening at: %s', url)
+            call(self.hooks_startup)
+            stack.callback(call, self.hooks_shutdown)
+            yield endpoint
+            logger.info('Shutting down granian')
+
+    def _listen(self) -> net.Endpoint:
+        config = self.config
+        if config.uds is not None:
+            return net.listen_unix(config.uds, config.uds_permissions, config.backlog)
+        return net.listen(config.address, config.port, config.backlog)
+
+
+def _set_process_name(name: str | None) -> None:
+    if name is not None:
+        import setproctitle
+
+        setproctitle.setproctitle(name)
+

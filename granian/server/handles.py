@@ -1,0 +1,116 @@
+"""A worker process, as the main process holds it. What runs inside it is `granian.worker.entry`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import weakref
+from collections.abc import Collection, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+
+from ..worker import ipc
+
+_ours: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _close_ours() -> None:
+    """In a forked child: an end of a pipe kept open here would hide the main process's death from
+    the worker at the other end."""
+    for connection in list(_ours):
+        connection.close()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_close_ours)
+
+
+def pipe_ends(context: BaseContext) -> tuple[Connection, Connection]:
+    """Our end and the worker's. To be made before the worker's process, which must not keep ours."""
+    ours, theirs = context.Pipe()
+    _ours.add(ours)
+    return ours, theirs
+
+
+class ProcessHandle:
+    """Speaks to the worker through its pipe, and knows whether it lives."""
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self.process = process
+        self.connection: Connection | None = connection
+        """None once the worker has closed its end."""
+        self.failure: ipc.Failure | None = None
+        """What the worker said of why it could not start."""
+        self._sentinel: int | None = process.sentinel
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid
+
+    @property
+    def sources(self) -> list[Connection | int]:
+        """What to wait on for news of this worker."""
+        return [source for source in (self.connection, self._sentinel) if source is not None]
+
+    def stop(self, loading: bool, reload: bool) -> None:
+        """Ask for a graceful end. While it loads the application it does not listen, and SIGTERM
+        interrupts that."""
+        if not self.send(ipc.STOP, reload) or loading:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def send(self, kind: str, value: object = None) -> bool:
+        """Whether there is somebody to read it."""
+        if self.connection is None:
+            return False
+        try:
+            self.connection.send((kind, value))
+        except OSError:
+            return False
+        return True
+
+    def messages(self) -> Iterator[ipc.Message]:
+        """What the worker has said since."""
+        try:
+            while self.connection is not None and self.connection.poll():
+                yield self.connection.recv()
+        except (EOFError, OSError):
+            if self.connection is not None:
+                self.connection.close()
+            self.connection = None
+
+    def ended(self, fired: bool = False) -> bool:
+        """Whether the process is over; `fired`: its sentinel says so."""
+        if self.process.exitcode is not None:
+            return True
+        if fired:
+            self.process.join(0.1)  # the sentinel may be a moment early
+            if self.process.exitcode is None:
+                # The application has closed the descriptor: SIGCHLD has to do.
+                self._sentinel = None
+        return self.process.exitcode is not None
+
+    def fired(self, ready: Collection[object]) -> bool:
+        return self._sentinel is not None and self._sentinel in ready
+
+    @property
+    def farewell(self) -> str:
+        """How it ended, in words."""
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f'exit status {code}'
+        try:
+            return f'killed by {signal.Signals(-code).name}'
+        except ValueError:
+            return f'killed by signal {-code}'
+
+    def close(self) -> None:
+        """Once it has ended."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        self.process.join()
+        self.process.close()

@@ -1,0 +1,61 @@
+"""The file that names the main process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import PidFileError
+
+
+class PidFile:
+    """Holds this process's id from `acquire` to `release`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+
+    def acquire(self) -> None:
+        """Write the file. A stale one is replaced; one that names a live process raises PidFileError."""
+        holder = self._read()
+        if holder is not None and holder != os.getpid() and _alive(holder):
+            raise PidFileError(f'the pid file {self.path} names a running process ({holder})')
+        # Written aside and renamed: a reader never sees an empty file.
+        aside = self.path.with_name(f'{self.path.name}.{os.getpid()}')
+        try:
+            aside.write_text(f'{os.getpid()}\n')
+            os.replace(aside, self.path)
+        except OSError as exc:
+            aside.unlink(missing_ok=True)
+            raise PidFileError(
+                f'cannot write the pid file {self.path}: {(exc.strerror or str(exc)).lower()}'
+            ) from exc
+
+    def release(self) -> None:
+        """Remove the file, if it still names this process."""
+        if self._read() == os.getpid():
+            try:
+                self.path.unlink()
+            except OSError:
+                pass
+
+    def _read(self) -> int | None:
+        """The process id in the file; None when there is none. Raises PidFileError if it is unreadable."""
+        try:
+            text = self.path.read_bytes()[:32]
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise PidFileError(
+                f'cannot read the pid file {self.path}: {(exc.strerror or str(exc)).lower()}'
+            ) from exc
+        return int(text) if text.strip().isdigit() else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError) as exc:
+        return isinstance(exc, PermissionError)
+    return True

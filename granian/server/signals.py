@@ -1,0 +1,84 @@
+"""Signals as something to wait for: the handlers do nothing, the numbers arrive through a socket."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .._signals import HANDLED, nothing
+
+_CHILD = (int(signal.SIGCHLD),) if hasattr(signal, 'SIGCHLD') else ()
+_BREAK = (int(signal.SIGBREAK),) if hasattr(signal, 'SIGBREAK') else ()
+
+
+class SignalInbox:
+    """While it is open, signals are collected in the order they came.
+
+    Python writes the number of each signal into the socket from the C handler
+    (`signal.set_wakeup_fd`), so none is missed between two looks. Outside the main thread
+    signals cannot be had: then only `put` fills it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._before: dict[int, Any] = {}
+        self._wakeup: int | None = None
+
+    def open(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for signum in (*HANDLED, *_BREAK, *_CHILD):
+            self._before[signum] = signal.signal(signum, nothing)
+
+    def close(self) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+        self._before.clear()
+        if self._wakeup is not None:
+            signal.set_wakeup_fd(self._wakeup)
+            self._wakeup = None
+        self._reader.close()
+        self._writer.close()
+
+    @property
+    def source(self) -> socket.socket:
+        """What to wait on."""
+        return self._reader
+
+    def put(self, signum: int) -> None:
+        """As if the signal had come. From any thread."""
+        try:
+            self._writer.send(bytes([signum]))
+        except OSError:  # full: there is enough to wake up for; or closed
+            pass
+
+    def take(self) -> list[int]:
+        """What has come since the last call."""
+        try:
+            return list(self._reader.recv(4096))
+        except BlockingIOError:
+            return []
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Around the start of a process: a signal that comes meanwhile waits, in the child until it has handlers
+    of its own (`granian.worker.entry`), in the parent until the block is left.
+
+    SIGCHLD is not among them: a fork server inherits the mask, and needs that one.
+    """
+    if not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

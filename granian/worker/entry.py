@@ -1,0 +1,112 @@
+"""A worker's whole life: one function, with one argument, in a process (or thread) of its own."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import traceback
+from typing import Any
+
+from .. import log
+from .._internal import load_env_files, load_target
+from ..errors import FatalError
+from ..observe import AccessLog
+from . import ipc, kinds
+from .spec import WorkerSpec
+
+logger = logging.getLogger('_granian')
+
+
+def run(spec: WorkerSpec) -> None:
+    """Load the application, serve until told to stop. The process ends with status 1 if that failed."""
+    # What the main process registered to be done at its exit is not this process's to do.
+    atexit._clear()
+    atexit.register(logging.shutdown)
+    control = ipc.Control(spec.control)
+    control.take_signals()
+    status = 0
+    try:
+        _name(spec)
+        _serve(spec, control)
+    except Exception as exc:
+        control.send(ipc.FAILED, failure(exc))
+        status = 1
+    finally:
+        control.ending()
+        atexit._run_exitfuncs()
+    if status:
+        sys.exit(status)
+
+
+def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
+    config = spec.config
+    os.chdir(spec.working_dir)
+    kinds.prepare(config)
+    _configure_logging(spec)
+    app = load(spec)
+    access_log = None
+    if config.log_access:
+        access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
+    core = kinds.make_core(config, list(spec.listeners), app, access_log)
+    control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None)
+    try:
+        core.run(on_ready=lambda: control.send(ipc.READY))
+    finally:
+        if access_log is not None:
+            access_log.close()
+
+
+def load(spec: WorkerSpec) -> Any:
+    """The application. Raises FatalError: TargetError, or LoadError with what its import raised as cause."""
+    config = spec.config
+    load_env_files(config.env_files)
+    try:
+        if spec.loader is not None:
+            return spec.loader()
+        return load_target(config.target, spec.working_dir, config.factory)
+    except FatalError:
+        raise
+    except Exception as exc:
+        raise LoadError(
+            f'cannot load the application {config.target!r} in {str(spec.working_dir)!r}: '
+            f'{type(exc).__name__}: {exc}'
+        ) from exc
+
+
+class LoadError(FatalError):
+    """The application was found, and raised something while it was loaded."""
+
+
+def failure(exc: Exception) -> ipc.Failure:
+    """What the main process will say, once for all workers, of an exception that ended this one."""
+    if isinstance(exc, FatalError):
+        cause = exc.__cause__ if isinstance(exc, LoadError) else None
+        return ipc.Failure(str(exc), _traceback(cause) if cause is not None else '')
+    return ipc.Failure(f'internal error in a worker: {type(exc).__name__}: {exc}', _traceback(exc))
+
+
+def _traceback(exc: BaseException) -> str:
+    """From the first frame that is neither ours nor the import system's: those say nothing to the user."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    frame = exc.__traceback__
+    first = frame
+    while first is not None:
+        name = first.tb_frame.f_code.co_filename
+        if not name.startswith((here + os.sep, '<frozen')) and os.sep + 'importlib' + os.sep not in name:
+            break
+        first = first.tb_next
+    return ''.join(traceback.format_exception(type(exc), exc, first)).rstrip()
+
+
+def _configure_logging(spec: WorkerSpec) -> None:
+    config = spec.config
+    log.configure_logging(config.log_level, spec.logging, config.log_enabled)
+
+
+def _name(spec: WorkerSpec) -> None:
+    if spec.config.process_name is not None:
+        import setproctitle
+
+        setproctitle.setproctitle(f'{spec.config.process_name} {spec.name}')

@@ -1,0 +1,128 @@
+"""How a worker and the main process speak: small messages, a kind and a value, over a pipe.
+
+To the worker: `STOP` (value: whether for a reload), `REOPEN` (the log files). From the worker: `READY`,
+`FAILED` (a `Failure`), `REPLACE` (it wants a successor; the value says why).
+When the main process is gone the pipe ends, and the worker stops: nobody is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any
+
+from .._signals import HANDLED, nothing
+
+STOP = 'stop'
+REOPEN = 'reopen'
+READY = 'ready'
+FAILED = 'failed'
+REPLACE = 'replace'
+
+# Bound here, before gevent may put its own in their place: the reader is a real thread, beside any core.
+_sleep = time.sleep
+_poll = getattr(select, 'poll', None)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a worker could not start: one line for the user, and a traceback where one helps."""
+
+    message: str
+    traceback: str = ''
+
+
+class Control:
+    """The worker's side. `send` from any thread; `watch` starts the thread that reads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = allocate_lock()
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_writer, False)
+        self._loading = True
+
+    def send(self, kind: str, value: object = None) -> None:
+        with self._sending:
+            try:
+                self._connection.send((kind, value))
+            except OSError:  # the main process has gone: the reader will see it
+                pass
+
+    def take_signals(self) -> None:
+        """SIGTERM stops this worker, every other signal is the main process's affair. Main thread."""
+        if hasattr(signal, 'SIGCHLD'):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # The C handler writes here even while the main thread is inside a long call; that replaces
+        # the main process's own wake-up, inherited by fork. Event loops may put theirs in its place,
+        # which is why there is a Python handler as well.
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        for signum in HANDLED:
+            signal.signal(signum, self._on_term if signum == signal.SIGTERM else nothing)
+        if hasattr(signal, 'pthread_sigmask'):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+    def _on_term(self, signum: int, frame: FrameType | None) -> None:
+        if self._loading:
+            raise SystemExit(0)  # out of the application's import, whatever that is doing
+        try:
+            os.write(self._wake_writer, bytes([signum]))
+        except OSError:
+            pass
+
+    def ending(self) -> None:
+        """The worker is on its way out: SIGTERM has nothing left to interrupt."""
+        self._loading = False
+
+    def watch(
+        self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
+    ) -> None:
+        """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due.
+
+        `kill_timeout`: with the main process gone nobody ends a worker that does not stop,
+        so it does that itself after so many seconds.
+        """
+        self._loading = False
+        start_new_thread(self._read, (stop, reopen, kill_timeout))
+
+    def _read(
+        self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
+    ) -> None:
+        while True:
+            signalled, spoken_to = self._wait()
+            if signalled and signal.SIGTERM in os.read(self._wake_reader, 4096):
+                stop(False)
+            if not spoken_to:
+                continue
+            try:
+                kind, value = self._connection.recv()
+            except (EOFError, OSError):
+                stop(False)
+                if kill_timeout is not None:
+                    _sleep(kill_timeout)
+                    os._exit(1)
+                return
+            if kind == STOP:
+                stop(value)
+            elif kind == REOPEN:
+                reopen()
+
+    def _wait(self) -> tuple[bool, bool]:
+        """Until a signal has come, or a message."""
+        if _poll is None:
+            return False, bool(wait([self._connection]))
+        poller = _poll()
+        poller.register(self._wake_reader, select.POLLIN)
+        poller.register(self._connection.fileno(), select.POLLIN)
+        ready = {fd for fd, _ in poller.poll()}
+        return self._wake_reader in ready, self._connection.fileno() in ready
+
+
+Message = tuple[str, Any]

@@ -1,0 +1,105 @@
+"""A server as a subprocess, with its output; ready when it says so."""
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+PATIENCE = 20
+
+
+class Running:
+    """The output is read by a thread; waits are for a line, a connection or an end, never for a time."""
+
+    def __init__(self, command, cwd, env=None):
+        path = os.pathsep.join([str(ROOT), str(HERE)])
+        self.process = subprocess.Popen(
+            [sys.executable, '-u', *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=cwd, env={**os.environ, 'PYTHONPATH': path, **(env or {})}, text=True,
+        )  # fmt: skip
+        self.lines = []
+        self._queue = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip('\n'))
+        self._queue.put(None)
+
+    def expect(self, pattern, count=1):
+        """Wait for `count` further lines that match; the last match is returned."""
+        deadline = time.monotonic() + PATIENCE
+        while count:
+            try:
+                line = self._queue.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                pytest.fail(f'no line matches {pattern!r}; output:\n' + '\n'.join(self.lines))
+            self.lines.append(line)
+            match = re.search(pattern, line)
+            count -= match is not None
+        return match
+
+    def wait_ready(self, workers=1):
+        self.port = int(self.expect(r'Listening at: http://127\.0\.0\.1:(\d+)')[1])
+        self.expect(r'Started worker-\d+', workers)
+
+    def signal(self, signum=signal.SIGTERM):
+        self.process.send_signal(signum)
+
+    def wait(self):
+        """The exit status; what was still to be read is in `output`."""
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        while (line := self._queue.get(timeout=PATIENCE)) is not None:
+            self.lines.append(line)
+        self._queue.put(None)
+        return status
+
+    @property
+    def output(self):
+        return '\n'.join(self.lines)
+
+    def get(self, path='/'):
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request('GET', path)
+            return connection.getresponse().read().decode()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        if not self._reader.is_alive():
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start a server with workers that hold a fake core: `serve(workers=2, method='spawn', ...)`."""
+    running = []
+
+    def start(target='fakeapp:app', method='fork', env=None, script='fakeserver.py', **options):
+        options = {'address': '127.0.0.1', 'port': 0, 'interface': 'wsgi', **options}
+        server = Running([str(HERE / script), method, target, json.dumps(options)], tmp_path, env)
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.close()

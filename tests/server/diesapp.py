@@ -1,0 +1,8 @@
+import os
+import threading
+
+threading.Timer(0.01, os._exit, (7,)).start()
+
+
+def app(path):
+    return ''

@@ -1,0 +1,13 @@
+"""As fakeserver.py, with a target_loader that can only be inherited."""
+
+import json
+import multiprocessing
+import sys
+
+import fakeworker
+
+from granian.server import Server
+
+method, target, options = sys.argv[1:4]
+multiprocessing.set_start_method(method, force=True)
+Server(target, **json.loads(options)).serve(fakeworker.run, lambda name: lambda path: f'loaded {name}')

@@ -1,0 +1,32 @@
+"""METHOD TARGET OPTIONS(JSON): a script without `if __name__ == '__main__'`, as users write them."""
+
+import json
+import multiprocessing
+import os
+import sys
+
+import fakeworker
+
+from granian.server import Server
+
+method, target, options = sys.argv[1:4]
+multiprocessing.set_start_method(method, force=True)
+server = Server(target, **json.loads(options))
+
+
+@server.on_startup
+def started():
+    os.write(1, b'hook: startup\n')
+
+
+@server.on_reload
+def reloaded():
+    os.write(1, b'hook: reload\n')
+
+
+@server.on_shutdown
+def shut_down():
+    os.write(1, b'hook: shutdown\n')
+
+
+server.serve(spawn_target=fakeworker.run)

@@ -1,0 +1,346 @@
+"""The server as a process with worker processes."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+METHODS = ['fork', 'spawn', 'forkserver']
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f'/proc/{pid}/stat') as file:  # a zombie that nobody reaps here is dead enough
+        return file.read().rpartition(')')[2].split()[0] != 'Z'
+
+
+def wait_gone(*pids):
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_start_reload_stop(serve, method):
+    server = serve(method=method, workers=2)
+    server.wait_ready(2)
+    first = {server.get() for _ in range(3)}
+    assert str(server.process.pid) not in first
+    server.signal(signal.SIGHUP)
+    server.expect('hook: reload')
+    server.expect('Started worker', 2)
+    server.expect('Stopping worker-2')
+    wait_gone(*(int(pid) for pid in first))
+    assert not {server.get() for _ in range(3)} & first
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert server.output.count('hook: startup') == 1
+    assert server.lines[-2:] == ['[INFO] Shutting down granian', 'hook: shutdown']
+
+
+@pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
+def test_stop_of_the_whole_group(serve, signum):
+    """As a terminal's Ctrl-C or a service manager does it: status 0, and no traceback."""
+    server = serve(workers=2)
+    server.wait_ready(2)
+    workers = [int(match) for match in _pids(server)]
+    for pid in [server.process.pid, *workers]:
+        os.kill(pid, signum)
+    assert server.wait() == 0
+    assert 'Traceback' not in server.output
+    wait_gone(*workers)
+
+
+def _pids(server):
+    return [line.rpartition(' ')[2] for line in server.lines if 'Spawning worker' in line]
+
+
+def test_reload_under_requests(serve):
+    """Each request is answered, whatever the workers do meanwhile."""
+    server = serve(workers=2)
+    server.wait_ready(2)
+    stop = threading.Event()
+    failures, answers = [], []
+
+    def ask():
+        while not stop.is_set():
+            try:
+                answers.append(server.get())
+            except Exception as exc:
+                failures.append(exc)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        server.signal(signal.SIGHUP)
+        server.expect('hook: reload')
+        server.expect('Stopping worker', 2)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(set(answers)) > 2
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_a_request_in_flight_is_finished_on_stop(serve):
+    server = serve('slowapp:app')
+    server.wait_ready()
+    answer = []
+    thread = threading.Thread(target=lambda: answer.append(server.get()))
+    thread.start()
+    server.expect('in the application')
+    server.signal()
+    server.expect('Stopping worker-1')
+    server.signal()
+    server.expect('Already stopping: waiting for worker-1, at most 30 seconds')
+    (server_dir(server) / 'go').touch()
+    assert server.wait() == 0
+    thread.join()
+    assert answer == ['done']
+
+
+def server_dir(server):
+    from pathlib import Path
+
+    return Path(os.readlink(f'/proc/{server.process.pid}/cwd'))
+
+
+def test_kill_timeout(serve):
+    server = serve('slowapp:app', workers_kill_timeout=1)
+    server.wait_ready()
+    with socket.create_connection(('127.0.0.1', server.port)) as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        server.expect('in the application')
+        server.signal()
+        server.expect('worker-1 has not stopped within 1 seconds: killing it')
+        assert server.wait() == 0
+
+
+def test_quit(serve):
+    server = serve('slowapp:app', workers_kill_timeout=0)
+    server.wait_ready()
+    with socket.create_connection(('127.0.0.1', server.port)) as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        server.expect('in the application')
+        server.signal(signal.SIGQUIT)
+        assert server.wait() == 0
+
+
+def test_stop_while_the_application_is_imported(serve, tmp_path):
+    (tmp_path / 'slowimport.py').write_text("import time\nprint('importing', flush=True)\ntime.sleep(1000)\n")
+    server = serve('slowimport:app')
+    server.expect('importing')
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_killed_worker_is_replaced(serve):
+    server = serve(workers=2, respawn_failed_workers=True)
+    server.wait_ready(2)
+    pid = int(_pids(server)[0])
+    os.kill(pid, signal.SIGKILL)
+    server.expect(rf'worker-1 \(PID {pid}\) ended unexpectedly: killed by SIGKILL')
+    server.expect('Started worker-1')
+    assert server.get() != str(pid)
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_killed_worker_ends_the_server(serve):
+    server = serve(workers=2)
+    server.wait_ready(2)
+    os.kill(int(_pids(server)[1]), signal.SIGKILL)
+    assert server.wait() == 1
+    assert [line for line in server.lines if 'ERROR' in line] == [
+        f'[ERROR] worker-2 (PID {_pids(server)[1]}) ended unexpectedly: killed by SIGKILL'
+    ]
+
+
+def test_terminated_worker_is_replaced(serve):
+    server = serve(respawn_failed_workers=True)
+    server.wait_ready()
+    os.kill(int(server.get()), signal.SIGTERM)
+    server.expect(r'worker-1 \(PID \d+\) ended unexpectedly: exit status 0')
+    server.expect('Started worker-1')
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_crash_loop(serve):
+    server = serve('diesapp:app', respawn_failed_workers=True, respawn_interval=0)
+    assert server.wait() == 1
+    assert 'worker-1 has died 5 times in a row soon after it was started: giving up' in server.output
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('respawn', [False, True])
+def test_broken_application_is_told_once(serve, method, respawn, tmp_path):
+    (tmp_path / 'broken.py').write_text('import missing_thing\n')
+    server = serve('broken:app', method=method, workers=3, respawn_failed_workers=respawn)
+    assert server.wait() == 1
+    assert server.output.count('Traceback') == 1
+    assert server.output.count("cannot load the application 'broken:app'") == 1
+    assert "ModuleNotFoundError: No module named 'missing_thing'" in server.output
+    assert 'granian/worker' not in server.output
+
+
+@pytest.mark.parametrize('target', ['nowhere:app', 'fakeapp:nothing', 'no/where.py:app'])
+def test_target_that_leads_nowhere(serve, target):
+    server = serve(target, workers=2)
+    assert server.wait() == 1
+    assert 'Traceback' not in server.output
+    assert len([line for line in server.lines if line.startswith('[ERROR]')]) == 1
+    assert target.rpartition(':')[0] in next(line for line in server.lines if line.startswith('[ERROR]'))
+
+
+def test_reload_of_a_broken_application_keeps_the_old_workers(serve, tmp_path):
+    source = tmp_path / 'changing.py'
+    source.write_text("def app(path):\n    return 'one'\n")
+    server = serve('changing:app', workers=2, env={'PYTHONDONTWRITEBYTECODE': '1'})
+    server.wait_ready(2)
+    source.write_text('def app(path:\n')
+    server.signal(signal.SIGHUP)
+    server.expect('did not start: the reload is given up, the old workers go on')
+    assert server.output.count('SyntaxError') >= 1
+    assert server.get() == 'one'
+    source.write_text("def app(path):\n    return 'two'\n")
+    server.signal(signal.SIGHUP)
+    server.expect('Stopping worker', 2)
+    assert server.get() == 'two'
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_workers_do_not_outlive_the_server(serve):
+    server = serve(workers=2)
+    server.wait_ready(2)
+    workers = [int(pid) for pid in _pids(server)]
+    server.process.kill()
+    server.process.wait()
+    wait_gone(*workers)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_workers_do_not_outlive_the_server_after_a_reload(serve, method):
+    server = serve(workers=2, method=method)
+    server.wait_ready(2)
+    server.signal(signal.SIGHUP)
+    server.expect('Stopping worker-2')
+    workers = [int(pid) for pid in _pids(server)]
+    server.process.kill()
+    server.process.wait()
+    wait_gone(*workers)
+
+
+def test_grow_and_shrink(serve):
+    server = serve()
+    server.wait_ready()
+    server.signal(signal.SIGTTIN)
+    server.expect('Started worker-2')
+    server.signal(signal.SIGTTOU)
+    server.expect('Stopping worker-2')
+    server.signal(signal.SIGTTOU)
+    server.expect('The last worker stays')
+    server.signal(signal.SIGUSR2)
+    server.expect('SIGUSR2 is not used')
+    server.signal(signal.SIGWINCH)
+    server.expect('SIGWINCH is not used')
+    server.signal(signal.SIGUSR1)
+    assert server.get()
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_signals_to_a_worker_do_not_end_it(serve):
+    server = serve()
+    server.wait_ready()
+    pid = server.get()
+    for name in ('SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH'):
+        os.kill(int(pid), getattr(signal, name))
+    assert server.get() == pid
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_pid_file(serve, tmp_path):
+    path = tmp_path / 'server.pid'
+    path.write_text('999999999\n')
+    server = serve(pid_file=str(path))
+    server.wait_ready()
+    assert int(path.read_text()) == server.process.pid
+    second = serve(pid_file=str(path))
+    assert second.wait() == 1
+    assert f'the pid file {path} names a running process ({server.process.pid})' in second.output
+    assert int(path.read_text()) == server.process.pid
+    server.signal()
+    assert server.wait() == 0
+    assert not path.exists()
+
+
+def test_port_in_use(serve):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        server = serve(port=port)
+        assert server.wait() == 1
+        assert f'cannot listen on 127.0.0.1:{port}: the port is in use' in server.output
+
+
+def test_working_dir_and_env_file_and_factory(serve, tmp_path):
+    folder = tmp_path / 'elsewhere'
+    folder.mkdir()
+    (tmp_path / 'one.env').write_text('FROM_FILE=yes\n')
+    server = serve(working_dir=str(folder), env_files=[str(tmp_path / 'one.env')])
+    server.wait_ready()
+    assert server.get('/cwd') == str(folder)
+    assert server.get('/env') == 'yes'
+    server.signal()
+    assert server.wait() == 0
+    server = serve('fakeapp:factory', factory=True)
+    server.wait_ready()
+    assert server.get() == 'made'
+
+
+def test_process_name(serve):
+    server = serve(process_name='a-name')
+    server.wait_ready()
+    for pid, name in ((server.process.pid, b'a-name'), (int(server.get()), b'a-name worker-1')):
+        with open(f'/proc/{pid}/cmdline', 'rb') as file:
+            assert file.read().rstrip(b'\0') == name
+
+
+def test_unix_socket(serve, tmp_path):
+    path = tmp_path / 'app.sock'
+    server = serve(uds=str(path), uds_permissions=0o666)
+    server.expect(f'Listening at: unix:{path}')
+    server.expect('Started worker-1')
+    assert path.stat().st_mode & 0o777 == 0o666
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        sock.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        assert sock.recv(1000).startswith(b'HTTP/1.1 200')
+    server.signal()
+    assert server.wait() == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_target_loader(serve, method):
+    server = serve(method=method, script='fakeloader.py')
+    if method == 'fork':
+        server.wait_ready()
+        assert server.get() == 'loaded fakeapp:app'
+        server.signal()
+        assert server.wait() == 0
+    else:
+        assert server.wait() == 1
+        assert 'ConfigurationError: target_loader cannot be sent to a worker' in server.lines[-1]
