@@ -12,7 +12,7 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from . import messages
-from .constants import Cores, HTTPModes, Interfaces, Loops, TaskImpl
+from .constants import Cores, HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
 from .errors import ConfigurationError
 from .observe import check_access_format
 
@@ -87,7 +87,10 @@ NEEDS_OPTION: dict[str, str] = {
 ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
               'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
 WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout')
-COMPATIBILITY_ONLY = ('runtime_threads', 'runtime_mode')
+COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
+    'runtime_threads': (1,), 'runtime_mode': (RuntimeModes.auto, RuntimeModes.st),
+}  # fmt: skip
+"""Options of the compiled server, and the values of each that describe what is done here anyway."""
 
 
 def adapt(values: Values) -> list[str]:
@@ -108,8 +111,8 @@ def adapt(values: Values) -> list[str]:
     for name in foreign if interface != Interfaces.AUTO else ():
         if changed(name) and values[name] != 1:  # one blocking thread is what the others have anyway
             notices.append(text['other_interface'].format(option=OPTIONS[name].label, interface=interface))
-    for name in COMPATIBILITY_ONLY:
-        if changed(name):
+    for name, same in COMPATIBILITY_ONLY.items():
+        if values[name] not in same:
             notices.append(text['compatibility'].format(option=OPTIONS[name].label))
     for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
         for name in OPTIONS if values['http'] == mode else ():

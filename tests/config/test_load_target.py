@@ -19,8 +19,6 @@ FILES = {
     'broken_name_.py': 'from pkg_a_ import nope\n',
     'broken_syntax_.py': 'def\n',
     'broken_value_.py': 'raise ValueError("mine")\n',
-    'broken_attr_.py': 'class app:\n    @property\n    def x(self): raise AttributeError("inside")\n',
-    'needs_self_.py': 'import needs_self_.missing\n',
 }
 
 

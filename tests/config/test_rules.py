@@ -149,6 +149,11 @@ def test_values_that_are_adapted() -> None:
     assert (small.http1_max_head_size, small.notices) == (9000, ())
 
 
+def test_frameworks_that_spell_out_what_is_so_anyway_get_no_warning() -> None:
+    assert make(interface='asgi', runtime_mode='st', runtime_threads=1, blocking_threads=1).notices == ()
+    assert len(make(interface='asgi', runtime_mode='mt').notices) == 1
+
+
 def test_defaults_give_no_warning() -> None:
     for interface in ('wsgi', 'asgi', 'asginl', 'rsgi', 'auto'):
         for http in ('auto', '1', '2'):
