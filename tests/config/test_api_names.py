@@ -9,8 +9,6 @@ import sys
 
 import pytest
 
-pytest.importorskip('granian.server.mp')
-
 import granian
 from granian import _granian, _signals, loops
 from granian._loops import BuilderRegistry

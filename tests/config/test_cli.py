@@ -11,8 +11,6 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-pytest.importorskip('granian.server.mp')
-
 import granian
 from granian import _rules, cli, messages
 from granian._options import Option
