@@ -36,7 +36,7 @@ GRACE = 0.25
 """Seconds that a client which was active a moment ago has, at a graceful stop, to send the request
 it was about to send: closing under it would lose that request."""
 
-HEAD, IDLE, BODY, RUNNING, WRITING, LINGERING, CLOSED = range(7)
+HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """What the connection waits for: decides what its deadline means."""
 
 
@@ -102,15 +102,11 @@ class Connection:
         not if the client waits for 100 Continue, which the application's reading sends.
         """
         http = self.http
-        if self._request is None and not http.idle:
-            event = http.next_event()  # pipelined: it came with the previous request
-            if event is not None:
-                if type(event) is Request and event.complete:
-                    return event
-                if request := self._advance(event):
-                    return request
-                if self.phase >= LINGERING:
-                    return None
+        if self.phase == PIPELINED:
+            self.phase = RUNNING
+            request = self._parse()
+            if request is not None or self.phase >= LINGERING:
+                return request
         while True:
             try:
                 data = self.receive()
@@ -124,19 +120,26 @@ class Connection:
                 return None
             else:
                 http.receive_eof()
-            while (event := http.next_event()) is not None:
-                if type(event) is Request and event.complete:
-                    return event
-                if request := self._advance(event):
-                    return request
-                if self.phase >= LINGERING:
-                    return None
+            request = self._parse()
+            if request is not None or self.phase >= LINGERING:
+                return request
             if not data:
                 self.close()
                 return None
             if not self.readable:
                 self._wait()
                 return None
+
+    def _parse(self) -> Request | None:
+        """What the bytes received so far amount to; the connection may be closing afterwards."""
+        next_event = self.http.next_event
+        while (event := next_event()) is not None:
+            if type(event) is Request and event.complete:
+                return event
+            request = self._advance(event)
+            if request is not None or self.phase >= LINGERING:
+                return request
+        return None
 
     def _advance(self, event: Event) -> Request | None:
         """Everything but the plain case of a request that came whole."""
@@ -274,11 +277,15 @@ class Connection:
             self._set_deadline(WRITING, now + self.settings.write_timeout)
             self.release()
         elif not http.idle:
-            self.phase = RUNNING
+            self.phase = PIPELINED
             self.reactor.submit(self)  # pipelined: behind whoever else is ready (S-F-17)
         else:
-            allowed = GRACE if self.reactor.stopping else self.settings.keep_alive_timeout
-            self._set_deadline(IDLE, now + allowed)
+            reactor = self.reactor
+            allowed = GRACE if reactor.stopping else self.settings.keep_alive_timeout
+            self.phase = IDLE
+            self.deadline = deadline = now + allowed
+            if deadline < reactor.next_sweep:
+                reactor.next_sweep = deadline
             self.release()
 
     def end(self, linger: bool) -> None:
@@ -301,7 +308,7 @@ class Connection:
     def written(self) -> bool:
         """The leader has flushed the outbox: is there anything more to do with this connection?"""
         if not self.http.must_close:
-            self.phase = RUNNING
+            self.phase = RUNNING if self.http.idle else PIPELINED
             return True
         self.end(linger=True)
         return False
