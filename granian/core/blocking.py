@@ -32,6 +32,7 @@ class BlockingStream:
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self._connection = connection
+        self._head_bytes = b''
         self.head = request.head
         self.body = request.body
         self.complete = request.complete
@@ -122,25 +123,18 @@ class BlockingStream:
 
     def send_data(self, data: bytes) -> None:
         out = self._connection.http.send_data(1, data)
-        if self.bytes_sent == 0:
-            out = self._head_bytes + out
         self.bytes_sent += len(data)
-        if out:
-            self._write(out)
+        self._write(out)
 
     def send_end(self, trailers: Headers = ()) -> None:
         out = self._connection.http.send_end(1, trailers)
         self.ended = True
-        if self.bytes_sent == 0:
-            out = self._head_bytes + out
-        if out:
-            self._write(out)
+        self._write(out)
 
     def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         connection = self._connection
         if hasattr(os, 'sendfile') and self.tls is None and connection.http.raw_body(1):
-            if self.bytes_sent == 0:
-                self._write(self._head_bytes)
+            self._write(b'')
             self._sendfile(file.fileno(), offset, count)
             return
         file.seek(offset)
@@ -173,6 +167,12 @@ class BlockingStream:
             connection.http.count_data(1, sent)
 
     def _write(self, data: bytes) -> None:
+        """`data`, behind the head if that has not left yet."""
+        if self._head_bytes:
+            data = self._head_bytes + data
+            self._head_bytes = b''
+        if not data:
+            return
         try:
             self._connection.write(data)
         except ClientDisconnected:

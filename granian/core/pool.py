@@ -180,16 +180,15 @@ class Pool:
 
     # -- around an application call ---------------------------------------------------
 
-    def enter_call(self) -> float:
-        """The leader is about to call the application. Returns the time, for `leave_call`."""
+    def enter_call(self) -> None:
+        """The leader is about to call the application."""
         self._calls += 1
         if not (self.eager and self._hand_on()):
             self._table.append(_BATON)
-        return monotonic()
 
-    def leave_call(self, entered: float, now: float) -> bool:
+    def leave_call(self, duration: float, now: float) -> bool:
         """The call has returned (any pool thread). Returns whether this thread leads now."""
-        if now - entered > SLOW_CALL:
+        if duration > SLOW_CALL:
             self._eager_until = now + EAGER_PERIOD
             self.eager = True
         try:

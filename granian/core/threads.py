@@ -37,8 +37,7 @@ class ThreadCore:
         self._stop_asked = False
         self.pool = Pool(self._gather, settings.threads, settings.thread_idle_timeout)
         self.reactor = Reactor(listeners, self.pool.ready, self._connect, self._overloaded)
-        self._addresses = {listener.fileno(): listener.getsockname() for listener in listeners}
-        self._tcp = {listener.fileno(): listener.family != _AF_UNIX for listener in listeners}
+        self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
 
@@ -98,14 +97,24 @@ class ThreadCore:
         return len(self.pool.ready) + self.pool.busy >= self.settings.backpressure
 
     def _connect(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
-        fd = listener.fileno()
-        server = self._addresses[fd]
         client: tuple[str, int] | None = None
-        if self._tcp[fd]:
+        listening = self._listening[listener.fileno()]
+        if listening.tcp:
             client = address[:2]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = server[:2]
+        server = sock.getsockname()[:2] if listening.wildcard else listening.address
         return ThreadConnection(sock, client, server, self)
+
+
+class Listening:
+    """What a listening socket says of the connections it accepts."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.tcp = listener.family != getattr(socket, 'AF_UNIX', None)
+        name = listener.getsockname()
+        self.address: tuple[str, int] | str = name[:2] if self.tcp else name
+        self.wildcard = self.tcp and name[0] in ('0.0.0.0', '::')
+        """Then each connection knows better which address it came to."""
 
 
 class ThreadConnection(Connection):
@@ -145,7 +154,8 @@ class ThreadConnection(Connection):
         pool = core.pool
         self.phase = RUNNING
         stream = BlockingStream(self, request)
-        entered = pool.enter_call()
+        entered = self.reactor.now
+        pool.enter_call()
         observe = core.settings.on_exchange
         if observe is not None:
             stream.started = entered
@@ -160,16 +170,20 @@ class ThreadConnection(Connection):
             stream.aborted = True
         now = monotonic()
         if observe is not None:
+            if stream.head.method == 'HEAD':
+                stream.bytes_sent = 0
             observe(stream)
         if stream.aborted:
             # Without a length or chunks only a reset tells the client that something is missing.
             self.abort(reset=stream.head.version == '1.0')
         else:
             self.after_exchange(now, stream.complete)
-        leads = pool.leave_call(entered, now)
-        if not leads and not self.reactor.accepting:
+        if pool.leave_call(now - entered, now):
+            self.reactor.now = now
+            return True
+        if not self.reactor.accepting:
             self.reactor.wake()  # there may be room for new connections again
-        return leads
+        return False
 
     def _unfinished(self, stream: BlockingStream) -> None:
         """The handler has returned without ending its response."""
@@ -177,6 +191,3 @@ class ThreadConnection(Connection):
             stream.aborted = True
         else:
             stream.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
-
-
-_AF_UNIX = getattr(socket, 'AF_UNIX', None)

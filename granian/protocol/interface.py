@@ -14,8 +14,8 @@ from typing import Protocol
 
 from .events import Event
 
-Headers = Sequence[tuple[bytes, bytes]]
-"""Response fields: names in any case, values without leading or trailing white space."""
+Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
+"""Response fields, all of bytes or all of (latin-1) str: names in any case. Checked where they are sent."""
 
 
 class Clock:

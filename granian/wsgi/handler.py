@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .environ import environ_maker, normalize_prefix
 from .files import FileWrapper
-from .head import Fields, Pair, Statuses, content_length
+from .head import Pair, Statuses, content_length, header_list
 from .input import Input
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ JOIN_LIMIT = 65536
 """A list of blocks up to this many bytes is joined and sent at once; copying it costs a few µs."""
 
 statuses = Statuses()
-fields = Fields()
-field = fields.__getitem__
 
 
 def make_handler(
@@ -95,12 +93,11 @@ class Response:
                 exc_info = None  # no cycle through the traceback's frames
         elif self.status:
             raise AssertionError('start_response was called a second time, without exc_info')
-        try:
-            encoded = list(map(field, headers)) if type(headers) is list else fields.all(headers)
-        except TypeError:
-            encoded = fields.all(headers)  # one is not hashable, so no tuple of str: this says which
+        # One look at the first: the protocol finds a wrong one among the others when they are sent.
+        if type(headers) is not list or (headers and type(headers[0]) is not tuple):
+            headers = header_list(headers)
         self.status, self.reason = statuses[status]
-        self.headers = encoded
+        self.headers = headers[:]  # what the application does with its list afterwards does not matter
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -117,7 +114,7 @@ class Response:
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """`wsgi.early_hints`: 103 with these headers (RFC 8297), as long as there is no response."""
         if not self.begun and not self.over:
-            self.stream.send_informational(103, fields.all(headers))
+            self.stream.send_informational(103, header_list(headers))
 
     def deliver(self, result: Iterable[bytes]) -> None:
         """Send what the application returned, and close it, whatever happens."""
@@ -172,7 +169,7 @@ class Response:
             self._deliver((b''.join(blocks),), True)
             return
         if content_length(self.headers) is None:
-            self.headers.append((b'Content-Length', b'%d' % size))
+            self.headers.append(('Content-Length', str(size)))
         self._deliver(blocks, False)
 
     def _deliver_file(self, wrapper: FileWrapper) -> None:
@@ -183,7 +180,7 @@ class Response:
             return
         bodiless = self.status in (204, 304)
         if declared is None and not bodiless:
-            self.headers.append((b'Content-Length', b'%d' % span.count))
+            self.headers.append(('Content-Length', str(span.count)))
         self._begin()
         count = span.count if declared is None else min(declared, span.count)
         if count and not bodiless and self.stream.head.method != 'HEAD':

@@ -51,9 +51,11 @@ class Unit:
         self.call = call
 
     def work(self) -> bool:
-        entered = self.pool.enter_call()
+        entered = monotonic()
+        self.pool.enter_call()
         self.call()  # type: ignore[operator]
-        return self.pool.leave_call(entered, monotonic())
+        now = monotonic()
+        return self.pool.leave_call(now - entered, now)
 
 
 def test_quick_calls_stay_in_one_thread() -> None:

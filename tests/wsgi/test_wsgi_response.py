@@ -121,13 +121,12 @@ def test_bad_statuses_are_one_clear_error(status, caplog):
 # -- headers
 
 
-def test_headers_keep_order_case_and_repeats_and_lose_outer_space():
-    headers = [('X-b', ' 1 '), ('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2'), ('x-A', 'caf\xe9\tx')]
-    for _ in range(2):  # the second time out of the table
-        stream = serve(returning([b'x'], headers=headers))
-        assert stream.headers[:4] == [
-            (b'X-b', b'1'), (b'Set-Cookie', b'a=1'), (b'Set-Cookie', b'b=2'), (b'x-A', b'caf\xe9\tx'),
-        ]  # fmt: skip
+def test_headers_keep_order_case_and_repeats():
+    headers = [('X-b', '1'), ('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2'), ('x-A', 'caf\xe9\tx')]
+    stream = serve(returning([b'x'], headers=headers))
+    assert stream.headers[:4] == [
+        (b'X-b', b'1'), (b'Set-Cookie', b'a=1'), (b'Set-Cookie', b'b=2'), (b'x-A', b'caf\xe9\tx'),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -162,34 +161,19 @@ def test_bad_headers_are_one_clear_error_that_names_them(headers, named, caplog)
 def test_an_application_may_catch_the_error_and_try_again():
     def app(environ, start_response):
         with pytest.raises(InvalidResponse):
-            start_response('200 OK', [('X-A', 'a\nb')])
+            start_response('200\n', list(TEXT))
         start_response('200 OK', list(TEXT))
         return [b'x']
 
     assert whole(serve(app)) == (200, b'x', '1')
 
 
-def test_hop_by_hop_headers_are_warned_of_once(caplog):
-    app = returning([b'x'], headers=[('Keep-Alive', 'timeout=5')])
-    for _ in range(3):
-        assert serve(app).status == 200
-    for number in range(3):
-        assert serve(returning([b'x'], headers=[('Keep-Alive', f'timeout={number}')])).status == 200
-    assert len([record for record in caplog.records if 'Keep-Alive' in record.getMessage()]) == 1
+def test_the_table_of_statuses_stays_bounded():
+    from granian.wsgi.handler import statuses
 
-
-def test_the_tables_stay_bounded():
-    from granian.wsgi.handler import fields, statuses
-
-    for number in range(3000):
-        serve(returning([b'x'], f'200 {number}', [('X-Number', str(number)), ('Set-Cookie', 'secret')]))
-        assert len(fields) <= fields.LIMIT
+    for number in range(1000):
+        serve(returning([b'x'], f'200 {number}'))
         assert len(statuses) <= statuses.LIMIT
-    serve(returning([b'x'], headers=[('X-Long', 'x' * 1000)]))
-    kept = str(fields)
-    assert 'X-Number' in kept
-    assert 'secret' not in kept
-    assert 'X-Long' not in kept
 
 
 def test_headers_changed_after_start_response_do_not_matter():

@@ -11,6 +11,8 @@ from ..response import (
     HAS_HOP_BY_HOP,
     HAS_SERVER,
     TRAILERS_REFUSED,
+    content_length,
+    field_value,
     response_field,
 )
 from . import frames
@@ -276,12 +278,8 @@ def _read_fields(headers: Headers, fields: Fields) -> tuple[int, int | None]:
             if role & HAS_HOP_BY_HOP:
                 continue
             if role == HAS_CONTENT_LENGTH:
-                if not value.isdigit() or len(value) > 20:
-                    raise InvalidResponse(f'Content-Length {value!r} is not a number')
-                if length is not None:
-                    raise InvalidResponse('more than one Content-Length')
-                length = int(value)
-        fields.append((field.raw, value))
+                length = content_length(value, -1 if length is None else length)
+        fields.append((field.raw, value if type(value) is bytes else field_value(name, value)))
     _check_values(fields, start)
     return flags, length
 
@@ -309,7 +307,7 @@ def _check_trailers(trailers: Headers) -> Fields:
     for name, value in trailers:
         field = response_field(name)
         if field.raw in TRAILERS_REFUSED:
-            raise InvalidResponse(f'{name.decode("latin-1")} is not allowed in trailers')
-        fields.append((field.raw, value))
+            raise InvalidResponse(f'{field.raw.decode()} is not allowed in trailers')
+        fields.append((field.raw, value if type(value) is bytes else field_value(name, value)))
     _check_values(fields, 0)
     return fields
