@@ -1,0 +1,90 @@
+"""Start a real server as a user would, on a free port, and stop it again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LISTENING = re.compile(r'Listening at: http://127\.0\.0\.1:(\d+)')
+COMMANDS = {
+    'granian': '-m granian --interface wsgi --host 127.0.0.1 --port 0',
+    'gunicorn': '-m gunicorn -b 127.0.0.1:0 -k gthread --threads 16 --no-control-socket',
+}
+
+
+class ServerProcess:
+    """A server in a process of its own; `port` is where it listens, `log` what it said so far."""
+
+    def __init__(self, kind: str, target: str, flags: str = '', cwd: Path = ROOT, **env: str) -> None:
+        path = os.pathsep.join([str(ROOT), str(cwd)])
+        self.process = subprocess.Popen(
+            [sys.executable, *COMMANDS[kind].split(), *flags.split(), target],
+            cwd=cwd, env={**os.environ, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1', **env}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors='replace',
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.port = 0
+        self._listening = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._listening.wait(30) or not self.port:
+            self.process.kill()
+            self._reader.join()
+            raise AssertionError(f'{kind} did not start:\n{self.log}')
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            for line in output:
+                self.lines.append(line)
+                if found := LISTENING.search(line):
+                    self.port = int(found[1])
+                    self._listening.set()
+        self._listening.set()  # the end of the output: it has failed to start, or it has stopped
+
+    @property
+    def log(self) -> str:
+        return ''.join(self.lines)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status. A server that does not stop in time is a failure."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f'did not stop on SIGTERM:\n{self.log}') from None
+        finally:
+            self._reader.join(10)
+
+
+@contextmanager
+def serving(kind: str, target: str, flags: str = '', cwd: Path = ROOT, **env: str) -> Iterator[ServerProcess]:
+    """A server for the length of a with statement; it must stop well at the end."""
+    server = ServerProcess(kind, target, flags, cwd, **env)
+    try:
+        yield server
+    finally:
+        status = server.stop()
+    assert status == 0, server.log
+
+
+def tracebacks(log: str) -> list[str]:
+    """The last line of each traceback in a log: what was raised."""
+    found, inside = [], False
+    for line in log.splitlines():
+        if line.startswith('Traceback (most recent call last)'):
+            inside = True
+        elif inside and line and not line.startswith((' ', 'During handling', 'The above exception')):
+            found.append(line)
+            inside = False
+    return found
