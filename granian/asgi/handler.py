@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError
 from .http import PLAIN, HTTPChannel
 from .scope import make_scope, under_prefix
-from .types import Application, is_known, logger
+from .types import Application, log_failure
 
 if TYPE_CHECKING:
     from ..stream import AsyncHandler, AsyncStream
@@ -48,8 +48,7 @@ def asgi_handler(
         try:
             await app(scope, channel.receive, channel.send)
         except Exception as error:
-            if not is_known(error):
-                logger.error('Exception in ASGI application', exc_info=error)
+            log_failure(error)
             channel.fail()
         else:
             if not stream.response_ended:

@@ -30,6 +30,8 @@ LIFESPAN: dict[tuple[str, str], str] = {
 """'startup' and 'shutdown' are the server's, 'ended' is the application's return or failure, the rest
 its messages. What is not here is a mistake of the application's."""
 
+PATIENCE = 1.0
+"""Seconds in which the application returns after its last message."""
 MESSAGES = frozenset(name for _, name in LIFESPAN if name.startswith('lifespan.'))
 
 
@@ -46,6 +48,7 @@ class LifespanProtocol:
         self._wakeup: asyncio.Event | None = None
         self._moved: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._started = False
         self._failure = ''
         self._error: BaseException | None = None
 
@@ -62,7 +65,7 @@ class LifespanProtocol:
         if self._failure:
             await self._join()
             raise FatalError(f'the application failed to start: {self._failure}')
-        if self._step is OVER:
+        if not self._started:
             self.supported = False
             await self._join()
             why = '' if self._error is None else f' ({self._error!r})'
@@ -92,7 +95,7 @@ class LifespanProtocol:
         """The application's coroutine ends by itself after its last message, or is cancelled."""
         if self._task is None or self._task.done():
             return
-        _, pending = await asyncio.wait([self._task], timeout=1)
+        _, pending = await asyncio.wait([self._task], timeout=PATIENCE)
         if pending:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -126,6 +129,8 @@ class LifespanProtocol:
             raise misuse(f'{kind} is not possible here: the lifespan is {self._step}')
         if kind.endswith('.failed'):
             self._failure = str(message.get('message') or 'it gives no reason')
+        elif self._step is STARTING:
+            self._started = True
         self._move(kind)
 
     def _move(self, event: str) -> None:

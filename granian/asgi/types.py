@@ -31,6 +31,12 @@ def misuse(message: str) -> ApplicationError:
     return ApplicationError(message)
 
 
+def log_failure(error: BaseException) -> None:
+    """The application has raised: an error, unless what happened has been said or was the client's doing."""
+    level = logging.DEBUG if is_known(error) else logging.ERROR
+    logger.log(level, 'Exception in ASGI application', exc_info=error)
+
+
 def is_known(error: BaseException) -> bool:
     """Whether it needs no further word: it was logged when it was raised, or the client just left.
 

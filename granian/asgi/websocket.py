@@ -9,7 +9,7 @@ from ..stream import InvalidResponse
 from ..websocket import Closed, WebSocketClosed, open_session
 from .http import as_bytes
 from .scope import make_websocket_scope, under_prefix
-from .types import Application, Message, is_known, logger, misuse
+from .types import Application, Message, log_failure, logger, misuse
 
 if TYPE_CHECKING:
     from ..stream import AsyncStream
@@ -53,7 +53,6 @@ async def handle_websocket(
     session = open_session(stream, settings)
     if session is None:
         return
-    stream.on_shutdown = lambda reload: session.shutdown(1012 if reload else 1001)
     scope = make_websocket_scope(stream, root_path, state, session.subprotocols)
     if root_path and not under_prefix(scope['path'], root_path):
         session.refuse(404)
@@ -66,8 +65,7 @@ async def handle_websocket(
         code = 1000
         channel.returned()
     except Exception as error:
-        if not is_known(error):
-            logger.error('Exception in ASGI application', exc_info=error)
+        log_failure(error)
     finally:
         await session.finish(code)
 
@@ -107,6 +105,8 @@ class WebSocketChannel:
                 self._out_of_turn(kind)
             elif kind == CLOSE:
                 await self._close(message)
+            elif self._state is CONNECTING and self._session.closed:
+                raise WebSocketClosed('the server has refused the WebSocket: it is stopping')
             elif kind == ACCEPT:
                 headers = [(name, value) for name, value in message.get('headers') or ()]
                 await self._session.accept(message.get('subprotocol'), headers)

@@ -1,0 +1,513 @@
+"""ASGI's HTTP scope and messages, on a fake stream: no socket, no HTTP."""
+
+import asyncio
+import itertools
+import logging
+
+import pytest
+from fake_stream import FakeStream, RequestBodyError
+
+from granian.asgi import asgi_handler
+from granian.asgi import http as channel
+from granian.asgi.types import ApplicationError
+from granian.errors import ConfigurationError
+from granian.stream import ClientDisconnected, TLSInfo
+
+START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'a', b'b')]}
+BODY = {'type': 'http.response.body', 'body': b'x'}
+MORE = {'type': 'http.response.body', 'body': b'x', 'more_body': True}
+
+
+def run(app, stream=None, **options):
+    stream = stream or FakeStream()
+    asyncio.run(asgi_handler(app, **options)(stream))
+    return stream
+
+
+def scope_of(stream, **options):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+        await send(START)
+        await send(BODY)
+
+    run(app, stream, **options)
+    return seen[0]
+
+
+@pytest.fixture
+def errors(caplog):
+    """The messages of what was logged as an error."""
+    caplog.set_level(logging.DEBUG)
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+# -- the scope
+
+
+def test_scope():
+    stream = FakeStream(
+        b'GET /a%20b/%C3%A9?q=%20&r HTTP/1.1\r\nHost: x\r\nX-Two: 1\r\nCookie: a=\xe9\r\nx-two: 2'
+    )
+    assert scope_of(stream) == {
+        'type': 'http',
+        'asgi': {'version': '3.0', 'spec_version': '2.5'},
+        'http_version': '1.1',
+        'method': 'GET',
+        'scheme': 'http',
+        'path': '/a b/é',
+        'raw_path': b'/a%20b/%C3%A9',
+        'query_string': b'q=%20&r',
+        'root_path': '',
+        'headers': [(b'host', b'x'), (b'x-two', b'1'), (b'cookie', b'a=\xe9'), (b'x-two', b'2')],
+        'client': ('127.0.0.1', 1234),
+        'server': ('127.0.0.1', 8000),
+        'extensions': {
+            'http.response.pathsend': {},
+            'http.response.trailers': {},
+            'http.response.early_hint': {},
+        },
+    }
+
+
+def test_scope_on_a_unix_socket():
+    stream = FakeStream()
+    stream.client, stream.server = None, '/run/socket'
+    scope = scope_of(stream)
+    assert scope['client'] is None
+    assert scope['server'] == ('/run/socket', None)
+
+
+def test_path_that_is_no_utf8():
+    assert scope_of(FakeStream(b'GET /%FF%2525 HTTP/1.1\r\nHost: x'))['path'] == '/\ufffd%25'
+
+
+def test_state_is_a_copy_for_each_request():
+    shared = {'pool': []}
+    scope = scope_of(FakeStream(), state=shared)
+    scope['state']['own'] = 1
+    scope['state']['pool'].append(1)
+    assert shared == {'pool': [1]}
+    assert 'state' not in scope_of(FakeStream())
+
+
+@pytest.mark.parametrize(('path', 'found'), [
+    ('/p', True), ('/p/', True), ('/p/x', True), ('/%70/x', True), ('/pq', False), ('/', False), ('/x/p', False),
+])  # fmt: skip
+@pytest.mark.parametrize('prefix', ['/p', '/p/'])
+def test_prefix(path, found, prefix):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope['root_path'], scope['path']))
+        await send(START)
+        await send(BODY)
+
+    stream = run(app, FakeStream(f'GET {path} HTTP/1.1\r\nHost: x'.encode()), root_path=prefix)
+    assert stream.status == (200 if found else 404)
+    assert seen == ([('/p', path.replace('%70', 'p'))] if found else [])
+
+
+def test_tls_extension():
+    stream = FakeStream()
+    stream.scheme = 'https'
+    stream.tls = TLSInfo('TLSv1.3', 'TLS_AES_256_GCM_SHA384', None, b'der', 'CN=x')
+    tls = scope_of(stream)['extensions']['tls']
+    assert tls['tls_version'] == 0x0304
+    assert tls['cipher_suite'] == 0x1302
+    assert tls['client_cert_name'] == 'CN=x'
+    assert tls['client_cert_chain'][0].startswith('-----BEGIN CERTIFICATE-----')
+
+
+# -- sending
+
+
+def test_whole_response_is_one_call():
+    async def app(scope, receive, send):
+        await send(START)
+        await send(BODY)
+
+    assert run(app).calls == [('respond', 200, [(b'a', b'b')], b'x')]
+
+
+def test_body_in_pieces_and_any_buffer():
+    async def app(scope, receive, send):
+        await send({'type': 'http.response.start', 'status': 201, 'headers': ((n, b'v') for n in (b'a',))})
+        await send({'type': 'http.response.body', 'body': bytearray(b'1'), 'more_body': True})
+        await send({'type': 'http.response.body', 'more_body': True})
+        await send({'type': 'http.response.body', 'body': memoryview(b'2')})
+
+    assert run(app).calls == [
+        ('response', 201, [(b'a', b'v')]), ('data', b'1'), ('data', b'2'), ('end', [])
+    ]  # fmt: skip
+
+
+def test_the_head_waits_for_the_first_body_message():
+    async def app(scope, receive, send):
+        await send(START)
+        assert stream.calls == []
+        await send(MORE)
+        assert stream.calls == [('response', 200, [(b'a', b'b')]), ('data', b'x')]
+        await send(BODY)
+
+    stream = FakeStream()
+    run(app, stream)
+
+
+def test_send_waits_for_a_client_that_does_not_read():
+    async def app(scope, receive, send):
+        await send(START)
+        stream.congested = True
+        await send(MORE)
+        assert stream.calls[-1] == ('drain',)
+        await send(BODY)
+
+    stream = FakeStream()
+    run(app, stream)
+
+
+def test_early_hints():
+    async def app(scope, receive, send):
+        await send({'type': 'http.response.early_hint', 'links': [b'</a>', b'</b>']})
+        await send(START)
+        await send({'type': 'http.response.early_hint', 'links': [b'</c>']})
+        await send(MORE)
+        await send({'type': 'http.response.early_hint', 'links': [b'</too-late>']})
+        await send(BODY)
+
+    calls = run(app).calls
+    assert calls[:2] == [
+        ('informational', 103, [(b'link', b'</a>'), (b'link', b'</b>')]),
+        ('informational', 103, [(b'link', b'</c>')]),
+    ]
+    assert [name for name, *_ in calls[2:]] == ['response', 'data', 'data', 'end']
+
+
+@pytest.mark.parametrize('taken', [True, False])
+def test_trailers(taken):
+    async def app(scope, receive, send):
+        await send({**START, 'trailers': True})
+        await send(BODY)
+        await send({'type': 'http.response.trailers', 'headers': [(b'a', b'1')], 'more_trailers': True})
+        await send({'type': 'http.response.trailers', 'headers': [(b'b', b'2')]})
+
+    head = b'GET / HTTP/1.1\r\nHost: x' + (b'\r\nTE: gzip, Trailers' if taken else b'')
+    calls = run(app, FakeStream(head)).calls
+    assert calls[-1] == ('end', [(b'a', b'1'), (b'b', b'2')] if taken else [])
+
+
+def test_pathsend(tmp_path):
+    path = tmp_path / 'file'
+    path.write_bytes(b'12345')
+
+    async def app(scope, receive, send):
+        await send(START)
+        await send({'type': 'http.response.pathsend', 'path': str(path)})
+
+    assert run(app).calls == [('response', 200, [(b'a', b'b')]), ('file', str(path), 0, 5), ('end', [])]
+
+
+def test_pathsend_of_a_missing_file(errors):
+    async def app(scope, receive, send):
+        await send(START)
+        await send({'type': 'http.response.pathsend', 'path': '/no/such/file'})
+
+    assert run(app).status == 500
+    assert len(errors()) == 1
+    assert 'No such file' in errors()[0]
+
+
+def test_messages_after_the_end_are_ignored(errors):
+    async def app(scope, receive, send):
+        for message in (START, BODY, BODY, START, MORE):
+            await send(message)
+
+    assert len(run(app).calls) == 1
+    assert errors() == []
+
+
+def messages():
+    return {
+        channel.START: START,
+        channel.BODY: MORE,
+        channel.PATHSEND: {'type': channel.PATHSEND, 'path': __file__},
+        channel.HINT: {'type': channel.HINT, 'links': []},
+        channel.TRAILING: {'type': channel.TRAILING, 'headers': [], 'more_trailers': True},
+    }
+
+
+WAY_TO = {
+    channel.WAITING: [],
+    channel.STARTED: [START],
+    channel.SENDING: [START, MORE],
+    channel.TRAILERS: [{**START, 'trailers': True}, BODY],
+    channel.DONE: [START, BODY],
+}
+
+
+@pytest.mark.parametrize(('state', 'kind'), list(itertools.product(WAY_TO, messages())))
+def test_table(state, kind):
+    """Each state with each message leads where the table says, or is a mistake; the end takes everything."""
+    stream = FakeStream()
+    one = channel.HTTPChannel(stream)
+
+    async def walk():
+        for message in WAY_TO[state]:
+            await one.send(message)
+        assert one._state == state
+        before = len(stream.calls)
+        allowed = channel.RESPONSE.get((state, kind))
+        if allowed is None and state != channel.DONE:
+            with pytest.raises(ApplicationError):
+                await one.send(messages()[kind])
+            assert one._state == state
+        else:
+            await one.send(messages()[kind])
+            assert one._state == (allowed or channel.DONE)
+        if state == channel.DONE:
+            assert len(stream.calls) == before
+
+    asyncio.run(walk())
+
+
+# -- mistakes
+
+
+MALFORMED = [
+    {},
+    {'type': 'http.response.begin'},
+    {'type': None},
+    {'type': 'http.response.start'},
+    {'type': 'http.response.start', 'status': 200, 'headers': 5},
+    {'type': 'http.response.body', 'body': b'x'},
+    {'type': 'websocket.accept'},
+    None,
+]
+
+
+@pytest.mark.parametrize('message', MALFORMED)
+@pytest.mark.parametrize('swallow', [False, True])
+def test_malformed_first_message(message, swallow, errors):
+    raised = []
+
+    async def app(scope, receive, send):
+        try:
+            await send(message)
+        except ApplicationError as error:
+            raised.append(error)
+            if not swallow:
+                raise
+
+    stream = run(app)
+    assert stream.status == 500
+    assert len(raised) == 1
+    assert len(errors()) == (2 if swallow else 1)  # the mistake, and that it gave no response
+
+
+@pytest.mark.parametrize('message', [
+    {'type': 'http.response.body', 'body': 'text'},
+    {'type': 'http.response.body', 'body': None},
+    {'type': 'http.response.body', 'body': 7, 'more_body': True},
+    {'type': 'http.response.pathsend', 'path': 'relative'},
+    {'type': 'http.response.pathsend'},
+    {'type': 'http.response.trailers', 'headers': []},
+])  # fmt: skip
+def test_malformed_body(message, errors):
+    async def app(scope, receive, send):
+        await send(START)
+        await send(message)
+
+    assert run(app).status == 500
+    assert len(errors()) == 1
+
+
+@pytest.mark.parametrize('start', [
+    {'type': 'http.response.start', 'status': '200'},
+    {'type': 'http.response.start', 'status': 200, 'headers': [('name', 'value')]},
+    {'type': 'http.response.start', 'status': 200, 'headers': [1]},
+])  # fmt: skip
+def test_what_http_does_not_allow(start, errors):
+    async def app(scope, receive, send):
+        await send(start)
+        await send(BODY)
+
+    stream = run(app)
+    assert stream.calls[-1][:2] == ('respond', 500)
+    assert len(errors()) == 1
+
+
+@pytest.mark.parametrize(('sent', 'outcome'), [([], 500), ([START], 500), ([START, MORE], None)])
+def test_returned_too_early(sent, outcome, errors):
+    async def app(scope, receive, send):
+        for message in sent:
+            await send(message)
+
+    stream = run(app)
+    assert stream.aborted == (outcome is None)
+    assert outcome is None or stream.status == outcome
+    assert len(errors()) == 1
+
+
+@pytest.mark.parametrize(('sent', 'outcome'), [([], 500), ([START], 500), ([START, MORE], None)])
+def test_exception(sent, outcome, errors):
+    async def app(scope, receive, send):
+        for message in sent:
+            await send(message)
+        raise ZeroDivisionError
+
+    stream = run(app)
+    assert stream.aborted == (outcome is None)
+    assert errors() == ['Exception in ASGI application']
+
+
+def test_exception_after_the_response(errors):
+    async def app(scope, receive, send):
+        await send(START)
+        await send(BODY)
+        raise ZeroDivisionError
+
+    assert len(run(app).calls) == 1
+    assert errors() == ['Exception in ASGI application']
+
+
+def test_applications_that_are_none():
+    def asgi2(scope):
+        return lambda receive, send: None
+
+    class Asgi2:
+        def __init__(self, scope):
+            pass
+
+    for app in (asgi2, Asgi2):
+        with pytest.raises(ConfigurationError, match='ASGI 2'):
+            asgi_handler(app)
+    for app in (5, lambda environ, start_response: None):
+        with pytest.raises(ConfigurationError):
+            asgi_handler(app)
+
+
+# -- receiving
+
+
+def test_whole_body():
+    got = []
+
+    async def app(scope, receive, send):
+        got.append(await receive())
+        await send(START)
+        await send(BODY)
+        got.append(await receive())
+        got.append(await receive())
+
+    run(app, FakeStream(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1', b'x'))
+    assert got == [
+        {'type': 'http.request', 'body': b'x', 'more_body': False},
+        {'type': 'http.disconnect'},
+        {'type': 'http.disconnect'},
+    ]
+
+
+def test_body_in_chunks():
+    got = []
+
+    async def app(scope, receive, send):
+        while True:
+            message = await receive()
+            got.append((message['body'], message['more_body']))
+            if not message['more_body']:
+                break
+        await send(START)
+        await send(BODY)
+
+    run(app, FakeStream(pieces=[b'a', b'b']))
+    assert got == [(b'a', True), (b'b', True), (b'', False)]
+
+
+def test_body_cut_short_is_a_disconnect(errors):
+    got = []
+
+    async def app(scope, receive, send):
+        got.append((await receive())['type'])
+        got.append((await receive())['type'])
+        stream.leave()
+        got.append((await receive())['type'])
+
+    stream = FakeStream(pieces=[b'a', RequestBodyError('cut')])
+    run(app, stream)
+    assert got == ['http.request', 'http.disconnect', 'http.disconnect']
+    assert errors() == []
+
+
+@pytest.mark.parametrize('gone', [True, False])
+def test_disconnect_comes_when_the_client_leaves_and_not_before(gone):
+    events = []
+
+    async def app(scope, receive, send):
+        await receive()
+        waiting = [asyncio.ensure_future(receive()) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        events.append([task.done() for task in waiting])
+        stream.leave(gone)
+        events.append([(await task)['type'] for task in waiting])
+        if not gone:
+            await send(START)
+            await send(BODY)
+
+    stream = FakeStream()
+    run(app, stream)
+    assert events == [[False, False], ['http.disconnect', 'http.disconnect']]
+    assert stream.status == (0 if gone else 200)
+
+
+def test_disconnect_comes_when_the_response_is_complete():
+    async def app(scope, receive, send):
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await send(START)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await send(BODY)
+        assert (await waiting)['type'] == 'http.disconnect'
+
+    run(app)
+
+
+def test_cancellation_reaches_receive():
+    seen = []
+
+    async def app(scope, receive, send):
+        await receive()
+        try:
+            await receive()
+        except asyncio.CancelledError:
+            seen.append('cancelled')
+            raise
+
+    async def main():
+        task = asyncio.ensure_future(asgi_handler(app)(FakeStream()))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(main())
+    assert seen == ['cancelled']
+
+
+def test_send_to_a_client_that_has_gone(errors):
+    raised = []
+
+    async def app(scope, receive, send):
+        stream.leave()
+        try:
+            await send(START)
+        except OSError as error:
+            raised.append(error)
+            raise RuntimeError('a framework wraps it') from error
+
+    stream = FakeStream()
+    run(app, stream)
+    assert isinstance(raised[0], ClientDisconnected)
+    assert stream.calls == []
+    assert errors() == []
