@@ -61,9 +61,11 @@ def make_websocket_scope(
 
 def decode_path(path: str) -> str:
     """Percent escapes and then UTF-8 decoded; bytes that are no UTF-8 become U+FFFD."""
-    return unquote(path.encode('latin-1').decode('utf-8', 'surrogateescape')).encode(
-        'utf-8', 'surrogateescape'
-    ).decode('utf-8', 'replace')
+    return (
+        unquote(path.encode('latin-1').decode('utf-8', 'surrogateescape'))
+        .encode('utf-8', 'surrogateescape')
+        .decode('utf-8', 'replace')
+    )
 
 
 def under_prefix(path: str, prefix: str) -> bool:

@@ -3,4 +3,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / 'bridge'))
 
-from served import kind, serve  # noqa: E402, F401 (fixtures)
+from served import kind, serve  # noqa: F401 (fixtures)

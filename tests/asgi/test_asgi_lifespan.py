@@ -15,7 +15,7 @@ from granian.errors import FatalError
 @pytest.fixture
 def logged(caplog):
     caplog.set_level(logging.DEBUG)
-    return lambda: [(record.levelname, record.getMessage()) for record in caplog.records if record.levelno > 20]
+    return lambda: [(r.levelname, r.getMessage()) for r in caplog.records if r.levelno > logging.INFO]
 
 
 def cycle(app):
