@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import log, net
 from ..config import Config, signature
+from ..errors import ConfigurationError
 from .hooks import Hooks, call
 from .pidfile import PidFile
 
@@ -30,6 +31,8 @@ class AbstractServer(Hooks):
     def __init__(self, target: str, *args: Any, **options: Any) -> None:
         super().__init__()
         self.config = Config.from_api(target, *args, **options)
+        self.logging: dict[str, Any] | None = None
+        """What is laid over the default logging configuration, as last read."""
 
     def serve(
         self,
@@ -77,7 +80,7 @@ class AbstractServer(Hooks):
     def _surroundings(self) -> Iterator[net.Endpoint]:
         """What is opened before the first worker starts, and put away after the last one has ended."""
         config = self.config
-        log.configure_logging(config.log_level, config.logging_config(), config.log_enabled)
+        self._configure_logging(config.logging_config())
         for notice in config.notices:
             logger.warning(notice)
         with ExitStack() as stack:
@@ -95,6 +98,18 @@ class AbstractServer(Hooks):
             stack.callback(call, self.hooks_shutdown)
             yield endpoint
             logger.info('Shutting down granian')
+
+    def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
+        log.configure_logging(self.config.log_level, overlay, self.config.log_enabled)
+        self.logging = overlay
+
+    def _read_logging_again(self) -> None:
+        """Before a reload: a mistake in the file leaves everything as it was."""
+        try:
+            self._configure_logging(self.config.logging_config())
+        except ConfigurationError as exc:
+            self._configure_logging(self.logging)  # which may be half undone
+            logger.error('%s; logging goes on as before', exc)
 
     def _listen(self) -> net.Endpoint:
         config = self.config

@@ -80,6 +80,7 @@ class MPServer(AbstractServer):
         return supervisor.status
 
     def _before_reload(self) -> None:
+        self._read_logging_again()
         try:
             call(self.hooks_reload)
         except Exception:
@@ -185,7 +186,7 @@ class Launcher:
             listeners=self._listeners,
             control=theirs,
             working_dir=self._server.working_dir,
-            logging=self._server.config.logging_config(),
+            logging=self._server.logging,
             loader=self._loader,
         )
         process = self._context.Process(target=self._target, args=(spec,), name=spec.name)

@@ -1,0 +1,127 @@
+"""Logs of a whole server: both loggers, a configuration of the user's, rotation, reload."""
+
+import json
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+
+@pytest.fixture
+def real(serve):
+    """Start a server with real workers."""
+
+    def start(**options):
+        return serve('realapp:app', script='realserver.py', **options)
+
+    return start
+
+
+def until(path, text, again=lambda: time.sleep(0.01)):
+    """Until the file holds the text: a line is written up to 100 ms after its response."""
+    deadline = time.monotonic() + 20
+    while text not in (content := path.read_text() if path.exists() else ''):
+        assert time.monotonic() < deadline, content
+        again()
+
+
+def test_access_log_on_stdout(real):
+    server = real(log_access=True)
+    server.wait_ready()
+    assert server.get('/a?b=c') == 'ok'
+    line = server.expect('GET /a')[0]
+    assert line
+    text = server.lines[-1]
+    assert re.fullmatch(
+        r'\[\d{4}(-\d\d){2} \d\d(:\d\d){2} [+-]\d{4}\] 127\.0\.0\.1 - "GET /a HTTP/1\.1" 200 \d+\.\d{3}', text
+    )
+
+
+def test_what_was_logged_just_before_the_stop_is_not_lost(real):
+    server = real(log_access=True, log_access_format='%(path)s %(bytes)d')
+    server.wait_ready()
+    for n in range(20):
+        server.get(f'/{n}')
+    server.signal()
+    assert server.wait() == 0
+    logged = re.findall(r'^/(\d+) 2$', server.output, re.MULTILINE)
+    assert sorted(map(int, logged)) == list(range(20))  # two threads may come by in either order
+
+
+def test_no_access_log_unless_asked_for(real):
+    server = real()
+    server.wait_ready()
+    server.get('/quiet')
+    server.signal()
+    assert server.wait() == 0
+    assert '/quiet' not in server.output
+
+
+def access_to(path):
+    handler = {'class': 'logging.FileHandler', 'filename': str(path), 'formatter': 'access'}
+    return {'version': 1, 'handlers': {'access': handler}}
+
+
+def test_log_config_is_read_again_on_reload_and_a_broken_one_changes_nothing(real, tmp_path):
+    config, first, second = (tmp_path / name for name in ('log.json', 'first.log', 'second.log'))
+    config.write_text(json.dumps(access_to(first)))
+    server = real(log_access=True, log_access_format='%(path)s', log_config=str(config))
+    server.wait_ready()
+    server.get('/one')
+    until(first, '/one\n')
+
+    no_class = '{"handlers": {"access": {"class": "no.such"}}}'
+    for broken, said in (('{', 'cannot read'), (no_class, 'not valid')):
+        config.write_text(broken)
+        server.signal(signal.SIGHUP)
+        assert server.expect(f'{said}.*; logging goes on as before')
+        server.expect('Started worker')
+        server.expect('Stopping worker')
+        server.get(f'/after-{said[:3]}')
+        until(first, f'/after-{said[:3]}\n')
+
+    config.write_text(json.dumps(access_to(second)))
+    server.signal(signal.SIGHUP)
+    server.expect('Started worker')
+    until(second, '/two\n', lambda: server.get('/two'))  # the old worker may answer the first
+
+
+def test_files_are_reopened_on_usr1(real, tmp_path):
+    file = tmp_path / 'access.log'
+    server = real(log_access=True, log_access_format='%(path)s', log_dictconfig=access_to(file))
+    server.wait_ready()
+    server.get('/one')
+    until(file, '/one\n')
+    file.rename(tmp_path / 'old.log')
+    server.signal(signal.SIGUSR1)
+    until(file, '/two\n', lambda: server.get('/two'))
+    assert '/one' not in file.read_text()
+
+
+def test_off(real, tmp_path):
+    path = tmp_path / 's'
+    server = real(log_enabled=False, log_access=True, uds=str(path))
+    deadline = time.monotonic() + 20
+    with socket.socket(socket.AF_UNIX) as client:
+        while client.connect_ex(str(path)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        client.sendall(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+        assert client.recv(100).startswith(b'HTTP/1.1 200')
+    server.signal()
+    assert server.wait() == 0
+    assert server.output == ''
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [({'log_access': True, 'log_access_format': '%(nope)s'}, "--access-log-fmt: unknown atom 'nope'"),
+     ({'log_dictconfig': {'version': 3}}, 'the logging configuration is not valid')],
+)  # fmt: skip
+def test_mistakes_stop_the_server_before_it_listens(real, options, said):
+    server = real(**options)
+    assert server.wait() == 1
+    assert said in server.output
+    assert 'Listening' not in server.output
