@@ -55,7 +55,7 @@ _COMMON_NAMES: Final = (
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 # No nested quantifier in any of these: a hostile line costs time in proportion to its length.
 _ORIGIN_FORM: Final = re.compile(
-    r"(?!CONNECT )([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/1\.([01])"
+    r"(?!CONNECT )([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/(1\.[01])"
 ).fullmatch
 _VERSION: Final = re.compile(r'HTTP/[0-9]\.[0-9]').fullmatch
 _TARGET: Final = re.compile(r'[!"$-~]+').fullmatch
@@ -212,28 +212,26 @@ def parse_head(block: bytes | bytearray, limits: Limits) -> Head:
     Raises BadRequest with the status to answer.
     """
     lines = block.decode('latin-1').split('\r\n')
-    ends = len(lines) - 1
-    if len(block.translate(None, _FORBIDDEN)) != len(block) - 2 * ends:
+    first = lines.pop(0)
+    if len(block.translate(None, _FORBIDDEN)) != len(block) - 2 * len(lines):
         raise BadRequest(400, 'control character, or line end other than CRLF, in request head')
-    if ends > limits.max_headers:
+    if len(lines) > limits.max_headers:
         raise BadRequest(431, 'too many header fields')
-    match = _ORIGIN_FORM(lines[0])
-    if match is None:
-        return _parse_unusual(block, lines[0], limits)
-    method, target, minor = match.groups()
-    path, _, query = target.partition('?')
-    fields: list[tuple[Field, str]] = []
-    head = Head(method, target, path, query, '1.1' if minor == '1' else '1.0', fields)
-    del lines[0]
-    _read_fields(head, lines)
-    return head
-
-
-def _read_fields(head: Head, lines: list[str]) -> None:
+    match = _ORIGIN_FORM(first)
+    if match is not None:
+        method, target, version = match.groups()
+        path, _, query = target.partition('?')
+        fields: list[tuple[Field, str]] = []
+        head = Head(method, target, path, query, version, fields)
+        special = version == '1.0'
+    elif first:
+        head = _unusual_head(first)
+        fields = head.fields
+        special = True
+    else:
+        return parse_head(_without_empty_lines(block), limits)
     known = _NAMES.get
-    fields = head.fields
     host: str | None = None
-    special = head.version == '1.0'
     for line in lines:
         name, colon, value = line.partition(':')
         field = known(name) or field_for(name)
@@ -247,42 +245,52 @@ def _read_fields(head: Head, lines: list[str]) -> None:
                 host = value
                 if value not in _HOSTS and value:
                     check_host(value)
-            else:
-                _note(head, field, value)
+            elif _note(head, field, value):
                 special = True
         fields.append((field, value))
-    if special:
-        _conclude(head)
-    if host is None and head.version == '1.1':
-        raise BadRequest(400, 'Host is missing')
+    if special or host is None:
+        _conclude(head, host)
+    return head
 
 
-def _note(head: Head, field: Field, value: str) -> None:
-    """One field that framing or routing depends on, before it is added to `head.fields`."""
+def _note(head: Head, field: Field, value: str) -> bool:
+    """One field that framing or routing depends on, before it is added to `head.fields`.
+
+    True when the head must be concluded: for what only fields together say.
+    """
     role = field.role
-    if role in (ROLE_CONNECTION, ROLE_UPGRADE):
-        return  # lists: read whole, in _conclude
+    if role == ROLE_CONNECTION:
+        return value != 'keep-alive'  # every browser's, and in 1.1 it says nothing
+    if role == ROLE_UPGRADE:
+        return True
     if role == ROLE_EXPECT:
         if head.version != '1.0':  # RFC 9110 10.1.1: in a 1.0 request, ignored
             if value.lower() != '100-continue':
                 raise BadRequest(417, 'unknown expectation')
             head.expects_continue = True
-        return
+        return True
     for other, _ in head.fields:
         if other is field:
             raise BadRequest(400, f'more than one {field.name.title()}')
     if role == ROLE_CONTENT_LENGTH:
         head.content_length = parse_content_length(value)
-    elif role == ROLE_TRANSFER_ENCODING:
+        return False
+    if role == ROLE_TRANSFER_ENCODING:
         if head.version == '1.0':
             raise BadRequest(400, 'Transfer-Encoding in an HTTP/1.0 request')
         if value.lower() != 'chunked':
             raise BadRequest(501 if value else 400, 'transfer coding other than chunked')
         head.chunked = True
+        return True
+    return False
 
 
-def _conclude(head: Head) -> None:
-    """What the fields with a role say together."""
+def _conclude(head: Head, host: str | None) -> None:
+    """What the fields with a role say together, and those that are not there."""
+    if host is None and head.version != '1.0':
+        raise BadRequest(400, 'Host is missing')
+    if head.authority is not None:
+        _override_host(head, head.authority)
     if head.chunked and head.content_length is not None:
         raise BadRequest(400, 'both Content-Length and Transfer-Encoding')
     if head.chunked:
@@ -308,22 +316,29 @@ def _conclude(head: Head) -> None:
         head.plain = False
 
 
-def _parse_unusual(block: bytes | bytearray, line: str, limits: Limits) -> Head:
-    """The heads whose first line is not in origin-form: refused by name, or one of the other forms."""
-    if not line:
-        # Old clients send CRLF after a body: RFC 9112 2.2 asks to skip empty lines in front.
-        start = 0
-        while block.startswith(b'\r\n', start) and start < 2 * _MAX_EMPTY_LINES:
-            start += 2
-        if not start or block.startswith(b'\r\n', start):
-            raise BadRequest(400, 'empty request line')
-        return parse_head(block[start:], limits)
+def _override_host(head: Head, authority: str) -> None:
+    """Absolute-form's authority is the host, whatever Host says (RFC 9112 3.2.2)."""
+    host = field_for('host')
+    head.fields[:] = [(host, authority), *(pair for pair in head.fields if pair[0] is not host)]
+
+
+def _without_empty_lines(block: bytes | bytearray) -> bytes | bytearray:
+    """Old clients send CRLF after a body: RFC 9112 2.2 asks to skip empty lines in front."""
+    start = 0
+    while block.startswith(b'\r\n', start) and start < 2 * _MAX_EMPTY_LINES:
+        start += 2
+    if not start or block.startswith(b'\r\n', start):
+        raise BadRequest(400, 'empty request line')
+    return block[start:]
+
+
+def _unusual_head(line: str) -> Head:
+    """A request line that is not in origin-form: refused for what is wrong with it, or another form."""
     method, target, version = _split_request_line(line)
-    authority: str | None = None
-    scheme: str | None = None
-    path, _, query = target.partition('?')
     if method == 'CONNECT':
         raise BadRequest(501, 'CONNECT is not supported')
+    path, _, query = target.partition('?')
+    head = Head(method, target, path, query, version, [])
     if target == '*':
         if method != 'OPTIONS':
             raise BadRequest(400, 'asterisk-form is for OPTIONS')
@@ -332,16 +347,9 @@ def _parse_unusual(block: bytes | bytearray, line: str, limits: Limits) -> Head:
         if match is None:
             raise BadRequest(400, 'invalid request target')
         scheme, authority, path, query = match.groups()
-        scheme, path, query = scheme.lower(), path or '/', query or ''
         check_host(authority)
-    head = Head(method, target, path, query, version, [])
-    head.authority, head.scheme = authority, scheme
-    _read_fields(head, block.decode('latin-1').split('\r\n')[1:])
-    if authority is not None:
-        replaced = [(field, authority if field.role == ROLE_HOST else value) for field, value in head.fields]
-        if not any(field.role == ROLE_HOST for field, _ in replaced):
-            replaced.insert(0, (field_for('host'), authority))  # HTTP/1.0 without Host
-        head.fields = replaced
+        head.scheme, head.authority = scheme.lower(), authority
+        head.path, head.query = path or '/', query or ''
     return head
 
 

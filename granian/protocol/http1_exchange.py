@@ -20,6 +20,7 @@ from .response import (
     HAS_HOP_BY_HOP,
     HAS_SERVER,
     check_trailers,
+    known_status_line,
     read_fields,
     status_line,
     wants_close,
@@ -78,6 +79,9 @@ READING_LANE: Final = 2  # a body in the h11 lane
 READING_DONE: Final = 3  # the request is complete: what comes is the next one's
 READING_RAW: Final = 4  # a tunnel
 READING_CLOSED: Final = 5  # nothing that comes matters any more
+
+_UNUSUAL: Final = frozenset({*range(100, 200), 204, 304, 426})
+"""Statuses with rules of their own."""
 
 # How the response body is framed.
 _LENGTH: Final = 0
@@ -165,9 +169,11 @@ class Exchange:
         another one can be given instead."""
         if not self._quick:
             return self._respond_in_steps(status, headers, body, reason)
-        line = status_line(status, reason)
+        line = known_status_line(status if reason is None else (status, reason)) or status_line(
+            status, reason
+        )
         lines, flags, length = read_fields(headers)
-        if flags > HAS_CONTENT_LENGTH or status < 200 or status == 204 or status == 304 or status == 426:
+        if flags > HAS_CONTENT_LENGTH or status in _UNUSUAL:
             return self._respond_in_steps(status, headers, body, reason)
         size = len(body)
         if flags:

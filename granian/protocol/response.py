@@ -91,13 +91,17 @@ def phrase(status: int) -> str:
         return ''
 
 
+known_status_line = _STATUS_LINES.get
+"""`status_line`, for those given before, without a call into Python; None for others."""
+
+
 def status_line(status: int, reason: bytes | None = None) -> bytes:
     """`HTTP/1.1 200 OK`, without its CRLF. Raises InvalidResponse; `reason` is for the caller to check."""
     key: int | tuple[int, bytes] = status if reason is None else (status, reason)
     line = _STATUS_LINES.get(key)
     if line is not None:
         return line
-    if type(status) is not int or not 100 <= status <= 999:
+    if not isinstance(status, int) or not 100 <= status <= 999:
         raise InvalidResponse(f'status {status!r} is not a number from 100 to 999')
     if reason is None:
         reason = phrase(status).encode()
