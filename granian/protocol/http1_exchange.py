@@ -169,9 +169,8 @@ class Exchange:
         another one can be given instead."""
         if not self._quick:
             return self._respond_in_steps(status, headers, body, reason)
-        line = known_status_line(status if reason is None else (status, reason)) or status_line(
-            status, reason
-        )
+        key = status if reason is None else (status, reason)
+        line = known_status_line(key) or status_line(status, reason)
         lines, flags, length = read_fields(headers)
         if flags > HAS_CONTENT_LENGTH or status in _UNUSUAL:
             return self._respond_in_steps(status, headers, body, reason)

@@ -7,6 +7,8 @@ from http1_help import connect, feed, pieces, pull, refused, request, split_resp
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1_exchange import DRAIN_LIMIT
+from granian.protocol.http1_h11 import DONE, ChunkGuard
+from granian.protocol.interface import Limits
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\n'
 CHUNKED = POST + b'Transfer-Encoding: chunked\r\n\r\n'
@@ -160,6 +162,32 @@ def test_S_F_10_extension_without_end_is_bounded():
     for _ in range(20):
         events += feed(connection, b'5;' + b'e' * 1000)
     assert [type(event) for event in events] == [RequestFailed]
+
+
+@pytest.mark.parametrize(
+    ('good', 'body'),
+    [
+        (10, b'5\r\nhello\r\n\r\n0\r\n\r\n'),
+        (8, b'5\r\nhelloXX0\r\n\r\n'),
+        (9, b'5\r\nhello\rX0\r\n\r\n'),
+        (8, b'5\r\nhello\n0\r\n\r\n'),
+        (0, b'5;\r\r\nhello\r\n'),
+        (0, b'5\nhello\r\n'),
+        (0, b'+5\r\nhello\r\n'),
+    ],
+)
+def test_the_guard_stops_before_h11_would(good, body):
+    """S-F-09 and S-F-10 do not rest on h11 alone: what is out of order never reaches it."""
+    guard = ChunkGuard(Limits())
+    assert guard.scan(body) == good
+    assert guard.error is not None
+    assert guard.error.status == 400
+
+
+def test_the_guard_knows_the_end():
+    guard = ChunkGuard(Limits())
+    body = b'5\r\nhello\r\n0\r\nX: y\r\n\r\n'
+    assert [guard.scan(body + b'next'), guard.state, guard.error] == [len(body), DONE, None]
 
 
 def test_S_F_11_trailers_are_apart():

@@ -84,6 +84,7 @@ BAD_HEADERS = {
     'second-is-bad': [(b'X-B', b'fine'), (b'X-A', b'b\rc')],
     'length-junk': [(b'Content-Length', b'5a')],
     'length-plus': [(b'Content-Length', b'+5')],
+    'length-21-digits': [(b'Content-Length', b'1' * 21)],
     'length-empty': [(b'Content-Length', b'')],
     'length-twice': [(b'Content-Length', b'5'), (b'content-length', b'5')],
 }
@@ -400,6 +401,14 @@ def test_tunnel_that_is_refused_goes_on_as_http():
     connection = exchange(UPGRADE)
     assert connection.respond(1, 403, [], b'no').startswith(b'HTTP/1.1 403 ')
     assert isinstance(request(connection, GET), Request)
+
+
+def test_tunnel_begins_where_the_request_ends():
+    connection = exchange(UPGRADE[:-2] + b'Content-Length: 5\r\n\r\nhel')
+    with pytest.raises(InvalidResponse, match='upgrade'):
+        connection.accept_tunnel(1, [])
+    feed(connection, b'lo')
+    assert connection.accept_tunnel(1, []).startswith(b'HTTP/1.1 101 ')
 
 
 def test_tunnel_needs_a_wish():
