@@ -89,7 +89,7 @@ class WebSocketSession:
     """
 
     __slots__ = (
-        '_answered', '_codec', '_final', '_handshake', '_heard', '_loop', '_over', '_ping_timer',
+        '_answered', '_codec', '_final', '_flooded', '_handshake', '_heard', '_loop', '_over', '_ping_timer',
         '_pong_timer', '_queue', '_queued', '_reading', '_released', '_settings', '_stalled', '_stream',
         '_tasks', '_timer', '_waiter', 'accepted',
     )  # fmt: skip
@@ -111,6 +111,7 @@ class WebSocketSession:
         self._reading = True
         self._stalled = False  # the client does not read the pongs it asks for
         self._heard = False
+        self._flooded = False  # the client sends a message that is too big
         self._timer: asyncio.TimerHandle | None = None  # of the close handshake
         self._ping_timer: asyncio.TimerHandle | None = None
         self._pong_timer: asyncio.TimerHandle | None = None
@@ -306,7 +307,7 @@ class WebSocketSession:
         codec = self._codec
         if codec is not None and codec.state is _CLOSE_DUE:
             self._stream.send_data(codec.answer_close())
-            if self._final is not None and self._final.code == TOO_BIG:
+            if self._flooded:
                 # To close with input unread would reset the connection, and lose the close frame
                 # (RFC 9112 9.6 says it of HTTP): let the client come to its end first.
                 self._restart_timer(_LINGER, self._end_stream)
@@ -406,6 +407,7 @@ class WebSocketSession:
         if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
             self._end_stream()
             return
+        self._flooded = event.violation and event.code == TOO_BIG
         self._conclude(Closed(event.code, event.reason))
         if codec.state is _CLOSE_DUE:
             # The application has not come to it yet: what it has to say to the messages before

@@ -536,6 +536,14 @@ async def test_too_big_a_message_is_read_to_its_end_before_the_connection_is(mon
 
 
 @on_loop
+async def test_a_close_frame_that_says_1009_is_a_close_like_others():
+    stream, ws = await accepted()
+    stream.receiver(close(1009))
+    assert (await ws.receive()).code == 1009
+    assert stream.log[-1] == 'end'
+
+
+@on_loop
 async def test_shutdown():
     for reload, code in ((False, 1001), (True, 1012)):
         stream, ws = await accepted()
