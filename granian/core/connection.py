@@ -182,6 +182,8 @@ class Connection:
         now = monotonic()
         if self._request is not None:
             self._set_deadline(BODY, now + self.settings.body_timeout)
+        elif self.reactor.stopping and self.http.idle:
+            self._set_deadline(IDLE, now + GRACE)
         elif self.phase != HEAD:
             # The first bytes of a head: its deadline is absolute from here (S-D-01).
             if not self.http.idle:

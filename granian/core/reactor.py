@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 ACCEPT_BATCH = 16
 """Connections accepted for one event: more would favour one worker over its siblings."""
+LAST_CALL = 4096
+"""Connections taken from the listen queue, at most, when the server stops."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the system has run out of descriptors or memory."""
 READ_OR_END = READ | HANGUP
@@ -161,33 +163,48 @@ class Reactor:
             for fd in self._listeners:
                 self._poller.unlisten(fd)
 
-    def stop_accepting(self) -> None:
-        """For good. The socket itself is shared with the other workers and stays open."""
-        self.stopping = True
+    def stop_accepting(self, last_call: bool) -> None:
+        """For good. `last_call`: the whole server stops, so nobody else would take what waits in the
+        listen queue: take it now, and close our share, so that later clients are refused at once.
+        Without it (a reload), the queue belongs to the other workers, the socket stays open.
+        """
         self._pause_accepting()
+        if last_call:
+            for listener in self._listeners.values():
+                for _ in range(LAST_CALL):
+                    if not self._accept_one(listener):
+                        break
+                listener.close()
+        self.stopping = True
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPT_BATCH):
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
+            if not self._accept_one(listener):
                 return
-            except OSError as exc:
-                if exc.errno in NO_ROOM:
-                    if self._close_longest_idle():
-                        continue
-                    self._complain(exc)
-                    self._accept_after = self.now + ACCEPT_PAUSE
-                    self._pause_accepting()
-                    return
-                continue  # ECONNABORTED and its like: that client has gone, the next may not have
-            self.accepted += 1
-            connection = self._connect(sock, address, listener)
-            self.connections[connection.fd] = connection
-            # Owned from birth: it is read at once, and registered only when it has to wait.
-            self._ready.append(connection)
-            if connection.deadline < self.next_sweep:
-                self.next_sweep = connection.deadline
+
+    def _accept_one(self, listener: socket.socket) -> bool:
+        """False when there is no more to accept, or no room for it."""
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            if exc.errno not in NO_ROOM:
+                return True  # ECONNABORTED and its like: that client has gone, the next may not have
+            if self._close_longest_idle():
+                return True
+            self._complain(exc)
+            self._accept_after = self.now + ACCEPT_PAUSE
+            self._pause_accepting()
+            return False
+        self.accepted += 1
+        connection = self._connect(sock, address, listener)
+        self.connections[connection.fd] = connection
+        # Owned from birth: it is read at once, and registered only when it has to wait.
+        self._ready.append(connection)
+        if connection.deadline < self.next_sweep:
+            self.next_sweep = connection.deadline
+        return True
 
     def _close_longest_idle(self) -> bool:
         """Near the descriptor limit the connections that have been idle longest make room."""

@@ -35,6 +35,7 @@ class ThreadCore:
         self.handler = handler
         self._done = threading.Event()
         self._stop_asked = False
+        self._reloading = False
         self.pool = Pool(self._gather, settings.threads, settings.thread_idle_timeout)
         self.reactor = Reactor(listeners, self.pool.ready, self._connect, self._overloaded)
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
@@ -52,6 +53,7 @@ class ThreadCore:
 
     def stop(self, reload: bool = False) -> None:
         """Any thread, or a signal handler: the leader does the rest at its next turn."""
+        self._reloading = reload
         self._stop_asked = True
         self.reactor.wake()
 
@@ -71,7 +73,7 @@ class ThreadCore:
         """
         reactor = self.reactor
         reactor.drained = self._drained
-        reactor.stop_accepting()
+        reactor.stop_accepting(last_call=not self._reloading)
         now = monotonic()
         for connection in list(reactor.connections.values()):
             if connection.owner.acquire(False):

@@ -366,6 +366,38 @@ def test_stop_answers_a_request_that_was_on_its_way() -> None:
         assert b'\r\nconnection: close\r\n' in response.lower()
 
 
+def test_stop_answers_who_waits_in_the_listen_queue() -> None:
+    """All threads are busy and accepting has paused: the queue is emptied before the end."""
+    entered = threading.Event()
+    release = threading.Event()
+
+    def handler(stream: Any) -> None:
+        entered.set()
+        assert release.wait(10)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler, threads=1, backpressure=1) as server:
+        socks = [server.connect() for _ in range(10)]
+        for sock in socks:
+            sock.sendall(GET % b'/')
+        assert entered.wait(10)
+        server.core.stop()
+        release.set()
+        for sock in socks:
+            assert read_all(sock).endswith(b'ok')
+            sock.close()
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+
+
+def test_reload_leaves_the_listen_queue_to_the_others() -> None:
+    with running(echo_path) as server:
+        server.core.stop(reload=True)
+        server.thread.join(10)
+        with server.connect():
+            pass  # the socket still listens
+
+
 def test_backpressure_stops_accepting_and_starts_again() -> None:
     release = threading.Event()
     running_now: list[int] = []
