@@ -24,6 +24,7 @@ def make_scope(stream: AsyncStream, root_path: str, state: dict[str, Any] | None
     head = stream.head
     path = head.path
     raw_path = path.encode('latin-1')
+    query = head.query
     server = stream.server
     scope: Scope = {
         'type': 'http',
@@ -33,7 +34,7 @@ def make_scope(stream: AsyncStream, root_path: str, state: dict[str, Any] | None
         'scheme': stream.scheme,
         'path': path if '%' not in path and path.isascii() else decode_path(path),
         'raw_path': raw_path,
-        'query_string': head.query.encode('latin-1'),
+        'query_string': query.encode('latin-1') if query else b'',
         'root_path': root_path,
         'headers': [(field.raw, value.encode('latin-1')) for field, value in head.fields],
         'client': stream.client,

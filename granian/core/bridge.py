@@ -83,6 +83,9 @@ class AsyncCore:
         self.connections_handled = 0
         self.connections_failed = 0
         self._handler = handler
+        self._create_task = loop.create_task
+        self._observed = settings.on_exchange is not None
+        self._backpressure = settings.backpressure
         self._joining: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
         self._accepting = False
         self._pressed = False  # accepting stopped for back-pressure
@@ -242,13 +245,13 @@ class AsyncCore:
         """Run the handler on a stream, as a task of its own."""
         running = self.running
         running.add(stream)
-        if self.settings.on_exchange is not None:
+        if self._observed:
             stream.started = time.monotonic()
         if EAGER and self.loop.get_task_factory() is None:
             stream.task = _eager_task(self._run(stream), self.loop)
         else:
-            stream.task = self.loop.create_task(self._run(stream))
-        if len(running) >= self.settings.backpressure and not self._pressed:
+            stream.task = self._create_task(self._run(stream))
+        if len(running) >= self._backpressure and not self._pressed:
             self._pressed = True
             self._pause_accepting()
 
@@ -263,7 +266,7 @@ class AsyncCore:
             self.running.discard(stream)
             if not stream.response_ended:
                 self._end_badly(stream)
-            if self._pressed and len(self.running) < self.settings.backpressure:
+            if self._pressed and len(self.running) < self._backpressure:
                 self._pressed = False
                 self.in_own_context(self._accept_again)
             if self.stopping:

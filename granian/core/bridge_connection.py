@@ -42,6 +42,7 @@ class BridgeConnection(asyncio.Protocol):
     protocol: Connection
 
     multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn
+    direct = False  # HTTP/1: a whole response may go straight to the transport
     writing_paused = False
     reading_paused = False
     client_closed = False  # the client has half-closed
@@ -71,6 +72,7 @@ class BridgeConnection(asyncio.Protocol):
         self.server = server
         self.scheme = 'http'
         self.tls: TLSInfo | None = None
+        self.observed = core.settings.on_exchange
         self.streams: dict[int, BridgeStream] = {}
         self.outbox: list[bytes] = []
         self.since = core.loop.time()  # since when nothing has been under way
@@ -91,13 +93,26 @@ class BridgeConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
-        if self._negotiated:
-            self.protocol.receive_data(data)
+        if not self._negotiated:
+            self._negotiate(data)
+            return
+        protocol = self.protocol
+        protocol.receive_data(data)
+        if self.streams or self.multiplexed:
             self._pump()
             if self.streams and not self.multiplexed:
                 self._bound_input(len(data))
-        else:
-            self._negotiate(data)
+            return
+        # HTTP/1 between two exchanges: usually the whole of the next request.
+        event = protocol.next_event()
+        if type(event) is Request:
+            self.streams[1] = stream = BridgeStream(self, event)
+            self.head_since = 0.0
+            self.core.start(stream)
+            if event.complete:
+                return  # what else came waits in `protocol` for the end of this exchange
+            event = None
+        self._pump(event)
 
     def _negotiate(self, data: bytes) -> None:
         """The first bytes, or what TLS settled, tell the version."""
@@ -115,6 +130,7 @@ class BridgeConnection(asyncio.Protocol):
             self.multiplexed = True
         else:
             self.protocol = Http1(self.settings.limits, self.core.clock)
+            self.direct = not self.settings.pipeline_flush
         self._negotiated = True
         self._first_bytes = b''
         if self.core.stopping:
@@ -155,13 +171,13 @@ class BridgeConnection(asyncio.Protocol):
 
     # -- input
 
-    def _pump(self) -> None:
+    def _pump(self, event: Event | None = None) -> None:
         """Turn what has been received into streams and what they are told."""
         self._pumping = True
         protocol = self.protocol
         streams = self.streams
         try:
-            while not self.closing and (event := protocol.next_event()) is not None:
+            while not self.closing and (event := event or protocol.next_event()) is not None:
                 if type(event) is Request:
                     stream = BridgeStream(self, event)
                     streams[event.stream_id] = stream
@@ -169,12 +185,13 @@ class BridgeConnection(asyncio.Protocol):
                     self.core.start(stream)
                 else:
                     self._dispatch(event)
+                event = None
         finally:
             self._pumping = False
-        out = protocol.data_to_send()
-        if out:
-            self.write(out)
         if self.multiplexed:
+            out = protocol.data_to_send()
+            if out:
+                self.write(out)
             self.flush()
         if not streams:
             self._between_exchanges()
@@ -353,9 +370,8 @@ class BridgeConnection(asyncio.Protocol):
         """Both directions are over: the connection is free for the next exchange, or closes."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
-        on_exchange = self.settings.on_exchange
-        if on_exchange is not None:
-            on_exchange(stream)
+        if self.observed is not None:
+            self.observed(stream)
         if self.lost or self.closing:
             return
         self.since = self.core.now

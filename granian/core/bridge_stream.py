@@ -139,7 +139,10 @@ class BridgeStream:
         self.status = status
         self.bytes_sent = len(body)
         connection = self.connection
-        connection.write_last(out)
+        if connection.direct and not connection.outbox:
+            connection.transport.write(out)
+        else:
+            connection.write_last(out)
         connection.response_ended(self)
 
     def abort(self) -> None:
