@@ -11,7 +11,7 @@ from ..stream import InvalidResponse
 from ..websocket import open_session
 from .errors import ProtocolClosed
 from .http import HTTPProtocol, RequestBodyCut
-from .scope import Scope, decoded_path
+from .scope import Scope
 from .websocket import WebsocketProtocol
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def rsgi_handler(
     prefix = (url_path_prefix or '').rstrip('/')
 
     async def handle(stream: AsyncStream) -> None:
-        if prefix and not _is_below(prefix, decoded_path(stream)):
+        if prefix and not _is_below(prefix, Scope(stream).path):
             stream.respond(404, [(b'content-type', b'text/plain; charset=utf-8')], b'Not Found\n')
             return
         if stream.head.upgrade is not None and websockets is not None:
