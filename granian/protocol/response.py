@@ -39,6 +39,7 @@ TRAILERS_REFUSED: Final = frozenset({
 _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _MAX_NAMES: Final = 1024
 _MAX_STATUS_LINES: Final = 256
+_MAX_LENGTHS: Final = 1024
 
 
 class ResponseField:
@@ -56,6 +57,8 @@ class ResponseField:
 
 
 _NAMES: dict[bytes | str, ResponseField] = {}
+_LENGTHS: dict[bytes | str, int] = {}
+"""Content-Lengths judged before: to judge one again takes as long as all else about two fields."""
 _STATUS_LINES: dict[int | tuple[int, bytes], bytes] = {}
 
 
@@ -123,13 +126,14 @@ def read_fields(headers: Headers) -> tuple[bytes, int, int]:
     length = -1
     parts: list[Any] = []
     known = _NAMES.get
+    lengths = _LENGTHS.get
     try:
         text = bool(headers) and type(headers[0][0]) is str
         end, colon = ('\r\n', ': ') if text else (b'\r\n', b': ')
         for name, value in headers:
             field = known(name) or response_field(name)
             if field.role:
-                if field.role == HAS_CONTENT_LENGTH:
+                if field.role == HAS_CONTENT_LENGTH and (length >= 0 or (length := lengths(value, -1)) < 0):
                     length = content_length(value, length)
                 flags |= field.role
             parts += (end, name, colon, value)
@@ -149,7 +153,10 @@ def content_length(value: bytes | str, before: int = -1) -> int:
         raise InvalidResponse(f'Content-Length {value!r} is not a number')
     if before >= 0:
         raise InvalidResponse('more than one Content-Length')
-    return int(value)
+    number = int(value)
+    if len(_LENGTHS) < _MAX_LENGTHS:
+        _LENGTHS[value] = number
+    return number
 
 
 def field_value(name: bytes | str, value: Any) -> bytes:

@@ -605,11 +605,14 @@ def test_response_tables_are_bounded():
 
     names, lines = dict(response._NAMES), dict(response._STATUS_LINES)
     try:
+        response._LENGTHS.clear()
         for n in range(2000):
             response_field(b'X-%d' % n)
             assert status_line(200, b'Reason %d' % n) == b'HTTP/1.1 200 Reason %d' % n
+            assert read_fields([(b'Content-Length', b'%d' % n)])[2] == n
         assert len(response._NAMES) <= response._MAX_NAMES
         assert len(response._STATUS_LINES) <= response._MAX_STATUS_LINES
+        assert len(response._LENGTHS) <= response._MAX_LENGTHS
         assert read_fields([(b'X-1999', b'a')])[0] == b'\r\nX-1999: a'
     finally:
         for table, kept in ((response._NAMES, names), (response._STATUS_LINES, lines)):
