@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import resource
 import shutil
 import statistics
@@ -31,6 +32,8 @@ class Figures:
     """Share of its core that the load generator used; near 1 it is what was measured."""
     command: str = ''
     """The load generator's command line."""
+    server_cpu: float = 0
+    """Microseconds of processor time that the server spent on each request."""
 
 
 class LoadError(Exception):
@@ -107,12 +110,24 @@ def missing(tools: set[str]) -> str | None:
     return f'{" and ".join(absent)} not found: apt-get install {packages}'
 
 
-def measure(load: Workload, port: int, seconds: int, pin: list[str]) -> Figures:
+def processor_time(pid: int) -> float:
+    """Seconds of processor time that a process and its children have spent so far (Linux)."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')  # utime, stime
+    return own + sum(processor_time(int(child)) for child in children)
+
+
+def measure(load: Workload, port: int, seconds: int, pin: list[str], server: int) -> Figures:
+    """Make the load, and note what it and the server, whose process is given, spent on it."""
+    spent = processor_time(server)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     figures = TOOLS[load.tool](load, port, seconds, pin)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return replace(figures, load_cpu=used / wall)
+    spent = processor_time(server) - spent
+    requests = max(1, figures.rate * seconds)
+    return replace(figures, load_cpu=used / wall, server_cpu=spent / requests * 1e6)
 
 
 def median(rounds: list[Figures]) -> Figures:
@@ -124,6 +139,7 @@ def median(rounds: list[Figures]) -> Figures:
         sum(figures.errors for figures in rounds),
         statistics.median(figures.load_cpu for figures in rounds),
         rounds[0].command,
+        statistics.median(figures.server_cpu for figures in rounds),
     )
 
 

@@ -23,7 +23,18 @@ class Outcome:
     commands: dict[str, str] = field(default_factory=dict)
 
 
-COLUMNS = ['server', 'req/s', 'min-max', 'p50 ms', 'p99 ms', 'ours/peer', 'p99 ours/peer', 'goal', 'notes']
+COLUMNS = [
+    'server',
+    'req/s',
+    'min-max',
+    'p50 ms',
+    'p99 ms',
+    'CPU us',
+    'ours/peer',
+    'p99 ours/peer',
+    'goal',
+    'notes',
+]
 
 
 def rows(outcome: Outcome) -> list[list[str]]:
@@ -31,7 +42,7 @@ def rows(outcome: Outcome) -> list[list[str]]:
     return [
         row(outcome, name, figures, ours if name != 'ours' else None)
         for name, figures in outcome.figures.items()
-    ] + [[name, *'-------', reason] for name, reason in outcome.failures.items()]
+    ] + [[name, *'--------', reason] for name, reason in outcome.failures.items()]
 
 
 def row(outcome: Outcome, name: str, figures: Figures, ours: Figures | None) -> list[str]:
@@ -48,7 +59,7 @@ def row(outcome: Outcome, name: str, figures: Figures, ours: Figures | None) -> 
         notes.append('load generator at its limit')
     return [
         name, f'{figures.rate:,.0f}', f'{min(rates):,.0f}-{max(rates):,.0f}', f'{figures.p50:.2f}',
-        f'{figures.p99:.2f}', ratio, p99_ratio, goal, ', '.join(notes),
+        f'{figures.p99:.2f}', f'{figures.server_cpu:.1f}', ratio, p99_ratio, goal, ', '.join(notes),
     ]  # fmt: skip
 
 
@@ -67,7 +78,8 @@ def markdown(outcomes: Iterable[Outcome], about: dict[str, str]) -> str:
     lines += [
         'Rounds are interleaved: each round measures every server once. Figures are medians of the',
         'rounds, min-max their spread. `ours/peer` is requests a second (above 1: ours is faster),',
-        '`p99 ours/peer` the 99th percentile of the response time (below 1: ours is quicker).',
+        '`p99 ours/peer` the 99th percentile of the response time (below 1: ours is quicker),',
+        '`CPU us` the microseconds of processor time the server spent on each request.',
     ]
     for outcome in outcomes:
         lines += ['', f'## {outcome.case.name}: {outcome.case.load.title}', '']

@@ -113,12 +113,12 @@ def await_port(process: subprocess.Popen[bytes], port: int) -> None:
 def measure_once(case: Case, server: Server, options: argparse.Namespace, fixed: Fixed) -> generator.Figures:
     """One round of one server: start, check the answers, warm up, measure, stop."""
     command = fixed.command(case, server)
-    with running([*fixed.server_pin, *command], fixed.port, fixed.env):
+    with running([*fixed.server_pin, *command], fixed.port, fixed.env) as process:
         if case.load.tool == 'wrk':
             generator.check(case.load, fixed.port)
         if options.warmup:
-            generator.measure(case.load, fixed.port, options.warmup, fixed.load_pin)
-        return generator.measure(case.load, fixed.port, options.duration, fixed.load_pin)
+            generator.measure(case.load, fixed.port, options.warmup, fixed.load_pin, process.pid)
+        return generator.measure(case.load, fixed.port, options.duration, fixed.load_pin, process.pid)
 
 
 class Fixed:
