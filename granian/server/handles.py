@@ -54,8 +54,8 @@ class ProcessHandle:
         return [source for source in (self.connection, self._sentinel) if source is not None]
 
     def stop(self, loading: bool, reload: bool) -> None:
-        """Ask for a graceful end. While it loads the application it does not listen, and SIGTERM
-        interrupts that."""
+        """Ask for a graceful end. While it loads the application it does not listen: SIGTERM
+        ends it then."""
         if not self.send(ipc.STOP, reload) or loading:
             self.process.terminate()
 

@@ -24,7 +24,7 @@ from .handles import ProcessHandle, pipe_ends
 from .hooks import call
 from .signals import SignalInbox, held_back
 from .supervisor import Member, OnDeath, Policy, Reason, Supervisor
-from .tables import Happening, Input, Life
+from .tables import Happening, Input, Life, State
 
 logger = logging.getLogger('_granian')
 
@@ -70,6 +70,10 @@ class MPServer(AbstractServer):
             loop = MainLoop(supervisor, inbox)
             while not supervisor.stopped:
                 loop.turn()
+                if supervisor.state is State.STOPPING:
+                    # The last copies but for the workers', who close theirs after they have let in
+                    # whoever waits: clients are refused from then on, and not left in a queue.
+                    endpoint.close()
         finally:
             for member in supervisor.members:  # none, unless something of ours went wrong
                 handle = cast(ProcessHandle, member.handle)
@@ -102,10 +106,7 @@ class MainLoop:
         handles = [cast(ProcessHandle, member.handle) for member in supervisor.members]
         sources: list[Any] = [self.inbox.source, *(source for handle in handles for source in handle.sources)]
         ready = set(wait(sources, None if look == inf else max(0.0, look - monotonic())))
-        # Signals first: when a service manager ends all processes of the server at once, the workers'
-        # ends are then what was asked for.
-        if self.inbox.source in ready:
-            self._signals()
+        self._signals()
         for member in list(supervisor.members):
             handle = cast(ProcessHandle, member.handle)
             # What is over first, and what it said after that: it cannot say more.
@@ -140,6 +141,9 @@ class MainLoop:
             self.supervisor.replace(member, Reason[value], monotonic())
 
     def _ended(self, member: Member, handle: ProcessHandle) -> None:
+        # Signals first: when a service manager ends all processes of the server at once, the workers'
+        # ends are what was asked for.
+        self._signals()
         if member.life in (Life.STARTING, Life.SERVING):
             self._obituary(member, handle)
         handle.close()

@@ -34,7 +34,6 @@ def run(spec: WorkerSpec) -> None:
         control.send(ipc.FAILED, failure(exc))
         status = 1
     finally:
-        control.ending()
         atexit._run_exitfuncs()
     if status:
         sys.exit(status)

@@ -47,7 +47,6 @@ class Control:
         self._sending = allocate_lock()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
-        self._loading = True
 
     def send(self, kind: str, value: object = None) -> None:
         with self._sending:
@@ -57,39 +56,38 @@ class Control:
                 pass
 
     def take_signals(self) -> None:
-        """SIGTERM stops this worker, every other signal is the main process's affair. Main thread."""
+        """Every signal but SIGTERM is the main process's affair. Main thread.
+
+        SIGTERM ends the process at once while the application is loaded, whatever that is doing: an
+        exception raised in the midst of an import may be swallowed there. `watch` changes that.
+        """
         if hasattr(signal, 'SIGCHLD'):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # The C handler writes here even while the main thread is inside a long call; that replaces
-        # the main process's own wake-up, inherited by fork. Event loops may put theirs in its place,
-        # which is why there is a Python handler as well.
-        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(-1)  # the main process's, inherited by fork
         for signum in HANDLED:
-            signal.signal(signum, self._on_term if signum == signal.SIGTERM else nothing)
+            signal.signal(signum, signal.SIG_DFL if signum == signal.SIGTERM else nothing)
         if hasattr(signal, 'pthread_sigmask'):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
-        if self._loading:
-            raise SystemExit(0)  # out of the application's import, whatever that is doing
         try:
             os.write(self._wake_writer, bytes([signum]))
         except OSError:
             pass
 
-    def ending(self) -> None:
-        """The worker is on its way out: SIGTERM has nothing left to interrupt."""
-        self._loading = False
-
     def watch(
         self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
     ) -> None:
-        """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due.
+        """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due;
+        SIGTERM stops gracefully. Main thread.
 
         `kill_timeout`: with the main process gone nobody ends a worker that does not stop,
         so it does that itself after so many seconds.
         """
-        self._loading = False
+        # The C handler writes here even while the main thread is inside a long call. Event loops may
+        # put a wake-up of their own in its place, which is why there is a Python handler as well.
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._on_term)
         start_new_thread(self._read, (stop, reopen, kill_timeout))
 
     def _read(

@@ -53,7 +53,7 @@ def test_stop_of_the_whole_group(serve, signum):
     workers = [int(match) for match in _pids(server)]
     for pid in [server.process.pid, *workers]:
         os.kill(pid, signum)
-    assert server.wait() == 0
+    assert server.wait() == 0, server.output
     assert 'Traceback' not in server.output
     wait_gone(*workers)
 

@@ -1,0 +1,202 @@
+"""Listening sockets: every kind of address, and one clear line for each that cannot be had."""
+
+import os
+import socket
+import stat
+
+import pytest
+
+from granian import net
+
+HAS_IPV6 = True
+try:
+    with socket.create_server(('::1', 0), family=socket.AF_INET6):
+        pass
+except OSError:
+    HAS_IPV6 = False
+
+
+@pytest.fixture
+def opened():
+    endpoints = []
+    yield lambda endpoint: endpoints.append(endpoint) or endpoint
+    for endpoint in endpoints:
+        endpoint.close()
+
+
+def connects(sock):
+    with socket.socket(sock.family) as client:
+        client.connect(sock.getsockname())
+
+
+def test_ipv4(opened):
+    endpoint = opened(net.listen('127.0.0.1', 0))
+    (sock,) = endpoint.sockets
+    port = sock.getsockname()[1]
+    assert port
+    assert endpoint.urls() == [f'http://127.0.0.1:{port}']
+    assert endpoint.urls('https') == [f'https://127.0.0.1:{port}']
+    assert sock.proto == socket.IPPROTO_TCP
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    connects(sock)
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason='no IPv6 here')
+@pytest.mark.parametrize('host', ['::1', '[::1]'])
+def test_ipv6(opened, host):
+    endpoint = opened(net.listen(host, 0))
+    assert endpoint.urls() == [f'http://[::1]:{endpoint.sockets[0].getsockname()[1]}']
+    connects(endpoint.sockets[0])
+
+
+def test_localhost_is_every_family_it_resolves_to(opened, monkeypatch):
+    families = [socket.AF_INET] + [socket.AF_INET6] * HAS_IPV6
+    addresses = {socket.AF_INET: ('127.0.0.1', 0), socket.AF_INET6: ('::1', 0, 0, 0)}
+    found = [(family, socket.SOCK_STREAM, 6, '', addresses[family]) for family in families]
+    monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: found)
+    endpoint = opened(net.listen('localhost', 0))
+    assert [sock.family for sock in endpoint.sockets] == families
+    assert len({sock.getsockname()[1] for sock in endpoint.sockets}) == 1
+    for sock in endpoint.sockets:
+        connects(sock)
+
+
+def test_an_address_that_a_name_has_and_this_host_has_not_is_passed_over(opened, monkeypatch):
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('192.0.2.1', 0)),  # RFC 5737: nobody's
+        (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.1', 0)),
+    ]
+    monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: found)
+    endpoint = opened(net.listen('some.name', 0))
+    assert [sock.getsockname()[0] for sock in endpoint.sockets] == ['127.0.0.1']
+
+
+def test_free_port_of_one_family_taken_in_the_other(opened, monkeypatch):
+    bind, taken = net._bind, []
+
+    def clash_once(family, address, backlog, alone):
+        if address[1] and not taken:
+            taken.append(address[1])
+            raise OSError(98, 'Address already in use')
+        return bind(family, address, backlog, alone)
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, '', (host, 0)) for host in ('127.0.0.1', '127.0.0.2')]
+    monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: found)
+    monkeypatch.setattr(net, '_bind', clash_once)
+    endpoint = opened(net.listen('some.name', 0))
+    assert taken
+    assert len({sock.getsockname()[1] for sock in endpoint.sockets}) == 1
+
+
+def message(*args, **kwargs):
+    with pytest.raises(net.ListenError) as caught:
+        net.listen(*args, **kwargs)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def test_port_in_use(opened):
+    port = opened(net.listen('127.0.0.1', 0)).sockets[0].getsockname()[1]
+    assert message('127.0.0.1', port) == f'cannot listen on 127.0.0.1:{port}: the port is in use'
+
+
+def test_address_of_somebody_else():
+    assert message('192.0.2.1', 8000) == (
+        'cannot listen on 192.0.2.1:8000: this machine does not have that address'
+    )
+
+
+@pytest.mark.parametrize('host', ['no.such.host.invalid', 'a..b', '1.2.3.4.5', 'x' * 300])
+def test_unresolvable(host):
+    assert message(host, 8000) == f'cannot listen on {host}:8000: the host {host!r} cannot be resolved'
+
+
+def test_privileged_port(monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(net, '_bind', lambda *args, **kwargs: refuse())
+    assert message('127.0.0.1', 80) == (
+        'cannot listen on 127.0.0.1:80: no permission to use port 80 (ports below 1024 need the right to)'
+    )
+
+
+# Unix sockets
+
+
+def unix_message(path, *args):
+    with pytest.raises(net.ListenError) as caught:
+        net.listen_unix(path, *args)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize('mode', [0o600, 0o666])
+def test_unix(tmp_path, mode):
+    path = tmp_path / 's'
+    endpoint = net.listen_unix(path, mode)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert endpoint.urls('https') == [f'unix:{path}']
+    connects(endpoint.sockets[0])
+    endpoint.close()
+    assert not path.exists()
+
+
+def test_live_unix_socket_is_refused(tmp_path, opened):
+    path = tmp_path / 's'
+    opened(net.listen_unix(path))
+    assert unix_message(path) == f'cannot listen on {path}: a server is using it'
+    assert path.exists()
+
+
+def test_live_unix_socket_with_a_full_queue_is_refused(tmp_path):
+    path = tmp_path / 's'
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind(str(path))
+        server.listen(0)
+        client.connect(str(path))
+        assert unix_message(path) == f'cannot listen on {path}: a server is using it'
+
+
+def test_stale_unix_socket_is_replaced(tmp_path, opened):
+    path = tmp_path / 's'
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    connects(opened(net.listen_unix(path)).sockets[0])
+
+
+def test_a_file_that_is_no_socket_is_kept(tmp_path):
+    path = tmp_path / 's'
+    path.write_text('precious')
+    assert unix_message(path) == f'cannot listen on {path}: the file exists and is not a socket'
+    assert path.read_text() == 'precious'
+
+
+def test_unix_path_too_long(tmp_path):
+    path = tmp_path / ('s' * 200)
+    assert unix_message(path) == f'cannot listen on {path}: the path is too long for a Unix socket'
+
+
+def test_unix_socket_in_no_folder(tmp_path):
+    path = tmp_path / 'none' / 's'
+    assert unix_message(path) == f'cannot listen on {path}: no such file or directory'
+
+
+def test_unix_socket_of_a_successor_is_left_alone(tmp_path, opened):
+    path = tmp_path / 's'
+    first = net.listen_unix(path)
+    path.unlink()
+    opened(net.listen_unix(path))
+    first.close()
+    assert path.exists()
+
+
+def test_a_child_does_not_remove_the_unix_socket(tmp_path, opened):
+    path = tmp_path / 's'
+    endpoint = opened(net.listen_unix(path))
+    pid = os.fork()
+    if not pid:
+        endpoint.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert path.exists()

@@ -1,0 +1,61 @@
+import os
+import subprocess
+
+import pytest
+
+from granian.errors import PidFileError
+from granian.server.pidfile import PidFile
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / 'server.pid'
+
+
+def test_written_and_removed(path):
+    file = PidFile(path)
+    file.acquire()
+    assert path.read_text() == f'{os.getpid()}\n'
+    file.release()
+    assert not path.exists()
+    file.release()
+
+
+def test_live_process_is_respected(path):
+    with subprocess.Popen(['sleep', '60']) as other:
+        path.write_text(str(other.pid))
+        with pytest.raises(PidFileError, match=rf'names a running process \({other.pid}\)'):
+            PidFile(path).acquire()
+        other.kill()
+    assert path.read_text() == str(other.pid)
+    PidFile(path).acquire()
+    assert path.read_text() == f'{os.getpid()}\n'
+
+
+@pytest.mark.parametrize('content', ['', 'nonsense', '-1', '999999999999999999999', '\0\xff', '12 13'])
+def test_stale_or_senseless_content_is_replaced(path, content):
+    path.write_text(content)
+    PidFile(path).acquire()
+    assert path.read_text() == f'{os.getpid()}\n'
+
+
+def test_our_own_id_is_no_other_server(path):
+    """A container's main process has the same id each time."""
+    path.write_text(str(os.getpid()))
+    PidFile(path).acquire()
+
+
+def test_not_removed_when_it_is_somebody_elses(path):
+    file = PidFile(path)
+    file.acquire()
+    path.write_text('1\n')
+    file.release()
+    assert path.read_text() == '1\n'
+
+
+def test_unwritable(path, tmp_path):
+    with pytest.raises(PidFileError, match='cannot write the pid file'):
+        PidFile(tmp_path / 'none' / 'server.pid').acquire()
+    path.mkdir()
+    with pytest.raises(PidFileError, match='cannot read the pid file'):
+        PidFile(path).acquire()
