@@ -208,6 +208,7 @@ def test_reload_of_a_broken_application_keeps_the_old_workers(serve, tmp_path):
     source.write_text("def app(path):\n    return 'one'\n")
     server = serve('changing:app', workers=2, env={'PYTHONDONTWRITEBYTECODE': '1'})
     server.wait_ready(2)
+    old = [int(pid) for pid in _pids(server)]
     source.write_text('def app(path:\n')
     server.signal(signal.SIGHUP)
     server.expect('did not start: the reload is given up, the old workers go on')
@@ -216,6 +217,7 @@ def test_reload_of_a_broken_application_keeps_the_old_workers(serve, tmp_path):
     source.write_text("def app(path):\n    return 'two'\n")
     server.signal(signal.SIGHUP)
     server.expect('Stopping worker', 2)
+    wait_gone(*old)
     assert server.get() == 'two'
     server.signal()
     assert server.wait() == 0
