@@ -31,10 +31,6 @@ NOT_BUILT: dict[str, Callable[[Config], bool]] = {
     '--workers-max-rss': lambda c: c.workers_max_rss is not None,
     '--workers-max-requests': lambda c: c.workers_max_requests is not None,
     '--core gevent': lambda c: c.core == Cores.gevent,
-    '--interface asgi': lambda c: c.interface == Interfaces.ASGI,
-    '--interface asginl': lambda c: c.interface == Interfaces.ASGINL,
-    '--interface rsgi': lambda c: c.interface == Interfaces.RSGI,
-    '--interface auto': lambda c: c.interface == Interfaces.AUTO,
 }
 """Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._loops import loops
 from ..constants import Cores, Interfaces
 from ..core.settings import Core, CoreSettings, Listeners
 from ..protocol.interface import Limits
+from .detect import resolve
 
 if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+    from ..asgi import LifespanProtocol
     from ..config import Config
     from ..observe import Exchange
+    from ..stream import AsyncHandler
+    from ..websocket import WebSocketSettings
 
 
 def prepare(config: Config) -> None:
@@ -28,7 +38,11 @@ def make_core(
     app: Any,
     on_exchange: Callable[[Exchange], None] | None = None,
 ) -> Core:
-    """A worker's engine: the application in its adapter, the adapter in the core that fits it."""
+    """A worker's engine: the application in its adapter, the adapter in the core that fits it.
+
+    Raises ConfigurationError when the application is not what `--interface` says.
+    """
+    config = replace(config, interface=resolve(config.interface, app))
     return _KINDS[config.interface](config, listeners, app, settings(config, on_exchange))
 
 
@@ -62,7 +76,7 @@ def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = No
         http2_keep_alive_interval=interval / 1000 if interval else None,
         http2_keep_alive_timeout=config.http2_keep_alive_timeout,
         pipeline_flush=config.http1_pipeline_flush,
-        tls=None,
+        tls=_tls(config),
         on_exchange=on_exchange,
     )
 
@@ -83,6 +97,119 @@ def _wsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings
     )
 
 
+def _asgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
+    from ..asgi import LifespanProtocol, asgi_handler
+
+    lifespan = LifespanProtocol(app) if config.interface == Interfaces.ASGI else None
+    handler = asgi_handler(
+        app,
+        state=lifespan.state if lifespan is not None else None,
+        root_path=config.url_path_prefix or '',
+        websockets=_websockets(config),
+    )
+    return LoopCore(config, listeners, settings, handler, lifespan=lifespan)
+
+
+def _rsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
+    from ..rsgi import end_application, init_application, rsgi_handler
+
+    handler = rsgi_handler(app, url_path_prefix=config.url_path_prefix, websockets=_websockets(config))
+    return LoopCore(
+        config, listeners, settings, handler,
+        before=partial(init_application, app), after=partial(end_application, app),
+    )  # fmt: skip
+
+
+class LoopCore:
+    """The asyncio core on the event loop that `--loop` chose, with what surrounds its run.
+
+    `before(loop)` and `after(loop)` are called while the loop is not running.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        listeners: Listeners,
+        settings: CoreSettings,
+        handler: AsyncHandler,
+        *,
+        lifespan: LifespanProtocol | None = None,
+        before: Callable[[asyncio.AbstractEventLoop], None] | None = None,
+        after: Callable[[asyncio.AbstractEventLoop], None] | None = None,
+    ) -> None:
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        from ..core.bridge import AsyncCore
+
+        self._loop = loops.get(config.loop)
+        asyncio.set_event_loop(self._loop)
+        if config.runtime_blocking_threads is not None:
+            self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
+        self._before = before
+        self._after = after
+        self._core = AsyncCore(
+            listeners, settings, handler,
+            loop=self._loop, lifespan=lifespan, drain_timeout=_drain_timeout(config),
+        )  # fmt: skip
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        from ..core.bridge import close_loop
+
+        try:
+            if self._before is not None:
+                self._before(self._loop)
+            self._core.run(on_ready)
+            if self._after is not None:
+                self._after(self._loop)
+        finally:
+            close_loop(self._loop)
+
+    def stop(self, reload: bool = False) -> None:
+        self._core.stop(reload)
+
+
+def _drain_timeout(config: Config) -> float | None:
+    """Cancelling what is in flight leaves applications some time to end well before they are killed."""
+    return config.workers_kill_timeout * 0.9 if config.workers_kill_timeout else None
+
+
+def _websockets(config: Config) -> WebSocketSettings | None:
+    if not config.websockets:
+        return None
+    from ..websocket import WebSocketSettings
+
+    return WebSocketSettings(
+        ping_interval=config.ws_ping_interval or None,
+        ping_timeout=config.ws_ping_timeout or None,
+        max_message_size=config.ws_max_message_size,
+        max_queue=config.ws_max_queue,
+        per_message_deflate=config.ws_per_message_deflate,
+    )
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.ssl_cert is None or config.ssl_key is None:
+        return None
+    from ..tls import TLSSettings, make_context
+
+    return make_context(
+        TLSSettings(
+            certificate=config.ssl_cert,
+            key=config.ssl_key,
+            password=config.ssl_key_password,
+            minimum=config.ssl_protocol_min.value,
+            ca=config.ssl_ca,
+            crl=config.ssl_crl,
+            client_verify=config.ssl_client_verify,
+            http=config.http.value,
+        )
+    )
+
+
 _KINDS: dict[Interfaces, Callable[[Config, Listeners, Any, CoreSettings], Core]] = {
     Interfaces.WSGI: _wsgi,
+    Interfaces.ASGI: _asgi,
+    Interfaces.ASGINL: _asgi,
+    Interfaces.RSGI: _rsgi,
 }
