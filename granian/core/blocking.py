@@ -94,8 +94,8 @@ class BlockingStream:
         self.status = status
         self.bytes_sent = len(body)
         self.ended = True
-        if connection.outbox:
-            connection.write(data)
+        if connection.outbox or connection.corked:
+            connection.write_joined(data)
             return
         # Here and not in write(): the quick way of every small response.
         try:

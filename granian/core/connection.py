@@ -44,9 +44,9 @@ class Connection:
     """An accepted socket, its protocol object and what has not been sent yet."""
 
     __slots__ = (
-        '_parts', '_prefetched', '_request', 'client', 'deadline', 'fd', 'http', 'hung_up', 'outbox',
-        'owner', 'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled',
-        'sock', 'tls',
+        '_parts', '_prefetched', '_request', 'client', 'corked', 'deadline', 'fd', 'http', 'hung_up',
+        'outbox', 'owner', 'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings',
+        'signalled', 'sock', 'tls',
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,8 @@ class Connection:
         self.hung_up = False
         self.registered = False
         self.outbox = b''
+        self.corked = settings.pipeline_flush
+        """Responses to requests that came together leave together."""
         self.phase = HEAD
         self.deadline = reactor.now + settings.head_timeout
         self._request: Request | None = None
@@ -180,6 +182,9 @@ class Connection:
     def _wait(self) -> None:
         """More has to come: let go of the connection, with the deadline that applies."""
         now = monotonic()
+        if self.outbox and not self.flush():  # corked, and the next request has not come whole
+            self.release_unless_closed()
+            return
         if self._request is not None:
             self._set_deadline(BODY, now + self.settings.body_timeout)
         elif self.reactor.stopping and self.http.idle:
@@ -263,9 +268,18 @@ class Connection:
             return False
         self.outbox = self.outbox[sent:]
         if self.outbox:
-            self.deadline = monotonic() + self.settings.write_timeout
+            self._set_deadline(WRITING, monotonic() + self.settings.write_timeout)
             return False
         return True
+
+    def write_joined(self, data: bytes) -> None:
+        """Send behind what waits; or let it wait for the next response (--http1-pipeline-flush)."""
+        http = self.http
+        more = not (http.idle or http.must_close)
+        if self.corked and more and len(self.outbox) + len(data) < OUTBOX_LIMIT:
+            self.outbox += data
+        else:
+            self.write(data)
 
     # -- the end of an exchange, of the connection; the owner ------------------------------
 
@@ -275,7 +289,7 @@ class Connection:
         if http.must_close:
             # Unread input would make close() reset the connection and eat the response.
             self.end(linger=not complete)
-        elif self.outbox:
+        elif self.outbox and (not self.corked or http.idle):
             self._set_deadline(WRITING, now + self.settings.write_timeout)
             self.release()
         elif not http.idle:

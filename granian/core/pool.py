@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Protocol
 
@@ -58,10 +59,17 @@ class Pool:
     Every method says which thread may call it.
     """
 
-    def __init__(self, gather: Callable[[], None], max_threads: int, idle_timeout: float) -> None:
+    def __init__(
+        self,
+        gather: Callable[[], None],
+        max_threads: int,
+        idle_timeout: float,
+        *,
+        always_eager: bool = False,
+    ) -> None:
         self.ready: deque[Work] = deque()
         self.threads = 0
-        self.eager = False
+        self.eager = always_eager
         self.polls = 0
         self._gather = gather
         self._max_threads = max_threads
@@ -70,7 +78,7 @@ class Pool:
         self._parked: list[_Member] = []
         self._growing = threading.Lock()
         self._calls = 0
-        self._eager_until = 0.0
+        self._eager_until = inf if always_eager else 0.0
         self._closed = False
         self._watchdog_asleep = False
         self._watchdog_alarm = threading.Lock()
@@ -189,13 +197,17 @@ class Pool:
     def leave_call(self, duration: float, now: float) -> bool:
         """The call has returned (any pool thread). Returns whether this thread leads now."""
         if duration > SLOW_CALL:
-            self._eager_until = now + EAGER_PERIOD
-            self.eager = True
+            self._turn_eager(now)
         try:
             self._table.pop()
         except IndexError:
             return False
         return True
+
+    def _turn_eager(self, now: float) -> None:
+        if self._eager_until != inf:
+            self._eager_until = now + EAGER_PERIOD
+            self.eager = True
 
     # -- the watchdog -----------------------------------------------------------------
 
@@ -220,7 +232,7 @@ class Pool:
                 quiet = 0
             else:
                 quiet += 1
-                if quiet > QUIET_LOOKS and not self.eager:
+                if quiet > QUIET_LOOKS and (not self.eager or self._eager_until == inf):
                     self._sleep(state)
                     quiet = 0
 
@@ -241,8 +253,7 @@ class Pool:
             else:
                 self._parked.append(member)
             return
-        self._eager_until = now + EAGER_PERIOD
-        self.eager = True
+        self._turn_eager(now)
         if member is not None:
             member.wake.release()
         else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected
 from .blocking import BlockingStream
-from .connection import GRACE, HEAD, LINGERING, RUNNING, Connection
+from .connection import GRACE, HEAD, LINGERING, PIPELINED, RUNNING, Connection
 from .pool import Pool
 from .reactor import Reactor
 
@@ -36,7 +37,9 @@ class ThreadCore:
         self._done = threading.Event()
         self._stop_asked = False
         self._reloading = False
-        self.pool = Pool(self._gather, settings.threads, settings.thread_idle_timeout)
+        # Without the interpreter lock followers really run: leadership is handed on at once.
+        eager = not getattr(sys, '_is_gil_enabled', lambda: True)()
+        self.pool = Pool(self._gather, settings.threads, settings.thread_idle_timeout, always_eager=eager)
         self.reactor = Reactor(listeners, self.pool.ready, self._connect, self._overloaded)
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
         for listener in listeners:
@@ -135,7 +138,7 @@ class ThreadConnection(Connection):
             if self.phase == LINGERING:
                 self.discard_input()
                 return True
-            if self.outbox:
+            if self.outbox and not (self.corked and self.phase == PIPELINED):
                 if not self.flush():
                     self.release_unless_closed()
                     return True

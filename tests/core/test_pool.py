@@ -102,6 +102,26 @@ def test_eagerness_ends(monkeypatch: object) -> None:
             time.sleep(0.001)
 
 
+def test_always_eager_hands_on_at_once() -> None:
+    """As on an interpreter without the lock: a second call runs although the first has just begun."""
+    together = threading.Barrier(2)
+    over = threading.Semaphore(0)
+
+    def call() -> None:
+        together.wait(10)
+        over.release()
+
+    with Calls(4) as calls:
+        calls.pool = Pool(calls._gather, 4, 5, always_eager=True)
+        calls.pool.start()
+        calls.submit(call)
+        calls.submit(call)
+        assert over.acquire(timeout=10)
+        assert over.acquire(timeout=10)
+        assert calls.pool.eager
+        calls.pool.close()
+
+
 def test_no_call_is_lost_and_never_two_lead() -> None:
     """Many calls, some slow, more than there are threads; each runs exactly once."""
     random.seed(1)

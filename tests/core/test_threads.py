@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 from core_harness import GET, GET_CLOSE, read_all, read_response, running
 
+from granian.core import reactor
+from granian.core.poller import SelectorPoller
+
 TEXT = [(b'Content-Type', b'text/plain')]
+
+
+@pytest.fixture(autouse=True, params=['quickest', 'selectors'])
+def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds with epoll and with what other platforms have."""
+    if request.param == 'selectors':
+        monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
 
 
 def echo_path(stream: Any) -> None:
@@ -52,6 +62,18 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         data = server.request(raw)
     bodies = [part.partition(b'HTTP/1.1')[0] for part in data.split(b'\r\n\r\n')[1:]]
     assert bodies == [*paths, b'/end']
+
+
+def test_pipelined_responses_leave_together() -> None:
+    """--http1-pipeline-flush: also when the last request has come only in part, or the client is slow."""
+    with running(echo_path, pipeline_flush=True) as server, server.connect() as sock:
+        sock.sendall(GET % b'/1' + GET % b'/2' + (GET % b'/3')[:-2])
+        data = b''
+        while b'/2' not in data:
+            data += sock.recv(65536)
+        assert data.count(b'HTTP/1.1 200 OK') == 2
+        sock.sendall(b'\r\n' + GET % b'/4' + GET_CLOSE % b'/5')
+        assert read_all(sock).count(b'HTTP/1.1 200 OK') == 3
 
 
 def test_request_in_single_bytes() -> None:
