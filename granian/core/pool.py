@@ -54,7 +54,8 @@ class _Member:
 
 
 class Pool:
-    """The threads. `gather(block)` is the reactor's: it polls and appends to `ready`.
+    """The threads. `gather()` is the reactor's: it polls and appends to `ready`; `on_stall()` is called
+    by the watchdog when a call takes long.
 
     Every method says which thread may call it.
     """
@@ -64,6 +65,7 @@ class Pool:
         gather: Callable[[], None],
         max_threads: int,
         idle_timeout: float,
+        on_stall: Callable[[], None] = lambda: None,
         *,
         always_eager: bool = False,
     ) -> None:
@@ -72,6 +74,7 @@ class Pool:
         self.eager = always_eager
         self.polls = 0
         self._gather = gather
+        self._on_stall = on_stall
         self._max_threads = max_threads
         self._idle_timeout = idle_timeout
         self._table: list[object] = []
@@ -228,6 +231,7 @@ class Pool:
                 seen = state
                 quiet = 0
             elif self._table:
+                self._on_stall()
                 self._rescue(now)
                 quiet = 0
             else:

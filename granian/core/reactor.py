@@ -25,8 +25,8 @@ from ..protocol.interface import Clock
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 
 if TYPE_CHECKING:
-    from .connection import Connection
     from .settings import Listeners
+    from .threads import AnyConnection
 
 ACCEPT_BATCH = 16
 """Connections accepted for one event: more would favour one worker over its siblings."""
@@ -59,12 +59,12 @@ class Reactor:
         self,
         listeners: Listeners,
         ready: deque[Any],
-        connect: Callable[[socket.socket, Any, socket.socket], Connection],
+        connect: Callable[[socket.socket, Any, socket.socket], AnyConnection],
         overloaded: Callable[[], bool],
     ) -> None:
         self.clock = Clock()
         self.now = monotonic()
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, AnyConnection] = {}
         self.next_sweep = math.inf
         self.accepting = False
         self.stopping = False
@@ -237,7 +237,7 @@ class Reactor:
     def wake(self) -> None:
         self._poller.wake()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: AnyConnection) -> None:
         """Called by the connection's owner, just before it closes the socket."""
         self.connections.pop(connection.fd, None)
         self._poller.unregister(connection.fd)

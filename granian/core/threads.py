@@ -6,12 +6,15 @@ import logging
 import socket
 import sys
 import threading
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected
 from .blocking import BlockingStream
 from .connection import GRACE, HEAD, LINGERING, PIPELINED, RUNNING, Connection
+from .http2_connection import Http2Connection
+from .opening import Opening
 from .pool import Pool
 from .reactor import Reactor
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from ..protocol.events import Request
     from ..stream import Handler
     from .settings import CoreSettings, Listeners
+
+    AnyConnection = Opening | Connection | Http2Connection
 
 RECENT = 1.0
 """Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
@@ -39,7 +44,15 @@ class ThreadCore:
         self._reloading = False
         # Without the interpreter lock followers really run: leadership is handed on at once.
         eager = not getattr(sys, '_is_gil_enabled', lambda: True)()
-        self.pool = Pool(self._gather, settings.threads, settings.thread_idle_timeout, always_eager=eager)
+        self.pool = Pool(
+            self._gather,
+            settings.threads,
+            settings.thread_idle_timeout,
+            self._flush_deferred,
+            always_eager=eager,
+        )
+        self.deferred: deque[Http2Connection] = deque()
+        """With responses that wait for others of the same turn."""
         self.reactor = Reactor(listeners, self.pool.ready, self._connect, self._overloaded)
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
         for listener in listeners:
@@ -63,9 +76,22 @@ class ThreadCore:
     # -- the leader ---------------------------------------------------------------------
 
     def _gather(self) -> None:
+        if self.deferred:
+            self._flush_deferred()
         self.reactor.gather()
         if self._stop_asked and not self.reactor.stopping:
             self._begin_stop()
+
+    def _flush_deferred(self) -> None:
+        """The leader before it polls, and the watchdog when a call takes long."""
+        while self.deferred:
+            try:
+                connection = self.deferred.popleft()
+            except IndexError:
+                return
+            with connection.lock:
+                connection.deferred = False
+                connection.flush()
 
     def _begin_stop(self) -> None:
         """No new connections; the idle end now, or soon, since some client may be about to send.
@@ -101,14 +127,30 @@ class ThreadCore:
         """Requests that run, or wait for a thread; idle connections do not count."""
         return len(self.pool.ready) + self.pool.busy >= self.settings.backpressure
 
-    def _connect(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
+    def _connect(self, sock: socket.socket, address: Any, listener: socket.socket) -> AnyConnection:
         client: tuple[str, int] | None = None
         listening = self._listening[listener.fileno()]
         if listening.tcp:
             client = address[:2]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = sock.getsockname()[:2] if listening.wildcard else listening.address
-        return ThreadConnection(sock, client, server, self)
+        if self.settings.tls is None and self.settings.http == '1':
+            return ThreadConnection(sock, client, server, self)
+        return Opening(sock, client, server, self)
+
+    def adopt(self, opening: Opening, http2: bool, data: bytes) -> ThreadConnection | Http2Connection:
+        """What an opening connection turns into, with the bytes that told; whoever owns it still does."""
+        kind = Http2Connection if http2 else ThreadConnection
+        connection = kind(opening.sock, opening.client, opening.server, self)
+        connection.registered = opening.registered
+        connection.hung_up = opening.hung_up
+        connection.readable = opening.readable
+        if opening.tls is not None:
+            connection.tls = opening.tls
+            connection.scheme = 'https'
+        self.reactor.connections[connection.fd] = connection
+        connection.begin(data)
+        return connection
 
 
 class Listening:
@@ -130,6 +172,11 @@ class ThreadConnection(Connection):
     def __init__(self, sock: socket.socket, client: Any, server: Any, core: ThreadCore) -> None:
         super().__init__(sock, client, server, core.settings, core.reactor)
         self._core = core
+
+    def begin(self, data: bytes) -> None:
+        """What came before it was known that this is HTTP/1."""
+        self.http.receive_data(data)
+        self.phase = PIPELINED
 
     def work(self) -> bool:
         """The leader, which owns the connection. Returns whether it still leads."""

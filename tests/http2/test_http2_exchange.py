@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
 from granian.protocol.events import Data, EndOfRequest, Request, RequestFailed, Writable
 from granian.protocol.interface import InvalidResponse, Limits
@@ -359,3 +359,15 @@ def test_end_of_input_tells_every_handler(peer):
     ]  # fmt: skip
     assert server.must_close
     assert server.respond(1, 200, [], b'x') == b''
+
+
+def test_small_pieces_that_wait_become_one_frame(peer):
+    peer.send(SettingsFrame(0, settings={4: 0})).request(1).got(peer.server.send_response(1, 200, []))
+    for number in range(1000):
+        peer.got(peer.server.send_data(1, b'%03d' % number))
+    assert peer.server.unsent(1) == 3000
+    peer.send(WindowUpdateFrame(1, window_increment=1000)).send(WindowUpdateFrame(1, window_increment=1000))
+    peer.got(peer.server.send_data(1, b'x' * 5000)).got(peer.server.send_data(1, b'end'))
+    peer.send(WindowUpdateFrame(1, window_increment=10_000))
+    assert peer.body() == b''.join(b'%03d' % number for number in range(1000)) + b'x' * 5000 + b'end'
+    assert len([f for f in peer.frames if isinstance(f, DataFrame)]) < 10

@@ -216,9 +216,9 @@ class Http2(Receiver):
 
     def _queue(self, stream: Stream, data: bytes) -> None:
         """Send what the windows allow now; the rest waits."""
-        stream.queue.append(data)
-        stream.queued += len(data)
-        if len(stream.queue) == 1:
+        waiting = bool(stream.queue)
+        stream.put(data)
+        if not waiting:
             while self._send_frame(stream):
                 pass
             if stream.queue:
@@ -246,6 +246,13 @@ class Http2(Receiver):
             self._out.append(frames.goaway_frame(frames.MAX_STREAM_ID, frames.NO_ERROR))
             self._out.append(frames.ping_frame(SHUTDOWN_PING))
         return self._flush()
+
+    def raw_body(self, stream_id: int) -> bool:
+        """Never: on HTTP/2 every byte of a body goes through a frame."""
+        return False
+
+    def count_data(self, stream_id: int, length: int) -> None:
+        raise InvalidResponse('on HTTP/2 no body is sent past the frames')
 
     def unsent(self, stream_id: int) -> int:
         stream = self._streams.get(stream_id)

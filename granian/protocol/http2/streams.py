@@ -11,6 +11,9 @@ from enum import Enum
 from ..events import Request
 from .frames import CONTINUATION, DATA, HEADERS, PRIORITY, RST_STREAM, WINDOW_UPDATE
 
+SMALL_PIECE, MERGED_PIECE = 4096, 16384
+"""Bytes: waiting pieces below the one are merged up to the other."""
+
 
 class State(Enum):
     """A stream as the server sees it. The reserved states are never entered: no push."""
@@ -130,7 +133,7 @@ class Stream:
         """What Content-Length still promises; None where it was not given."""
         self.tunnel = False
         self.send_window = send_window
-        self.queue: deque[bytes | memoryview] = deque()
+        self.queue: deque[bytes | bytearray | memoryview] = deque()
         self.queued = 0
         self.ending = False
         """The handler has sent its last byte; some may wait in the queue."""
@@ -145,6 +148,19 @@ class Stream:
     def receiving(self) -> bool:
         """The client has not ended its side."""
         return self.state is State.OPEN or self.state is State.HALF_CLOSED_LOCAL
+
+    def put(self, data: bytes) -> None:
+        """Queue response bytes; small pieces behind others become one."""
+        self.queued += len(data)
+        queue = self.queue
+        if queue and len(data) < SMALL_PIECE:
+            tail = queue[-1]
+            if type(tail) is bytearray and len(tail) < MERGED_PIECE:
+                tail += data
+                return
+            queue.append(bytearray(data))
+        else:
+            queue.append(data)
 
     def move(self, happening: Input) -> None:
         self.state = TRANSITIONS[self.state, happening]

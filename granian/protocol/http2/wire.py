@@ -30,7 +30,7 @@ class Wire:
         self._clock = clock
         self._guard = Guard(clock)
         self._events: deque[Event] = deque()
-        self._out: list[bytes | memoryview] = []
+        self._out: list[bytes | bytearray | memoryview] = []
         self._streams: dict[int, Stream] = {}
         """Those that count against the limit on concurrency: until their handler has ended."""
         self._draining: dict[int, Stream] = {}
@@ -140,6 +140,7 @@ class Wire:
     def _fail(self, stream: Stream, reason: str, *, disconnected: bool, status: int = 400) -> None:
         """The client's part of a stream is over before its time. Its place is kept until the
         core has released it, so that cancelling does not make room for more (CVE-2023-44487)."""
+        waited = stream.queued
         self._drop_queue(stream)
         if stream.request is not None:
             self._events.remove(stream.request)
@@ -147,6 +148,8 @@ class Wire:
             stream.released = True
         if stream.released or stream.ending:
             self._leave(stream)
+            if waited:
+                self._events.append(Writable(stream.stream_id))  # whoever waits for room need not
         else:
             self._events.append(
                 RequestFailed(stream.stream_id, reason, disconnected=disconnected, status=status)
@@ -193,11 +196,13 @@ class Wire:
         for stream in self._streams.values():
             stream.queue.clear()
             stream.queued = 0
-            if not stream.closed:
+            if stream.ending:
+                self._events.append(Writable(stream.stream_id))
+            elif not stream.closed:
                 if stream.request is not None:
                     self._events.remove(stream.request)
                     stream.request = None
-                elif not stream.ending:
+                else:
                     self._events.append(RequestFailed(stream.stream_id, reason, disconnected=True))
 
     # ---- flow control of what we receive
@@ -233,8 +238,8 @@ class Wire:
         flags = frames.END_STREAM if last else 0
         self._out.append(frames.frame_header(size, frames.DATA, flags, stream.stream_id))
         self._out.append(piece)
-        if size >= SMALL:
-            self._guard.work()
+        if size >= SMALL or not queue:
+            self._guard.work()  # not for a window that lets single bytes through (CVE-2019-9511)
         if not queue:
             self._blocked.pop(stream.stream_id, None)
             if last:

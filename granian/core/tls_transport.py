@@ -1,0 +1,91 @@
+"""TLS for a core that thinks in non-blocking sockets: the same few methods, the same exceptions."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+
+class TLSSocket:
+    """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
+
+    `recv` and `send` go on until there is nothing more to read, or to write: with one record
+    at a time an edge-triggered poller would never tell of the next. One thread at a time may
+    use it (the connection's owner, or the holder of its lock): OpenSSL's object is not for two.
+    """
+
+    __slots__ = ('_notify', '_tls', 'fileno', 'getsockname', 'setblocking')
+
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self._tls = tls
+        self._notify = True
+        self.fileno = tls.fileno
+        self.setblocking = tls.setblocking
+        self.getsockname = tls.getsockname
+
+    def recv(self, size: int) -> bytes:
+        """Up to `size` bytes, exactly `size` if there may be more. b'' at the end of input.
+
+        Raises BlockingIOError when there is nothing, OSError when the connection is broken.
+        """
+        read = self._tls.recv
+        try:
+            data = read(size)
+        except ssl.SSLWantReadError:
+            raise BlockingIOError from None
+        if not data or len(data) == size:
+            return data
+        parts = [data]
+        size -= len(data)
+        while size:
+            try:
+                data = read(size)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            except OSError:
+                break  # told again by the next call, which finds nothing before it
+            if not data:
+                break
+            parts.append(data)
+            size -= len(data)
+        return b''.join(parts)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """How much was taken. Raises BlockingIOError when nothing, OSError when broken."""
+        write = self._tls.send
+        size = len(data)
+        sent = 0
+        view: bytes | memoryview = data
+        while True:
+            try:
+                sent += write(view)
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                if not sent:
+                    raise BlockingIOError from None
+                return sent
+            if sent == size:
+                return sent
+            view = memoryview(data)[sent:]
+
+    def shutdown(self, how: int) -> None:
+        """close_notify and FIN; what is read from now on is not deciphered, but for the bin anyway."""
+        self._say_goodbye()
+        self._tls.shutdown(how)
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        if option == socket.SO_LINGER:
+            self._notify = False  # a connection about to be reset: it must not look complete
+        self._tls.setsockopt(level, option, value)
+
+    def close(self) -> None:
+        self._say_goodbye()
+        self._tls.close()
+
+    def _say_goodbye(self) -> None:
+        if self._notify:
+            self._notify = False
+            try:
+                self._tls.unwrap()
+            except (OSError, ValueError):
+                pass  # it is sent; the client's answer is not waited for
