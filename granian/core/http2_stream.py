@@ -68,7 +68,8 @@ class Http2Stream:
         pool = core.pool
         # While applications are quick, the responses of one turn leave together.
         self._quick = not pool.eager
-        entered = pool.enter_call()
+        entered = connection.reactor.now
+        pool.enter_call()
         observe = core.settings.on_exchange
         if observe is not None:
             self.started = entered
@@ -83,16 +84,19 @@ class Http2Stream:
             self.aborted = True
         now = monotonic()
         if observe is not None:
+            if self.head.method == 'HEAD':
+                self.bytes_sent = 0
             observe(self)
         connection.finish(self)
-        leads = pool.leave_call(entered, now)
-        if not leads:
-            if connection.deferred:
-                with connection.lock:
-                    connection.flush()
-            if not connection.reactor.accepting:
-                connection.reactor.wake()  # there may be room for new connections again
-        return leads
+        if pool.leave_call(now - entered, now):
+            connection.reactor.now = now
+            return True
+        if connection.deferred:
+            with connection.lock:
+                connection.flush()
+        if not connection.reactor.accepting:
+            connection.reactor.wake()  # there may be room for new connections again
+        return False
 
     def _finish_for_handler(self) -> None:
         if self.status:

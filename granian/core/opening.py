@@ -120,7 +120,7 @@ class Opening:
         wrapped = self._wrapped
         assert wrapped is not None
         pool = self._core.pool
-        entered = pool.enter_call()
+        pool.enter_call()
         error: OSError | None = None
         try:
             wrapped.do_handshake()
@@ -131,7 +131,7 @@ class Opening:
         else:
             self.tls = tls_info(wrapped)
             self.deadline = monotonic() + self._core.settings.head_timeout
-        leads = pool.leave_call(entered, entered)
+        leads = pool.leave_call(0, monotonic())  # not an application's slowness
         if error is not None and leads:
             raise error
         if error is not None:
