@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ..tls import is_plain_http, plain_http_answer, tls_info
-from .connection import CLOSED, HEAD, LINGER, LINGERING, RECEIVE_SIZE
+from .connection import CLOSED, GRACE, HEAD, LINGER, LINGERING, RECEIVE_SIZE
 from .tls_transport import TLSSocket
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class Opening:
 
     @property
     def is_idle(self) -> bool:
-        return not self._data
+        """Nothing has come. Any thread; a moment's value."""
+        return not self._data and self._wrapped is None
 
     def work(self) -> bool:
         """The leader, which owns the connection. Returns whether it still leads."""
@@ -192,6 +193,8 @@ class Opening:
     def release(self) -> None:
         """Let go: from here on the leader may take the connection at any moment."""
         reactor = self._core.reactor
+        if reactor.stopping:
+            self.deadline = min(self.deadline, monotonic() + GRACE)
         if self.deadline < reactor.next_sweep:
             reactor.next_sweep = self.deadline
         if not self.registered:
