@@ -26,10 +26,6 @@ NOT_BUILT: dict[str, Callable[[Config], bool]] = {
     '--http 2': lambda c: c.http == HTTPModes.http2,
     '--static-path-mount': lambda c: bool(c.static_path_mount),
     '--metrics': lambda c: c.metrics_enabled,
-    '--reload': lambda c: c.reload,
-    '--workers-lifetime': lambda c: c.workers_lifetime is not None,
-    '--workers-max-rss': lambda c: c.workers_max_rss is not None,
-    '--workers-max-requests': lambda c: c.workers_max_requests is not None,
     '--core gevent': lambda c: c.core == Cores.gevent,
 }
 """Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""

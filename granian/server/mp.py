@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from multiprocessing.connection import wait
@@ -20,8 +20,10 @@ from ..errors import ConfigurationError
 from ..worker import entry, ipc
 from ..worker.spec import WorkerSpec
 from .common import AbstractServer, Loader
+from .companions import Companion, MemoryWatch, earliest
 from .handles import ProcessHandle, pipe_ends
 from .hooks import call
+from .reload import FileWatch
 from .signals import SignalInbox, held_back
 from .supervisor import Member, OnDeath, Policy, Reason, Supervisor
 from .tables import Happening, Input, Life, State
@@ -38,6 +40,7 @@ INPUTS = {
     'SIGTTOU': Input.SHRINK,
 }
 """Signals that the supervisor is told of."""
+_REASONS = {ipc.REQUESTS: Reason.REQUESTS}
 UNUSED = ('SIGUSR2', 'SIGWINCH')
 
 
@@ -65,9 +68,11 @@ class MPServer(AbstractServer):
         supervisor = Supervisor(self.config.workers, policy(self.config), launch, self._before_reload)
         self._inbox = inbox = SignalInbox()
         inbox.open()
+        companions: list[Companion] = []
         try:
             supervisor.start(monotonic())
-            loop = MainLoop(supervisor, inbox)
+            self._add_companions(companions, supervisor)
+            loop = MainLoop(supervisor, inbox, companions)
             while not supervisor.stopped:
                 loop.turn()
                 if supervisor.state is State.STOPPING:
@@ -75,6 +80,8 @@ class MPServer(AbstractServer):
                     # whoever waits: clients are refused from then on, and not left in a queue.
                     endpoint.close()
         finally:
+            for companion in companions:
+                companion.close()
             for member in supervisor.members:  # none, unless something of ours went wrong
                 handle = cast(ProcessHandle, member.handle)
                 handle.kill()
@@ -82,6 +89,17 @@ class MPServer(AbstractServer):
             self._inbox = None
             inbox.close()
         return supervisor.status
+
+    def _add_companions(self, companions: list[Companion], supervisor: Supervisor) -> None:
+        config = self.config
+        if config.workers_max_rss is not None:
+            limit = config.workers_max_rss * 1024 * 1024
+            companions.append(
+                MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
+            )
+        if config.reload:
+            context = multiprocessing.get_context()
+            companions.append(FileWatch(context, config, self.working_dir, self.reload))
 
     def _before_reload(self) -> None:
         self._read_logging_again()
@@ -94,17 +112,22 @@ class MPServer(AbstractServer):
 class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor."""
 
-    def __init__(self, supervisor: Supervisor, inbox: SignalInbox) -> None:
+    def __init__(
+        self, supervisor: Supervisor, inbox: SignalInbox, companions: Sequence[Companion] = ()
+    ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
+        self.companions = companions
         self._said: ipc.Failure | None = None
 
     def turn(self) -> None:
         """Wait until something happens, and deal with all that has."""
         supervisor = self.supervisor
-        look = supervisor.next_look()
+        look = min(supervisor.next_look(), earliest(self.companions))
         handles = [cast(ProcessHandle, member.handle) for member in supervisor.members]
         sources: list[Any] = [self.inbox.source, *(source for handle in handles for source in handle.sources)]
+        for companion in self.companions:
+            sources += companion.sources
         ready = set(wait(sources, None if look == inf else max(0.0, look - monotonic())))
         self._signals()
         for member in list(supervisor.members):
@@ -115,6 +138,8 @@ class MainLoop:
                 self._message(member, kind, value)
             if over:
                 self._ended(member, handle)
+        for companion in self.companions:
+            companion.look(ready, monotonic())
         supervisor.tick(monotonic())
 
     def _signals(self) -> None:
@@ -138,7 +163,7 @@ class MainLoop:
         elif kind == ipc.FAILED:
             cast(ProcessHandle, member.handle).failure = value
         elif kind == ipc.REPLACE:
-            self.supervisor.replace(member, Reason[value], monotonic())
+            self.supervisor.replace(member, _REASONS[value], monotonic())
 
     def _ended(self, member: Member, handle: ProcessHandle) -> None:
         # Signals first: when a service manager ends all processes of the server at once, the workers'
@@ -205,6 +230,7 @@ class Launcher:
             'target_loader': self._loader,
             'spawn_target': self._target,
             'log_dictconfig': self._config.log_dictconfig,
+            'reload_filter': self._server.config.reload_filter,
         }
         for name, value in what.items():
             try:

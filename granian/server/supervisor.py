@@ -257,7 +257,7 @@ class Supervisor:
                 slot.member = None
                 self._feed(Input.VACANT if self.policy.on_death is OnDeath.WAIT else Input.STILLBORN)
                 if self.policy.on_death is OnDeath.WAIT:
-                    slot.not_before = inf
+                    self._wait(slot)
             else:
                 self._feed(Input.STILLBORN)
             return
@@ -274,7 +274,7 @@ class Supervisor:
         if self.newcomer is not None and self.newcomer.slot is slot:
             return  # its successor is on the way already
         if self.policy.on_death is OnDeath.WAIT:
-            slot.not_before = inf
+            self._wait(slot)
             self._feed(Input.VACANT)
         elif self.policy.on_death is OnDeath.STOP:
             self._feed(Input.FATAL)
@@ -295,6 +295,10 @@ class Supervisor:
             logger.info('%s is going to be replaced: %s', member.name, reason.value)
             slot.reason = reason
             slot.not_before = max(slot.not_before, self._paced_until)
+
+    def _wait(self, slot: Slot) -> None:
+        logger.info('worker-%d is gone: waiting for a change, or SIGHUP', slot.number)
+        slot.not_before = inf
 
     # Questions
 

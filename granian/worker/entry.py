@@ -7,13 +7,16 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import log
 from .._internal import load_env_files, load_target
 from ..errors import FatalError
-from ..observe import AccessLog
+from ..observe import AccessLog, Exchange
 from . import ipc, kinds
+from .limits import RequestLimit, observer
 from .spec import WorkerSpec
 
 logger = logging.getLogger('_granian')
@@ -45,10 +48,15 @@ def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
     kinds.prepare(config)
     _configure_logging(spec)
     app = load(spec)
+    observers: list[Callable[[Exchange], None]] = []
     access_log = None
     if config.log_access:
         access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
-    core = kinds.make_core(config, list(spec.listeners), app, access_log)
+        observers.append(access_log)
+    if config.workers_max_requests is not None:
+        limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
+        observers.append(RequestLimit(limit, jitter, partial(control.send, ipc.REPLACE, ipc.REQUESTS)))
+    core = kinds.make_core(config, list(spec.listeners), app, observer(observers))
     control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None)
     try:
         core.run(on_ready=lambda: control.send(ipc.READY))

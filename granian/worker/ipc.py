@@ -25,6 +25,7 @@ REOPEN = 'reopen'
 READY = 'ready'
 FAILED = 'failed'
 REPLACE = 'replace'
+REQUESTS = 'requests'
 
 # Bound here, before gevent may put its own in their place: the reader is a real thread, beside any core.
 _sleep = time.sleep

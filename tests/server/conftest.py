@@ -39,13 +39,16 @@ class Running:
             self._queue.put(line.rstrip('\n'))
         self._queue.put(None)
 
-    def expect(self, pattern, count=1):
-        """Wait for `count` further lines that match; the last match is returned."""
-        deadline = time.monotonic() + PATIENCE
+    def expect(self, pattern, count=1, patience=None):
+        """Wait for `count` further lines that match; the last match is returned. With a `patience` of
+        the caller's, TimeoutError when that has passed."""
+        deadline = time.monotonic() + (patience or PATIENCE)
         while count:
             try:
                 line = self._queue.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
+                if patience is not None:
+                    raise TimeoutError from None
                 line = None
             if line is None:
                 pytest.fail(f'no line matches {pattern!r}; output:\n' + '\n'.join(self.lines))
@@ -103,3 +106,40 @@ def serve(tmp_path):
     yield start
     for server in running:
         server.close()
+
+
+class Load:
+    """Clients with kept-alive connections; one that is told `Connection: close` opens another."""
+
+    def __init__(self, port):
+        self.port = port
+        self.failures = []
+        self.pids = set()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self):
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            while not self._stop.is_set():
+                try:
+                    connection.request('GET', '/')
+                    self.pids.add(connection.getresponse().read())
+                except Exception as exc:
+                    self.failures.append(exc)
+                    connection.close()
+
+
+@pytest.fixture
+def real_load():
+    return lambda server: Load(server.port)

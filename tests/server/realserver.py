@@ -1,12 +1,11 @@
-"""METHOD TARGET OPTIONS(JSON): a server with real workers."""
+"""As fakeserver.py, with the workers as they are."""
 
 import json
 import multiprocessing
 import sys
 
-from granian.server import Server
+from granian import Granian
 
-if __name__ == '__main__':
-    method, target, options = sys.argv[1:4]
-    multiprocessing.set_start_method(method, force=True)
-    Server(target, **json.loads(options)).serve()
+method, target, options = sys.argv[1:4]
+multiprocessing.set_start_method(method, force=True)
+Granian(target, **json.loads(options)).serve()

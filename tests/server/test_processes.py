@@ -346,3 +346,95 @@ def test_target_loader(serve, method):
     else:
         assert server.wait() == 1
         assert 'ConfigurationError: target_loader cannot be sent to a worker' in server.lines[-1]
+
+
+def test_max_requests_replaces_new_before_old(serve, real_load):
+    """Under load with kept-alive connections: nothing is lost, whatever is replaced."""
+    server = serve('wsgiapp:app', script='realserver.py', workers=2, workers_max_requests=200,
+                   workers_max_requests_jitter=50, respawn_interval=0)  # fmt: skip
+    server.wait_ready(2)
+    with real_load(server) as load:
+        server.expect('is going to be replaced: it has served its number of requests', 4)
+        server.expect('Stopping worker', 4)
+    assert not load.failures
+    assert len(load.pids) > 2
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_reload_and_stop_under_kept_alive_load(serve, real_load):
+    server = serve('wsgiapp:app', script='realserver.py', workers=2)
+    server.wait_ready(2)
+    with real_load(server) as load:
+        for _ in range(3):
+            server.signal(signal.SIGHUP)
+            server.expect('Stopping worker', 2)
+        assert not load.failures
+    assert not load.failures
+    assert len(load.pids) > 2
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_max_rss(serve):
+    server = serve('wsgiapp:app', script='realserver.py', workers_max_rss=1, rss_sample_interval=1)
+    server.wait_ready()
+    server.expect('worker-1 is going to be replaced: it holds too much memory')
+    server.expect('Started worker-1')
+    server.expect('Stopping worker-1')
+    server.signal()
+    assert server.wait() == 0
+
+
+def change_until(server, path, text, pattern):
+    """The watcher does not say when it begins: change the file until it is seen."""
+    for attempt in range(100):
+        path.write_text(f'{text}# {attempt}\n')
+        try:
+            return server.expect(pattern, patience=0.5)
+        except TimeoutError:
+            pass
+    return pytest.fail('the change was not seen')
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_reload_on_changes(serve, tmp_path, method):
+    folder = tmp_path / 'project'
+    folder.mkdir()
+    source = folder / 'changing.py'
+    source.write_text("def app(path):\n    return 'one'\n")
+    server = serve('changing:app', method=method, working_dir=str(folder), reload=True,
+                   env={'PYTHONDONTWRITEBYTECODE': '1'})  # fmt: skip
+    server.wait_ready()
+    change_until(server, source, 'def app(path):\n    return 2\n', 'Changes detected: changing.py')
+    server.expect('Stopping worker')
+    change_until(server, source, 'def app(path:\n', 'the reload is given up, the old workers go on')
+    assert 'SyntaxError' in server.output
+    source.write_text("def app(path):\n    return 'three'\n")
+    server.expect('Started worker')
+    server.expect('Stopping worker')
+    wait_gone(*(int(pid) for pid in _pids(server)[:-1]))
+    assert server.get() == 'three'
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_a_watcher_that_cannot_watch_is_told_of(serve, tmp_path):
+    server = serve(reload=True, reload_paths=[str(tmp_path / 'none')])
+    server.wait_ready()
+    server.expect('Files are no longer watched for changes: FileNotFoundError')
+    assert server.get()
+    server.signal()
+    assert server.wait() == 0
+
+
+def test_reload_waits_where_a_worker_fails(serve, tmp_path):
+    source = tmp_path / 'changing.py'
+    source.write_text('def app(path:\n')
+    server = serve('changing:app', reload=True, reload_ignore_worker_failure=True,
+                   env={'PYTHONDONTWRITEBYTECODE': '1'})  # fmt: skip
+    server.expect('SyntaxError')
+    server.expect('waiting for a change')
+    change_until(server, source, "def app(path):\n    return 'good'\n", 'Started worker-1')
+    server.signal()
+    assert server.wait() == 0

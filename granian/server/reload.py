@@ -1,0 +1,151 @@
+"""--reload: a process that watches files, and the main process's end of its pipe.
+
+The watcher has threads of its own, which the main process must not have: it forks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from math import inf
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from .._signals import HANDLED, nothing
+from ..config import Config
+from .handles import pipe_ends
+from .signals import held_back
+
+logger = logging.getLogger('_granian')
+
+SHOWN = 3
+"""Changed files named in the log."""
+
+
+@dataclass(frozen=True)
+class WatchSpec:
+    """What the watcher is given; picklable as far as `filter` is."""
+
+    paths: tuple[Path, ...]
+    ignore_dirs: tuple[str, ...]
+    ignore_patterns: tuple[str, ...]
+    ignore_paths: tuple[Path, ...]
+    filter: Any
+    tick: int
+    """Milliseconds."""
+    pipe: Connection
+
+
+class FileWatch:
+    """A companion of the main loop: `changed` is called when files have changed."""
+
+    due = inf
+
+    def __init__(self, context: Any, config: Config, working_dir: Path, changed: Callable[[], None]) -> None:
+        ours, theirs = pipe_ends(context)
+        spec = WatchSpec(
+            paths=tuple((working_dir / path).resolve() for path in config.reload_paths) or (working_dir,),
+            ignore_dirs=config.reload_ignore_dirs,
+            ignore_patterns=config.reload_ignore_patterns,
+            ignore_paths=tuple((working_dir / path).resolve() for path in config.reload_ignore_paths),
+            filter=config.reload_filter,
+            tick=config.reload_tick,
+            pipe=theirs,
+        )
+        self._working_dir = working_dir
+        self._changed = changed
+        self._pipe: Connection | None = ours
+        self._process = context.Process(target=watch, args=(spec,), name='granian-reload', daemon=True)
+        with held_back():
+            self._process.start()
+        theirs.close()
+
+    @property
+    def sources(self) -> Sequence[Any]:
+        return [] if self._pipe is None else [self._pipe]
+
+    def look(self, ready: Collection[Any], now: float) -> None:
+        if self._pipe is None or self._pipe not in ready:
+            return
+        try:
+            kind, value = self._pipe.recv()
+        except (EOFError, OSError):
+            kind, value = 'failed', 'the watcher has ended'
+        if kind == 'failed':
+            logger.error('Files are no longer watched for changes: %s', value)
+            self._pipe.close()
+            self._pipe = None
+        else:
+            self._say(value)
+            self._changed()
+
+    def _say(self, paths: list[str]) -> None:
+        names = []
+        for path in sorted(paths)[:SHOWN]:
+            inside = Path(path).is_relative_to(self._working_dir)
+            names.append(os.path.relpath(path, self._working_dir) if inside else path)
+        more = len(paths) - len(names)
+        logger.info('Changes detected: %s%s', ', '.join(names), f' and {more} more' if more else '')
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+
+def watch(spec: WatchSpec) -> None:
+    """The watcher's process: sends what has changed, ends when the main process does."""
+    signal.set_wakeup_fd(-1)
+    for signum in HANDLED:
+        signal.signal(signum, nothing)
+    if hasattr(signal, 'pthread_sigmask'):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    threading.Thread(target=_end_with, args=(spec.pipe,), daemon=True).start()
+    import watchfiles
+
+    try:
+        for changes in watchfiles.watch(
+            *spec.paths, watch_filter=make_filter(spec), step=spec.tick, raise_interrupt=False
+        ):
+            spec.pipe.send(('changed', [path for _, path in changes]))
+    except Exception as exc:  # a path that is not there, a limit of the system's
+        spec.pipe.send(('failed', f'{type(exc).__name__}: {exc}'))
+
+
+def _end_with(pipe: Connection) -> None:
+    try:
+        pipe.recv()
+    except (EOFError, OSError):
+        pass
+    os._exit(0)
+
+
+def make_filter(spec: WatchSpec) -> Any:
+    """The user's filter, or watchfiles' default one; a class gets what is to be ignored added to its own."""
+    from watchfiles import BaseFilter, DefaultFilter
+
+    base = spec.filter or DefaultFilter
+    if not isinstance(base, type):
+        return base
+    if not issubclass(base, BaseFilter):
+        return base()
+    ignored = tuple(str(path) for path in spec.ignore_paths)
+    below = tuple(path + os.sep for path in ignored)
+
+    class Filter(base):  # type: ignore[misc,valid-type]
+        ignore_dirs = (*base.ignore_dirs, *spec.ignore_dirs)
+        ignore_entity_patterns = (*base.ignore_entity_patterns, *spec.ignore_patterns)
+
+        def __call__(self, change: Any, path: str) -> bool:
+            # watchfiles' own ignore_paths would take `data` for a beginning of `database.py`.
+            return path not in ignored and not path.startswith(below) and super().__call__(change, path)
+
+    return Filter()

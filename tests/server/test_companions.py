@@ -1,0 +1,130 @@
+"""What ages a worker: memory, requests; and which changes of files count."""
+
+import logging
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from test_supervisor import World
+
+from granian.server.companions import MemoryWatch
+from granian.server.reload import WatchSpec, make_filter
+from granian.worker.limits import RequestLimit, observer
+
+MIB = 1024 * 1024
+
+
+class Memory(World):
+    """Two workers, what they hold, and a watch over it every 30 seconds."""
+
+    def __init__(self, samples=1):
+        super().__init__(2, respawn_interval=0)
+        self.ready(*self.launched)
+        self.resident = {}
+        self.watch = MemoryWatch(self.supervisor, 100 * MIB, 30, samples, self.now)
+        self.watch._memory = lambda pids: {pid: self.resident[pid] for pid in pids if pid in self.resident}
+
+    def hold(self, *mib):
+        self.resident = {handle.pid: amount * MIB for handle, amount in zip(self.launched, mib)}
+
+    def look_after(self, seconds):
+        self.now += seconds
+        self.watch.look((), self.now)
+
+
+def test_memory_is_looked_at_when_it_is_due():
+    world = Memory()
+    world.hold(500, 10)
+    assert world.watch.due == world.now + 30
+    world.look_after(29)
+    assert len(world.launched) == 2
+    world.look_after(1)
+    assert [handle.number for handle in world.launched] == [1, 2, 1]
+    assert world.watch.due == world.now + 30
+
+
+def test_memory_at_the_limit_is_allowed():
+    world = Memory()
+    world.hold(100, 100)
+    world.look_after(30)
+    assert len(world.launched) == 2
+
+
+def test_several_samples_in_a_row():
+    world = Memory(samples=3)
+    for mib in (200, 200, 50, 200, 200):
+        world.hold(10, mib)
+        world.look_after(30)
+        assert len(world.launched) == 2
+    world.hold(10, 200)
+    world.look_after(30)
+    assert [handle.number for handle in world.launched] == [1, 2, 2]
+
+
+def test_a_worker_that_has_just_gone_is_no_trouble():
+    world = Memory()
+    world.look_after(30)
+    assert len(world.launched) == 2
+
+
+@pytest.mark.parametrize('jitter', [0, 5])
+def test_request_limit_is_told_once_whoever_counts(jitter):
+    told = []
+    limit = RequestLimit(100, jitter, lambda: told.append(True))
+    assert 100 <= limit.limit <= 100 + jitter
+    threads = [threading.Thread(target=lambda: [limit(None) for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [True]
+
+
+def test_request_limit_jitter_is_spread():
+    assert len({RequestLimit(100, 50, bool).limit for _ in range(200)}) > 10
+
+
+def test_no_observer_costs_nothing():
+    seen = []
+    assert observer([]) is None
+    assert observer([seen.append]) == seen.append
+    observer([seen.append, seen.append])('exchange')
+    assert seen == ['exchange', 'exchange']
+
+
+def spec(**options):
+    values = {'ignore_dirs': (), 'ignore_patterns': (), 'ignore_paths': (), 'filter': None, **options}
+    return WatchSpec(paths=(Path('/x'),), tick=50, pipe=None, **values)
+
+
+def test_filter_adds_to_the_defaults():
+    options = {'ignore_dirs': ('media',), 'ignore_patterns': (r'\.log$',), 'ignore_paths': (Path('/x/data'),)}
+    made = make_filter(spec(**options))
+    ignored = {'/x/a.py': False, '/x/.git/a': True, '/x/a.pyc': True, '/x/media/a': True, '/x/a.log': True,
+               '/x/data/a': True, '/x/database.py': False}  # fmt: skip
+    assert {path: not made(1, path) for path in ignored} == ignored
+
+
+def test_filter_of_the_users_own():
+    from watchfiles import BaseFilter, PythonFilter
+
+    class Text(BaseFilter):
+        def __call__(self, change, path):
+            return super().__call__(change, path) and path.endswith('.txt')
+
+    made = make_filter(spec(filter=Text, ignore_patterns=('^private',)))
+    assert made(1, '/x/a.txt')
+    assert not made(1, '/x/a.py')
+    assert not made(1, '/x/private.txt')
+    assert make_filter(spec(filter=PythonFilter))(1, '/x/a.py')
+    assert not make_filter(spec(filter=PythonFilter))(1, '/x/a.html')
+    assert re.search(make_filter(spec(filter=re.search)).__name__, 'search')
+
+
+def test_replacement_says_why(caplog):
+    caplog.set_level(logging.INFO, '_granian')
+    world = Memory()
+    world.hold(500, 10)
+    world.look_after(30)
+    assert 'worker-1 is going to be replaced: it holds too much memory' in caplog.text
