@@ -358,7 +358,7 @@ class Connection:
 
     def expire(self) -> None:
         """The deadline has passed. The leader, which has just become the owner."""
-        if self.phase == HEAD and not self.http.idle:
+        if self.phase == HEAD and self.http.head_begun:
             reason = 'the request head did not come in time'
             self._last_words(error_response(408, reason, self.reactor.clock))
         elif self.phase == BODY:
@@ -374,11 +374,11 @@ class Connection:
     def release(self) -> None:
         """Let go: from here on the leader may take the connection at any moment."""
         reactor = self.reactor
-        if not self.registered:
+        if reactor.level_triggered:
+            reactor.rearm(self.fd, bool(self.outbox))
+        elif not self.registered:
             self.registered = True
             reactor.register(self.fd)
-        elif reactor.level_triggered:
-            reactor.rearm(self.fd, bool(self.outbox))
         self.owner.release()
         # Input waits while a response does: only room to write is news then.
         if (self.signalled or (self.readable and not self.outbox)) and self.owner.acquire(False):

@@ -286,6 +286,11 @@ class Exchange:
         """No exchange is under way and no part of one has been received."""
         return self._state is IDLE and not self._buffer
 
+    @property
+    def head_begun(self) -> bool:
+        """Part of a request head has come: who sent it can be told that the rest is late."""
+        return self._state is IDLE and bool(self._buffer)
+
     def _step(self, command: str) -> str:
         """Where `command` leads; BROKEN: ignore it. Raises InvalidResponse where the table has nothing."""
         if self._state is BROKEN:

@@ -241,6 +241,15 @@ def test_a_head_that_does_not_come_in_time_gets_408() -> None:
         assert read_all(sock).startswith(b'HTTP/1.1 408 ')
 
 
+def test_the_rest_of_a_body_that_nobody_read_is_waited_for_and_then_closed_without_a_word() -> None:
+    raw = b'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n' + b'x' * 70_000
+    with running(echo_path, head_timeout=0.1) as server, server.connect() as sock:
+        sock.sendall(raw)
+        data = read_all(sock)
+        assert data.endswith(b'\r\n\r\n/')
+        assert data.count(b'HTTP/1.1') == 1
+
+
 def test_a_client_that_never_sends_is_closed_without_a_word() -> None:
     with running(echo_path, head_timeout=0.1) as server, server.connect() as sock:
         assert read_all(sock) == b''
