@@ -65,7 +65,7 @@ class Handshake:
 
     def response(self, subprotocol: str | None, headers: Headers) -> Headers:
         """The fields of the response that accepts. Raises InvalidResponse."""
-        response = []
+        response: list[tuple[bytes, bytes]] = []
         if self.key:
             digest = hashlib.sha1(self.key + _GUID, usedforsecurity=False).digest()
             response.append((b'sec-websocket-accept', base64.b64encode(digest)))
@@ -75,8 +75,19 @@ class Handshake:
             response.append((b'sec-websocket-protocol', subprotocol.encode('ascii')))
         if self.deflate is not None:
             response.append((b'sec-websocket-extensions', self.deflate.header().encode('ascii')))
-        response += [(name, value) for name, value in headers if name.lower() not in _OURS]
+        response += [pair for pair in map(_as_bytes, headers) if pair[0].lower() not in _OURS]
         return response
+
+
+def _as_bytes(pair: tuple[bytes, bytes] | tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = pair
+    try:
+        return (
+            name.encode('latin-1') if isinstance(name, str) else name,
+            value.encode('latin-1') if isinstance(value, str) else value,
+        )
+    except UnicodeEncodeError:
+        raise InvalidResponse(f'header {name!r}: {value!r}: more than latin-1') from None
 
 
 _SINGLE = frozenset({'sec-websocket-key', 'sec-websocket-version'})

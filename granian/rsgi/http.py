@@ -13,7 +13,7 @@ from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .errors import ProtocolClosed, ProtocolError
 
 if TYPE_CHECKING:
-    from ..stream import AsyncStream
+    from ..stream import AsyncStream, Headers
 
 ResponseHeaders = Sequence[tuple[str, str]]
 Fields = list[tuple[bytes, bytes]]
@@ -141,7 +141,7 @@ class HTTPProtocol:
         if self._responded:
             raise ProtocolError('a response has been given already')
         try:
-            self._stream.respond(status, _encoded(headers), body)
+            self._stream.respond(status, headers, body)
         except InvalidResponse as error:
             raise ProtocolError(str(error)) from None
         self._responded = True
@@ -150,7 +150,7 @@ class HTTPProtocol:
         """Begin a response whose body goes through the transport that is returned."""
         if self._responded:
             raise ProtocolError('a response has been given already')
-        self._begin(status, _encoded(headers))
+        self._begin(status, headers)
         self._transport = HTTPStreamTransport(self._stream)
         return self._transport
 
@@ -233,9 +233,9 @@ class HTTPProtocol:
         self._stream.respond(status, [*_PLAIN, *(headers or [])], text)
         self._responded = True
 
-    def _begin(self, status: int, fields: Fields) -> None:
+    def _begin(self, status: int, headers: Headers) -> None:
         try:
-            self._stream.send_response(status, fields)
+            self._stream.send_response(status, headers)
         except InvalidResponse as error:
             raise ProtocolError(str(error)) from None
         self._responded = True

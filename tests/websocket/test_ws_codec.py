@@ -6,14 +6,14 @@ import zlib
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wsframes import binary, close, frame, text
+from wsframes import binary, close, frame, mask, text
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.events import Ping as WsprotoPing
 from wsproto.events import Pong as WsprotoPong
 from wsproto.extensions import PerMessageDeflate
 
-from granian.protocol.websocket import TRANSITIONS, Close, Input, Ping, Pong, State, WebSocket
+from granian.protocol.websocket import TRANSITIONS, Close, Input, Ping, Pong, State, WebSocket, unmask
 from granian.protocol.websocket_deflate import TAIL, Deflate, DeflateParameters, negotiate
 
 MAX = 1 << 20
@@ -41,6 +41,18 @@ def test_messages_of_every_length_encoding(size):
     payload = bytes(i % 251 for i in range(size))
     assert feed(WebSocket(MAX), binary(payload)) == [payload]
     assert feed(WebSocket(MAX), text('é' * (size // 2))) == ['é' * (size // 2)]
+
+
+@pytest.mark.parametrize('size', [*range(10), 639, 640, 641, 642, 643, 644, 70_001])
+def test_unmasking_without_c(size):
+    payload = bytes(i % 253 for i in range(size))
+    assert unmask(mask(payload, b'\x01\x80\xff\x00'), b'\x01\x80\xff\x00') == payload
+
+
+@pytest.fixture(params=['C', 'Python'], autouse=True)
+def unmasking(request, monkeypatch):
+    if request.param == 'Python':
+        monkeypatch.setattr('granian.protocol.websocket._unmask', unmask)
 
 
 @pytest.mark.parametrize('size', [0, 1, 63, 125, 126, 65535, 65536])
