@@ -26,7 +26,6 @@ NOT_BUILT: dict[str, Callable[[Config], bool]] = {
     '--http 2': lambda c: c.http == HTTPModes.http2,
     '--static-path-mount': lambda c: bool(c.static_path_mount),
     '--metrics': lambda c: c.metrics_enabled,
-    '--core gevent': lambda c: c.core == Cores.gevent,
 }
 """Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""
 

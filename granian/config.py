@@ -338,6 +338,8 @@ class Config:
         """`blocking_threads`, or its default for the interface."""
         if self.blocking_threads:
             return self.blocking_threads
+        if self.core == Cores.gevent:
+            return self.worker_backpressure
         return max(1, self.worker_backpressure // 2) if self.interface == Interfaces.WSGI else 1
 
     @property

@@ -21,6 +21,11 @@ REFUSALS = {
     'log_config_not_object': "--log-config: '{path}' does not hold a JSON object",
     'log_config_invalid': 'the logging configuration is not valid: {error}',
     'access_format': '--access-log-fmt: {error}',
+    'gevent_half_patched': 'gevent has patched only a part of the standard library (not {missing}): '
+    'call gevent.monkey.patch_all() without arguments, or leave it to --core gevent',
+    'gevent_too_late': '--core gevent: the module {module!r} was imported before gevent could patch the '
+    'standard library; name the application as module:attribute and do not import it before, or call '
+    'gevent.monkey.patch_all() first of all',
     'gevent_needs_wsgi': '--core gevent runs WSGI applications only, not {interface}',
     'uds_on_windows': '--uds: there are no Unix sockets on Windows',
     'bad_pattern': '--reload-ignore-patterns: {pattern!r} is not a regular expression: {error}',

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class Connection:
         self.scheme = 'http'
         self.tls: TLSInfo | None = None
         self.http = Http1(settings.limits, reactor.clock)
-        self.owner = threading.Lock()
+        self.owner = Lock()
         self.owner.acquire()
         self.signalled = False
         """Something has happened while the connection was owned."""

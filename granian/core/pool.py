@@ -43,6 +43,18 @@ class Work(Protocol):
         ...
 
 
+class Crew(Protocol):
+    """Who runs the units of work, as the units see it: a pool of threads, or of greenlets."""
+
+    ready: deque[Work]
+    eager: bool
+
+    @property
+    def busy(self) -> int: ...
+    def enter_call(self) -> None: ...
+    def leave_call(self, duration: float, now: float) -> bool: ...
+
+
 class _Member:
     """A thread of the pool; `wake` is released to give it the baton."""
 

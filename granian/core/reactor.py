@@ -55,6 +55,9 @@ class Reactor:
     `overloaded()` says whether to stop accepting for a while.
     """
 
+    make_poller: Callable[[], Poller] = staticmethod(make_poller)
+    accept: Callable[[socket.socket], tuple[socket.socket, Any]] = staticmethod(socket.socket.accept)
+
     def __init__(
         self,
         listeners: Listeners,
@@ -73,7 +76,7 @@ class Reactor:
         self._connect = connect
         self._overloaded = overloaded
         self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._poller: Poller = make_poller()
+        self._poller: Poller = self.make_poller()
         self._polling = False
         self._accept_after = 0.0
         self._next_second = 0.0
@@ -185,7 +188,7 @@ class Reactor:
     def _accept_one(self, listener: socket.socket) -> bool:
         """False when there is no more to accept, or no room for it."""
         try:
-            sock, address = listener.accept()
+            sock, address = self.accept(listener)
         except BlockingIOError:
             return False
         except OSError as exc:

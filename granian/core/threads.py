@@ -15,7 +15,7 @@ from .blocking import BlockingStream
 from .connection import GRACE, HEAD, LINGERING, PIPELINED, RUNNING, Connection
 from .http2_connection import Http2Connection
 from .opening import Opening
-from .pool import Pool
+from .pool import Crew, Pool
 from .reactor import Reactor
 
 if TYPE_CHECKING:
@@ -36,35 +36,45 @@ logger = logging.getLogger('_granian')
 class ThreadCore:
     """See `settings.Core`. `handler` runs in up to `settings.threads` threads at a time."""
 
+    make_reactor = Reactor
+
     def __init__(self, listeners: Listeners, settings: CoreSettings, handler: Handler) -> None:
         self.settings = settings
         self.handler = handler
         self._done = threading.Event()
         self._stop_asked = False
         self._reloading = False
-        # Without the interpreter lock followers really run: leadership is handed on at once.
-        eager = not getattr(sys, '_is_gil_enabled', lambda: True)()
-        self.pool = Pool(
-            self._gather,
-            settings.threads,
-            settings.thread_idle_timeout,
-            self._flush_deferred,
-            always_eager=eager,
-        )
-        self.deferred: deque[Http2Connection] = deque()
+        self.pool: Crew = self.make_pool()
+        self.deferred = self.make_deferred()
         """With responses that wait for others of the same turn."""
-        self.reactor = Reactor(listeners, self.pool.ready, self._connect, self._overloaded)
+        self.reactor = self.make_reactor(listeners, self.pool.ready, self._connect, self._overloaded)
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
 
+    def make_pool(self) -> Crew:
+        # Without the interpreter lock followers really run: leadership is handed on at once.
+        eager = not getattr(sys, '_is_gil_enabled', lambda: True)()
+        return Pool(
+            self._gather,
+            self.settings.threads,
+            self.settings.thread_idle_timeout,
+            self._flush_deferred,
+            always_eager=eager,
+        )
+
+    def make_deferred(self) -> deque[Http2Connection]:
+        return deque()
+
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped. The calling thread becomes the watchdog."""
+        pool = self.pool
+        assert isinstance(pool, Pool)
         self.reactor.resume_accepting()
-        self.pool.start()
+        pool.start()
         on_ready()
-        self.pool.watch(self._done)
-        self.pool.close()
+        pool.watch(self._done)
+        pool.close()
         self.reactor.wake()
 
     def stop(self, reload: bool = False) -> None:
@@ -121,7 +131,8 @@ class ThreadCore:
 
     def _drained(self) -> None:
         self._done.set()
-        self.pool.wake_watchdog()
+        if isinstance(self.pool, Pool):
+            self.pool.wake_watchdog()
 
     def _overloaded(self) -> bool:
         """Requests that run, or wait for a thread; idle connections do not count."""

@@ -45,9 +45,10 @@ def run(spec: WorkerSpec) -> None:
 def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
     config = spec.config
     os.chdir(spec.working_dir)
-    kinds.prepare(config)
+    check = kinds.prepare(config)
     _configure_logging(spec)
     app = load(spec)
+    check(app)
     observers: list[Callable[[Exchange], None]] = []
     access_log = None
     if config.log_access:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .._loops import loops
 from ..constants import Cores, Interfaces
 from ..core.settings import Core, CoreSettings, Listeners
+from ..errors import ConfigurationError
+from ..messages import REFUSALS
 from ..protocol.interface import Limits
 from .detect import resolve
 
@@ -19,17 +21,20 @@ if TYPE_CHECKING:
 
     from ..asgi import LifespanProtocol
     from ..config import Config
+    from ..core.threads import ThreadCore
     from ..observe import Exchange
     from ..stream import AsyncHandler
     from ..websocket import WebSocketSettings
 
 
-def prepare(config: Config) -> None:
-    """What has to be done before the application is imported."""
-    if config.core == Cores.gevent:
-        from gevent import monkey
+def prepare(config: Config) -> Callable[[Any], None]:
+    """What has to be done before the application is imported. Returns what has to be said of it afterwards:
+    a function that takes the application, and raises ConfigurationError."""
+    if config.core != Cores.gevent:
+        return lambda app: None
+    from . import patching
 
-        monkey.patch_all()
+    return partial(patching.check, loaded=patching.patch())
 
 
 def make_core(
@@ -43,6 +48,8 @@ def make_core(
     Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
+    if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
+        raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
     return _KINDS[config.interface](config, listeners, app, settings(config, on_exchange))
 
 
@@ -82,10 +89,9 @@ def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = No
 
 
 def _wsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
-    from ..core.threads import ThreadCore
     from ..wsgi import make_handler
 
-    return ThreadCore(
+    return _blocking_core(config)(
         listeners,
         settings,
         make_handler(
@@ -95,6 +101,16 @@ def _wsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings
             multiprocess=config.workers > 1,
         ),
     )
+
+
+def _blocking_core(config: Config) -> type[ThreadCore]:
+    if config.core == Cores.gevent:
+        from ..core.greenlets import GreenletCore
+
+        return GreenletCore
+    from ..core.threads import ThreadCore
+
+    return ThreadCore
 
 
 def _asgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:

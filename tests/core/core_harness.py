@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from granian.core.settings import CoreSettings
-from granian.core.threads import ThreadCore
+
+if os.environ.get('GRANIAN_TEST_CORE') == 'gevent':  # in a process patched by gevent: see test_greenlets
+    from granian.core import hub
+    from granian.core.greenlets import GreenletCore as CoreUnderTest
+
+    if os.environ.get('GRANIAN_TEST_POLLER') == 'watchers':
+        hub.HubReactor.make_poller = staticmethod(hub.HubWatchers)
+else:
+    from granian.core.threads import ThreadCore as CoreUnderTest
 
 Address = tuple[str, int]
 
@@ -41,7 +50,7 @@ class Running:
 def running(handler: Callable[[Any], None], **settings: Any) -> Iterator[Running]:
     settings.setdefault('threads', 8)
     listener = socket.create_server(('127.0.0.1', 0))
-    core = ThreadCore([listener], CoreSettings(**settings), handler)
+    core = CoreUnderTest([listener], CoreSettings(**settings), handler)
     ready = threading.Event()
     thread = threading.Thread(target=core.run, args=(ready.set,), daemon=True)
     thread.start()

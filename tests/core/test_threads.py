@@ -150,7 +150,7 @@ def test_idle_threads_end() -> None:
         for sock in socks:
             read_all(sock)
             sock.close()
-        wait_until(lambda: server.core.pool.threads == 1)
+        wait_until(lambda: server.core.pool.threads <= 1)  # the leader; gevent's hub needs none
         together = threading.Barrier(1)
         assert server.request(GET_CLOSE % b'/').endswith(b'ok')
 

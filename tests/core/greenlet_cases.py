@@ -1,0 +1,206 @@
+"""What only the gevent core has; run by test_greenlets in a process that gevent has patched."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import logging
+import threading
+import time
+from typing import Any
+
+import gevent
+import gevent.local
+import pytest
+from core_harness import GET, GET_CLOSE, read_all, read_response, running
+
+from granian.core import greenlet_pool, greenlet_watchdog, hub
+
+TEXT = [(b'Content-Type', b'text/plain')]
+
+
+def test_many_calls_wait_at_the_same_time() -> None:
+    """Each waits for all the others: possible only when every one has a greenlet."""
+    count = 200
+    barrier = threading.Barrier(count)
+
+    def handler(stream: Any) -> None:
+        barrier.wait(20)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler, threads=count) as server:
+        socks = [server.connect() for _ in range(count)]
+        for sock in socks:
+            sock.sendall(GET_CLOSE % b'/')
+        for sock in socks:
+            assert read_all(sock).endswith(b'ok')
+            sock.close()
+        assert server.core.pool.threads == count
+
+
+def test_quick_calls_share_one_greenlet() -> None:
+    seen = set()
+
+    def handler(stream: Any) -> None:
+        seen.add(id(gevent.getcurrent()))
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler) as server, server.connect() as sock:
+        for _ in range(50):
+            sock.sendall(GET % b'/')
+            read_response(sock)
+        assert server.core.pool.threads == 1
+    assert len(seen) == 1
+
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar('variable')
+native_local = threading.local()
+greenlet_local = gevent.local.local()
+
+
+def set_variable() -> None:
+    variable.set('left behind')
+
+
+def set_thread_local() -> None:
+    native_local.value = 'left behind'
+
+
+def set_greenlet_local() -> None:
+    greenlet_local.value = 'left behind'
+
+
+def look(waits: bool) -> list[str]:
+    if waits:
+        gevent.sleep(0)
+    return [
+        variable.get('none'),
+        getattr(native_local, 'value', 'none'),
+        getattr(greenlet_local, 'value', 'none'),
+    ]
+
+
+@pytest.mark.parametrize('waits', [False, True])
+@pytest.mark.parametrize('leave', [set_variable, set_thread_local, set_greenlet_local])
+def test_a_request_sees_nothing_of_the_one_before(leave: Any, waits: bool) -> None:
+    found: list[list[str]] = []
+
+    def handler(stream: Any) -> None:
+        found.append(look(waits))
+        leave()
+        assert 'left behind' in look(waits)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler, threads=1) as server:
+        # Pipelined, so that one greenlet may run several without the hub in between.
+        data = server.request(GET % b'/' * 5 + GET_CLOSE % b'/')
+    assert data.count(b'HTTP/1.1 200') == 6
+    assert found == [['none'] * 3] * 6
+
+
+def test_a_timeout_left_running_does_not_hit_a_later_request() -> None:
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/leave':
+            gevent.Timeout(0.05).start()
+        else:
+            gevent.sleep(0.15)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler, threads=1) as server, server.connect() as sock:
+        sock.sendall(GET % b'/leave')
+        assert read_response(sock).endswith(b'ok')
+        sock.sendall(GET_CLOSE % b'/later')
+        assert read_all(sock).endswith(b'ok')
+
+
+def test_greenlets_that_are_held_end() -> None:
+    def handler(stream: Any) -> None:
+        native_local.value = 1
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler) as server, server.connect() as sock:
+        for _ in range(20):
+            sock.sendall(GET % b'/')
+            read_response(sock)
+        assert server.core.pool.threads <= 1
+        gc.collect()
+        members = [thing for thing in gc.get_objects() if type(thing) is greenlet_pool.Member]
+        assert sum(not member.dead for member in members) <= 1
+
+
+def test_quick_calls_do_not_keep_the_hub() -> None:
+    """A client that pipelines without end leaves room for a greenlet of the application's own."""
+    ticks: list[int] = []
+
+    def handler(stream: Any) -> None:
+        end = time.monotonic() + 0.002
+        while time.monotonic() < end:
+            pass
+        stream.respond(200, TEXT, b'%d' % len(ticks))
+
+    def tick() -> None:
+        while True:
+            ticks.append(1)
+            gevent.sleep(0)
+
+    with running(handler) as server, server.connect() as sock:
+        ticker = gevent.spawn(tick)
+        sock.sendall(GET % b'/' * 30 + GET_CLOSE % b'/')
+        read_all(sock)
+        ticker.kill()
+    assert len(ticks) > 5
+
+
+def test_a_greenlet_that_does_not_yield_is_reported(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(greenlet_watchdog, 'LOOK_EVERY', 0.02)
+
+    def busy_for_ever(until: float) -> None:
+        while time.monotonic() < until and len(caplog.records) < 1:
+            pass
+
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/busy':
+            busy_for_ever(time.monotonic() + 20)
+        else:
+            gevent.sleep(0.3)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler) as server, caplog.at_level(logging.WARNING, '_granian'):
+        assert server.request(GET_CLOSE % b'/yields').endswith(b'ok')
+        assert caplog.records == []
+        assert server.request(GET_CLOSE % b'/busy').endswith(b'ok')
+        (record,) = caplog.records
+        assert 'busy_for_ever' in record.getMessage()
+        assert 'core/threads.py' not in record.getMessage()
+
+
+def test_the_watchdog_sleeps_while_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(greenlet_watchdog, 'LOOK_EVERY', 0.01)
+    with running(lambda stream: stream.respond(200, TEXT, b'ok')) as server:
+        for _ in range(2):
+            server.request(GET_CLOSE % b'/')
+            deadline = time.monotonic() + 10
+            while not server.core._watchdog.asleep:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+
+def test_sockets_are_not_gevents() -> None:
+    """Those would cost several times as much, and wait where the core does not want to."""
+    kinds = set()
+
+    def handler(stream: Any) -> None:
+        kinds.add(type(stream._connection.sock).__module__)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler) as server:
+        server.request(GET_CLOSE % b'/')
+    assert kinds == {'_socket'}
+
+
+def test_the_harness_runs_the_gevent_core() -> None:
+    with running(lambda stream: None) as server:
+        assert type(server.core).__name__ == 'GreenletCore'
+        assert isinstance(server.core.reactor, hub.HubReactor)
