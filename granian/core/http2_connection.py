@@ -320,7 +320,7 @@ class Http2Connection:
             self.close()
             return
         self.phase = LINGERING
-        self.deadline = monotonic() + LINGER
+        self.deadline = monotonic() + (GRACE if self.reactor.stopping else LINGER)
         self.reactor.next_sweep = min(self.reactor.next_sweep, self.deadline)
         self.readable = True
         self.release()
@@ -426,8 +426,9 @@ class Http2Connection:
                 if now >= stream.since + self.settings.body_timeout:
                     self._refuse_slow(stream)
             if now >= self._next_ping:
-                self.push(self.http.ping())
-                self._pong_due = now + self.settings.http2_keep_alive_timeout
+                if not self.http.awaiting_pong:
+                    self.push(self.http.ping())
+                    self._pong_due = now + self.settings.http2_keep_alive_timeout
                 self._next_ping = now + (self.settings.http2_keep_alive_interval or math.inf)
             quiet = not self.streams and not self.finished
             if quiet and (self.reactor.stopping or now >= self._quiet_until(now)):

@@ -140,7 +140,8 @@ class Reactor:
 
     def _sweep(self, now: float) -> None:
         """End what has waited too long. What a thread owns has no deadline here."""
-        earliest = math.inf
+        # Whoever sets a deadline from now on, another thread or `expire`, lowers this.
+        self.next_sweep = earliest = math.inf
         for connection in list(self.connections.values()):
             deadline = connection.deadline
             if deadline > now:
@@ -151,7 +152,8 @@ class Reactor:
                     connection.expire()
                 else:
                     connection.release()
-        self.next_sweep = max(earliest, now + 0.005 + len(self.connections) * SWEEP_COST)
+        soonest = now + 0.005 + len(self.connections) * SWEEP_COST
+        self.next_sweep = max(min(earliest, self.next_sweep), soonest)
 
     # -- accepting ----------------------------------------------------------------------
 

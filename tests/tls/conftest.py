@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / 'core'))
 
 CONFIG = """
 [ca]

@@ -1,0 +1,273 @@
+"""TLS on the thread core, over real sockets: handshakes of every kind of client, and both HTTPs inside."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import pytest
+from core_harness import GET, GET_CLOSE, read_all, read_response, running
+from http2_client import Http2Client
+
+from granian.core import reactor
+from granian.core.poller import SelectorPoller
+from granian.tls import TLSSettings, make_context
+
+TEXT = [(b'Content-Type', b'text/plain')]
+
+
+@pytest.fixture(autouse=True, params=['quickest', 'selectors'])
+def poller(request, monkeypatch):
+    if request.param == 'selectors':
+        monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
+
+
+@pytest.fixture
+def serve(pki):
+    """serve(handler, core settings…, tls={…}) → a running core."""
+
+    def serve(handler: Any, tls: dict[str, Any] | None = None, **settings: Any) -> Any:
+        files = TLSSettings(pki['server.pem'], pki['server.key'], **{'minimum': 'tls1.2', **(tls or {})})
+        return running(handler, tls=make_context(files), **settings)
+
+    return serve
+
+
+@contextmanager
+def connected(server: Any, context: ssl.SSLContext) -> Any:
+    with server.connect() as raw, context.wrap_socket(raw, server_hostname='localhost') as sock:
+        yield sock
+
+
+def describe(stream: Any) -> None:
+    body = f'{stream.head.version} {stream.scheme} {stream.tls.version} {stream.tls.client_subject}'
+    stream.respond(200, TEXT, body.encode())
+
+
+def echo_body(stream: Any) -> None:
+    stream.send_response(200, TEXT)
+    while chunk := stream.read():
+        stream.send_data(chunk)
+    stream.send_end()
+
+
+def test_http_1_and_2_by_alpn(serve, make_client):
+    with serve(describe) as server:
+        with connected(server, make_client('http/1.1')) as sock:
+            for _ in range(3):
+                sock.sendall(GET % b'/')
+                assert read_response(sock).endswith(b'\r\n\r\n1.1 https TLSv1.3 None')
+        with connected(server, make_client()) as sock:
+            sock.sendall(GET_CLOSE % b'/')
+            assert read_all(sock).endswith(b'1.1 https TLSv1.3 None')
+        with connected(server, make_client('h2', 'http/1.1', maximum=ssl.TLSVersion.TLSv1_2)) as sock:
+            assert sock.selected_alpn_protocol() == 'h2'
+            client = Http2Client(sock)
+            for _ in range(3):
+                assert client.get().body == b'2 https TLSv1.2 None'
+        with connected(server, make_client()) as sock:
+            assert Http2Client(sock).get().body == b'2 https TLSv1.3 None', 'prior knowledge inside TLS'
+
+
+@pytest.mark.parametrize('alpn', ['h2', 'http/1.1'])
+def test_large_bodies_both_ways(serve, make_client, alpn):
+    body = bytes(range(256)) * 10_000
+    with serve(echo_body) as server, connected(server, make_client(alpn)) as sock:
+        if alpn == 'h2':
+            client = Http2Client(sock)
+            stream_id = client.start('/', 'POST', end=False)
+            client.send(stream_id, body, end=True)
+            assert client.finish(stream_id).body == body
+            return
+        head = b'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n' % len(body)
+        sender = threading.Thread(target=sock.sendall, args=(head + body,), daemon=True)
+        sender.start()
+        received = read_all(sock)
+        sender.join(10)
+        assert _dechunked(received.split(b'\r\n\r\n', 1)[1]) == body
+
+
+def _dechunked(data: bytes) -> bytes:
+    body = b''
+    while True:
+        size, _, data = data.partition(b'\r\n')
+        length = int(size, 16)
+        if not length:
+            return body
+        body += data[:length]
+        data = data[length + 2 :]
+
+
+def test_requests_in_one_record_and_requests_cut_into_many(serve, make_client):
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, stream.head.path.encode())
+
+    with serve(handler) as server, connected(server, make_client('http/1.1')) as sock:
+        sock.sendall(b''.join(GET % b'/%d' % n for n in range(30)))
+        for number in range(30):
+            response = b''
+            while not response.endswith(b'\r\n\r\n/%d' % number):
+                response += sock.recv(1)
+        for byte in GET % b'/single':
+            sock.sendall(bytes([byte]))
+        assert read_response(sock).endswith(b'/single')
+
+
+def test_plain_http_gets_an_answer_it_can_read(serve):
+    with serve(describe) as server:
+        for request in (GET % b'/', b'POST /x HTTP/1.1\r\nContent-Length: 100000\r\n\r\n' + bytes(100_000)):
+            with server.connect() as sock:
+                sock.sendall(request)
+                answer = sock.recv(65536)
+            assert answer.startswith(b'HTTP/1.1 400 ')
+            assert b'https' in answer
+
+
+def test_bytes_that_are_no_tls_and_clients_that_break_off(serve, make_client):
+    with serve(describe) as server:
+        for garbage in (b'\x16\x03\x01\0\5hello', b'\0' * 100, b'\x16', b''):
+            with server.connect() as sock:
+                sock.sendall(garbage)
+                with suppress(ConnectionResetError):
+                    assert len(garbage) < 2 or len(sock.recv(1000)) < 10, 'an alert at most'
+        with connected(server, make_client('http/1.1')) as sock:
+            sock.sendall(GET % b'/')
+            assert read_response(sock)
+
+
+def test_silent_clients_have_a_deadline_and_hold_nobody_up(serve, make_client):
+    with serve(describe, threads=1, handshake_timeout=0.2) as server, ExitStack() as stack:
+        silent = [stack.enter_context(server.connect()) for _ in range(20)]
+        for sock in silent[10:]:
+            sock.sendall(b'\x16\x03\x01\x02\0')  # the beginning of a record
+        with connected(server, make_client('http/1.1')) as sock:
+            sock.sendall(GET % b'/')
+            assert read_response(sock)
+        for sock in silent:
+            try:
+                assert sock.recv(100) == b''
+            except ConnectionResetError:
+                pass
+
+
+def test_a_handshake_byte_by_byte(serve, make_client):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = make_client('http/1.1').wrap_bio(incoming, outgoing, server_hostname='localhost')
+    with serve(describe) as server, server.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    sock.send(bytes([byte]))
+                incoming.write(sock.recv(65536))
+        tls.write(GET % b'/')
+        sock.sendall(outgoing.read())
+        answer = b''
+        while b'https' not in answer:
+            incoming.write(sock.recv(65536))
+            try:
+                answer += tls.read(65536)
+            except ssl.SSLWantReadError:
+                pass
+
+
+def visit(server: Any, context: ssl.SSLContext) -> bytes:
+    with connected(server, context) as sock:
+        sock.sendall(GET_CLOSE % b'/')
+        return read_all(sock)
+
+
+def test_client_certificates(pki, serve, make_client):
+    tls = {'client_verify': True, 'ca': pki['ca.pem'], 'crl': [pki['crl.pem']]}
+    with serve(describe, tls) as server:
+        for alpn in ('h2', 'http/1.1'):
+            with connected(server, make_client(alpn, certificate='client')) as sock:
+                if alpn == 'h2':
+                    body = Http2Client(sock).get().body
+                else:
+                    sock.sendall(GET_CLOSE % b'/')
+                    body = read_all(sock)
+                assert 'CN=Zoë' in body.decode()
+        for certificate in (None, 'stranger', 'revoked'):
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                visit(server, make_client(certificate=certificate))
+
+
+def test_the_end_is_told(serve, make_client):
+    """close_notify, so that a client knows that nothing was cut off; and none where it was."""
+
+    def handler(stream: Any) -> None:
+        stream.send_response(200, TEXT)
+        stream.send_data(b'x' * 100_000)
+        if stream.head.path == '/cut':
+            stream.abort()
+        else:
+            stream.send_end()
+
+    with serve(handler) as server:
+        request = b'GET %s HTTP/1.0\r\nHost: a\r\n\r\n'
+        for path in (b'/whole', b'/cut'):
+            with server.connect() as raw:
+                context = make_client('http/1.1')
+                context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+                with context.wrap_socket(
+                    raw, server_hostname='localhost', suppress_ragged_eofs=False
+                ) as sock:
+                    sock.sendall(request % path)
+                    if path == b'/whole':
+                        assert read_all(sock).endswith(b'x' * 100_000)
+                    else:
+                        with pytest.raises(ssl.SSLError):
+                            read_all(sock)
+
+
+def test_stop_during_a_handshake(serve):
+    with serve(describe) as server, server.connect() as silent, server.connect() as halfway:
+        halfway.sendall(b'\x16\x03\x01\x02\0')
+        server.stop()
+        assert silent.recv(1) == b''
+
+
+def test_sessions_are_resumed_by_openssl(pki, serve):
+    """The command everybody tries, with TLS 1.2's tickets."""
+    with serve(describe) as server:
+        host, port = server.address
+        authorities = ('-CAfile', pki['ca.pem'])
+        done = subprocess.run(
+            ['openssl', 's_client', '-connect', f'{host}:{port}', '-tls1_2', '-reconnect', *authorities],
+            input=b'',
+            capture_output=True,
+            timeout=30,
+        )
+        assert done.stdout.count(b'Reused, TLSv1.2') == 5
+        assert b'Verify return code: 0 (ok)' in done.stdout
+
+
+def test_many_clients_at_once(serve, make_client):
+    context = make_client('h2')
+    failures: list[Exception] = []
+
+    def visit_often() -> None:
+        try:
+            with connected(server, context) as sock:
+                client = Http2Client(sock)
+                streams = [client.start() for _ in range(20)]
+                client.finish(*streams)
+                assert all(client.responses[s].status == 200 for s in streams)
+        except Exception as error:
+            failures.append(error)
+
+    with serve(describe, threads=4) as server:
+        threads = [threading.Thread(target=visit_often) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert failures == []
