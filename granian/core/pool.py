@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from math import inf
 from time import monotonic
 from typing import Protocol
@@ -25,14 +26,26 @@ from typing import Protocol
 SLOW_CALL = 0.001
 """Seconds: an application call longer than this makes the pool eager."""
 EAGER_PERIOD = 1.0
-"""Seconds for which the pool stays eager, counted anew from each slow call. One-sided on
-purpose: an average that goes back and forth measured 17 times slower on mixed loads."""
+"""Seconds for which the pool stays eager, counted from the slow call that made it so. Then the
+next slow call has to show it anew: while the pool is eager its threads wait for the interpreter
+lock, so that every call looks slow, and eagerness would keep itself up. A slow call a second in
+the leader's way costs nothing; an average that goes back and forth measured 17 times slower."""
 LOOK_EVERY = 0.002
 """Seconds between two looks of the watchdog."""
 QUIET_LOOKS = 50
 """After so many looks with nothing going on the watchdog sleeps until it is woken."""
 
 _BATON = object()
+
+try:
+    from resource import RUSAGE_THREAD, getrusage
+except ImportError:  # not counted for each thread here: any slow call is taken to have waited
+    times_waited = count().__next__
+else:
+
+    def times_waited() -> int:
+        """How often this thread has left the processor of its own accord, to wait for something."""
+        return getrusage(RUSAGE_THREAD).ru_nvcsw
 
 
 class Work(Protocol):
@@ -93,6 +106,7 @@ class Pool:
         self._parked: list[_Member] = []
         self._growing = threading.Lock()
         self._calls = 0
+        self._waited = 0
         self._eager_until = inf if always_eager else 0.0
         self._closed = False
         self._watchdog_asleep = False
@@ -153,6 +167,7 @@ class Pool:
                 if not unit.work():
                     return
             gather()
+            self._waited = times_waited()
             self.polls += 1
             if self._watchdog_asleep:
                 self.wake_watchdog()
@@ -211,7 +226,9 @@ class Pool:
 
     def leave_call(self, duration: float, now: float) -> bool:
         """The call has returned (any pool thread). Returns whether this thread leads now."""
-        if duration > SLOW_CALL:
+        if duration > SLOW_CALL and not self.eager and times_waited() != self._waited:
+            # Slow, and not because it was busy or another process had the processor:
+            # then there would be nothing to win by a second thread.
             self._turn_eager(now)
         try:
             self._table.pop()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import resource
 import threading
 import time
 from time import monotonic
+
+import pytest
 
 from granian.core import pool as pool_module
 from granian.core.pool import Pool
@@ -82,6 +85,27 @@ def test_a_stuck_call_loses_the_baton_to_a_new_thread() -> None:
         assert free.wait(10)
         assert calls.pool.eager
         stuck.set()
+
+
+def eager_after(call: object) -> bool:
+    """Whether a call that took two milliseconds, in a pool without other threads, makes it eager."""
+    pool = Pool(lambda: None, 1, 5)
+    pool._waited = pool_module.times_waited()  # as the leader does when it has polled
+    pool.enter_call()
+    call()  # type: ignore[operator]
+    assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+    return pool.eager
+
+
+def test_a_call_that_waits_makes_it_eager() -> None:
+    assert eager_after(lambda: time.sleep(0.002))
+
+
+@pytest.mark.skipif(not hasattr(resource, 'RUSAGE_THREAD'), reason='not counted for each thread here')
+def test_a_call_that_only_computes_does_not() -> None:
+    """A second thread would not have had the interpreter, or the processor, either."""
+    # of twenty, for some other thread of the tests may want the interpreter in the middle of one
+    assert not all(eager_after(lambda: sum(range(10_000))) for _ in range(20))
 
 
 def test_eagerness_ends(monkeypatch: object) -> None:
