@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from hpack.exceptions import HPACKError, OversizedHeaderListError
-
 from ..events import Data, EndOfRequest, Request
 from ..head import BadRequest
 from ..interface import Clock, Limits
 from . import frames
+from .compression import CompressionError, ListTooLarge
 from .frames import BrokenConnection
 from .guard import SMALL
 from .head import HeaderList, Malformed, read_head, read_trailers
@@ -89,12 +88,12 @@ class Receiver(Wire):
         if verdict is Verdict.ACCEPT:
             return stream
         if verdict is Verdict.PROTOCOL or not stream_id:
-            raise BrokenConnection(frames.PROTOCOL_ERROR, f'a frame for a stream that is {state.value}')
+            raise BrokenConnection(frames.PROTOCOL_ERROR, f'a frame for a stream that is {state.name}')
         if verdict is Verdict.CLOSE:
-            raise BrokenConnection(frames.STREAM_CLOSED, f'a frame for a stream that is {state.value}')
+            raise BrokenConnection(frames.STREAM_CLOSED, f'a frame for a stream that is {state.name}')
         self._guard.frame()
         if verdict is Verdict.RESET:
-            reason = f'a frame on a stream that is {state.value}'
+            reason = f'a frame on a stream that is {state.name}'
             if stream is not None and not stream.closed:
                 self._reset(stream, frames.STREAM_CLOSED, reason)
             else:
@@ -217,10 +216,10 @@ class Receiver(Wire):
     def _on_block(self, stream_id: int, flags: int, depends_on_itself: bool, block: bytes) -> None:
         # Decoded whatever becomes of the stream: the compression state is the connection's (4.3).
         try:
-            headers: Any = self._decoder.decode(block, raw=True)
-        except OversizedHeaderListError:
+            headers = self._decoder.decode(block)
+        except ListTooLarge:
             raise BrokenConnection(frames.ENHANCE_YOUR_CALM, 'the header list is far too large') from None
-        except HPACKError as error:
+        except CompressionError as error:
             raise BrokenConnection(frames.COMPRESSION_ERROR, f'HPACK: {error}') from None
         ended = bool(flags & frames.END_STREAM)
         if stream_id > self._highest:
@@ -350,7 +349,7 @@ class Receiver(Wire):
             values[key] = value
         # The last value of a setting counts; applied once, however often it was repeated.
         if frames.HEADER_TABLE_SIZE in values:
-            self._encoder.header_table_size = min(values[frames.HEADER_TABLE_SIZE], 4096)
+            self._encoder.set_table_size(values[frames.HEADER_TABLE_SIZE])
         self._peer_max_frame = min(
             values.get(frames.MAX_FRAME_SIZE, self._peer_max_frame), frames.LARGEST_SENT
         )

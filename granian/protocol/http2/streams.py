@@ -6,7 +6,7 @@ The states are a table of data; what a frame means in each of them is another.
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
+from enum import Enum, IntEnum
 
 from ..events import Request
 from .frames import CONTINUATION, DATA, HEADERS, PRIORITY, RST_STREAM, WINDOW_UPDATE
@@ -15,27 +15,31 @@ SMALL_PIECE, MERGED_PIECE = 4096, 16384
 """Bytes: waiting pieces below the one are merged up to the other."""
 
 
-class State(Enum):
+class State(IntEnum):
     """A stream as the server sees it. The reserved states are never entered: no push."""
 
-    IDLE = 'idle'
-    OPEN = 'open'
-    HALF_CLOSED_LOCAL = 'half-closed (local)'
-    HALF_CLOSED_REMOTE = 'half-closed (remote)'
+    IDLE = 0
+    OPEN = 1
+    HALF_CLOSED_LOCAL = 2
+    HALF_CLOSED_REMOTE = 3
     # Closed, by how it came to be: RFC 9113 5.1 asks for different answers.
-    SKIPPED = 'closed, never used'
-    ENDED = 'closed, both sides ended'
-    RESET_BY_PEER = 'closed by their RST_STREAM'
-    RESET_BY_US = 'closed by our RST_STREAM'
+    SKIPPED = 4
+    """Never used: a higher stream was opened first."""
+    ENDED = 5
+    RESET_BY_PEER = 6
+    RESET_BY_US = 7
 
 
-class Input(Enum):
-    RECEIVE_HEADERS = 'request received'
-    RECEIVE_END = 'END_STREAM received'
-    SEND_END = 'END_STREAM sent'
-    RECEIVE_RESET = 'RST_STREAM received'
-    SEND_RESET = 'RST_STREAM sent'
-    PASS_OVER = 'a higher stream opened'
+class Input(IntEnum):
+    """What happens to a stream: END_STREAM or RST_STREAM, received or sent…"""
+
+    RECEIVE_HEADERS = 10
+    RECEIVE_END = 11
+    SEND_END = 12
+    RECEIVE_RESET = 13
+    SEND_RESET = 14
+    PASS_OVER = 15
+    """…or a higher stream is opened."""
 
 
 TRANSITIONS: dict[tuple[State, Input], State] = {

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-import hpack
-
 from ..events import Event, Refused, Request, RequestFailed, Writable
 from ..interface import Clock, Limits
 from . import frames
+from .compression import Decoder, Encoder
 from .frames import FrameReader
 from .guard import SMALL, Guard
 from .streams import Input, State, Stream
@@ -50,8 +49,8 @@ class Wire:
         self._reader = FrameReader(max_frame_size)
         # A list somewhat above the limit is decoded whole, so that 431 can be said and the
         # compression state is kept; far above it the connection ends.
-        self._decoder = hpack.Decoder(max_header_list_size=4 * limits.max_headers_size)
-        self._encoder = hpack.Encoder()
+        self._decoder = Decoder(4 * limits.max_headers_size)
+        self._encoder = Encoder()
         # Flow control. Until our SETTINGS are acknowledged the peer may count from 65,535.
         self._stream_window = min(limits.initial_stream_window_size, frames.MAX_WINDOW)
         self._slack = max(0, frames.DEFAULT_WINDOW - self._stream_window)
