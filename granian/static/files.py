@@ -1,0 +1,241 @@
+"""What is known of the files behind the routes: looked up on the disk, and remembered for half a second.
+
+A small file is held in memory with its response head, so that most requests cost no system call
+but the one that sends; of a big one only what its head says is remembered, and it is opened for
+each response. What is remembered is bounded, and looked at anew before it is RECENT seconds old.
+
+Everything here may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.utils import formatdate
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from .paths import inside, names
+from .types import content_type
+
+RECENT: Final = 0.5
+"""Seconds for which the disk is not asked again: a change is seen within a second."""
+SMALL: Final = 128 * 1024
+"""Bytes: files up to this size are held in memory."""
+MOST_ENTRIES: Final = 1024
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""Of content in memory, for all files together."""
+UNSETTLED: Final = 2.5
+"""Seconds after a file's modification within which another may leave the same time stamp (FAT counts
+in twos): what was read so soon is read again rather than believed."""
+CODINGS: Final = (('br', '.br'), ('zstd', '.zst'), ('gzip', '.gz'))
+"""Content codings and what their files' names end in, best first."""
+
+# Not through a link (it has been resolved), and not waiting for the other end of a FIFO.
+_OPEN: Final = (
+    os.O_RDONLY
+    | getattr(os, 'O_BINARY', 0)
+    | getattr(os, 'O_NOFOLLOW', 0)
+    | getattr(os, 'O_NONBLOCK', 0)
+    | getattr(os, 'O_CLOEXEC', 0)
+)  # fmt: skip
+
+Fields = tuple[tuple[str, str], ...]
+Signature = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder under a route. `expires` in seconds (0: no cache-control); `index` is the name of the file
+    served for a folder; `precompressed` looks for siblings in CODINGS."""
+
+    route: str
+    """Begins with a slash and does not end with one, but for the root."""
+    folder: Path
+    index: str | None = None
+    expires: int = 86400
+    precompressed: bool = False
+    dotfiles: bool = False
+
+
+class Representation:
+    """One of the forms a file can be sent in: what its response says of it, and its bytes if it is small."""
+
+    __slots__ = ('body', 'coding', 'etag', 'fields', 'modified', 'path', 'read_at', 'signature', 'size')
+
+    def __init__(self, path: str, coding: str, status: os.stat_result, body: bytes | None) -> None:
+        self.path = path
+        self.coding = coding
+        """'' for the file itself."""
+        self.signature = signature(status)
+        self.body = body
+        self.read_at = time.time()
+        self.size = status.st_size if body is None else len(body)
+        # A time in the future is no time a response may give (RFC 9110 8.8.2.1).
+        self.modified = int(min(status.st_mtime, self.read_at))
+        # Strong, both of them. That of the content is the same on every machine and after each deployment.
+        if body is None:
+            self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}{coding and "-" + coding}"'
+        else:
+            self.etag = f'"{blake2b(body, digest_size=12, person=coding.encode()).hexdigest()}"'
+        self.fields: Fields = ()
+        """Of every response from it that has a body or stands for one, but Content-Length."""
+
+    @property
+    def settled(self) -> bool:
+        """A later modification would have shown in the signature."""
+        return self.read_at - self.signature[-2] / 1e9 > UNSETTLED
+
+
+class File:
+    """A file that can be sent, in one or more forms."""
+
+    __slots__ = ('_mount', '_name', 'checked', 'forms', 'size')
+
+    def __init__(self, name: str, forms: list[Representation], mount: Mount) -> None:
+        self._name = name
+        self._mount = mount
+        self.forms = forms
+        """The file itself first, then in CODINGS' order."""
+        self.checked = time.monotonic()
+        self.size = sum(len(form.body) for form in forms if form.body is not None)
+        shared = [('Content-Type', content_type(name)), ('Accept-Ranges', 'bytes')]
+        if mount.expires:
+            shared.append(('Cache-Control', f'max-age={mount.expires}'))
+        if len(forms) > 1:
+            shared.append(('Vary', 'Accept-Encoding'))
+        for form in forms:
+            own = [('Last-Modified', formatdate(form.modified, usegmt=True)), ('ETag', form.etag)]
+            if form.coding:
+                own.append(('Content-Encoding', form.coding))
+            form.fields = (*shared, *own)
+
+    def with_form(self, old: Representation, new: Representation) -> File:
+        """The file as it is with one of its forms changed."""
+        return File(self._name, [new if form is old else form for form in self.forms], self._mount)
+
+
+class Mounts:
+    """The mounts of one worker, and what is remembered of their files."""
+
+    def __init__(self, mounts: Iterable[Mount]) -> None:
+        # The longest route first: a mount inside another's path goes before it.
+        self._mounts = sorted(mounts, key=lambda mount: -len(mount.route))
+        self.prefixes = tuple(mount.route for mount in self._mounts)
+        """A path that begins with none of them is not ours; one that does, `find` has to look at."""
+        self._files: dict[str, File] = {}
+        self._bytes = 0
+        self._changing = threading.Lock()
+
+    def find(self, path: str) -> Mount | None:
+        """Whose path (as sent, percent-encoded) this is: the route itself, or what is under it."""
+        for mount in self._mounts:
+            route = mount.route
+            if path.startswith(route) and (path[len(route) : len(route) + 1] in ('', '/') or route == '/'):
+                return mount
+        return None
+
+    def covers(self, path: str) -> bool:
+        return path.startswith(self.prefixes) and self.find(path) is not None
+
+    def remembered(self, path: str) -> File | None:
+        """The file, if it was looked at a moment ago. Does not touch the disk."""
+        file = self._files.get(path)
+        if file is not None and time.monotonic() - file.checked < RECENT:
+            return file
+        return None
+
+    def look(self, path: str, mount: Mount) -> File | None:
+        """The file that `path` means now, None when there is none. Touches the disk."""
+        known = self._files.get(path)
+        try:
+            file = _look(path, mount, known)
+        except (OSError, ValueError):  # absent, not to be read, a name too long, links in a circle
+            file = None
+        self._remember(path, file)
+        return file
+
+    def _remember(self, path: str, file: File | None) -> None:
+        with self._changing:
+            before = self._files.pop(path, None)
+            if before is not None:
+                self._bytes -= before.size
+            if file is None:
+                return  # what is absent is not remembered: a client could make up any number of names
+            self._files[path] = file
+            self._bytes += file.size
+            while len(self._files) > MOST_ENTRIES or self._bytes > MOST_BYTES:
+                # In the order they were last looked at on the disk: those in use have moved behind.
+                oldest = next(iter(self._files))
+                self._bytes -= self._files.pop(oldest).size
+
+
+def signature(status: os.stat_result) -> Signature:
+    """What changes when the file does. The last but one is its time of modification, in ns."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _look(path: str, mount: Mount, known: File | None) -> File | None:
+    below = path if mount.route == '/' else path[len(mount.route) :]
+    parts = names(below, dotfiles=mount.dotfiles)
+    if parts is None:
+        return None
+    folder = os.path.realpath(mount.folder)
+    asked = os.path.join(folder, *parts)
+    real, status = _resolve(folder, asked)
+    if stat.S_ISDIR(status.st_mode) and mount.index is not None:
+        asked = os.path.join(asked, mount.index)
+        real, status = _resolve(folder, asked)
+    elif below.endswith('/'):
+        return None
+    forms = [_read(real, '', known, status)]
+    for coding, suffix in CODINGS if mount.precompressed else ():
+        try:
+            real, status = _resolve(folder, asked + suffix)
+            forms.append(_read(real, coding, known, status))
+        except OSError:
+            continue
+    if known is not None and known.forms == forms:
+        known.checked = time.monotonic()
+        return known
+    return File(os.path.basename(asked), forms, mount)
+
+
+def _resolve(folder: str, path: str) -> tuple[str, os.stat_result]:
+    """Where links lead, as long as that is in the folder. Raises OSError."""
+    real = os.path.realpath(path)
+    if not inside(folder, real):
+        raise FileNotFoundError('outside the mount')
+    return real, os.stat(real)
+
+
+def _read(path: str, coding: str, known: File | None, status: os.stat_result) -> Representation:
+    """What is known already if the file is still the same, else what it is now. Raises OSError."""
+    for form in known.forms if known is not None else ():
+        same = form.coding == coding and form.path == path and form.signature == signature(status)
+        if same and (form.settled or form.body is None):
+            return form
+    with open_regular(path, status) as file:
+        status = os.fstat(file.fileno())
+        body = None
+        if status.st_size <= SMALL:
+            body = file.read(SMALL + 1)
+            if len(body) > SMALL:  # it is growing
+                body = None
+    return Representation(path, coding, status, body)
+
+
+def open_regular(path: str, status: os.stat_result | None = None) -> BinaryIO:
+    """Open for reading what is a regular file; to open a device may do something. Raises OSError."""
+    if not stat.S_ISREG((status or os.stat(path)).st_mode):
+        raise FileNotFoundError('not a regular file')
+    file = open(path, 'rb', buffering=0, opener=lambda name, _: os.open(name, _OPEN))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileNotFoundError('not a regular file')
+    return file  # type: ignore[return-value]

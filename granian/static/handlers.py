@@ -1,0 +1,119 @@
+"""The mounts in front of a handler, in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..stream import ClientDisconnected, InvalidResponse
+from .answer import Answer, answer
+from .files import Representation, open_regular, signature
+
+if TYPE_CHECKING:
+    from ..protocol.head import Head
+    from ..stream import AsyncHandler, AsyncStream, Handler, Stream
+    from .files import Mount, Mounts
+
+logger = logging.getLogger('_granian')
+
+
+def blocking(handler: Handler, mounts: Mounts) -> Handler:
+    """A handler that serves `mounts`, and leaves every other request to `handler`."""
+    prefixes = mounts.prefixes
+
+    def handle(stream: Stream) -> None:
+        head = stream.head
+        if not head.path.startswith(prefixes):
+            return handler(stream)
+        mount = mounts.find(head.path)
+        if mount is None:
+            return handler(stream)
+        reply, source = prepare(head, mounts, mount)
+        if source is None:
+            stream.respond(reply.status, reply.fields, reply.body)
+            return None
+        with source:
+            stream.send_response(reply.status, reply.fields)
+            try:
+                stream.send_file(source, reply.offset, reply.count)
+            except InvalidResponse as error:
+                _broken(head, error)
+                stream.abort()
+                return None
+        stream.send_end()
+        return None
+
+    return handle
+
+
+def asynchronous(handler: AsyncHandler, mounts: Mounts) -> AsyncHandler:
+    """As `blocking`, on the loop. Whatever asks the disk runs in the loop's default executor."""
+    prefixes = mounts.prefixes
+
+    # Not a coroutine function: a request that is not ours costs no coroutine more.
+    def handle(stream: AsyncStream) -> Awaitable[None]:
+        path = stream.head.path
+        if not path.startswith(prefixes):
+            return handler(stream)
+        mount = mounts.find(path)
+        return handler(stream) if mount is None else _serve(stream, mounts, mount)
+
+    return handle
+
+
+async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
+    head = stream.head
+    file = mounts.remembered(head.path)
+    reply, source = (answer(head, file), None) if file is not None else (None, None)
+    if reply is None or reply.form is not None:
+        loop = asyncio.get_running_loop()
+        reply, source = await loop.run_in_executor(None, prepare, head, mounts, mount)
+    if source is None:
+        stream.respond(reply.status, reply.fields, reply.body)
+        return
+    with source:
+        if stream.disconnected:
+            return
+        stream.send_response(reply.status, reply.fields)
+        try:
+            await stream.send_file(source, reply.offset, reply.count)
+        except ClientDisconnected:
+            stream.abort()
+            return
+    if stream.response_ended:
+        if not stream.client_left:
+            _broken(head, 'the file became shorter while it was sent')
+    else:
+        stream.send_end()
+
+
+def _broken(head: Head, error: object) -> None:
+    logger.warning('Static file %s: %s', ascii(head.path), error)
+
+
+def prepare(head: Head, mounts: Mounts, mount: Mount) -> tuple[Answer, BinaryIO | None]:
+    """The answer, and the open file where bytes of it are still to be sent. Touches the disk."""
+    path = head.path
+    file = mounts.remembered(path) if head.method in ('GET', 'HEAD') else None
+    if file is None and head.method in ('GET', 'HEAD'):
+        file = mounts.look(path, mount)
+    reply = answer(head, file)
+    form = reply.form
+    if form is None or file is None:
+        return reply, None
+    try:
+        source = open_regular(form.path)
+    except OSError:  # it has gone since we looked
+        return answer(head, None), None
+    status = os.fstat(source.fileno())
+    if signature(status) != form.signature:
+        # Replaced or written to since we looked: what is open now is what is answered.
+        now = Representation(form.path, form.coding, status, None)
+        reply = answer(head, file.with_form(form, now))
+        if reply.form is None:
+            source.close()
+            return reply, None
+    return reply, source
