@@ -334,12 +334,10 @@ class BridgeConnection(asyncio.Protocol):
     def response_ended(self, stream: BridgeStream) -> None:
         """The response is complete, as far as the handler is concerned."""
         stream.response_ended = True
-        if not self.multiplexed:
-            self._finish(stream)  # what is left of the request, Http1 drops or closes upon
-        elif stream.request_ended and not self.protocol.unsent(stream.stream_id):
-            self._finish(stream)
+        if self.protocol.unsent(stream.stream_id):
+            stream.discard()  # it is finished once the window has let the rest go
         else:
-            stream.discard()
+            self._finish(stream)  # what is left of the request, the protocol drops, or closes upon
 
     def abort_stream(self, stream: BridgeStream) -> None:
         if self.lost:

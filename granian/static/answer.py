@@ -30,14 +30,14 @@ Fields = Sequence[tuple[str, str]]
 
 
 class Answer(NamedTuple):
-    """A response: whole with `body`, or with `count` bytes of `form`'s file still to be sent."""
+    """A response: whole with `body`, or with `length` bytes of `form`'s file still to be sent."""
 
     status: int
     fields: Fields
     body: bytes = b''
     form: Representation | None = None
     offset: int = 0
-    count: int = 0
+    length: int = 0
 
 
 def answer(head: Head, file: File | None) -> Answer:

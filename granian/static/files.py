@@ -238,4 +238,4 @@ def open_regular(path: str, status: os.stat_result | None = None) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise FileNotFoundError('not a regular file')
-    return file  # type: ignore[return-value]
+    return file

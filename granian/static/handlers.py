@@ -38,7 +38,7 @@ def blocking(handler: Handler, mounts: Mounts) -> Handler:
         with source:
             stream.send_response(reply.status, reply.fields)
             try:
-                stream.send_file(source, reply.offset, reply.count)
+                stream.send_file(source, reply.offset, reply.length)
             except InvalidResponse as error:
                 _broken(head, error)
                 stream.abort()
@@ -67,8 +67,9 @@ def asynchronous(handler: AsyncHandler, mounts: Mounts) -> AsyncHandler:
 async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
     head = stream.head
     file = mounts.remembered(head.path)
-    reply, source = (answer(head, file), None) if file is not None else (None, None)
-    if reply is None or reply.form is not None:
+    reply = answer(head, file)
+    source: BinaryIO | None = None
+    if file is None or reply.form is not None:
         loop = asyncio.get_running_loop()
         reply, source = await loop.run_in_executor(None, prepare, head, mounts, mount)
     if source is None:
@@ -79,15 +80,14 @@ async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
             return
         stream.send_response(reply.status, reply.fields)
         try:
-            await stream.send_file(source, reply.offset, reply.count)
+            await stream.send_file(source, reply.offset, reply.length)
         except ClientDisconnected:
             stream.abort()
             return
-    if stream.response_ended:
-        if not stream.client_left:
+        if not stream.response_ended:
+            stream.send_end()
+        elif os.fstat(source.fileno()).st_size < reply.offset + reply.length:
             _broken(head, 'the file became shorter while it was sent')
-    else:
-        stream.send_end()
 
 
 def _broken(head: Head, error: object) -> None:

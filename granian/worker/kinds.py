@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .. import static
 from .._loops import loops
 from ..constants import Cores, Interfaces
 from ..core.settings import Core, CoreSettings, Listeners
@@ -91,16 +92,16 @@ def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = No
 def _wsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
     from ..wsgi import make_handler
 
-    return _blocking_core(config)(
-        listeners,
-        settings,
-        make_handler(
-            app,
-            url_path_prefix=config.url_path_prefix,
-            multithread=settings.threads > 1,
-            multiprocess=config.workers > 1,
-        ),
+    handler = make_handler(
+        app,
+        url_path_prefix=config.url_path_prefix,
+        multithread=settings.threads > 1,
+        multiprocess=config.workers > 1,
     )
+    mounts = static_mounts(config)
+    if mounts is not None:
+        handler = static.blocking(handler, mounts)
+    return _blocking_core(config)(listeners, settings, handler)
 
 
 def _blocking_core(config: Config) -> type[ThreadCore]:
@@ -164,6 +165,9 @@ class LoopCore:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = before
         self._after = after
+        mounts = static_mounts(config)
+        if mounts is not None:
+            handler = static.asynchronous(handler, mounts)
         self._core = AsyncCore(
             listeners, settings, handler,
             loop=self._loop, lifespan=lifespan, drain_timeout=_drain_timeout(config),
@@ -183,6 +187,22 @@ class LoopCore:
 
     def stop(self, reload: bool = False) -> None:
         self._core.stop(reload)
+
+
+def static_mounts(config: Config) -> static.Mounts | None:
+    if not config.static_path_mount:
+        return None
+    return static.Mounts(
+        static.Mount(
+            route,
+            folder.absolute(),
+            index=config.static_path_dir_to_file,
+            expires=config.static_path_expires,
+            precompressed=config.static_path_precompressed,
+            dotfiles=config.static_path_dotfiles,
+        )
+        for route, folder in zip(config.static_path_route, config.static_path_mount)
+    )
 
 
 def _drain_timeout(config: Config) -> float | None:

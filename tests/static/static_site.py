@@ -62,7 +62,7 @@ class Reply:
         if found.form is not None:
             with open(found.form.path, 'rb') as file:
                 file.seek(found.offset)
-                self.body = file.read(found.count)
+                self.body = file.read(found.length)
         if 'Content-Length' in self.fields and self.body:
             assert int(self.fields['Content-Length']) == len(self.body)
 

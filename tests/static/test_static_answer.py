@@ -116,8 +116,9 @@ def test_if_modified_since(site):
 
 @pytest.mark.parametrize(
     'date',
-    ['yesterday', '', '0', 'Sat, 99 Foo 2099 00:00:00 GMT', 'x' * 4000, 'Sun, 06 Nov 99999999999 08:49:37 GMT',
-     'Thu, 31 Feb 2028 00:00:00 GMT', '2099-01-01T00:00:00Z', '1 2 3', ',,,,', '\xff\xff'],
+    ['yesterday', '', '0', 'Sat, 99 Foo 2099 00:00:00 GMT', 'x' * 4000,
+     'Sun, 06 Nov 99999999999 08:49:37 GMT', 'Thu, 31 Feb 2028 00:00:00 GMT', '2099-01-01T00:00:00Z', '1 2 3',
+     ',,,,', '\xff\xff'],
 )  # fmt: skip
 def test_what_is_no_date_is_not_said(site, date):
     assert site.ask(If_Modified_Since=date).status in (200, 304)
@@ -197,14 +198,13 @@ def test_no_range_of_nothing(site):
 
 @pytest.mark.parametrize(
     'wanted',
-    ['bytes=5-4', 'bytes=', 'bytes=-', 'bytes', 'items=0-1', 'bytes=a-b', 'bytes=+1-2', 'bytes=1-2x', 'bytes=0x1-2',
-     'bytes=-1-2', 'bytes=1--2', 'bytes=²-', 'bytes=1_0-', '0-1', 'bytes=' + '9' * 5000 + '-', 'bytes=0-1,3-4',
+    ['bytes=5-4', 'bytes=', 'bytes=-', 'bytes', 'items=0-1', 'bytes=a-b', 'bytes=+1-2', 'bytes=1-2x',
+     'bytes=0x1-2', 'bytes=-1-2', 'bytes=1--2', 'bytes=²-', 'bytes=1_0-', '0-1', 'bytes=' + '9' * 5000 + '-',
+     'bytes=0-1,3-4',
      'bytes=0-1, ', 'bytes=' + '0-1,' * 5000, 'bytes=' + ' ' * 20000],
 )  # fmt: skip
 def test_what_is_no_single_range_gets_all(site, wanted):
     """Also several, and the many overlapping ones of Apache Killer and CVE-2025-62727 (S-S-06)."""
-    if not wanted.isascii():
-        assert '²'.isdigit()  # what int() and str.isdigit() would take
     reply = site.ask(Range=wanted)
     assert (reply.status, reply.body) == (200, BODY)
 
@@ -234,7 +234,8 @@ def test_if_range(site):
     etag = site.ask().fields['ETag']
     assert site.ask(Range='bytes=0-1', If_Range=etag).status == 206
     assert site.ask(Range='bytes=0-1', If_Range=DATE).status == 206
-    for other in ('"a"', f'W/{etag}', formatdate(OLD + 1, usegmt=True), formatdate(OLD - 1, usegmt=True), 'x', ''):
+    later, earlier = formatdate(OLD + 1, usegmt=True), formatdate(OLD - 1, usegmt=True)
+    for other in ('"a"', f'W/{etag}', later, earlier, 'x', ''):
         assert site.ask(Range='bytes=0-1', If_Range=other).status == 200, other
     assert site.ask(If_Range='"a"').status == 200
     assert site.ask(Range='bytes=99-', If_Range='"a"').status == 200
@@ -317,7 +318,8 @@ def test_the_same_bytes_under_another_coding_have_another_etag(folder):
     for suffix in ('', '.br', '.gz'):
         put(folder / f'same.txt{suffix}', b'same')
     site = Site(folder, precompressed=True)
-    tags = {site.ask('/static/same.txt', Accept_Encoding=coding).fields['ETag'] for coding in ('br', 'gzip', '')}
+    asked = ('br', 'gzip', '')
+    tags = {site.ask('/static/same.txt', Accept_Encoding=coding).fields['ETag'] for coding in asked}
     assert len(tags) == 3
 
 

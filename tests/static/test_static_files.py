@@ -20,14 +20,13 @@ def load(mounts, path):
 
 @pytest.mark.parametrize(
     'path',
-    ['/static/../outside.txt', '/static/%2e%2e/outside.txt', '/static/..%2foutside.txt', '/static//etc/passwd',
-     '/static/../site-secret/key.txt', '/static-secret/../x', '/static/hello.txt/', '/static/hello.txt/x',
-     '/static/hello.txt%00', '/static/' + 'x' * 5000, '/static/' + 'x/' * 3000, '/static/.env', '/static/.git/config',
-     '/static/no', '/static/css', '/static/css/', '/static', '/static/'],
+    ['/static/../outside.txt', '/static/%2e%2e/outside.txt', '/static/..%2foutside.txt',
+     '/static//etc/passwd', '/static/../site-secret/key.txt', '/static/hello.txt/', '/static/hello.txt/x',
+     '/static/hello.txt%00', '/static/' + 'x' * 5000, '/static/' + 'x/' * 3000, '/static/.env',
+     '/static/.git/config', '/static/no', '/static/css', '/static/css/', '/static', '/static/'],
 )  # fmt: skip
 def test_not_found(site, path):
-    if site.mounts.find(path) is not None:
-        assert load(site.mounts, path) is None
+    assert load(site.mounts, path) is None
 
 
 def test_routes_are_compared_by_components(folder):
@@ -244,7 +243,8 @@ def test_etags(folder):
     path = put(folder / 'big2.bin', (folder / 'big.bin').read_bytes(), OLD - 100)
     assert site.ask('/static/big.bin').fields['ETag'] != site.ask('/static/big2.bin').fields['ETag']
     status = os.stat(path)
-    assert Representation(str(path), '', status, None).etag != Representation(str(path), 'br', status, None).etag
+    plain, coded = (Representation(str(path), coding, status, None) for coding in ('', 'br'))
+    assert plain.etag != coded.etag
 
 
 def test_a_file_that_grows_while_it_is_read(folder, monkeypatch):

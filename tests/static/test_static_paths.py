@@ -61,8 +61,9 @@ def test_dot_files_where_asked_for():
 
 @pytest.mark.parametrize(
     'name',
-    ['C:', 'C:x', 'file::$DATA', 'file.', 'file%20', 'file.%20.', 'CON', 'con', 'nul.txt', 'Aux.tar.gz', 'COM1',
-     'lpt9.txt', 'com%C2%B9', 'CONIN$', 'a*b', 'a?b', 'a|b', 'a%3Cb', 'a%22', 'a%01', 'a%0a', 'prn%20.txt'],
+    ['C:', 'C:x', 'file::$DATA', 'file.', 'file%20', 'file.%20.', 'CON', 'con', 'nul.txt', 'Aux.tar.gz',
+     'COM1', 'lpt9.txt', 'com%C2%B9', 'CONIN$', 'a*b', 'a?b', 'a|b', 'a%3Cb', 'a%22', 'a%01', 'a%0a',
+     'prn%20.txt'],
 )  # fmt: skip
 def test_windows(name):
     assert names(f'/{name}', dotfiles=True, windows=True) is None
@@ -82,12 +83,14 @@ def test_components_not_characters():
     assert not inside('/srv/static', '/srv')
 
 
-@given(st.lists(st.sampled_from(['..', '.', '', 'a', '%2e', '%2f', '%5c', '/', '\\', '%00', '%', '~', 'é', ' ']), max_size=12))
+PIECES = ['..', '.', '', 'a', '%2e', '%2f', '%5c', '/', '\\', '%00', '%', '~', 'é', ' ']
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
 def test_what_is_let_through_stays_below(pieces):
     found = names('/' + ''.join(quote(p, safe='/%.\\~') for p in pieces), dotfiles=True)
     if found is not None:
         path = PurePosixPath('/root', *found)
-        assert path.parts[: len(found) + 1] == ('/', 'root', *found)[: len(found) + 1]
         assert '..' not in path.parts
         assert len(path.parts) == len(found) + 2
 
