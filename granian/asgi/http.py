@@ -81,13 +81,11 @@ class HTTPChannel:
     async def _disconnected(self) -> None:
         """Until the client has gone or the response is complete."""
         stream = self._stream
-        if self._state is DONE or stream.disconnected:
+        if self._state is DONE or stream.client_left:
             return
         waiter = asyncio.get_running_loop().create_future()
         if self._waiters is None:
             self._waiters = []
-            if stream.client_left:
-                return
             stream.on_disconnect = self._wake
         self._waiters.append(waiter)
         await waiter
@@ -213,7 +211,9 @@ class HTTPChannel:
         """It has returned and the response is not complete."""
         if self._stream.disconnected or self._state is DONE:
             return
-        if self._state is WAITING:
+        if self._stream.client_left:
+            pass  # it was told so, and nobody may be there to read an answer
+        elif self._state is WAITING:
             logger.error('ASGI application error: it returned without a response')
         elif self._state is STARTED:
             logger.error('ASGI application error: it returned without a body for its response')

@@ -19,8 +19,8 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..protocol.interface import Clock
-from ..stream import TLSInfo
-from .bridge_connection import BridgeConnection
+from ..tls import is_plain_http, plain_http_answer
+from .bridge_connection import FRESH, BridgeConnection
 
 if TYPE_CHECKING:
     import ssl
@@ -206,12 +206,36 @@ class AsyncCore:
             self.connections_failed += 1
             logger.debug('Connection from %s failed: %s', client or 'a Unix socket', error)
             sock.close()
+        except asyncio.CancelledError:
+            sock.close()  # in the middle of a handshake, when the worker stops
+            raise
 
-    async def _handshake(self, sock: socket.socket, connection: BridgeConnection, tls: ssl.SSLContext) -> None:  # noqa: E501
+    async def _handshake(
+        self, sock: socket.socket, connection: BridgeConnection, tls: ssl.SSLContext
+    ) -> None:
+        """TLS, unless the first bytes are HTTP in clear text: that is answered readably."""
         timeout = self.settings.handshake_timeout
+        first = await asyncio.wait_for(self._peek(sock), timeout)
+        if is_plain_http(first):
+            with sock:
+                sock.send(plain_http_answer(self.clock))
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):  # unread, it would reset the connection and eat the answer
+                    pass
+            return
         await self.loop.connect_accepted_socket(
             lambda: connection, sock, ssl=tls, ssl_handshake_timeout=timeout
         )
+
+    async def _peek(self, sock: socket.socket) -> bytes:
+        """The first bytes a client sends, left where they are."""
+        readable = self.loop.create_future()
+        self.loop.add_reader(sock.fileno(), _resolve, readable)
+        try:
+            await readable
+        finally:
+            self.loop.remove_reader(sock.fileno())
+        return sock.recv(32, socket.MSG_PEEK)
 
     def _joined(self, task: asyncio.Task[None]) -> None:
         self._joining.discard(task)
@@ -230,12 +254,6 @@ class AsyncCore:
         from ..protocol.http2 import Http2
 
         return Http2(self.settings.limits, self.clock)
-
-    def tls_info(self, ssl_object: ssl.SSLObject) -> TLSInfo:
-        cipher = ssl_object.cipher()
-        certificate = ssl_object.getpeercert(binary_form=True)
-        version = ssl_object.version() or ''
-        return TLSInfo(version, cipher[0] if cipher else '', client_certificate=certificate)
 
     def refused(self, status: int, reason: str) -> None:
         self.connections_failed += 1
@@ -307,14 +325,18 @@ class AsyncCore:
     def _stop_connections(self) -> None:
         for connection in list(self.connections):
             connection.shutdown()
+        self.loop.call_later(FRESH, self._cancel_handshakes)
         self._stop_told = True
         self._check_over()
 
     _stop_told = False
 
-    def _cancel_all(self) -> None:
+    def _cancel_handshakes(self) -> None:
         for task in list(self._joining):
             task.cancel()
+
+    def _cancel_all(self) -> None:
+        self._cancel_handshakes()
         for stream in list(self.running):
             if stream.task is not None:
                 stream.task.cancel()
@@ -329,6 +351,11 @@ class AsyncCore:
         busy = self.connections or self.running or self._joining
         if self._stop_told and not busy and self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _eager_task(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:

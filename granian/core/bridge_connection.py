@@ -17,6 +17,7 @@ from ..protocol.events import Data, EndOfRequest, Refused, Request, RequestFaile
 from ..protocol.http1 import Http1
 from ..protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ..protocol.response import error_response
+from ..tls import tls_info
 from .bridge_stream import BridgeStream
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class BridgeConnection(asyncio.Protocol):
     closing_since = 0.0
     unsent_before = 0  # what the last sweep saw in the transport's buffer
     stuck_since = 0.0
+    _unread = False  # more of a request is on its way than was read
     _alpn: str | None = None
     _first_bytes = b''
     _negotiated = False
@@ -85,7 +87,7 @@ class BridgeConnection(asyncio.Protocol):
         if ssl_object is not None:
             self.scheme = 'https'
             self._alpn = ssl_object.selected_alpn_protocol()
-            self.tls = self.core.tls_info(ssl_object)
+            self.tls = tls_info(ssl_object)
         self.core.connections.add(self)
         if self.core.stopping:
             self.shutdown()
@@ -212,6 +214,7 @@ class BridgeConnection(asyncio.Protocol):
         if isinstance(event, Refused):
             self.write(self.protocol.data_to_send() + event.response)
             self.core.refused(event.status, event.reason)
+            self._unread = True
             self._end()
         else:
             self._tell(event)
@@ -373,6 +376,7 @@ class BridgeConnection(asyncio.Protocol):
         if self.lost or self.closing:
             return
         self.since = self.core.now
+        self._unread = not stream.request_ended
         if self.reading_paused:
             self.resume_reading(None)
         if self.streams:
@@ -412,8 +416,11 @@ class BridgeConnection(asyncio.Protocol):
         self.closing_since = self.loop.time()
         if self.lost:
             return
-        if self.client_closed or not self.transport.can_write_eof():
+        if self.client_closed:
             self.transport.close()
+            return
+        if not self.transport.can_write_eof():  # TLS: no half of it can be closed
+            self.loop.call_later(LINGER if self._unread else 0, self.transport.close)
             return
         if self.reading_paused:
             self.resume_reading(None)

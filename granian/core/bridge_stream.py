@@ -120,10 +120,15 @@ class BridgeStream:
     def send_data(self, data: bytes) -> None:
         if self.disconnected:
             return
+        connection = self.connection
+        if connection.transport.is_closing():
+            # A write has failed, and the loop will tell connection_lost in its next turn.
+            self.disconnected = True
+            return
         out = self.protocol.send_data(self.stream_id, data)
         self.bytes_sent += len(data)
-        self.connection.write(out)
-        if self.connection.multiplexed:
+        connection.write(out)
+        if connection.multiplexed:
             self.watch_window()
 
     def send_end(self, trailers: Headers = ()) -> None:

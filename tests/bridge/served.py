@@ -129,7 +129,7 @@ class Served:
         self.leftover = []
         self.error = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._clients = []
         self._thread.start()
         self._ready.wait(10)

@@ -1,0 +1,237 @@
+"""TLS and HTTP/2 on the asyncio core."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+
+import h2.connection
+import httpx
+import pytest
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+
+from granian.protocol.interface import Limits
+
+PLAIN = [(b'content-type', b'text/plain')]
+
+
+async def hello(stream):
+    text = f'{stream.head.version} {stream.scheme} {stream.tls.version if stream.tls else None}'
+    stream.respond(200, PLAIN, text.encode())
+
+
+@pytest.fixture(scope='session')
+def pair(tmp_path_factory):
+    """A self-signed certificate and its key."""
+    if shutil.which('openssl') is None:
+        pytest.skip('the openssl command is not there')
+    folder = tmp_path_factory.mktemp('pair')
+    certificate, key = folder / 'certificate.pem', folder / 'key.pem'
+    subprocess.run(
+        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+         '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+@pytest.fixture
+def tls(pair):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    context.set_alpn_protocols(['h2', 'http/1.1'])
+    return context
+
+
+def client_context(*alpn):
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def wrapped(served, *alpn):
+    client = served.connect()
+    client.sock = client_context(*alpn).wrap_socket(client.sock)
+    return client
+
+
+def test_http1_over_tls(serve, tls):
+    client = wrapped(serve(hello, tls=tls), 'http/1.1')
+    assert client.get()[2] == b'1.1 https TLSv1.3'
+    assert client.get()[2] == b'1.1 https TLSv1.3'
+
+
+def test_alpn_chooses_http2(serve, tls):
+    served = serve(hello, tls=tls)
+    with httpx.Client(http2=True, verify=client_context('h2'), trust_env=False) as client:
+        response = client.get(f'https://127.0.0.1:{served.address[1]}/')
+        assert (response.http_version, response.text) == ('HTTP/2', '2 https TLSv1.3')
+
+
+def test_plain_http_on_a_tls_port_is_answered_readably(serve, tls):
+    client = serve(hello, tls=tls).connect()
+    status, _, body = client.get()
+    assert status == 400
+    assert b'https' in body
+    assert client.closed()
+
+
+def test_a_silent_client_costs_only_its_timeout(serve, tls):
+    served = serve(hello, tls=tls, handshake_timeout=0.2)
+    silent = served.connect()
+    assert wrapped(served, 'http/1.1').get()[0] == 200
+    assert silent.closed()
+    half = served.connect()
+    half.send(b'\x16\x03\x01')
+    half.rest()
+
+
+def test_a_silent_client_does_not_hold_the_stop(serve, tls):
+    served = serve(hello, tls=tls, handshake_timeout=30)
+    served.connect()
+    served.wait_for(lambda: served.core._joining)
+    begun = time.monotonic()
+    served.stop()
+    assert time.monotonic() - begun < 10
+
+
+def test_a_broken_handshake(serve, tls):
+    served = serve(hello, tls=tls)
+    client = served.connect()
+    client.send(b'\x16\x03\x01\x00\x05hello' + b'\0' * 100)
+    client.rest()
+    assert wrapped(served, 'http/1.1').get()[0] == 200
+
+
+def test_the_response_survives_an_unread_body_over_tls(serve, tls):
+    client = wrapped(serve(hello, tls=tls), 'http/1.1')
+    size = 1 << 20
+    client.send(b'POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % size)
+    try:
+        for _ in range(16):
+            client.send(b'x' * 65536)
+    except OSError:
+        pass
+    assert client.response()[0] == 200
+
+
+def test_files_over_tls(serve, tls, tmp_path):
+    path = tmp_path / 'file'
+    path.write_bytes(b'x' * 1_000_000)
+
+    async def handler(stream):
+        stream.send_response(200, [(b'content-length', b'1000000')])
+        with path.open('rb') as file:
+            await stream.send_file(file, 0, 1_000_000)
+        stream.send_end()
+
+    assert wrapped(serve(handler, tls=tls), 'http/1.1').get()[2] == b'x' * 1_000_000
+
+
+def prior_knowledge():
+    return httpx.Client(http1=False, http2=True, trust_env=False)
+
+
+def test_http2_by_prior_knowledge(serve):
+    async def echo(stream):
+        pieces = []
+        while piece := await stream.read():
+            pieces.append(piece)
+        stream.respond(200, PLAIN, b''.join(pieces))
+
+    served = serve(echo)
+    with prior_knowledge() as client:
+        url = f'http://127.0.0.1:{served.address[1]}/'
+        assert client.get(url).http_version == 'HTTP/2'
+        body = b'0123456789' * 300_000
+        assert client.post(url, content=body).content == body
+
+
+def test_http2_body_larger_than_every_window(serve):
+    async def handler(stream):
+        stream.send_response(200, [])
+        for _ in range(200):
+            stream.send_data(b'x' * 50_000)
+            if stream.congested:
+                await stream.drain()
+        stream.send_end()
+
+    served = serve(handler)
+    with prior_knowledge() as client:
+        assert len(client.get(f'http://127.0.0.1:{served.address[1]}/').content) == 10_000_000
+
+
+def test_http2_upload_stops_when_nobody_reads(serve):
+    """Credit goes back when the handler reads, not when bytes arrive."""
+
+    async def handler(stream):
+        total = 0
+        while piece := await stream.read():
+            total += len(piece)
+            high.append(stream.buffered)
+            await asyncio.sleep(0)
+        stream.respond(200, PLAIN, b'%d' % total)
+
+    high = []
+    served = serve(handler, limits=Limits(initial_stream_window_size=65535))
+    with prior_knowledge() as client:
+        response = client.post(f'http://127.0.0.1:{served.address[1]}/', content=b'x' * 3_000_000)
+        assert response.text == '3000000'
+    assert max(high) <= 65535
+
+
+def test_http2_streams_run_side_by_side_and_stop_waits_for_them(serve):
+    async def handler(stream):
+        started.append(stream.head.path)
+        while len(started) < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        served.begin_stop()
+        await asyncio.sleep(0.05)
+        stream.respond(200, PLAIN, stream.head.path.encode())
+
+    started = []
+    served = serve(handler)
+    client = served.connect()
+    # h2's client as an encoder only: it takes nothing more once it has seen GOAWAY.
+    encoder = h2.connection.H2Connection()
+    encoder.initiate_connection()
+    for number in range(5):
+        fields = [(':method', 'GET'), (':path', f'/{number}'), (':scheme', 'http'), (':authority', 'x')]
+        encoder.send_headers(1 + 2 * number, fields, end_stream=True)
+    client.send(encoder.data_to_send())
+    answers = {}
+    goaways = 0
+    while len(answers) < 5:
+        frame, length = Frame.parse_frame_header(memoryview(client.exactly(9)))
+        frame.parse_body(memoryview(client.exactly(length)))
+        if isinstance(frame, DataFrame):
+            answers[frame.stream_id] = frame.data
+        goaways += isinstance(frame, GoAwayFrame)
+    assert answers == {1 + 2 * n: b'/%d' % n for n in range(5)}
+    assert goaways
+    client.close()
+    served.stop()
+
+
+def test_http1_where_only_http2_is_spoken(serve):
+    client = serve(hello, http='2').connect()
+    assert client.get()[0] == 505
+    assert client.closed()
+
+
+def test_http2_preface_where_only_http1_is_spoken(serve):
+    client = serve(hello, http='1').connect()
+    client.send(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+    assert client.head()[0] == 505
+
+
+def test_preface_in_pieces(serve):
+    client = serve(hello).connect()
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.send(b'PRI * HT')
+    client.send(b'TP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0\x04\0\0\0\0\0')
+    assert client.exactly(9)[3] == 4  # a SETTINGS frame
