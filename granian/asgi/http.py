@@ -111,6 +111,8 @@ class HTTPChannel:
                 headers = message.get('headers', ())
                 self._status: int = message['status']
                 self._headers: Headers = headers if type(headers) is list else list(headers)
+                if self._headers and type(self._headers[0][0]) is str:
+                    raise TypeError('names and values of headers are bytes, not str')
                 if message.get('trailers'):
                     self._wants_trailers = True
                 self._state = STARTED

@@ -108,8 +108,7 @@ class WebSocketChannel:
             elif self._state is CONNECTING and self._session.closed:
                 raise WebSocketClosed('the server has refused the WebSocket: it is stopping')
             elif kind == ACCEPT:
-                headers = [(name, value) for name, value in message.get('headers') or ()]
-                await self._session.accept(message.get('subprotocol'), headers)
+                await self._session.accept(message.get('subprotocol'), headers_of(message))
             else:
                 await self._deny(kind, message)
             if state is not None and self._state is not CLOSED:
@@ -136,8 +135,7 @@ class WebSocketChannel:
     async def _deny(self, kind: str, message: Message) -> None:
         """The websocket.http.response extension: an ordinary response in the handshake's place."""
         if kind == DENIAL_START:
-            headers = [(name, value) for name, value in message.get('headers') or ()]
-            self._denial_begun = (message['status'], headers)
+            self._denial_begun = (message['status'], headers_of(message))
             return
         body = message.get('body', b'')
         more = message.get('more_body', False)
@@ -162,6 +160,14 @@ class WebSocketChannel:
         """The application has returned: say what it left undone (finish() then does it)."""
         if self._state in (CONNECTING, DENYING) and not (self._session.closed or self._stream.client_left):
             logger.error('ASGI application error: it returned without an answer to the WebSocket handshake')
+
+
+def headers_of(message: Message) -> list[tuple[bytes, bytes]]:
+    """Raises TypeError, ValueError for what is no iterable of pairs of bytes."""
+    headers = [(name, value) for name, value in message.get('headers') or ()]
+    if not all(isinstance(name, bytes) and isinstance(value, bytes) for name, value in headers):
+        raise TypeError('names and values of headers are bytes')
+    return headers
 
 
 def payload(message: Message) -> str | bytes:

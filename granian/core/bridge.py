@@ -25,7 +25,7 @@ from .bridge_connection import FRESH, BridgeConnection
 if TYPE_CHECKING:
     import ssl
 
-    from ..protocol.interface import Connection
+    from ..protocol.http2 import Http2
     from ..stream import Address, AsyncHandler
     from .bridge_stream import BridgeStream
     from .settings import CoreSettings, Listeners
@@ -95,6 +95,8 @@ class AsyncCore:
         shortest = min(
             settings.head_timeout, settings.body_timeout, settings.write_timeout, settings.keep_alive_timeout
         )
+        if settings.http2_keep_alive_interval is not None:
+            shortest = min(shortest, settings.http2_keep_alive_interval, settings.http2_keep_alive_timeout)
         self._interval = min(1.0, max(0.02, shortest / 4))
 
     # -- the worker's side
@@ -250,7 +252,7 @@ class AsyncCore:
         that happens to be running, to every later request of the connection."""
         self.context.copy().run(call)
 
-    def make_http2(self) -> Connection:
+    def make_http2(self) -> Http2:
         from ..protocol.http2 import Http2
 
         return Http2(self.settings.limits, self.clock)
@@ -284,6 +286,8 @@ class AsyncCore:
             self.running.discard(stream)
             if not stream.response_ended:
                 self._end_badly(stream)
+            elif stream.aborted and stream.connection.multiplexed:
+                stream.connection.handler_ended(stream)
             if self._pressed and len(self.running) < self._backpressure:
                 self._pressed = False
                 self.in_own_context(self._accept_again)
@@ -305,9 +309,9 @@ class AsyncCore:
         self.now = now = self.loop.time()
         seconds = time.time()
         self.clock.date = formatdate(int(seconds), usegmt=True).encode()
+        self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
         for connection in list(self.connections):
             connection.sweep(now)
-        self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
 
     # -- the end
 

@@ -22,6 +22,7 @@ from .bridge_stream import BridgeStream
 
 if TYPE_CHECKING:
     from ..protocol.events import Event
+    from ..protocol.http2 import Http2
     from ..protocol.interface import Connection
     from ..stream import Address, TLSInfo
     from .bridge import AsyncCore
@@ -42,6 +43,7 @@ class BridgeConnection(asyncio.Protocol):
     transport: Any  # asyncio.Transport; uvloop's are no subclass of it
     protocol: Connection
 
+    http2: Http2 | None = None  # the same as `protocol`, where it is one
     multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn
     direct = False  # HTTP/1: a whole response may go straight to the transport
     writing_paused = False
@@ -54,6 +56,7 @@ class BridgeConnection(asyncio.Protocol):
     closing_since = 0.0
     unsent_before = 0  # what the last sweep saw in the transport's buffer
     stuck_since = 0.0
+    pinged = 0.0
     _unread = False  # more of a request is on its way than was read
     _alpn: str | None = None
     _first_bytes = b''
@@ -128,7 +131,7 @@ class BridgeConnection(asyncio.Protocol):
             self._end()
             return
         if version == HTTP2:
-            self.protocol = self.core.make_http2()
+            self.protocol = self.http2 = self.core.make_http2()
             self.multiplexed = True
         else:
             self.protocol = Http1(self.settings.limits, self.core.clock)
@@ -389,6 +392,13 @@ class BridgeConnection(asyncio.Protocol):
             self._next_scheduled = True
             self.loop.call_soon(self._next, context=self.core.context)
 
+    def handler_ended(self, stream: BridgeStream) -> None:
+        """HTTP/2: a stream that was broken off counts as a concurrent one until its handler has
+        ended, or a client could start and reset them without end (S-H2-01)."""
+        out = self.protocol.abort(stream.stream_id)
+        if out and not self.lost:
+            self.write(out)
+
     def _next(self) -> None:
         self._next_scheduled = False
         if not self.closing and not self.streams:
@@ -472,11 +482,29 @@ class BridgeConnection(asyncio.Protocol):
         elif self.streams:
             for stream in list(self.streams.values()):
                 self._sweep_stream(stream, now)
+            if self.http2 is not None:
+                self._keep_alive(self.http2, now)
         elif self.head_since:
             if now - self.head_since >= settings.head_timeout:
                 self.refuse(408, 'the request head took too long')
         elif now - self.since >= (settings.keep_alive_timeout if self._negotiated else settings.head_timeout):
+            if self._negotiated:
+                self.write(self.protocol.shutdown())
             self._end()
+        elif self.http2 is not None:
+            self._keep_alive(self.http2, now)
+
+    def _keep_alive(self, http2: Http2, now: float) -> None:
+        """PINGs, where they are asked for; one that is not answered ends the connection."""
+        interval = self.settings.http2_keep_alive_interval
+        if interval is None:
+            return
+        if http2.awaiting_pong:
+            if now - self.pinged >= self.settings.http2_keep_alive_timeout:
+                self.transport.abort()
+        elif now - max(self.pinged, self.since) >= interval:
+            self.pinged = now
+            self.write(http2.ping())
 
     def _sweep_stream(self, stream: BridgeStream, now: float) -> None:
         if stream.stalled_since and now - stream.stalled_since >= self.settings.write_timeout:

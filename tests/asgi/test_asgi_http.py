@@ -326,6 +326,7 @@ def test_malformed_body(message, errors):
 @pytest.mark.parametrize('start', [
     {'type': 'http.response.start', 'status': '200'},
     {'type': 'http.response.start', 'status': 200, 'headers': [('name', 'value')]},
+    {'type': 'http.response.start', 'status': 200, 'headers': [(b'name', 'value')]},
     {'type': 'http.response.start', 'status': 200, 'headers': [1]},
 ])  # fmt: skip
 def test_what_http_does_not_allow(start, errors):

@@ -299,10 +299,12 @@ def test_body_timeout_answers_408(serve):
         except RequestBodyError as error:
             errors.append(error)
 
-    client = serve(handler, body_timeout=0.1).connect()
+    served = serve(handler, body_timeout=0.1)
+    client = served.connect()
     client.send(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234')
     assert client.response()[0] == 408
     assert client.closed()
+    served.wait_for(lambda: not served.core.running)
     assert len(errors) == 1
 
 

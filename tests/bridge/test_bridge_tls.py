@@ -1,6 +1,7 @@
 """TLS and HTTP/2 on the asyncio core."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import ssl
@@ -10,7 +11,7 @@ import time
 import h2.connection
 import httpx
 import pytest
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
 from granian.protocol.interface import Limits
 
@@ -235,3 +236,50 @@ def test_preface_in_pieces(serve):
     client.send(b'PRI * HT')
     client.send(b'TP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0\x04\0\0\0\0\0')
     assert client.exactly(9)[3] == 4  # a SETTINGS frame
+
+
+def exchange_settings(client):
+    client.send(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0\x04\0\0\0\0\0' + b'\0\0\0\x04\1\0\0\0\0')
+
+
+def next_frame(client):
+    frame, length = Frame.parse_frame_header(memoryview(client.exactly(9)))
+    frame.parse_body(memoryview(client.exactly(length)))
+    return frame
+
+
+def test_http2_keep_alive(serve):
+    served = serve(hello, http2_keep_alive_interval=0.05, http2_keep_alive_timeout=0.3)
+    client = served.connect()
+    exchange_settings(client)
+    answered = 0
+    while answered < 3:
+        frame = next_frame(client)
+        if isinstance(frame, PingFrame):
+            client.send(PingFrame(0, frame.opaque_data, flags=['ACK']).serialize())
+            answered += 1
+    client.rest()  # no answer any more: the end
+    served.wait_for(lambda: not served.core.connections)
+
+
+def test_a_reset_stream_keeps_its_place_until_its_handler_has_ended(serve):
+    async def handler(stream):
+        with contextlib.suppress(asyncio.CancelledError):
+            await go.wait()
+
+    served = serve(handler)
+    go = served.call(asyncio.Event)
+    client = served.connect()
+    encoder = h2.connection.H2Connection()
+    encoder.initiate_connection()
+    fields = [(':method', 'GET'), (':path', '/'), (':scheme', 'http'), (':authority', 'x')]
+    encoder.send_headers(1, fields, end_stream=True)
+    client.send(encoder.data_to_send())
+    served.wait_for(lambda: served.core.running)
+    (connection,) = served.core.connections
+    encoder.reset_stream(1)
+    client.send(encoder.data_to_send())
+    served.wait_for(lambda: not connection.streams)
+    assert served.call(lambda: (len(served.core.running), connection.protocol.idle)) == (1, False)
+    served.loop.call_soon_threadsafe(go.set)
+    served.wait_for(lambda: connection.protocol.idle)
