@@ -161,8 +161,14 @@ def test_nothing_is_left_of_many(serve):
                 except OSError:
                     pass
                 leave(client)
-        served.wait_for(lambda: not (served.core.running or served.core.connections))
+                made.append(1)
+        core = served.core
+        served.wait_for(
+            lambda: core.connections_handled == len(made)
+            and not (core.running or core.connections or core._joining)
+        )
 
+    made = []
     round_of_leavers()
     gc.collect()
     before = descriptors(), len(gc.get_objects())
