@@ -244,14 +244,17 @@ class Pool:
     # -- the watchdog -----------------------------------------------------------------
 
     def watch(self, done: threading.Event) -> None:
-        """The watchdog's life, in the main thread, until `done` is set.
+        """The watchdog's life, in the main thread, until `done` is set and the watchdog woken.
 
         A leader that has been inside one call since the last look loses the baton to a
         follower: nobody waits more than two looks behind a call that blocks unexpectedly.
         """
         seen = (-1, -1)
         quiet = 0
-        while not done.wait(LOOK_EVERY):
+        # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock ten times longer.
+        alarm = self._watchdog_alarm
+        while not done.is_set():
+            alarm.acquire(timeout=LOOK_EVERY)
             now = monotonic()
             if self.eager and now > self._eager_until:
                 self.eager = False

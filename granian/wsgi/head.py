@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from ..stream import InvalidResponse
@@ -11,6 +12,9 @@ from ..stream import InvalidResponse
 Pair = tuple[str, str]
 
 STATUS = re.compile(r'([2-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?')
+
+
+PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Statuses(dict[str, tuple[int, 'bytes | None']]):
@@ -26,8 +30,10 @@ class Statuses(dict[str, tuple[int, 'bytes | None']]):
         match = STATUS.fullmatch(status)
         if match is None:
             raise InvalidResponse(f"status {status!a} is not like '200 OK' (100 to 199 are not final)")
-        reason = match[2]
-        parsed = int(match[1]), None if reason is None else reason.strip(' \t').encode('latin-1')
+        code = int(match[1])
+        reason = None if match[2] is None else match[2].strip(' \t').encode('latin-1')
+        # The registered phrase is the protocol's own: without it the status line is found sooner.
+        parsed = code, None if reason == PHRASES.get(code) else reason
         if len(self) >= self.LIMIT:
             self.clear()
         self[str(status)] = parsed
