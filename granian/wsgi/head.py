@@ -47,13 +47,13 @@ def header_list(headers: Any) -> list[Pair]:
     """
     if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes)):
         raise InvalidResponse(f'response headers must be a list of tuples, not {type(headers).__name__}')
-    headers = list(headers)
-    for item in headers:
+    pairs: list[Pair] = list(headers)
+    for item in pairs:
         if not isinstance(item, tuple) or len(item) != 2:
             raise InvalidResponse(f'a response header must be a tuple (name, value) of str, not {item!a}')
         if not isinstance(item[0], str):
             raise InvalidResponse(f'response header name {item[0]!a} is not a str')
-    return headers
+    return pairs
 
 
 def content_length(headers: list[Pair]) -> int | None:

@@ -94,8 +94,8 @@ def test_a_list_subclass_is_iterated_and_closed():
 @pytest.mark.parametrize(
     ('status', 'code', 'reason'),
     [
-        ('200 OK', 200, None), ('200 Fine', 200, b'Fine'), ('404 Not  Found', 404, b'Not  Found'), ('200', 200, None),
-        ('200 ', 200, b''),
+        ('200 OK', 200, None), ('200 Fine', 200, b'Fine'), ('404 Not  Found', 404, b'Not  Found'),
+        ('200', 200, None), ('200 ', 200, b''),
         ('299 Bien s\xfbr', 299, b'Bien s\xfbr'), ('599 X', 599, b'X'),
     ],
 )  # fmt: skip
