@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 Values = MutableMapping[str, Any]
 
 NOT_BUILT: dict[str, Callable[[Config], bool]] = {
-    'TLS (--ssl-certificate)': lambda c: c.ssl_cert is not None,
-    '--http 2': lambda c: c.http == HTTPModes.http2,
     '--metrics': lambda c: c.metrics_enabled,
 }
 """Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""
