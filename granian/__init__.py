@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = '2.8.0'
-
 # After `import granian` alone, these are there as attributes: callers rely on it.
 from . import constants, errors, http, log, loops
+from ._version import __version__
 
 if TYPE_CHECKING:
     from .server import Server as Granian

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from .. import __version__
+from .._version import __version__
 from .files import FileWrapper
 from .input import Errors, Input
 
