@@ -92,6 +92,7 @@ def listen_unix(
         if permissions is not None:
             os.chmod(file, permissions)
         sock.listen(backlog)
+        sock.setblocking(False)
     except OSError as exc:
         sock.close()
         too_long = 'AF_UNIX path too long' in str(exc)
@@ -136,6 +137,8 @@ def _bind(family: socket.AddressFamily, address: tuple[Any, ...], backlog: int, 
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
         sock.listen(backlog)
+        # The flag is shared by all copies, and copying a socket that is not marked here would clear it.
+        sock.setblocking(False)
     except BaseException:
         sock.close()
         raise

@@ -83,12 +83,17 @@ class EpollPoller:
     def wake(self) -> None:
         try:
             os.eventfd_write(self._wake_fd, 1)
-        except (BlockingIOError, OSError):
-            pass
+        except (OSError, ValueError):
+            pass  # full: the leader is about to wake anyway; or closed
 
     def close(self) -> None:
         self._epoll.close()
-        os.close(self._wake_fd)
+        if self._wake_fd >= 0:
+            os.close(self._wake_fd)
+        self._wake_fd = -1
+
+    def __del__(self) -> None:
+        self.close()  # a core that is over, in a process that is not: its workers are threads
 
 
 class SelectorPoller:

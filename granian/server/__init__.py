@@ -5,8 +5,20 @@ HTTP, applications or what a worker does with its connections. It has one thread
 in one place.
 """
 
-from .mp import MPServer
+from .. import net
+from .common import AbstractServer, Launch, Loader, SpawnTarget
+from .mp import MPServer, ProcessLauncher
+from .mt import MTServer, ThreadLauncher, threads_will_do
 
-Server = MPServer
 
-__all__ = ['MPServer', 'Server']
+class Server(AbstractServer):
+    """`Granian`: its workers are processes, or threads where Python has no global interpreter lock."""
+
+    def _launcher(
+        self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
+    ) -> Launch:
+        kind = ThreadLauncher if threads_will_do(self.config) else ProcessLauncher
+        return kind(self, endpoint, spawn_target, loader)
+
+
+__all__ = ['MPServer', 'MTServer', 'Server']

@@ -10,17 +10,28 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, cast
 
 from .. import log, net
 from ..config import Config, signature
 from ..errors import ConfigurationError
+from ..worker.spec import WorkerSpec
+from .companions import Companion, MemoryWatch
+from .handles import Handle
 from .hooks import Hooks, call
+from .mainloop import MainLoop
 from .pidfile import PidFile
+from .reload import FileWatch
+from .signals import SignalInbox
+from .supervisor import OnDeath, Policy, Supervisor
+from .tables import State
 
 logger = logging.getLogger('_granian')
 
 Loader = Callable[..., Any]
+SpawnTarget = Callable[[WorkerSpec], None]
+Launch = Callable[[int], Handle]
 
 
 class AbstractServer(Hooks):
@@ -31,12 +42,13 @@ class AbstractServer(Hooks):
     def __init__(self, target: str, *args: Any, **options: Any) -> None:
         super().__init__()
         self.config = Config.from_api(target, *args, **options)
+        self._inbox: SignalInbox | None = None
         self.logging: dict[str, Any] | None = None
         """What is laid over the default logging configuration, as last read."""
 
     def serve(
         self,
-        spawn_target: Callable[[Any], None] | None = None,
+        spawn_target: SpawnTarget | None = None,
         target_loader: Loader | None = None,
         wrap_loader: bool = True,
     ) -> None:
@@ -54,23 +66,72 @@ class AbstractServer(Hooks):
         if loader is not None and wrap_loader:
             loader = partial(loader, self.config.target)
         with self._surroundings() as endpoint:
-            status = self._run(endpoint, spawn_target, loader)
+            status = self._run(endpoint, self._launcher(endpoint, spawn_target, loader))
         if status:
             sys.exit(status)
 
     def stop(self) -> None:
         """Stop gracefully; from any thread, or from a hook."""
-        raise NotImplementedError
+        self._signal('SIGTERM')
 
     def reload(self) -> None:
         """Replace the workers; from any thread, or from a hook."""
+        self._signal('SIGHUP')
+
+    def _signal(self, name: str) -> None:
+        if self._inbox is not None:
+            self._inbox.put(name)
+
+    def _launcher(
+        self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
+    ) -> Launch:
+        """How a worker is started."""
         raise NotImplementedError
 
-    def _run(
-        self, endpoint: net.Endpoint, spawn_target: Callable[[Any], None] | None, loader: Loader | None
-    ) -> int:
+    def _run(self, endpoint: net.Endpoint, launch: Launch) -> int:
         """From the first worker's start to the last one's end; returns the exit status."""
-        raise NotImplementedError
+        supervisor = Supervisor(self.config.workers, policy(self.config), launch, self._before_reload)
+        self._inbox = inbox = SignalInbox()
+        inbox.open()
+        companions: list[Companion] = []
+        try:
+            supervisor.start(monotonic())
+            self._add_companions(companions, supervisor)
+            loop = MainLoop(supervisor, inbox, companions)
+            while not supervisor.stopped:
+                loop.turn()
+                if supervisor.state is State.STOPPING:
+                    # The last copies but for the workers', who close theirs after they have let in
+                    # whoever waits: clients are refused from then on, and not left in a queue.
+                    endpoint.close()
+        finally:
+            for companion in companions:
+                companion.close()
+            for member in supervisor.members:  # none, unless something of ours went wrong
+                handle = cast(Handle, member.handle)
+                handle.kill()
+                handle.close()
+            self._inbox = None
+            inbox.close()
+        return supervisor.status
+
+    def _add_companions(self, companions: list[Companion], supervisor: Supervisor) -> None:
+        config = self.config
+        if config.workers_max_rss is not None:
+            limit = config.workers_max_rss * 1024 * 1024
+            companions.append(
+                MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
+            )
+        if config.reload:
+            context = multiprocessing.get_context()
+            companions.append(FileWatch(context, config, self.working_dir, self.reload))
+
+    def _before_reload(self) -> None:
+        self._read_logging_again()
+        try:
+            call(self.hooks_reload)
+        except Exception:
+            logger.exception('A reload hook failed')
 
     @property
     def working_dir(self) -> Path:
@@ -124,3 +185,16 @@ def _set_process_name(name: str | None) -> None:
 
         setproctitle.setproctitle(name)
 
+
+
+def policy(config: Config) -> Policy:
+    on_death = OnDeath.RESPAWN if config.respawn_failed_workers else OnDeath.STOP
+    if config.reload and config.reload_ignore_worker_failure:
+        on_death = OnDeath.WAIT
+    return Policy(
+        on_death=on_death,
+        respawn_interval=config.respawn_interval,
+        kill_timeout=config.workers_kill_timeout or None,
+        lifetime=config.workers_lifetime,
+        lifetime_jitter=config.workers_lifetime_jitter,
+    )

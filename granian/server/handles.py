@@ -1,10 +1,11 @@
-"""A worker process, as the main process holds it. What runs inside it is `granian.worker.entry`."""
+"""A worker, as the main process holds it. What runs inside it is `granian.worker.entry`."""
 
 from __future__ import annotations
 
 import os
 import signal
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -33,34 +34,44 @@ def pipe_ends(context: BaseContext) -> tuple[Connection, Connection]:
     return ours, theirs
 
 
-class ProcessHandle:
-    """Speaks to the worker through its pipe, and knows whether it lives."""
+class Handle(ABC):
+    """Speaks to a worker through its pipe, and knows whether it lives."""
 
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.process = process
+    def __init__(self, connection: Connection, sentinel: int) -> None:
         self.connection: Connection | None = connection
         """None once the worker has closed its end."""
         self.failure: ipc.Failure | None = None
         """What the worker said of why it could not start."""
-        self._sentinel: int | None = process.sentinel
-
-    @property
-    def pid(self) -> int | None:
-        return self.process.pid
+        self._sentinel: int | None = sentinel
 
     @property
     def sources(self) -> list[Connection | int]:
         """What to wait on for news of this worker."""
         return [source for source in (self.connection, self._sentinel) if source is not None]
 
-    def stop(self, loading: bool, reload: bool) -> None:
-        """Ask for a graceful end. While it loads the application it does not listen: SIGTERM
-        ends it then."""
-        if not self.send(ipc.STOP, reload) or loading:
-            self.process.terminate()
+    def fired(self, ready: Collection[object]) -> bool:
+        return self._sentinel is not None and self._sentinel in ready
 
+    @property
+    @abstractmethod
+    def pid(self) -> int | None: ...
+
+    @abstractmethod
+    def stop(self, loading: bool, reload: bool) -> None:
+        """Ask for a graceful end; `loading`: it has not said yet that it serves."""
+
+    @abstractmethod
     def kill(self) -> None:
-        self.process.kill()
+        """Have done with it at once."""
+
+    @abstractmethod
+    def ended(self, fired: bool = False) -> bool:
+        """Whether it is over; `fired`: its sentinel says so."""
+
+    @property
+    @abstractmethod
+    def farewell(self) -> str:
+        """How it ended, in words."""
 
     def send(self, kind: str, value: object = None) -> bool:
         """Whether there is somebody to read it."""
@@ -82,8 +93,33 @@ class ProcessHandle:
                 self.connection.close()
             self.connection = None
 
+    def close(self) -> None:
+        """Once it has ended."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+class ProcessHandle(Handle):
+    """A worker that is a process."""
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        super().__init__(connection, process.sentinel)
+        self.process = process
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid
+
+    def stop(self, loading: bool, reload: bool) -> None:
+        # While it loads the application it does not listen: SIGTERM ends it then.
+        if not self.send(ipc.STOP, reload) or loading:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        self.process.kill()
+
     def ended(self, fired: bool = False) -> bool:
-        """Whether the process is over; `fired`: its sentinel says so."""
         if self.process.exitcode is not None:
             return True
         if fired:
@@ -93,12 +129,8 @@ class ProcessHandle:
                 self._sentinel = None
         return self.process.exitcode is not None
 
-    def fired(self, ready: Collection[object]) -> bool:
-        return self._sentinel is not None and self._sentinel in ready
-
     @property
     def farewell(self) -> str:
-        """How it ended, in words."""
         code = self.process.exitcode
         if code is None or code >= 0:
             return f'exit status {code}'
@@ -108,9 +140,6 @@ class ProcessHandle:
             return f'killed by signal {-code}'
 
     def close(self) -> None:
-        """Once it has ended."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+        super().close()
         self.process.join()
         self.process.close()

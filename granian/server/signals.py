@@ -14,6 +14,10 @@ from .._signals import HANDLED, nothing
 _CHILD = (int(signal.SIGCHLD),) if hasattr(signal, 'SIGCHLD') else ()
 _BREAK = (int(signal.SIGBREAK),) if hasattr(signal, 'SIGBREAK') else ()
 
+_NUMBERS = {'SIGHUP': 1, **{member.name: int(member) for member in signal.Signals}}
+"""SIGHUP, which means a reload, also where the system has none."""
+_NAMES = {number: name for name, number in _NUMBERS.items()}
+
 
 class SignalInbox:
     """While it is open, signals are collected in the order they came.
@@ -52,17 +56,17 @@ class SignalInbox:
         """What to wait on."""
         return self._reader
 
-    def put(self, signum: int) -> None:
-        """As if the signal had come. From any thread."""
+    def put(self, name: str) -> None:
+        """As if the signal of that name had come. From any thread."""
         try:
-            self._writer.send(bytes([signum]))
+            self._writer.send(bytes([_NUMBERS[name]]))
         except OSError:  # full: there is enough to wake up for; or closed
             pass
 
-    def take(self) -> list[int]:
-        """What has come since the last call."""
+    def take(self) -> list[str]:
+        """The names of what has come since the last call."""
         try:
-            return list(self._reader.recv(4096))
+            return [_NAMES[signum] for signum in self._reader.recv(4096) if signum in _NAMES]
         except BlockingIOError:
             return []
 

@@ -32,6 +32,7 @@ def run(spec: WorkerSpec) -> None:
     status = 0
     try:
         _name(spec)
+        os.chdir(spec.working_dir)
         _serve(spec, control)
     except Exception as exc:
         control.send(ipc.FAILED, failure(exc))
@@ -42,11 +43,25 @@ def run(spec: WorkerSpec) -> None:
         sys.exit(status)
 
 
+def run_in_thread(spec: WorkerSpec) -> None:
+    """As `run`, in a thread of the main process, whose signals, folder and logging stay as they are."""
+    control = ipc.Control(spec.control)
+    try:
+        _serve(spec, control)
+    except Exception as exc:
+        control.send(ipc.FAILED, failure(exc))
+        sys.exit(1)
+    finally:
+        for listener in spec.listeners:
+            listener.close()
+        control.close()
+
+
 def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
     config = spec.config
-    os.chdir(spec.working_dir)
     check = kinds.prepare(config)
-    _configure_logging(spec)
+    if not spec.in_thread:
+        _configure_logging(spec)
     app = load(spec)
     check(app)
     observers: list[Callable[[Exchange], None]] = []
@@ -57,13 +72,21 @@ def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
     if config.workers_max_requests is not None:
         limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
         observers.append(RequestLimit(limit, jitter, partial(control.send, ipc.REPLACE, ipc.REQUESTS)))
-    core = kinds.make_core(config, list(spec.listeners), app, observer(observers))
-    control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None)
+    core = kinds.make_core(config, list(spec.listeners), app, observer(observers), in_thread=spec.in_thread)
+    if spec.in_thread:
+        control.watch(core.stop, reopen=_nothing, kill_timeout=None)
+    else:
+        control.stop_on_term()
+        control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None)
     try:
         core.run(on_ready=lambda: control.send(ipc.READY))
     finally:
         if access_log is not None:
             access_log.close()
+
+
+def _nothing() -> None:
+    pass
 
 
 def load(spec: WorkerSpec) -> Any:

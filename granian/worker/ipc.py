@@ -28,6 +28,8 @@ REPLACE = 'replace'
 REQUESTS = 'requests'
 
 # Bound here, before gevent may put its own in their place: the reader is a real thread, beside any core.
+_END = 0
+"""Among the signals' numbers on the wake-up pipe: the reader is to end."""
 _sleep = time.sleep
 _poll = getattr(select, 'poll', None)
 
@@ -46,6 +48,7 @@ class Control:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = allocate_lock()
+        self._reading = False
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
 
@@ -76,19 +79,35 @@ class Control:
         except OSError:
             pass
 
-    def watch(
-        self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
-    ) -> None:
-        """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due;
-        SIGTERM stops gracefully. Main thread.
-
-        `kill_timeout`: with the main process gone nobody ends a worker that does not stop,
-        so it does that itself after so many seconds.
-        """
+    def stop_on_term(self) -> None:
+        """From now on SIGTERM stops gracefully. Main thread."""
         # The C handler writes here even while the main thread is inside a long call. Event loops may
         # put a wake-up of their own in its place, which is why there is a Python handler as well.
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_term)
+
+    def close(self) -> None:
+        """The worker is over, and its process is not: let go of everything, the reader's thread too."""
+        if self._reading:
+            os.write(self._wake_writer, bytes([_END]))
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        # By the reader, where there is one: a descriptor closed while another thread polls it stays open.
+        self._connection.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    def watch(
+        self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
+    ) -> None:
+        """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due.
+
+        `kill_timeout`: with the main process gone nobody ends a worker that does not stop,
+        so it does that itself after so many seconds; None: it does not.
+        """
+        self._reading = True
         start_new_thread(self._read, (stop, reopen, kill_timeout))
 
     def _read(
@@ -96,7 +115,11 @@ class Control:
     ) -> None:
         while True:
             signalled, spoken_to = self._wait()
-            if signalled and signal.SIGTERM in os.read(self._wake_reader, 4096):
+            told = os.read(self._wake_reader, 4096) if signalled else b''
+            if _END in told:
+                self._close()
+                return
+            if signal.SIGTERM in told:
                 stop(False)
             if not spoken_to:
                 continue

@@ -43,15 +43,25 @@ def make_core(
     listeners: Listeners,
     app: Any,
     on_exchange: Callable[[Exchange], None] | None = None,
+    in_thread: bool = False,
 ) -> Core:
     """A worker's engine: the application in its adapter, the adapter in the core that fits it.
 
-    Raises ConfigurationError when the application is not what `--interface` says.
+    `in_thread`: the workers are threads of one process. Raises ConfigurationError when the
+    application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
-    return _KINDS[config.interface](config, listeners, app, settings(config, on_exchange))
+    told = settings(config, on_exchange)
+    if config.interface == Interfaces.WSGI:
+        siblings = config.workers > 1
+        return _wsgi(
+            config, listeners, app, told,
+            multithread=told.threads > 1 or (siblings and in_thread),
+            multiprocess=siblings and not in_thread,
+        )  # fmt: skip
+    return _ASYNC[config.interface](config, listeners, app, told)
 
 
 def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = None) -> CoreSettings:
@@ -89,14 +99,22 @@ def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = No
     )
 
 
-def _wsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
+def _wsgi(
+    config: Config,
+    listeners: Listeners,
+    app: Any,
+    settings: CoreSettings,
+    *,
+    multithread: bool,
+    multiprocess: bool,
+) -> Core:
     from ..wsgi import make_handler
 
     handler = make_handler(
         app,
         url_path_prefix=config.url_path_prefix,
-        multithread=settings.threads > 1,
-        multiprocess=config.workers > 1,
+        multithread=multithread,
+        multiprocess=multiprocess,
     )
     mounts = static_mounts(config)
     if mounts is not None:
@@ -243,8 +261,7 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     )
 
 
-_KINDS: dict[Interfaces, Callable[[Config, Listeners, Any, CoreSettings], Core]] = {
-    Interfaces.WSGI: _wsgi,
+_ASYNC: dict[Interfaces, Callable[[Config, Listeners, Any, CoreSettings], Core]] = {
     Interfaces.ASGI: _asgi,
     Interfaces.ASGINL: _asgi,
     Interfaces.RSGI: _rsgi,

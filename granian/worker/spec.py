@@ -26,6 +26,8 @@ class WorkerSpec:
     working_dir: Path
     logging: dict[str, Any] | None = None
     """What is laid over the default logging configuration, as read when the worker was started."""
+    in_thread: bool = False
+    """The worker is a thread of the main process."""
     loader: Callable[[], Any] | None = None
     """Returns the application, in place of importing `config.target`."""
 

@@ -59,7 +59,8 @@ class Running:
 
     def wait_ready(self, workers=1):
         self.port = int(self.expect(r'Listening at: http://127\.0\.0\.1:(\d+)')[1])
-        self.expect(r'Started worker-\d+', workers)
+        if workers:
+            self.expect(r'Started worker-\d+', workers)
 
     def signal(self, signum=signal.SIGTERM):
         self.process.send_signal(signum)

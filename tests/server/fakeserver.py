@@ -7,10 +7,13 @@ import sys
 
 import fakeworker
 
-from granian.server import Server
+from granian.server import MTServer, Server
 
 method, target, options = sys.argv[1:4]
-multiprocessing.set_start_method(method, force=True)
+if method == 'thread':
+    Server = MTServer
+else:
+    multiprocessing.set_start_method(method, force=True)
 server = Server(target, **json.loads(options))
 
 

@@ -56,5 +56,5 @@ class FakeCore:
 
 
 def run(spec):
-    kinds.make_core = lambda config, listeners, app, *rest: FakeCore(listeners, app)
-    entry.run(spec)
+    kinds.make_core = lambda config, listeners, app, *rest, **more: FakeCore(listeners, app)
+    (entry.run_in_thread if spec.in_thread else entry.run)(spec)

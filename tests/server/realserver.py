@@ -4,8 +4,12 @@ import json
 import multiprocessing
 import sys
 
-from granian import Granian
+from granian import Granian as Server
+from granian.server import MTServer
 
 method, target, options = sys.argv[1:4]
-multiprocessing.set_start_method(method, force=True)
-Granian(target, **json.loads(options)).serve()
+if method == 'thread':
+    Server = MTServer
+else:
+    multiprocessing.set_start_method(method, force=True)
+Server(target, **json.loads(options)).serve()

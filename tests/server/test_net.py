@@ -37,6 +37,10 @@ def test_ipv4(opened):
     assert endpoint.urls() == [f'http://127.0.0.1:{port}']
     assert endpoint.urls('https') == [f'https://127.0.0.1:{port}']
     assert sock.proto == socket.IPPROTO_TCP
+    assert not sock.getblocking()
+    with sock.dup() as copy:  # which shares the flag
+        assert not os.get_blocking(copy.fileno())
+        assert not os.get_blocking(sock.fileno())
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     connects(sock)
 

@@ -1,0 +1,125 @@
+"""The server whose workers are threads of one process: for Python without the global interpreter lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+from .. import net
+from .._granian import BUILD_GIL
+from ..config import Config
+from ..constants import Cores
+from ..errors import ConfigurationError
+from ..worker import entry, ipc
+from ..worker.spec import WorkerSpec
+from .common import AbstractServer, Launch, Loader, SpawnTarget
+from .handles import Handle
+from .mp import for_workers
+
+
+def threads_will_do(config: Config) -> bool:
+    """Whether workers had better be threads: no interpreter lock, and nothing that needs processes
+    (code imported anew, memory measured for each worker, a patched standard library)."""
+    needs_processes = config.reload or config.workers_max_rss is not None or config.core == Cores.gevent
+    return not BUILD_GIL and not needs_processes
+
+
+class MTServer(AbstractServer):
+    """Serves from one or more worker threads of this process.
+
+    They share the application's modules: a reload replaces the workers and calls a factory
+    anew, it does not read code again. A worker that does not stop cannot be killed, only
+    left behind; it ends with the process.
+    """
+
+    def _launcher(
+        self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
+    ) -> Launch:
+        return ThreadLauncher(self, endpoint, spawn_target, loader)
+
+
+class ThreadHandle(Handle):
+    """A worker that is a thread."""
+
+    def __init__(self, target: SpawnTarget, spec: WorkerSpec, connection: Connection) -> None:
+        sentinel, self._end = os.pipe()
+        super().__init__(connection, sentinel)
+        self._status = 0
+        self._over = False
+        self._abandoned = False
+        self._thread = threading.Thread(
+            target=self._live, args=(target, spec), name=f'granian-{spec.name}', daemon=True
+        )
+        self._thread.start()
+
+    def _live(self, target: SpawnTarget, spec: WorkerSpec) -> None:
+        """The thread's own life; what it closes last wakes the main loop."""
+        try:
+            target(spec)
+        except BaseException as exc:
+            self._status = exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 1
+        finally:
+            self._over = True
+            os.close(self._end)
+
+    @property
+    def pid(self) -> int | None:
+        return os.getpid()
+
+    def stop(self, loading: bool, reload: bool) -> None:
+        self.send(ipc.STOP, reload)
+
+    def kill(self) -> None:
+        self._abandoned = True
+
+    def ended(self, fired: bool = False) -> bool:
+        return self._over or self._abandoned
+
+    @property
+    def farewell(self) -> str:
+        return 'left behind' if self._abandoned else f'exit status {self._status}'
+
+    def close(self) -> None:
+        super().close()
+        if self._sentinel is not None:
+            os.close(self._sentinel)
+            self._sentinel = None
+        if not self._abandoned:
+            self._thread.join()
+
+
+class ThreadLauncher:
+    """Starts a worker thread: `launch(number)`, for the supervisor."""
+
+    def __init__(
+        self,
+        server: AbstractServer,
+        endpoint: net.Endpoint,
+        target: SpawnTarget | None,
+        loader: Loader | None,
+    ) -> None:
+        if server.config.core == Cores.gevent:
+            raise ConfigurationError('--core gevent needs workers that are processes')
+        self._server = server
+        self._listeners = endpoint.sockets
+        self._target = target or entry.run_in_thread
+        self._loader = loader
+        self._config = replace(for_workers(server.config), process_name=None)
+        os.chdir(server.working_dir)
+
+    def __call__(self, number: int) -> ThreadHandle:
+        ours, theirs = Pipe()
+        spec = WorkerSpec(
+            number=number,
+            config=self._config,
+            # Copies: a worker that stops closes its own.
+            listeners=tuple(sock.dup() for sock in self._listeners),
+            control=theirs,
+            working_dir=self._server.working_dir,
+            in_thread=True,
+            loader=self._loader,
+        )
+        return ThreadHandle(self._target, spec, ours)
