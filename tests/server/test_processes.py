@@ -420,7 +420,7 @@ def test_reload_on_changes(serve, tmp_path, method):
 
 def test_a_watcher_that_cannot_watch_is_told_of(serve, tmp_path):
     server = serve(reload=True, reload_paths=[str(tmp_path / 'none')])
-    server.wait_ready()
+    server.wait_ready(0)
     server.expect('Files are no longer watched for changes: FileNotFoundError')
     assert server.get()
     server.signal()
