@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from ..protocol.events import Data, EndOfRequest, Refused, Request, RequestFaile
 from ..protocol.http1 import Http1
 from ..protocol.response import error_response
 from ..stream import ClientDisconnected, TLSInfo
+from .locks import Lock
 from .waiting import wait_readable, wait_writable
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import math
 import socket
-import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from ..protocol.events import Data, EndOfRequest, Refused, Request, RequestFaile
 from ..protocol.http2 import Http2
 from .connection import CLOSED, GRACE, HEAD, IDLE, LINGER, LINGERING, OUTBOX_LIMIT, RECEIVE_SIZE, RUNNING
 from .http2_stream import Http2Stream
+from .locks import Lock
 
 if TYPE_CHECKING:
     from ..protocol.events import Event
@@ -60,9 +60,9 @@ class Http2Connection:
         self.scheme = 'http'
         self.tls: TLSInfo | None = None
         self.http = Http2(settings.limits, core.reactor.clock)
-        self.owner = threading.Lock()
+        self.owner = Lock()
         self.owner.acquire()
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.signalled = False
         self.readable = True
         self.hung_up = False

@@ -120,11 +120,13 @@ def accept(listener: socket.socket) -> tuple[Any, Any]:
 class HubReactor(Reactor):
     """The reactor, on the hub: `attach` before it accepts."""
 
-    make_poller = staticmethod(make_hub_poller)
     accept = staticmethod(accept)
     _poller: HubEpoll | HubWatchers
     _timer: Any = None
     _alarm_at = math.inf
+
+    def make_poller(self) -> HubEpoll | HubWatchers:
+        return make_hub_poller()
 
     def attach(self, turn: Callable[[], None]) -> None:
         """Have `turn` called when something is ready, and when a deadline may have passed."""

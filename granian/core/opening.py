@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ..tls import is_plain_http, plain_http_answer, tls_info
 from .connection import CLOSED, GRACE, HEAD, LINGER, LINGERING, RECEIVE_SIZE
+from .locks import Lock
 from .tls_transport import TLSSocket
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Opening:
         self.fd = sock.fileno()
         self.client = client
         self.server = server
-        self.owner = threading.Lock()
+        self.owner = Lock()
         self.owner.acquire()
         self.signalled = False
         self.readable = True

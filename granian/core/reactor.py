@@ -55,7 +55,6 @@ class Reactor:
     `overloaded()` says whether to stop accepting for a while.
     """
 
-    make_poller: Callable[[], Poller] = staticmethod(make_poller)
     accept: Callable[[socket.socket], tuple[socket.socket, Any]] = staticmethod(socket.socket.accept)
 
     def __init__(
@@ -86,6 +85,9 @@ class Reactor:
         self.rearm = self._poller.rearm
         self.drained: Callable[[], None] = _nothing
         self._tick(self.now)
+
+    def make_poller(self) -> Poller:
+        return make_poller()
 
     # -- the leader ---------------------------------------------------------------------
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from typing import Any
 
-from ..core import threads as _threads  # noqa: F401  its locks shall be the interpreter's own
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
 
@@ -34,6 +34,8 @@ def patch() -> frozenset[str]:
         # and an application that had been there to do it is refused below.
         warnings.simplefilter('ignore', monkey.MonkeyPatchWarning)
         monkey.patch_all()
+    if 'granian.tls' in loaded:
+        importlib.reload(sys.modules['granian.tls'])  # its context must descend from the patched class
     return loaded
 
 

@@ -16,7 +16,7 @@ if os.environ.get('GRANIAN_TEST_CORE') == 'gevent':  # in a process patched by g
     from granian.core.greenlets import GreenletCore as CoreUnderTest
 
     if os.environ.get('GRANIAN_TEST_POLLER') == 'watchers':
-        hub.HubReactor.make_poller = staticmethod(hub.HubWatchers)
+        hub.make_hub_poller = hub.HubWatchers
 else:
     from granian.core.threads import ThreadCore as CoreUnderTest
 

@@ -1,0 +1,15 @@
+"""The interpreter's own lock, also where gevent has put another in its place.
+
+The cores try a lock and go on when it is taken, and never wait while they hold one. gevent's
+lock yields when a try fails, so that others could come between, and cannot do that on its hub.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+from collections.abc import Callable
+
+Lock: Callable[[], _thread.LockType] = _thread.allocate_lock
+if 'gevent.monkey' in sys.modules:
+    Lock = sys.modules['gevent.monkey'].get_original('_thread', 'allocate_lock')
