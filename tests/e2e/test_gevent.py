@@ -1,0 +1,248 @@
+"""`--core gevent` as a user meets it: what waits lets others run, and what cannot work is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from e2e_server import ROOT, ServerProcess, serving
+
+HERE = Path(__file__).parent
+GET = b'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = b''
+    while chunk := sock.recv(65536):
+        data += chunk
+    return data
+
+
+@contextmanager
+def clients(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """So many connections, a request sent on each."""
+    with ExitStack() as stack:
+        socks = []
+        for _ in range(count):
+            sock = stack.enter_context(socket.create_connection(('127.0.0.1', port), timeout=30))
+            sock.sendall(GET)
+            socks.append(sock)
+        yield socks
+
+
+class Upstream:
+    """An HTTP server that answers nobody before `together` ask at the same time, and `answer` is set."""
+
+    def __init__(self, together: int) -> None:
+        self.together = together
+        self.asked = threading.Event()
+        self.answer = threading.Event()
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=together)
+        self.listener.settimeout(20)
+        self.url = f'http://127.0.0.1:{self.listener.getsockname()[1]}/'
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        with ExitStack() as stack:
+            asking = [stack.enter_context(self.listener.accept()[0]) for _ in range(self.together)]
+            for sock in asking:
+                sock.recv(65536)
+            self.asked.set()
+            self.answer.wait(20)
+            for sock in asking:
+                sock.sendall(b'HTTP/1.0 200 OK\r\n\r\ntogether')
+
+    def __enter__(self) -> Upstream:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.answer.set()
+        self.listener.close()
+        self.thread.join(10)
+
+
+def calls_out(url: str) -> AbstractContextManager[ServerProcess]:
+    return serving('granian', 'e2e_gevent_apps:calls_out', '--core gevent', HERE, TEST_UPSTREAM=url)
+
+
+def test_calls_to_a_slow_server_wait_together_in_one_worker() -> None:
+    count = 200
+    with (
+        Upstream(count) as upstream,
+        calls_out(upstream.url) as server,
+        clients(server.port, count) as socks,
+    ):
+        upstream.answer.set()
+        for sock in socks:
+            assert b'together' in read_all(sock)
+
+
+def test_the_environ_says_the_truth() -> None:
+    one = '--blocking-threads 1 --workers 2'
+    for flags, expected in (('', b'True False True'), (one, b'False True True')):
+        with (
+            serving('granian', 'e2e_gevent_apps:says', f'--core gevent {flags}', HERE) as server,
+            clients(server.port, 1) as (sock,),
+        ):
+            assert expected in read_all(sock)
+
+
+def test_a_stop_waits_for_the_calls_under_way() -> None:
+    with (
+        Upstream(1) as upstream,
+        calls_out(upstream.url) as server,
+        socket.create_connection(('127.0.0.1', server.port), timeout=30) as idle,
+        clients(server.port, 1) as (sock,),
+    ):
+        assert upstream.asked.wait(20)
+        server.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b''
+        upstream.answer.set()
+        assert b'together' in read_all(sock)
+
+
+REFUSED = {
+    'asgi': (
+        '-m granian --interface asgi --core gevent e2e_gevent_apps:asynchronous',
+        '--core gevent runs WSGI applications only, not asgi',
+    ),
+    'auto': (
+        '-m granian --interface auto --core gevent --port 0 e2e_gevent_apps:asynchronous',
+        '--core gevent runs WSGI applications only, not asgi',
+    ),
+    'imported before': ('imported.py', "the module 'e2e_gevent_apps' was imported before gevent could patch"),
+    'half patched': ('half.py', 'gevent has patched only a part of the standard library'),
+}
+SCRIPT = """
+{first}
+from granian import Granian
+if __name__ == '__main__':
+    Granian('e2e_gevent_apps:says', interface='wsgi', core='gevent', port={port}).serve()
+"""
+
+
+def run(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(HERE)])}
+    return subprocess.run(
+        [sys.executable, *command.split()], cwd=cwd, env=env, timeout=30, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('what', REFUSED)
+def test_what_cannot_work_is_one_line(what: str, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / 'imported.py').write_text(SCRIPT.format(first='import e2e_gevent_apps', port=port))
+    half = 'import gevent.monkey; gevent.monkey.patch_socket()'
+    (tmp_path / 'half.py').write_text(SCRIPT.format(first=half, port=port))
+    command, expected = REFUSED[what]
+    done = run(command, tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert expected in done.stdout
+    assert 'Traceback' not in done.stdout
+
+
+def free_port() -> int:
+    with socket.create_server(('127.0.0.1', 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def test_a_script_that_has_patched_by_itself(tmp_path: Path) -> None:
+    """Then the application may be there already, and nothing is patched twice."""
+    port = free_port()
+    script = tmp_path / 'patched.py'
+    first = 'import gevent.monkey; gevent.monkey.patch_all(); import e2e_gevent_apps'
+    script.write_text(SCRIPT.format(first=first, port=port))
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(HERE)]), 'PYTHONUNBUFFERED': '1'}
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        assert process.stdout is not None
+        log = ''
+        while 'Started worker-1' not in log:
+            line = process.stdout.readline()
+            assert line, log
+            log += line
+        with clients(port, 1) as (sock,):
+            assert b'True False True' in read_all(sock)
+    finally:
+        process.terminate()
+        rest, _ = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert 'Warning' not in log + rest
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """The folder of a PostgreSQL server's socket."""
+    programs = [shutil.which('initdb'), shutil.which('postgres')]
+    if None in programs or sys.platform == 'win32':
+        pytest.skip('there is no PostgreSQL here')
+    pytest.importorskip('psycopg')
+    options = {}
+    with tempfile.TemporaryDirectory(dir='/tmp') as folder:
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            import pwd
+
+            try:
+                options['user'] = pwd.getpwnam('postgres').pw_uid
+            except KeyError:
+                pytest.skip('there is no user postgres here')
+            os.chown(folder, options['user'], -1)
+        data = os.path.join(folder, 'data')
+        subprocess.run(
+            [programs[0], '-D', data, '-U', 'postgres', '-A', 'trust', '-N'],
+            check=True, capture_output=True, cwd=folder, **options,
+        )  # fmt: skip
+        server = subprocess.Popen(
+            [programs[1], '-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off'],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **options,
+        )  # fmt: skip
+        try:
+            yield folder
+        finally:
+            server.send_signal(signal.SIGQUIT)
+            server.wait(15)
+
+
+def test_django_waits_for_postgresql_together(postgres: str) -> None:
+    """Twenty requests wait for a lock that the test holds: all of them inside the database at once."""
+    import psycopg
+
+    count = 20
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            database = psycopg.connect(f'host={postgres} user=postgres dbname=postgres', autocommit=True)
+            break
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with database:
+        database.execute('SELECT pg_advisory_lock(1)')
+        flags = '--core gevent --factory'
+        with (
+            serving('granian', 'e2e_gevent_apps:with_django', flags, HERE, TEST_DATABASE=postgres) as server,
+            clients(server.port, count) as socks,
+        ):
+            while database.execute(waiting).fetchone() != (count,):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            database.execute('SELECT pg_advisory_unlock(1)')
+            for sock in socks:
+                assert b'got it' in read_all(sock)
