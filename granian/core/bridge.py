@@ -34,6 +34,8 @@ logger = logging.getLogger('_granian')
 
 ACCEPT_BURST = 16
 """Connections accepted at one go; the others are left to the next turn, or to another worker."""
+LAST_CALL = 256
+"""Bursts accepted at most when the server stops: a storm of connections must not go on for ever."""
 ACCEPT_PAUSE = 0.2
 """Seconds without accepting when the system has run out of descriptors or memory."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -154,19 +156,21 @@ class AsyncCore:
         for listener in self.listeners:
             listener.close()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> bool:
+        """A burst of what waits; returns whether there may be more."""
         for _ in range(ACCEPT_BURST):
             try:
                 sock, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:
                 self._accept_failed(error)
-                return
+                return False
             self.connections_handled += 1
             task = self.loop.create_task(self._join(sock, address))
             self._joining.add(task)
             task.add_done_callback(self._joined)
+        return True
 
     def _accept_failed(self, error: OSError) -> None:
         """Out of descriptors or memory (S-D-06): make room, wait a moment, never spin, never die."""
@@ -263,6 +267,8 @@ class AsyncCore:
 
     def start(self, stream: BridgeStream) -> None:
         """Run the handler on a stream, as a task of its own."""
+        if self.stopping and not stream.connection.multiplexed:
+            stream.connection.protocol.shutdown()  # its answer says `Connection: close`
         running = self.running
         running.add(stream)
         if self._observed:
@@ -320,6 +326,12 @@ class AsyncCore:
             return
         self.stopping = True
         self.reloading = reload
+        if not reload:
+            # Nobody else would take who waits in the listeners' queues: they would be reset.
+            for listener in self.listeners:
+                for _ in range(LAST_CALL):
+                    if not self._accept(listener):
+                        break
         self._close_listeners()
         # After one more turn of the loop: a request that has arrived already is read, and answered.
         self.loop.call_soon(self.loop.call_soon, self._stop_connections)

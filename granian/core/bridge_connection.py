@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LINGER = 1.0
 """Seconds for which input is discarded after our end is closed (RFC 9112 9.6)."""
+RECENT = 2.0
+"""Seconds: a connection used within this time is given FRESH more when the worker stops. `since` is up to
+a second old."""
 FRESH = 0.25
 """On stop, seconds of age below which a connection without a request yet may still send one."""
 
@@ -445,20 +448,24 @@ class BridgeConnection(asyncio.Protocol):
         """The worker stops: no new request here; idle connections end at once."""
         if self.closing:
             return
-        if self._negotiated:
+        recent = self.loop.time() - self.since < RECENT
+        # HTTP/1 between two requests is told when the next one begins (`AsyncCore.start`): told now, it
+        # would not read that any more.
+        if self._negotiated and (self.multiplexed or self.streams or self.head_since or not recent):
             out = self.protocol.shutdown()
             if out:
                 self.write(out)
         for stream in list(self.streams.values()):
             if stream.on_shutdown is not None:
                 stream.on_shutdown(self.core.reloading)
-        self.close_if_idle()
+        self.close_if_idle(recent)
 
-    def close_if_idle(self) -> None:
+    def close_if_idle(self, recent: bool = False) -> None:
         if self.closing or self.streams or self.head_since:
             return
-        if not self._negotiated and self.loop.time() - self.since < FRESH:
-            # Its request may be on the way: a reload must not lose it.
+        if recent:
+            # Its next request may be on the way, and closing now would lose it; the answer to that
+            # says `Connection: close`.
             self.loop.call_later(FRESH, self.close_if_idle)
             return
         self.flush()

@@ -361,8 +361,10 @@ def test_max_requests_replaces_new_before_old(serve, real_load):
     assert server.wait() == 0
 
 
-def test_reload_and_stop_under_kept_alive_load(serve, real_load):
-    server = serve('wsgiapp:app', script='realserver.py', workers=2)
+@pytest.mark.parametrize('interface', ['wsgi', 'asgi', 'rsgi'])
+def test_reload_under_kept_alive_load(serve, real_load, interface):
+    target = {'wsgi': 'wsgiapp:app', 'asgi': 'asyncapps:asgi', 'rsgi': 'asyncapps:rsgi'}[interface]
+    server = serve(target, script='realserver.py', workers=2, interface=interface)
     server.wait_ready(2)
     with real_load(server) as load:
         for _ in range(3):
