@@ -129,11 +129,25 @@ class AsyncCore:
             if on_ready is not None:
                 on_ready()
             self._check_over()
-            await self._over
+            try:
+                await self._over
+            except asyncio.CancelledError:
+                # A host program ends its loop: everything at once, then the lifespan's end.
+                await self._give_up()
+                raise
         finally:
             self._close_listeners()
             if self._sweeper is not None:
                 self._sweeper.cancel()
+        if self.lifespan is not None:
+            await self.lifespan.shutdown()
+
+    async def _give_up(self) -> None:
+        self._stop(False)
+        self._over = self.loop.create_future()
+        self._stop_connections()
+        self._cancel_all()
+        await self._over
         if self.lifespan is not None:
             await self.lifespan.shutdown()
 

@@ -64,6 +64,21 @@ def make_core(
     return _ASYNC[config.interface](config, listeners, app, told)
 
 
+def make_embedded(
+    config: Config,
+    listeners: Listeners,
+    app: Any,
+    loop: asyncio.AbstractEventLoop,
+    on_exchange: Callable[[Exchange], None] | None = None,
+) -> LoopCore:
+    """As `make_core`, for `loop`, which runs already: see `LoopCore.serve`. ASGI and RSGI only."""
+    config = replace(config, interface=resolve(config.interface, app))
+    if config.interface == Interfaces.WSGI:
+        raise ConfigurationError('an embedded server serves ASGI and RSGI only, not WSGI')
+    make = _rsgi if config.interface == Interfaces.RSGI else _asgi
+    return make(config, listeners, app, settings(config, on_exchange), loop)
+
+
 def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = None) -> CoreSettings:
     """What every core is told; milliseconds become seconds."""
     interval = config.http2_keep_alive_interval
@@ -132,7 +147,13 @@ def _blocking_core(config: Config) -> type[ThreadCore]:
     return ThreadCore
 
 
-def _asgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
+def _asgi(
+    config: Config,
+    listeners: Listeners,
+    app: Any,
+    settings: CoreSettings,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> LoopCore:
     from ..asgi import LifespanProtocol, asgi_handler
 
     lifespan = LifespanProtocol(app) if config.interface == Interfaces.ASGI else None
@@ -142,15 +163,21 @@ def _asgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings
         root_path=config.url_path_prefix or '',
         websockets=_websockets(config),
     )
-    return LoopCore(config, listeners, settings, handler, lifespan=lifespan)
+    return LoopCore(config, listeners, settings, handler, loop=loop, lifespan=lifespan)
 
 
-def _rsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings) -> Core:
+def _rsgi(
+    config: Config,
+    listeners: Listeners,
+    app: Any,
+    settings: CoreSettings,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> LoopCore:
     from ..rsgi import end_application, init_application, rsgi_handler
 
     handler = rsgi_handler(app, url_path_prefix=config.url_path_prefix, websockets=_websockets(config))
     return LoopCore(
-        config, listeners, settings, handler,
+        config, listeners, settings, handler, loop=loop,
         before=partial(init_application, app), after=partial(end_application, app),
     )  # fmt: skip
 
@@ -158,7 +185,8 @@ def _rsgi(config: Config, listeners: Listeners, app: Any, settings: CoreSettings
 class LoopCore:
     """The asyncio core on the event loop that `--loop` chose, with what surrounds its run.
 
-    `before(loop)` and `after(loop)` are called while the loop is not running.
+    `before(loop)` and `after(loop)` are called while the loop is not running, unless `loop` is
+    a host program's that runs already.
     """
 
     def __init__(
@@ -168,6 +196,7 @@ class LoopCore:
         settings: CoreSettings,
         handler: AsyncHandler,
         *,
+        loop: asyncio.AbstractEventLoop | None = None,
         lifespan: LifespanProtocol | None = None,
         before: Callable[[asyncio.AbstractEventLoop], None] | None = None,
         after: Callable[[asyncio.AbstractEventLoop], None] | None = None,
@@ -177,8 +206,10 @@ class LoopCore:
 
         from ..core.bridge import AsyncCore
 
-        self._loop = loops.get(config.loop)
-        asyncio.set_event_loop(self._loop)
+        if loop is None:
+            loop = loops.get(config.loop)
+            asyncio.set_event_loop(loop)
+        self._loop = loop
         if config.runtime_blocking_threads is not None:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = before
@@ -202,6 +233,14 @@ class LoopCore:
                 self._after(self._loop)
         finally:
             close_loop(self._loop)
+
+    async def serve(self, on_ready: Callable[[], None]) -> None:
+        """As `run`, on the running loop, which stays open."""
+        if self._before is not None:
+            self._before(self._loop)
+        await self._core.serve(on_ready)
+        if self._after is not None:
+            self._after(self._loop)
 
     def stop(self, reload: bool = False) -> None:
         self._core.stop(reload)

@@ -1,0 +1,121 @@
+"""A server inside a host program, on the event loop that runs already.
+
+One worker, in this very process and thread; any number of servers beside each other. The
+host's signal handlers, its loop and its working directory are left as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .. import log, net
+from ..config import OPTIONS, Config, signature
+from ..constants import Interfaces
+from ..errors import ConfigurationError
+from ..observe import AccessLog
+from ..worker import kinds
+from .hooks import Hooks, call
+
+logger = logging.getLogger('_granian')
+
+# What belongs to processes of our own: it would have no effect here, or one on the host program.
+_NOT_HERE = (
+    'workers', 'core', 'loop', 'reload', 'metrics_enabled', 'workers_max_rss', 'workers_lifetime',
+    'workers_max_requests', 'respawn_failed_workers', 'working_dir', 'env_files', 'process_name', 'pid_file',
+)  # fmt: skip
+
+
+class Server(Hooks):
+    """`Server(app, **options)`: `app` is the application itself, the options are those of `Granian`.
+
+    Raises ConfigurationError for an option that an embedded server cannot have: WSGI, more than
+    one worker, reload, metrics, the limits on workers, and what concerns processes.
+    """
+
+    __signature__ = signature()
+
+    def __init__(self, app: Any, *args: Any, **options: Any) -> None:
+        super().__init__()
+        self.app = app
+        self.config = Config.from_api('embedded:app', *args, **options)
+        self.addresses: list[Any] = []
+        """What is listened on, as sockets name it, while it is served: the port taken for port 0."""
+        self._core: kinds.LoopCore | None = None
+        self._reloading = False
+        _refuse(self.config)
+
+    async def serve(self) -> None:
+        """Serve until `stop`; when cancelled, end at once. Raises FatalError when it cannot start."""
+        if self._core is not None:
+            raise RuntimeError('this server is being served already')
+        config = self.config
+        log.configure_logging(config.log_level, config.logging_config(), config.log_enabled)
+        for notice in config.notices:
+            logger.warning(notice)
+        app = self.app() if config.factory else self.app
+        access_log = None
+        if config.log_access:
+            access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
+        endpoint = _listen(config)
+        try:
+            self.addresses = [each.getsockname() for each in endpoint.sockets]
+            self._core = self._make(endpoint, app, access_log)
+            call(self.hooks_startup)
+            await self._run(endpoint, app, access_log)
+            call(self.hooks_shutdown)
+        finally:
+            self._core = None
+            self.addresses = []
+            endpoint.close()
+            if access_log is not None:
+                access_log.close()
+
+    async def _run(self, endpoint: net.Endpoint, app: Any, access_log: AccessLog | None) -> None:
+        """One worker after the other: each has copies of the listening sockets, so that between two
+        of them clients wait in the listen queue."""
+        urls = endpoint.urls('https' if self.config.tls else 'http')
+        while self._core is not None:
+            self._reloading = False
+            await self._core.serve(lambda: logger.info('Listening at: %s', ', '.join(urls)))
+            self._core = self._make(endpoint, app, access_log) if self._reloading else None
+
+    def _make(
+        self, endpoint: net.Endpoint, app: Any, access_log: Callable[..., None] | None
+    ) -> kinds.LoopCore:
+        listeners = [each.dup() for each in endpoint.sockets]
+        try:
+            return kinds.make_embedded(self.config, listeners, app, asyncio.get_running_loop(), access_log)
+        except BaseException:
+            for each in listeners:
+                each.close()
+            raise
+
+    def stop(self) -> None:
+        """Stop gracefully: `serve` returns when what is in flight is done. From the same loop."""
+        if self._core is not None:
+            self._reloading = False
+            self._core.stop()
+
+    def reload(self) -> None:
+        """Let what is in flight end, then the application's lifespan, and begin both anew."""
+        if self._core is not None and not self._reloading:
+            call(self.hooks_reload)
+            self._reloading = True
+            self._core.stop(reload=True)
+
+
+def _refuse(config: Config) -> None:
+    if config.interface == Interfaces.WSGI:
+        raise ConfigurationError('an embedded server serves ASGI and RSGI only, not WSGI')
+    for name in _NOT_HERE:
+        if getattr(config, name) != OPTIONS[name].default and getattr(config, name):
+            raise ConfigurationError(f'an embedded server cannot have {OPTIONS[name].label}')
+
+
+def _listen(config: Config) -> net.Endpoint:
+    if config.uds is not None:
+        return net.listen_unix(config.uds, config.uds_permissions, config.backlog)
+    return net.listen(config.address, config.port, config.backlog)

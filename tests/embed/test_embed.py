@@ -1,0 +1,231 @@
+"""Servers inside a program, on its loop: driven from that same loop."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+
+import pytest
+
+from granian.errors import ConfigurationError, FatalError
+from granian.server.embed import Server
+
+pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='add_reader')
+
+
+class Application:
+    """ASGI, with a lifespan that counts."""
+
+    def __init__(self):
+        self.seen = []
+
+    async def __call__(self, scope, receive, send):
+        if scope['type'] == 'lifespan':
+            scope['state']['n'] = len(self.seen)
+            self.seen.append((await receive())['type'])
+            await send({'type': 'lifespan.startup.complete'})
+            self.seen.append((await receive())['type'])
+            await send({'type': 'lifespan.shutdown.complete'})
+            return
+        if scope['path'] == '/slow':
+            await asyncio.sleep(0.1)
+        body = f'{scope["path"]} {scope["state"]["n"]}'.encode()
+        await send({'type': 'http.response.start', 'status': 200})
+        await send({'type': 'http.response.body', 'body': body})
+
+
+async def rsgi(scope, protocol):
+    protocol.response_str(200, [], f'rsgi {scope.path}')
+
+
+def server(app, **options):
+    options.setdefault('interface', 'asgi')
+    return Server(app, port=0, log_level='warning', **options)
+
+
+async def started(one):
+    """Serve in a task; returns it once a connection can be made."""
+    task = asyncio.ensure_future(one.serve())
+    while not one.addresses and not task.done():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    return task
+
+
+async def get(one, path='/'):
+    reader, writer = await asyncio.open_connection(*one.addresses[0][:2])
+    writer.write(f'GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode())
+    data = await reader.read()
+    writer.close()
+    return data.split(b'\r\n\r\n', 1)[1].decode()
+
+
+def run(main):
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_serve_and_stop():
+    app = Application()
+    order = []
+
+    async def main():
+        one = server(app)
+        one.on_startup(lambda: order.append('startup'))
+
+        @one.on_shutdown
+        def _():
+            order.append('shutdown')
+
+        task = await started(one)
+        assert await get(one, '/a') == '/a 0'
+        one.stop()
+        await task
+        assert one.addresses == []
+        await asyncio.sleep(0)
+        assert [t for t in asyncio.all_tasks() if 'Application' in repr(t)] == []
+
+    run(main)
+    assert order == ['startup', 'shutdown']
+    assert app.seen == ['lifespan.startup', 'lifespan.shutdown']
+
+
+def test_a_request_in_flight_is_answered_before_serve_returns():
+    async def main():
+        one = server(Application())
+        task = await started(one)
+        asking = asyncio.ensure_future(get(one, '/slow'))
+        await asyncio.sleep(0.05)
+        one.stop()
+        await task
+        assert await asking == '/slow 0'
+
+    run(main)
+
+
+def test_reload_begins_the_lifespan_anew_and_loses_no_client():
+    app = Application()
+    order = []
+
+    async def main():
+        one = server(app)
+        one.on_reload(lambda: order.append('reload'))
+        task = await started(one)
+        assert await get(one) == '/ 0'
+        address = one.addresses
+        one.reload()
+        answers = await asyncio.gather(*(get(one) for _ in range(20)))
+        assert set(answers) <= {'/ 0', '/ 2'}
+        while await get(one) != '/ 2':
+            pass
+        assert one.addresses == address
+        one.stop()
+        await task
+
+    run(main)
+    assert order == ['reload']
+    assert app.seen == ['lifespan.startup', 'lifespan.shutdown'] * 2
+
+
+def test_several_in_one_process():
+    async def main():
+        first, second = server(Application()), server(rsgi, interface='rsgi')
+        tasks = [await started(first), await started(second)]
+        assert await asyncio.gather(get(first, '/1'), get(second, '/2')) == ['/1 0', 'rsgi /2']
+        second.stop()
+        await tasks[1]
+        assert await get(first) == '/ 0'
+        first.stop()
+        await tasks[0]
+
+    run(main)
+
+
+def test_served_twice_one_after_the_other():
+    async def main():
+        one = server(Application())
+        for _ in range(2):
+            task = await started(one)
+            with pytest.raises(RuntimeError):
+                await one.serve()
+            await get(one)
+            one.stop()
+            await task
+
+    run(main)
+
+
+def test_signal_handlers_are_the_hosts():
+    async def main():
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        one = server(Application())
+        task = await started(one)
+        now = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        assert now == before
+        one.stop()
+        await task
+
+    run(main)
+
+
+def test_cancelled_serve_ends_at_once_and_runs_the_lifespans_end():
+    app = Application()
+
+    async def main():
+        one = server(app)
+        task = await started(one)
+        idle = socket.create_connection(one.addresses[0][:2])
+        asking = asyncio.ensure_future(get(one, '/slow'))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        idle.close()
+        await asyncio.wait([asking])
+
+    run(main)
+    assert app.seen == ['lifespan.startup', 'lifespan.shutdown']
+
+
+def test_failed_startup():
+    async def app(scope, receive, send):
+        await receive()
+        await send({'type': 'lifespan.startup.failed', 'message': 'no database'})
+
+    async def main():
+        with pytest.raises(FatalError, match='no database'):
+            await server(app).serve()
+
+    run(main)
+
+
+def test_without_lifespan(caplog):
+    async def app(scope, receive, send):
+        assert scope['type'] == 'http'
+        await send({'type': 'http.response.start', 'status': 200})
+        await send({'type': 'http.response.body', 'body': b'no state' if 'state' not in scope else b'state'})
+
+    async def main():
+        one = server(app, interface='asginl')
+        task = await started(one)
+        assert await get(one) == 'no state'
+        one.stop()
+        await task
+
+    with caplog.at_level(logging.WARNING, '_granian'):
+        run(main)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize('options', [
+    {'interface': 'wsgi'}, {'reload': True}, {'metrics_enabled': True}, {'workers_max_rss': 100},
+    {'workers': 2}, {'workers_lifetime': 60}, {'pid_file': 'x'}, {'respawn_failed_workers': True},
+])  # fmt: skip
+def test_refused(options):
+    with pytest.raises(ConfigurationError, match='embedded|not available'):
+        Server(rsgi, **options)
+
+
+def test_stop_before_serve_does_nothing():
+    one = server(rsgi)
+    one.stop()
+    one.reload()
