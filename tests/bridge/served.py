@@ -196,7 +196,9 @@ def serve(kind):
     records = []
     handler = logging.Handler()
     handler.emit = records.append
-    logging.getLogger().addHandler(handler)
+    loggers = [logging.getLogger(name) for name in ('_granian', 'asyncio')]
+    for logger in loggers:
+        logger.addHandler(handler)
     served = []
 
     def start(handler, **settings):
@@ -210,7 +212,8 @@ def serve(kind):
         one.leave()
         one.stop()
     gc.collect()
-    logging.getLogger().removeHandler(handler)
+    for logger in loggers:
+        logger.removeHandler(handler)
     errors = [r.getMessage() for r in records if r.levelno >= logging.ERROR]
     assert [e for e in errors if not any(mark in e for mark in start.errors)] == []
     for mark in start.errors:

@@ -14,6 +14,16 @@ from granian.server.embed import Server
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='add_reader')
 
 
+@pytest.fixture(autouse=True)
+def _logging():
+    """The servers configure it; other tests want it as it was."""
+    loggers = [logging.getLogger(name) for name in ('_granian', 'granian.access')]
+    before = [(each, each.level, each.propagate, list(each.handlers)) for each in loggers]
+    yield
+    for each, each.level, each.propagate, each.handlers in before:
+        each.disabled = False
+
+
 class Application:
     """ASGI, with a lifespan that counts."""
 
