@@ -118,6 +118,7 @@ class WebSocketSession:
         self._released = False  # the stream has been ended, no timer runs
         self._tasks: set[asyncio.Task[None]] = set()
         stream.on_shutdown = self._on_shutdown
+        stream.on_disconnect = self._on_disconnect
 
     @property
     def subprotocols(self) -> list[str]:
@@ -197,8 +198,8 @@ class WebSocketSession:
             return self._final
         if self._waiter is not None:
             raise RuntimeError('another task is waiting in receive() already')
-        if not self._answered and not self._tasks:
-            self._spawn(self._watch_handshake())
+        if not self._answered and self._stream.disconnected:
+            return Closed(ABNORMAL, '')
         waiter: asyncio.Future[str | bytes | Closed] = self._loop.create_future()
         self._waiter = waiter
         try:
@@ -220,7 +221,8 @@ class WebSocketSession:
         codec = self._codec
         if codec is None:
             raise RuntimeError('send() before the WebSocket was accepted')
-        if codec.state is not _OPEN and codec.state is not _CLOSE_DUE:
+        stream = self._stream
+        if (codec.state is not _OPEN and codec.state is not _CLOSE_DUE) or stream.disconnected:
             raise WebSocketClosed('the WebSocket is closed')
         if isinstance(message, str):
             frame = codec.send_text(message)
@@ -228,7 +230,6 @@ class WebSocketSession:
             frame = codec.send_bytes(message if isinstance(message, bytes) else bytes(message))
         else:
             raise TypeError(f'a WebSocket message is str or bytes, not {type(message).__name__}')
-        stream = self._stream
         stream.send_data(frame)
         if stream.congested:
             await stream.drain()
@@ -414,16 +415,20 @@ class WebSocketSession:
             # may go first (RFC 6455 5.5.1), if it is quick.
             self._restart_timer(_LAST_WORD, self._answer_close)
 
-    async def _watch_handshake(self) -> None:
-        await self._stream.wait_disconnected()
-        self._conclude(Closed(ABNORMAL, ''))
+    def _on_disconnect(self) -> None:
+        """The client has gone, or has ended its side only: then _on_data() comes to that in its turn."""
+        codec = self._codec
+        if codec is None:
+            self._conclude(Closed(ABNORMAL, ''))
+        elif self._stream.disconnected and not self._released:
+            self._on_eof(codec)
 
     async def _unstall(self) -> None:
         """The client asks for pongs and does not read them: no more is read from it until it does."""
         try:
             await self._stream.drain()
         except ClientDisconnected:
-            return  # the core tells us by b''
+            return  # _on_disconnect() has been told
         self._stalled = False
         if not self._reading:
             self._read_on()

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..protocol.events import Data
 from ..stream import ClientDisconnected, RequestBodyError
 from .bridge_file import SENDFILE, send_file_by_kernel, send_file_by_reading
 
 if TYPE_CHECKING:
-    from ..protocol.events import Data, Request
+    from ..protocol.events import Request
     from ..protocol.interface import Headers
     from ..stream import Address, TLSInfo
     from .bridge_connection import BridgeConnection
@@ -193,9 +194,22 @@ class BridgeStream:
         out = self.protocol.accept_tunnel(self.stream_id, headers)
         self.status = 200 if self.head.version == '2' else 101
         self._receiver = receiver
-        self.request_ended = False  # of HTTP/1, the head was all of it; now bytes come again
+        if self.connection.multiplexed:
+            self._hand_over_early()
+        else:
+            self.request_ended = False  # the head was all of it; now bytes come again
         self.connection.write(out)
         self.connection.tunnel_opened()
+
+    def _hand_over_early(self) -> None:
+        """HTTP/2: the client's DATA may have come before our 200, and been taken for a body."""
+        if self.body:
+            if self._pieces is None:
+                self._pieces = deque()
+            self._pieces.appendleft(Data(self.stream_id, self.body, len(self.body)))
+            self.buffered += len(self.body)
+        if self._pieces or self.request_ended:
+            self.connection.loop.call_soon(self._deliver, context=self.connection.core.context)
 
     def pause_reading(self) -> None:
         self._paused = True

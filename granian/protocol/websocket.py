@@ -257,7 +257,7 @@ class WebSocket:
         assert self._wsproto is not None
         code, reason = int(event.code), event.reason or ''
         if self._wsproto.state is ConnectionState.OPEN:  # unmoved: no close frame, a parse error
-            return self._violation(code, reason)
+            return self._violation(code, 'message too big' if code == TOO_BIG else reason)
         self._end(Input.CLOSE_RECEIVED, b'' if code == NO_STATUS else code.to_bytes(2, 'big'))
         return Close(code, reason)
 

@@ -51,9 +51,6 @@ class Stream:
     def abort(self):
         self.log.append('abort')
 
-    async def wait_disconnected(self):
-        await asyncio.Event().wait()
-
 
 def serve(app, stream: Stream | None = None, websockets: WebSocketSettings | None = SETTINGS) -> Stream:
     async def run():

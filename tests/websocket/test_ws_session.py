@@ -33,8 +33,7 @@ class Stream:
     def __init__(self, request=None):
         self.head = request or head()
         self.disconnected = False
-        self.on_shutdown = None
-        self.gone = asyncio.Event()
+        self.on_shutdown = self.on_disconnect = None
         self.ended = asyncio.Event()
         self.congestion: asyncio.Event | None = None
         self.log: list = []
@@ -76,8 +75,9 @@ class Stream:
     async def drain(self):
         await self.congestion.wait()
 
-    async def wait_disconnected(self):
-        await self.gone.wait()
+    def lose(self):
+        self.disconnected = True
+        self.on_disconnect()
 
     def take(self) -> bytes:
         sent, self.sent = self.sent, b''
@@ -234,9 +234,8 @@ async def test_before_accept_nothing_is_sent_and_receive_waits_for_the_client_to
             await call
     waiting = asyncio.ensure_future(ws.receive())
     await turns()
-    stream.gone.set()
+    stream.lose()
     assert await waiting == Closed(1006, '')
-    stream.disconnected = True
     await ws.accept()
     assert await ws.receive() == Closed(1006, '')
     with pytest.raises(WebSocketClosed):
@@ -520,6 +519,21 @@ async def test_the_client_goes_without_a_word():
         await ws.send('x')
     await ws.finish(1011)
     assert stream.take() == b''
+
+
+@on_loop
+async def test_the_client_is_lost_while_reading_is_paused():
+    stream, ws = await accepted(max_queue=2)
+    stream.receiver(text('a') * 3)
+    assert not stream.reading
+    stream.on_disconnect()  # half-closed: what it sent is still good
+    assert not ws.closed
+    stream.lose()
+    assert ws.closed
+    with pytest.raises(WebSocketClosed):
+        await ws.send('x')
+    assert [await ws.receive() for _ in range(3)] == ['a', 'a', Closed(1006, '')]
+    await ws.finish()
 
 
 @on_loop
