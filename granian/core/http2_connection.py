@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,10 @@ class Http2Connection:
     """See `connection.Connection`: to the reactor it is one more of these."""
 
     __slots__ = (
-        '_failed', '_head_since', '_idle_until', '_leaving', '_next_ping', '_out', '_pong_due',
-        '_stuck_since', 'client', 'core', 'deadline', 'deferred', 'fd', 'finished', 'gathering', 'http',
-        'hung_up', 'lock',
-        'outbox', 'owner', 'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings',
-        'signalled', 'sock', 'streams', 'tls', 'waiting',
+        '_failed', '_head_since', '_idle_until', '_leaving', '_lost', '_next_ping', '_out', '_pong_due',
+        '_stuck_since', '_writing', 'client', 'core', 'deadline', 'deferred', 'fd', 'finished',
+        'gathering', 'http', 'hung_up', 'lock', 'outbox', 'owner', 'phase', 'reactor', 'readable',
+        'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'streams', 'tls', 'waiting',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: ThreadCore) -> None:
@@ -70,6 +70,8 @@ class Http2Connection:
         self.outbox = 0
         """Bytes that have not been taken yet."""
         self._out: list[bytes] = []
+        self._writing = False
+        """Somebody is at it, without the lock."""
         self.deferred = False
         """In the core's list of connections to flush before it polls again."""
         self.streams: dict[int, Http2Stream] = {}
@@ -82,6 +84,7 @@ class Http2Connection:
         """Those whose handler waits for room."""
         self.phase = HEAD
         self._failed = False
+        self._lost = False
         self._leaving = False
         now = monotonic()
         self.deadline = now + settings.head_timeout
@@ -233,33 +236,53 @@ class Http2Connection:
             self.outbox += len(data)
 
     def flush(self) -> None:
-        """Write what the client takes. The rest waits for the leader, who is told when there is room."""
+        """Write what the client takes; the lock, which is held, is let go for that. The rest waits for
+        the leader, who is told when there is room.
+
+        Whoever is writing already writes this, too: so frames keep their order, and nobody waits
+        for a lock while the kernel, or OpenSSL, works without the interpreter's.
+        """
         out = self._out
-        if not out or self.phase >= LINGERING:
+        if self._writing or not out or self.phase >= LINGERING:
             return
-        data = out[0] if len(out) == 1 else b''.join(out)
-        out.clear()
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.outbox = 0
-            self._lose()
-            return
-        self.outbox = len(data) - sent
-        if self.outbox:
-            out.append(data[sent:])
-            if sent or self._stuck_since == math.inf:
-                self._stuck_since = monotonic()
-                self._set_deadline(self._stuck_since)
-            if self.reactor.level_triggered and self.registered:
-                self.reactor.rearm(self.fd, True)
-        else:
+        self._writing = True
+        lock = self.lock
+        while out and self.phase < LINGERING:
+            data = out[0] if len(out) == 1 else b''.join(out)
+            out.clear()
+            lock.release()
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                sent = -1
+            lock.acquire()
+            if sent < 0:
+                self._lose()
+            if self._lost:
+                break
+            self.outbox -= sent
+            if sent < len(data):
+                out.insert(0, data[sent:])
+                self._get_stuck(sent)
+                break
             self._stuck_since = math.inf
+        self._writing = False
+        if self.phase == CLOSED:
+            self.sock.close()  # which was left to us
+        elif self.http.must_close and not out:
+            self.call_leader()
         if self.waiting and self.outbox <= OUTBOX_LIMIT:
             for stream in self.waiting:
                 stream.wake()
+
+    def _get_stuck(self, sent: int) -> None:
+        if sent or self._stuck_since == math.inf:
+            self._stuck_since = monotonic()
+            self._set_deadline(self._stuck_since)
+        if self.reactor.level_triggered and self.registered:
+            self.reactor.rearm(self.fd, True)
 
     def flush_soon(self) -> None:
         """With the responses of the other requests of this turn, if this is a moment for that."""
@@ -299,6 +322,7 @@ class Http2Connection:
 
     def _lose(self) -> None:
         """The client is gone: tell the handlers. The lock is held."""
+        self._lost = True
         self._out.clear()
         self.outbox = 0
         self.hung_up = True
@@ -364,7 +388,11 @@ class Http2Connection:
                 # Their handlers have not ended: a worker that stops waits for them.
                 self.reactor.connections[-id(self)] = self
             self.reactor.forget(self)
-            self.sock.close()
+            if self._writing:
+                with suppress(OSError):
+                    self.sock.shutdown(socket.SHUT_RDWR)  # who is writing closes it
+            else:
+                self.sock.close()
 
     def _let_go(self) -> None:
         """The last handler of a closed connection has ended."""

@@ -85,9 +85,7 @@ class Opening:
         except BlockingIOError:
             self.release()
         except OSError as error:
-            # The client's doing: it has gone, or speaks no TLS we know.
-            logger.debug('A connection from %s failed before its first request: %s', self.client, error)
-            self.close()
+            self._fail(error)
         else:
             if connection is not None:
                 if leads:
@@ -116,27 +114,20 @@ class Opening:
     def _shake_hands(self) -> bool:
         """One step of the handshake; `tls` is set when it was the last. Returns whether we still lead.
 
-        The signature takes a millisecond, without the interpreter's lock: others may lead meanwhile.
+        The signature takes a millisecond, without the interpreter's lock.
         """
         wrapped = self._wrapped
         assert wrapped is not None
-        pool = self._core.pool
-        pool.enter_call()
-        error: OSError | None = None
+        leads = self._core.pool.share()
         try:
             wrapped.do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
-        except OSError as exc:
-            error = exc
+        except OSError as error:
+            self._fail(error)
         else:
             self.tls = tls_info(wrapped)
             self.deadline = monotonic() + self._core.settings.head_timeout
-        leads = pool.leave_call(0, monotonic())  # not an application's slowness
-        if error is not None and leads:
-            raise error
-        if error is not None:
-            self.close()
         return leads
 
     # -- which HTTP ---------------------------------------------------------------------
@@ -166,6 +157,11 @@ class Opening:
         return connection
 
     # -- as every connection ------------------------------------------------------------
+
+    def _fail(self, error: OSError) -> None:
+        """The client's doing: it has gone, or speaks no TLS we know."""
+        logger.debug('A connection from %s failed before its first request: %s', self.client, error)
+        self.close()
 
     def _answer(self, response: bytes) -> None:
         """A few last words, in a packet that surely fits; what else the client sends is dropped."""

@@ -64,6 +64,7 @@ class Crew(Protocol):
 
     @property
     def busy(self) -> int: ...
+    def share(self) -> bool: ...
     def enter_call(self) -> None: ...
     def leave_call(self, duration: float, now: float) -> bool: ...
 
@@ -215,6 +216,15 @@ class Pool:
         except RuntimeError:
             return False  # the system gives no more threads: go on with those there are
         return True
+
+    def share(self) -> bool:
+        """The leader has about a millisecond's work without the interpreter's lock: may a follower
+        that is at hand lead meanwhile? Returns whether this thread still leads."""
+        try:
+            self._parked.pop().wake.release()
+        except IndexError:
+            return True
+        return False
 
     # -- around an application call ---------------------------------------------------
 

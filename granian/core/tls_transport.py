@@ -6,19 +6,22 @@ import socket
 import ssl
 from typing import Any
 
+from .locks import Lock
+
 
 class TLSSocket:
     """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
 
     `recv` and `send` go on until there is nothing more to read, or to write: with one record
-    at a time an edge-triggered poller would never tell of the next. One thread at a time may
-    use it (the connection's owner, or the holder of its lock): OpenSSL's object is not for two.
+    at a time an edge-triggered poller would never tell of the next. OpenSSL's object is not for
+    two threads: on HTTP/2 one may read while another writes, so there is a lock.
     """
 
-    __slots__ = ('_notify', '_tls', 'fileno', 'getsockname', 'setblocking')
+    __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'setblocking')
 
     def __init__(self, tls: ssl.SSLSocket) -> None:
         self._tls = tls
+        self._lock = Lock()
         self._notify = True
         self.fileno = tls.fileno
         self.setblocking = tls.setblocking
@@ -29,49 +32,49 @@ class TLSSocket:
 
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
-        read = self._tls.recv
-        try:
-            data = read(size)
-        except ssl.SSLWantReadError:
-            raise BlockingIOError from None
-        if not data or len(data) == size:
-            return data
-        parts = [data]
-        size -= len(data)
-        while size:
+        with self._lock:
+            read = self._tls.recv
             try:
                 data = read(size)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                break
-            except OSError:
-                break  # told again by the next call, which finds nothing before it
-            if not data:
-                break
-            parts.append(data)
+            except ssl.SSLWantReadError:
+                raise BlockingIOError from None
+            if not data or len(data) == size:
+                return data
+            parts = [data]
             size -= len(data)
-        return b''.join(parts)
+            while size:
+                try:
+                    data = read(size)
+                except OSError:
+                    break  # nothing more, or an error, which the next call is told again
+                if not data:
+                    break
+                parts.append(data)
+                size -= len(data)
+            return b''.join(parts)
 
     def send(self, data: bytes | memoryview) -> int:
         """How much was taken. Raises BlockingIOError when nothing, OSError when broken."""
-        write = self._tls.send
         size = len(data)
         sent = 0
         view: bytes | memoryview = data
-        while True:
-            try:
-                sent += write(view)
-            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                if not sent:
-                    raise BlockingIOError from None
-                return sent
-            if sent == size:
-                return sent
-            view = memoryview(data)[sent:]
+        with self._lock:
+            while True:
+                try:
+                    sent += self._tls.send(view)
+                except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    if not sent:
+                        raise BlockingIOError from None
+                    return sent
+                if sent == size:
+                    return sent
+                view = memoryview(data)[sent:]
 
     def shutdown(self, how: int) -> None:
         """close_notify and FIN; what is read from now on is not deciphered, but for the bin anyway."""
-        self._say_goodbye()
-        self._tls.shutdown(how)
+        with self._lock:
+            self._say_goodbye()
+            self._tls.shutdown(how)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         if option == socket.SO_LINGER:
@@ -79,8 +82,9 @@ class TLSSocket:
         self._tls.setsockopt(level, option, value)
 
     def close(self) -> None:
-        self._say_goodbye()
-        self._tls.close()
+        with self._lock:
+            self._say_goodbye()
+            self._tls.close()
 
     def _say_goodbye(self) -> None:
         if self._notify:
