@@ -115,7 +115,10 @@ class Reactor:
                 if mask & HANGUP:
                     connection.hung_up = True
             elif not connection.outbox:
-                continue  # writable: the state at registration, no news
+                # Writable: the state at registration, or what waited has gone meanwhile.
+                if self.level_triggered:
+                    self.rearm(fd)  # the event has disarmed it
+                continue
             # Told first, tried second; the owner lets go first and looks second (`release`).
             connection.signalled = True
             if connection.owner.acquire(False):
