@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Values = MutableMapping[str, Any]
 
 NOT_BUILT: dict[str, Callable[[Config], bool]] = {
-    '--metrics': lambda c: c.metrics_enabled,
 }
 """Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""
 

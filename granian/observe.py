@@ -36,6 +36,11 @@ class Exchange(Protocol):
     aborted: bool
     """The response was broken off (client gone, application failed half way)."""
 
+    @property
+    def bytes_received(self) -> int:
+        """Of the request's body, as far as it came to the exchange."""
+        ...
+
 
 FLUSH_AFTER = 0.1
 """Seconds a line waits at most before it is written."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from .counters import WebSocketCounts
 from .protocol.websocket import (
     ABNORMAL,
     GOING_AWAY,
@@ -20,6 +21,7 @@ from .protocol.websocket import (
     RESTART,
     TOO_BIG,
     Close,
+    Event,
     Ping,
     State,
     WebSocket,
@@ -51,6 +53,8 @@ class WebSocketSettings:
     per_message_deflate: bool = True
     close_timeout: float = 10
     """How long the peer has to answer our close frame."""
+    counts: WebSocketCounts | None = None
+    """Where to count; None costs nothing."""
 
 
 class Closed(NamedTuple):
@@ -78,6 +82,30 @@ def open_session(stream: AsyncStream, settings: WebSocketSettings) -> WebSocketS
         stream.respond(refused.status, headers, f'{refused.reason}\n'.encode())
         return None
     return WebSocketSession(stream, handshake, settings)
+
+
+class CountedWebSocket(WebSocket):
+    """A codec that counts messages."""
+
+    __slots__ = ('counts',)
+
+    counts: WebSocketCounts
+
+    def next_event(self) -> Event | None:
+        event = super().next_event()
+        if isinstance(event, (str, bytes)):
+            self.counts.received += 1
+        return event
+
+    def send_text(self, text: str) -> bytes:
+        frame = super().send_text(text)
+        self.counts.sent += 1
+        return frame
+
+    def send_bytes(self, data: bytes) -> bytes:
+        frame = super().send_bytes(data)
+        self.counts.sent += 1
+        return frame
 
 
 class WebSocketSession:
@@ -143,7 +171,11 @@ class WebSocketSession:
         self._only_once()
         response = self._handshake.response(subprotocol, headers)
         settings = self._settings
-        self._codec = WebSocket(settings.max_message_size, self._handshake.deflate)
+        if settings.counts is None:
+            self._codec = WebSocket(settings.max_message_size, self._handshake.deflate)
+        else:
+            self._codec = counted = CountedWebSocket(settings.max_message_size, self._handshake.deflate)
+            counted.counts = settings.counts
         try:
             self._stream.accept_websocket(response, self._on_data)
         except InvalidResponse:
@@ -151,6 +183,8 @@ class WebSocketSession:
             raise
         self._answered = self.accepted = True
         self._cancel_tasks()
+        if settings.counts is not None and not self._stream.disconnected:
+            settings.counts.opened += 1
         if self._stream.disconnected:
             self._on_data(b'')
         elif settings.ping_interval is not None:

@@ -24,7 +24,7 @@ class BlockingStream:
 
     __slots__ = (
         '_connection', '_head_bytes', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
-        'head', 'scheme', 'server', 'started', 'status', 'tls', 'trailers',
+        'head', 'received', 'scheme', 'server', 'started', 'status', 'tls', 'trailers',
     )  # fmt: skip
 
     started: float
@@ -42,15 +42,21 @@ class BlockingStream:
         self.tls = connection.tls
         self.status = 0
         self.bytes_sent = 0
+        self.received = 0
         self.ended = False
         self.aborted = False
 
     # -- the request body ---------------------------------------------------------------
 
+    @property
+    def bytes_received(self) -> int:
+        return self.received + len(self.body)
+
     def read(self) -> bytes:
         body = self.body
         if body:
             self.body = b''
+            self.received = len(body)
             return body
         if self.complete:
             return b''
@@ -63,6 +69,7 @@ class BlockingStream:
             if event is None:
                 self._receive()
             elif type(event) is Data:
+                self.received += len(event.data)
                 return event.data
             elif type(event) is EndOfRequest:
                 self.complete = True

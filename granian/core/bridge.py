@@ -25,6 +25,7 @@ from .bridge_connection import FRESH, BridgeConnection
 if TYPE_CHECKING:
     import ssl
 
+    from ..counters import Figures
     from ..protocol.http2 import Http2
     from ..stream import Address, AsyncHandler
     from .bridge_stream import BridgeStream
@@ -113,6 +114,19 @@ class AsyncCore:
             self.loop.call_soon_threadsafe(self._stop, reload)
         except RuntimeError:
             pass  # the loop is closed: it is over
+
+    def figures(self) -> Figures:
+        """There is no pool."""
+        return {
+            'connections_active': len(self.connections),
+            'connections_handled': self.connections_handled,
+            'connections_err': self.connections_failed,
+            'blocking_threads': 0,
+            'blocking_queue': 0,
+            'blocking_idle_cumulative': 0,
+            'blocking_busy_cumulative': 0,
+            'py_wait_cumulative': 0,
+        }
 
     async def serve(self, on_ready: Callable[[], None] | None = None) -> None:
         """As `run`, on a loop that is already running."""

@@ -378,6 +378,8 @@ class BridgeConnection(asyncio.Protocol):
         if self.streams.pop(stream.stream_id, None) is None:
             return
         if self.observed is not None:
+            if stream.head.method == 'HEAD':
+                stream.bytes_sent = 0
             self.observed(stream)
         if self.lost or self.closing:
             return

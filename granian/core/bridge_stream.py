@@ -42,6 +42,7 @@ class BridgeStream:
     write_timed_out = False
     stalled_since = 0.0  # HTTP/2: when output began to wait for the window
     waiting_since = 0.0  # when the handler began to wait for the body, 0 when it does not
+    received = 0  # body bytes that came after the first
     buffered = 0  # body bytes held for the handler
     early = 0  # HTTP/1: bytes that came after the request, from a client that pipelines
     task: asyncio.Task[None] | None = None
@@ -66,6 +67,10 @@ class BridgeStream:
         self.tls: TLSInfo | None = connection.tls
 
     # -- the request body
+
+    @property
+    def bytes_received(self) -> int:
+        return self.received + len(self.body)
 
     async def read(self) -> bytes:
         if self._first_read:
@@ -238,7 +243,9 @@ class BridgeStream:
         if self._pieces is None:
             self._pieces = deque()
         self._pieces.append(piece)
-        self.buffered += len(piece.data)
+        size = len(piece.data)
+        self.received += size
+        self.buffered += size
         if self._receiver is not None:
             self._deliver()
         elif self._readers:

@@ -174,9 +174,11 @@ class Connection:
             if event.disconnected:
                 self.close()
             else:
+                self.reactor.failed += 1
                 self.refuse(event.status, event.reason)
             return None
         elif type(event) is Refused:
+            self.reactor.failed += 1
             self._last_words(event.response)
             return None
         if request is None:

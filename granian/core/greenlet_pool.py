@@ -26,7 +26,7 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
-from .pool import Work
+from .pool import MeasuredQueue, Work
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
@@ -45,8 +45,8 @@ class Member(greenlet):  # type: ignore[misc]
 class GreenletPool:
     """Up to `max_greenlets` greenlets; `again` asks the hub for another turn. One thread uses it."""
 
-    def __init__(self, max_greenlets: int) -> None:
-        self.ready: deque[Work] = deque()
+    def __init__(self, max_greenlets: int, measured: bool = False) -> None:
+        self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.threads = 0
         """Greenlets there are, running, waiting or idle."""
         self.eager = False
@@ -72,6 +72,10 @@ class GreenletPool:
         self._hub = get_hub()
         self._to_hub = greenlet.switch.__get__(self._hub)
         self._again = again
+
+    def idle_time(self) -> float:
+        """An idle greenlet is nobody's time."""
+        return 0.0
 
     # -- the hub ------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class GreenletCore(ThreadCore):
     make_reactor = HubReactor
 
     def make_pool(self) -> GreenletPool:
-        return GreenletPool(self.settings.threads)
+        return GreenletPool(self.settings.threads, measured=self.settings.counters is not None)
 
     def make_deferred(self) -> deque[Http2Connection]:
         return _Deferred(self)

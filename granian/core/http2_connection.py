@@ -155,6 +155,7 @@ class Http2Connection:
             if type(event) is Request:
                 self._on_request(event)
             elif type(event) is Refused:
+                self.reactor.failed += 1
                 self._failed = True
                 self.push(event.response)
             elif type(event) is Writable:

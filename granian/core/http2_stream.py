@@ -31,8 +31,8 @@ class Http2Stream:
 
     __slots__ = (
         '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
-        'failure', 'head', 'inbox', 'scheme', 'server', 'since', 'started', 'status', 'stream_id', 'tls',
-        'trailers',
+        'failure', 'head', 'inbox', 'received', 'scheme', 'server', 'since', 'started', 'status', 'stream_id',
+        'tls', 'trailers',
     )  # fmt: skip
 
     started: float
@@ -52,6 +52,7 @@ class Http2Stream:
         self.tls = connection.tls
         self.status = 0
         self.bytes_sent = 0
+        self.received = 0
         self.ended = False
         self.aborted = False
         self.inbox: deque[Any] = deque()
@@ -110,10 +111,15 @@ class Http2Stream:
         self.complete = True
         self.trailers = event.trailers
 
+    @property
+    def bytes_received(self) -> int:
+        return self.received + len(self.body)
+
     def read(self) -> bytes:
         body = self.body
         if body:
             self.body = b''
+            self.received = len(body)
             return body
         if self.complete:
             return b''
@@ -133,6 +139,7 @@ class Http2Stream:
                 return b''
             connection.push(http.consumed(self.stream_id, event.credit))
             connection.flush()
+            self.received += len(event.data)
             return event.data
 
     def _wait(self, timeout: float) -> bool:

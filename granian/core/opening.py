@@ -161,10 +161,12 @@ class Opening:
     def _fail(self, error: OSError) -> None:
         """The client's doing: it has gone, or speaks no TLS we know."""
         logger.debug('A connection from %s failed before its first request: %s', self.client, error)
+        self._core.reactor.failed += 1
         self.close()
 
     def _answer(self, response: bytes) -> None:
         """A few last words, in a packet that surely fits; what else the client sends is dropped."""
+        self._core.reactor.failed += 1
         self.sock.send(response)
         self.sock.shutdown(socket.SHUT_WR)
         self.phase = LINGERING

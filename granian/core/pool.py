@@ -63,20 +63,47 @@ class Crew(Protocol):
     eager: bool
 
     @property
+    def threads(self) -> int: ...
+    @property
     def busy(self) -> int: ...
     def share(self) -> bool: ...
+    def idle_time(self) -> float: ...
     def enter_call(self) -> None: ...
     def leave_call(self, duration: float, now: float) -> bool: ...
+
+
+class MeasuredQueue(deque[Work]):
+    """A `ready` that adds up, in seconds, how long its units have waited.
+
+    Which moment goes with which unit does not matter to the sum, so two threads may append at
+    once. `waited` is written by whoever leads, one at a time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = 0.0
+        self._since: deque[float] = deque()
+
+    def append(self, unit: Work) -> None:
+        self._since.append(monotonic())
+        super().append(unit)
+
+    def popleft(self) -> Work:
+        unit = super().popleft()
+        self.waited += monotonic() - self._since.popleft()
+        return unit
 
 
 class _Member:
     """A thread of the pool; `wake` is released to give it the baton."""
 
-    __slots__ = ('wake',)
+    __slots__ = ('idle', 'parked_since', 'wake')
 
     def __init__(self) -> None:
         self.wake = threading.Lock()
         self.wake.acquire()
+        self.idle = 0.0
+        self.parked_since = 0.0
 
 
 class Pool:
@@ -94,8 +121,9 @@ class Pool:
         on_stall: Callable[[], None] = lambda: None,
         *,
         always_eager: bool = False,
+        measured: bool = False,
     ) -> None:
-        self.ready: deque[Work] = deque()
+        self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.threads = 0
         self.eager = always_eager
         self.polls = 0
@@ -105,6 +133,10 @@ class Pool:
         self._idle_timeout = idle_timeout
         self._table: list[object] = []
         self._parked: list[_Member] = []
+        self._measured = measured
+        self._members: list[_Member] = []
+        self._idle_before = 0.0
+        """Of threads that have ended."""
         self._growing = threading.Lock()
         self._calls = 0
         self._waited = 0
@@ -147,13 +179,22 @@ class Pool:
     def _live(self) -> None:
         """A pool thread's life: it is born with the baton, and leads whenever it has it."""
         member = _Member()
+        park = self._park
+        if self._measured:
+            park = self._park_measured
+            with self._growing:
+                self._members.append(member)
         while True:
             self._lead()
             # The baton is somebody else's, or on the table while its owner runs a call.
             if self._take_baton():
                 continue
-            if not self._park(member):
+            if not park(member):
                 break
+        if self._measured:
+            with self._growing:
+                self._members.remove(member)
+                self._idle_before += member.idle
 
     def _lead(self) -> None:
         """Holds the baton when it begins, not when it returns."""
@@ -194,6 +235,27 @@ class Pool:
                 return False
         member.wake.acquire()
         return not self._closed
+
+    def _park_measured(self, member: _Member) -> bool:
+        member.parked_since = since = monotonic()
+        try:
+            return self._park(member)
+        finally:
+            member.parked_since = 0.0
+            member.idle += monotonic() - since
+
+    def idle_time(self) -> float:
+        """Seconds that the pool's threads have been parked, all of them together. Any thread; 0 where
+        that is not measured. The leader, which polls, is not parked."""
+        now = monotonic()
+        with self._growing:
+            idle = self._idle_before
+            for member in self._members:
+                idle += member.idle
+                since = member.parked_since
+                if since:
+                    idle += max(0.0, now - since)
+        return idle
 
     def _take_baton(self) -> bool:
         try:

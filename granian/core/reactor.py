@@ -71,6 +71,8 @@ class Reactor:
         self.accepting = False
         self.stopping = False
         self.accepted = 0
+        self.failed = 0
+        """Connections on which what came was refused, or that TLS could not be agreed on."""
         self._ready = ready
         self._connect = connect
         self._overloaded = overloaded

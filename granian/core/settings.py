@@ -12,6 +12,7 @@ from ..protocol.interface import Limits
 if TYPE_CHECKING:
     import ssl
 
+    from ..counters import Counters, Figures
     from ..observe import Exchange
 
 
@@ -38,6 +39,8 @@ class CoreSettings:
     tls: ssl.SSLContext | None = None
     on_exchange: Callable[[Exchange], None] | None = None
     """Called after each exchange (access log, counters); None costs nothing."""
+    counters: Counters | None = None
+    """Where `on_exchange` counts; with it the core takes the times that `figures` has."""
 
 
 class Core(Protocol):
@@ -53,6 +56,11 @@ class Core(Protocol):
     def stop(self, reload: bool = False) -> None:
         """From any thread or a signal handler: close the listeners' share, end idle connections,
         `Connection: close` and GOAWAY to the busy, let what is in flight finish."""
+        ...
+
+    def figures(self) -> Figures:
+        """For the metrics, by their names: connections_active, connections_handled, connections_err and
+        the pool's (blocking_…, py_wait_cumulative; see the metrics page). From any thread."""
         ...
 
 

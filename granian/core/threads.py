@@ -15,12 +15,13 @@ from .blocking import BlockingStream
 from .connection import GRACE, HEAD, LINGERING, PIPELINED, RUNNING, Connection
 from .http2_connection import Http2Connection
 from .opening import Opening
-from .pool import Crew, Pool
+from .pool import Crew, MeasuredQueue, Pool
 from .reactor import Reactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..counters import Figures
     from ..protocol.events import Request
     from ..stream import Handler
     from .settings import CoreSettings, Listeners
@@ -61,6 +62,7 @@ class ThreadCore:
             self.settings.thread_idle_timeout,
             self._flush_deferred,
             always_eager=eager,
+            measured=self.settings.counters is not None,
         )
 
     def make_deferred(self) -> deque[Http2Connection]:
@@ -82,6 +84,19 @@ class ThreadCore:
         self._reloading = reload
         self._stop_asked = True
         self.reactor.wake()
+
+    def figures(self) -> Figures:
+        pool = self.pool
+        ready = pool.ready
+        return {
+            'connections_active': len(self.reactor.connections),
+            'connections_handled': self.reactor.accepted,
+            'connections_err': self.reactor.failed,
+            'blocking_threads': pool.threads,
+            'blocking_queue': len(ready),
+            'blocking_idle_cumulative': int(pool.idle_time() * 1e6),
+            'py_wait_cumulative': int(ready.waited * 1e6) if isinstance(ready, MeasuredQueue) else 0,
+        }
 
     # -- the leader ---------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from .companions import Companion, MemoryWatch
 from .handles import Handle
 from .hooks import Hooks, call
 from .mainloop import MainLoop
+from .metrics import Exporter
 from .pidfile import PidFile
 from .reload import FileWatch
 from .signals import SignalInbox
@@ -95,9 +96,11 @@ class AbstractServer(Hooks):
         inbox.open()
         companions: list[Companion] = []
         try:
+            # First, and before a worker is started: it may not get its port.
+            exporter = self._exporter(companions, supervisor)
             supervisor.start(monotonic())
             self._add_companions(companions, supervisor)
-            loop = MainLoop(supervisor, inbox, companions)
+            loop = MainLoop(supervisor, inbox, companions, exporter)
             while not supervisor.stopped:
                 loop.turn()
                 if supervisor.state is State.STOPPING:
@@ -114,6 +117,14 @@ class AbstractServer(Hooks):
             self._inbox = None
             inbox.close()
         return supervisor.status
+
+    def _exporter(self, companions: list[Companion], supervisor: Supervisor) -> Exporter | None:
+        config = self.config
+        if not config.metrics_enabled:
+            return None
+        exporter = Exporter(config.metrics_address, config.metrics_port, supervisor)
+        companions.append(exporter)
+        return exporter
 
     def _add_companions(self, companions: list[Companion], supervisor: Supervisor) -> None:
         config = self.config

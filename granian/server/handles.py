@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -13,14 +14,18 @@ from multiprocessing.process import BaseProcess
 
 from ..worker import ipc
 
-_ours: weakref.WeakSet[Connection] = weakref.WeakSet()
+_ours: weakref.WeakSet[Connection | socket.socket] = weakref.WeakSet()
+
+
+def keep_from_children(mine: Connection | socket.socket) -> None:
+    """What a forked child closes at once. An end of a pipe kept open there would hide the main process's
+    death from the worker at the other end."""
+    _ours.add(mine)
 
 
 def _close_ours() -> None:
-    """In a forked child: an end of a pipe kept open here would hide the main process's death from
-    the worker at the other end."""
-    for connection in list(_ours):
-        connection.close()
+    for mine in list(_ours):
+        mine.close()
 
 
 if hasattr(os, 'register_at_fork'):
@@ -30,7 +35,7 @@ if hasattr(os, 'register_at_fork'):
 def pipe_ends(context: BaseContext) -> tuple[Connection, Connection]:
     """Our end and the worker's. To be made before the worker's process, which must not keep ours."""
     ours, theirs = context.Pipe()
-    _ours.add(ours)
+    keep_from_children(ours)
     return ours, theirs
 
 

@@ -13,6 +13,7 @@ from .. import log
 from ..worker import ipc
 from .companions import Companion, earliest
 from .handles import Handle
+from .metrics import Exporter
 from .signals import SignalInbox
 from .supervisor import Member, Reason, Supervisor
 from .tables import Happening, Input, Life
@@ -37,11 +38,17 @@ class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor."""
 
     def __init__(
-        self, supervisor: Supervisor, inbox: SignalInbox, companions: Sequence[Companion] = ()
+        self,
+        supervisor: Supervisor,
+        inbox: SignalInbox,
+        companions: Sequence[Companion] = (),
+        exporter: Exporter | None = None,
     ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
         self.companions = companions
+        self.exporter = exporter
+        """One of the companions, told of the workers' figures."""
         self._said: ipc.Failure | None = None
 
     def turn(self) -> None:
@@ -89,6 +96,8 @@ class MainLoop:
             cast(Handle, member.handle).failure = value
         elif kind == ipc.REPLACE:
             self.supervisor.replace(member, _REASONS[value], monotonic())
+        elif kind == ipc.METRICS and self.exporter is not None:
+            self.exporter.store.record(member, value)
 
     def _ended(self, member: Member, handle: Handle) -> None:
         # Signals first: when a service manager ends all processes of the server at once, the workers'

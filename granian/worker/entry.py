@@ -13,6 +13,9 @@ from typing import Any
 
 from .. import log
 from .._internal import load_env_files, load_target
+from ..constants import Cores
+from ..core.settings import Core
+from ..counters import Counters
 from ..errors import FatalError
 from ..observe import AccessLog, Exchange
 from . import ipc, kinds
@@ -72,17 +75,38 @@ def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
     if config.workers_max_requests is not None:
         limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
         observers.append(RequestLimit(limit, jitter, partial(control.send, ipc.REPLACE, ipc.REQUESTS)))
-    core = kinds.make_core(config, list(spec.listeners), app, observer(observers), in_thread=spec.in_thread)
+    counters = None
+    if config.metrics_enabled:
+        # Greenlets are one thread, and what is a thread's own is a greenlet's own where gevent has patched.
+        counters = Counters(per_thread=config.core != Cores.gevent)
+        observers.append(counters)
+    core = kinds.make_core(
+        config, list(spec.listeners), app, observer(observers), counters, in_thread=spec.in_thread
+    )
+    report = partial(_report, control, counters, core) if counters is not None else None
+    every = config.metrics_scrape_interval
     if spec.in_thread:
-        control.watch(core.stop, reopen=_nothing, kill_timeout=None)
+        control.watch(core.stop, _nothing, None, report, every)
     else:
         control.stop_on_term()
-        control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None)
+        control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None, report, every)
     try:
-        core.run(on_ready=lambda: control.send(ipc.READY))
+        core.run(on_ready=partial(_ready, control, report))
     finally:
         if access_log is not None:
             access_log.close()
+        if report is not None:
+            report()
+
+
+def _ready(control: ipc.Control, report: Callable[[], None] | None) -> None:
+    control.send(ipc.READY)
+    if report is not None:
+        report()
+
+
+def _report(control: ipc.Control, counters: Counters, core: Core) -> None:
+    control.send(ipc.METRICS, {**counters.snapshot(), **core.figures()})
 
 
 def _nothing() -> None:

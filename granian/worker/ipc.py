@@ -1,12 +1,14 @@
 """How a worker and the main process speak: small messages, a kind and a value, over a pipe.
 
 To the worker: `STOP` (value: whether for a reload), `REOPEN` (the log files). From the worker: `READY`,
-`FAILED` (a `Failure`), `REPLACE` (it wants a successor; the value says why).
+`FAILED` (a `Failure`), `REPLACE` (it wants a successor; the value says why), `METRICS`
+(its figures, see `granian.counters`).
 When the main process is gone the pipe ends, and the worker stops: nobody is left behind.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -26,11 +28,13 @@ READY = 'ready'
 FAILED = 'failed'
 REPLACE = 'replace'
 REQUESTS = 'requests'
+METRICS = 'metrics'
 
 # Bound here, before gevent may put its own in their place: the reader is a real thread, beside any core.
 _END = 0
 """Among the signals' numbers on the wake-up pipe: the reader is to end."""
 _sleep = time.sleep
+_monotonic = time.monotonic
 _poll = getattr(select, 'poll', None)
 
 
@@ -51,6 +55,8 @@ class Control:
         self._reading = False
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
+        self._report: Callable[[], None] | None = None
+        self._every = 0.0
 
     def send(self, kind: str, value: object = None) -> None:
         with self._sending:
@@ -100,21 +106,33 @@ class Control:
         os.close(self._wake_writer)
 
     def watch(
-        self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
+        self,
+        stop: Callable[[bool], None],
+        reopen: Callable[[], None],
+        kill_timeout: float | None,
+        report: Callable[[], None] | None = None,
+        every: float = 0,
     ) -> None:
         """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due.
 
         `kill_timeout`: with the main process gone nobody ends a worker that does not stop,
-        so it does that itself after so many seconds; None: it does not.
+        so it does that itself after so many seconds; None: it does not. `report` is called
+        `every` so many seconds, by the same thread.
         """
+        self._report = report
+        self._every = every
         self._reading = True
         start_new_thread(self._read, (stop, reopen, kill_timeout))
 
     def _read(
         self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
     ) -> None:
+        due = _monotonic() + self._every
         while True:
-            signalled, spoken_to = self._wait()
+            signalled, spoken_to = self._wait(max(0.0, due - _monotonic()) if self._report else None)
+            if self._report is not None and _monotonic() >= due:
+                due = _monotonic() + self._every
+                self._report()
             told = os.read(self._wake_reader, 4096) if signalled else b''
             if _END in told:
                 self._close()
@@ -136,14 +154,14 @@ class Control:
             elif kind == REOPEN:
                 reopen()
 
-    def _wait(self) -> tuple[bool, bool]:
-        """Until a signal has come, or a message."""
+    def _wait(self, seconds: float | None) -> tuple[bool, bool]:
+        """Until a signal has come, or a message, or the time has passed."""
         if _poll is None:
-            return False, bool(wait([self._connection]))
+            return False, bool(wait([self._connection], seconds))
         poller = _poll()
         poller.register(self._wake_reader, select.POLLIN)
         poller.register(self._connection.fileno(), select.POLLIN)
-        ready = {fd for fd, _ in poller.poll()}
+        ready = {fd for fd, _ in poller.poll(None if seconds is None else math.ceil(seconds * 1000))}
         return self._wake_reader in ready, self._connection.fileno() in ready
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..asgi import LifespanProtocol
     from ..config import Config
     from ..core.threads import ThreadCore
+    from ..counters import Counters, Figures
     from ..observe import Exchange
     from ..stream import AsyncHandler
     from ..websocket import WebSocketSettings
@@ -43,17 +44,19 @@ def make_core(
     listeners: Listeners,
     app: Any,
     on_exchange: Callable[[Exchange], None] | None = None,
+    counters: Counters | None = None,
+    *,
     in_thread: bool = False,
 ) -> Core:
     """A worker's engine: the application in its adapter, the adapter in the core that fits it.
 
-    `in_thread`: the workers are threads of one process. Raises ConfigurationError when the
+    `counters`: where `on_exchange` counts, for what else is to be counted. `in_thread`: the workers are threads of one process. Raises ConfigurationError when the
     application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
-    told = settings(config, on_exchange)
+    told = settings(config, on_exchange, counters)
     if config.interface == Interfaces.WSGI:
         siblings = config.workers > 1
         return _wsgi(
@@ -79,7 +82,11 @@ def make_embedded(
     return make(config, listeners, app, settings(config, on_exchange), loop)
 
 
-def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = None) -> CoreSettings:
+def settings(
+    config: Config,
+    on_exchange: Callable[[Exchange], None] | None = None,
+    counters: Counters | None = None,
+) -> CoreSettings:
     """What every core is told; milliseconds become seconds."""
     interval = config.http2_keep_alive_interval
     return CoreSettings(
@@ -111,6 +118,7 @@ def settings(config: Config, on_exchange: Callable[[Exchange], None] | None = No
         pipeline_flush=config.http1_pipeline_flush,
         tls=_tls(config),
         on_exchange=on_exchange,
+        counters=counters,
     )
 
 
@@ -131,7 +139,7 @@ def _wsgi(
         multithread=multithread,
         multiprocess=multiprocess,
     )
-    mounts = static_mounts(config)
+    mounts = static_mounts(config, settings.counters)
     if mounts is not None:
         handler = static.blocking(handler, mounts)
     return _blocking_core(config)(listeners, settings, handler)
@@ -161,7 +169,7 @@ def _asgi(
         app,
         state=lifespan.state if lifespan is not None else None,
         root_path=config.url_path_prefix or '',
-        websockets=_websockets(config),
+        websockets=_websockets(config, settings.counters),
     )
     return LoopCore(config, listeners, settings, handler, loop=loop, lifespan=lifespan)
 
@@ -175,7 +183,8 @@ def _rsgi(
 ) -> LoopCore:
     from ..rsgi import end_application, init_application, rsgi_handler
 
-    handler = rsgi_handler(app, url_path_prefix=config.url_path_prefix, websockets=_websockets(config))
+    websockets = _websockets(config, settings.counters)
+    handler = rsgi_handler(app, url_path_prefix=config.url_path_prefix, websockets=websockets)
     return LoopCore(
         config, listeners, settings, handler, loop=loop,
         before=partial(init_application, app), after=partial(end_application, app),
@@ -214,7 +223,7 @@ class LoopCore:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = before
         self._after = after
-        mounts = static_mounts(config)
+        mounts = static_mounts(config, settings.counters)
         if mounts is not None:
             handler = static.asynchronous(handler, mounts)
         self._core = AsyncCore(
@@ -245,11 +254,14 @@ class LoopCore:
     def stop(self, reload: bool = False) -> None:
         self._core.stop(reload)
 
+    def figures(self) -> Figures:
+        return self._core.figures()
 
-def static_mounts(config: Config) -> static.Mounts | None:
+
+def static_mounts(config: Config, counters: Counters | None = None) -> static.Mounts | None:
     if not config.static_path_mount:
         return None
-    return static.Mounts(
+    mounts = static.Mounts(
         static.Mount(
             route,
             folder.absolute(),
@@ -260,6 +272,9 @@ def static_mounts(config: Config) -> static.Mounts | None:
         )
         for route, folder in zip(config.static_path_route, config.static_path_mount)
     )
+    if counters is not None:
+        counters.is_static = mounts.covers
+    return mounts
 
 
 def _drain_timeout(config: Config) -> float | None:
@@ -267,7 +282,7 @@ def _drain_timeout(config: Config) -> float | None:
     return config.workers_kill_timeout * 0.9 if config.workers_kill_timeout else None
 
 
-def _websockets(config: Config) -> WebSocketSettings | None:
+def _websockets(config: Config, counters: Counters | None) -> WebSocketSettings | None:
     if not config.websockets:
         return None
     from ..websocket import WebSocketSettings
@@ -278,6 +293,7 @@ def _websockets(config: Config) -> WebSocketSettings | None:
         max_message_size=config.ws_max_message_size,
         max_queue=config.ws_max_queue,
         per_message_deflate=config.ws_per_message_deflate,
+        counts=counters.websockets if counters is not None else None,
     )
 
 

@@ -1,0 +1,302 @@
+"""--metrics: the exporter, a companion of the main loop.
+
+Workers send their figures every --metrics-scrape-interval; this adds those of each worker's
+predecessors to them, and answers Prometheus from what there is. It is part of the main process's
+one thread: sockets are read and written as far as that goes at once, and HTTP is the protocol
+room's.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Collection, Iterator, Sequence
+from email.utils import formatdate
+from math import inf
+from time import monotonic, time
+from typing import Any, Final
+
+from .. import net
+from ..counters import BUCKETS, CLASSES, Figures
+from ..protocol.events import Refused, Request, RequestFailed
+from ..protocol.http1 import Http1
+from ..protocol.interface import Clock, Limits
+from .handles import keep_from_children
+from .supervisor import Counts, Member, Slot, Supervisor
+
+logger = logging.getLogger('_granian')
+
+CONTENT_TYPE: Final = 'text/plain; version=0.0.4; charset=utf-8'
+LIMITS: Final = Limits(max_head_size=16384, max_buffer_size=65536)
+MOST_CLIENTS: Final = 32
+PATIENCE: Final = 10.0
+"""Seconds for a request to come whole, and for a response to be taken."""
+IDLE: Final = 90.0
+"""Seconds between two requests: more than most scrape intervals."""
+TRY_AGAIN: Final = 0.05
+"""Seconds between two attempts to write to a client whose window is full."""
+
+SERVER_FAMILIES: Final[tuple[tuple[str, str, Callable[[Counts], int]], ...]] = (
+    ('workers_spawns', 'Workers started', lambda counts: counts.spawns),
+    ('workers_respawns_for_err', 'Workers replaced because they had died', lambda counts: counts.failures),
+    ('workers_respawns_for_lifetime', 'Workers replaced for their age', lambda counts: counts.lifetime),
+    ('workers_respawns_for_rss', 'Workers replaced for their memory', lambda counts: counts.rss),
+    (
+        'workers_respawns_for_requests',
+        'Workers replaced after their number of requests',
+        lambda counts: counts.requests,
+    ),
+    ('workers_respawns_for_reload', 'Workers replaced by a reload', lambda counts: counts.reloads),
+)
+WORKER_FAMILIES: Final = (
+    ('worker_lifetime', 'counter', 'Seconds the worker has been serving'),
+    ('connections_active', 'gauge', 'Connections open'),
+    ('connections_handled', 'counter', 'Connections accepted'),
+    ('connections_err', 'counter', 'Connections on which TLS failed, or what the client sent was refused'),
+    ('requests_handled', 'counter', 'Requests that are over, WebSockets and static files among them'),
+    ('static_requests_handled', 'counter', 'Requests answered from a static mount'),
+    ('static_requests_err', 'counter', 'Requests under a static route answered with a status from 400 on'),
+    ('blocking_threads', 'gauge', 'Threads (or greenlets) of the pool that runs WSGI applications'),
+    ('blocking_queue', 'gauge', 'Connections and requests that are ready and wait for such a thread'),
+    ('blocking_idle_cumulative', 'counter', 'Microseconds that those threads have been parked, without work'),
+    ('blocking_busy_cumulative', 'counter', 'Microseconds that requests have taken in those threads'),
+    ('py_wait_cumulative', 'counter', 'Microseconds that what was ready has waited for one of those threads'),
+    ('request_body_bytes', 'counter', 'Bytes of request bodies, and received on WebSockets'),
+    ('response_body_bytes', 'counter', 'Bytes of response bodies, and sent on WebSockets'),
+    ('websockets_active', 'gauge', 'WebSockets open'),
+    ('websockets_handled', 'counter', 'WebSockets accepted'),
+    ('websocket_messages_received', 'counter', 'Messages received on WebSockets'),
+    ('websocket_messages_sent', 'counter', 'Messages sent on WebSockets'),
+)
+GAUGES: Final = frozenset(name for name, kind, _ in WORKER_FAMILIES if kind == 'gauge')
+
+
+class Store:
+    """The figures of all workers. A slot's counters go on when its worker is replaced."""
+
+    def __init__(self) -> None:
+        self._latest: dict[Member, Figures] = {}
+        self._before: dict[int, Figures] = {}
+        """By the slot's number: the sums of its workers that have ended."""
+
+    def record(self, member: Member, figures: Figures) -> None:
+        """What a worker says of itself. A counter that seems to go back stays where it was: it was read
+        while it was written, and Prometheus would take it for one that begins anew."""
+        known = self._latest.get(member)
+        self._latest[member] = figures if known is None else _combine(known, figures, max)
+
+    def retire(self, members: Sequence[Member]) -> None:
+        """Those that are not among `members` have ended."""
+        for member in [member for member in self._latest if member not in members]:
+            figures = self._latest.pop(member)
+            counters = {name: value for name, value in figures.items() if name not in GAUGES}
+            number = member.slot.number
+            self._before[number] = _combine(self._before.get(number, {}), counters, _plus)
+
+    def of(self, slot: Slot) -> Figures:
+        """All of a slot's workers together: while one replaces another, both serve."""
+        total = self._before.get(slot.number, {})
+        for member, figures in self._latest.items():
+            if member.slot is slot:
+                gauges = {name: total.get(name, 0) + figures.get(name, 0) for name in GAUGES}
+                total = {**_combine(total, figures, _plus), **gauges}
+        return total
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def _combine(before: Figures, figures: Figures, how: Callable[[Any, Any], Any]) -> Figures:
+    """Counter by counter, lists item by item; gauges are what they are now."""
+    combined = {**before, **figures}
+    for name in before.keys() & figures.keys() - GAUGES:
+        a, b = before[name], figures[name]
+        combined[name] = list(map(how, a, b)) if isinstance(a, list) else how(a, b)
+    return combined
+
+
+def page(counts: Counts, workers: Sequence[tuple[int, Figures]]) -> str:
+    """Prometheus' text format, version 0.0.4; `workers` are (number, figures)."""
+    return '\n'.join([*_server_lines(counts), *_worker_lines(workers), ''])
+
+
+def _head(name: str, kind: str, text: str) -> Iterator[str]:
+    yield f'# HELP granian_{name} {text}'
+    yield f'# TYPE granian_{name} {kind}'
+
+
+def _server_lines(counts: Counts) -> Iterator[str]:
+    for name, text, value in SERVER_FAMILIES:
+        yield from _head(name, 'counter', text)
+        yield f'granian_{name} {value(counts)}'
+
+
+def _worker_lines(workers: Sequence[tuple[int, Figures]]) -> Iterator[str]:
+    for name, kind, text in WORKER_FAMILIES:
+        yield from _head(name, kind, text)
+        for number, figures in workers:
+            yield f'granian_{name}{{worker="{number}"}} {figures.get(name, 0)}'
+    yield from _head('responses', 'counter', 'Requests that are over, by the class of their status')
+    for number, figures in workers:
+        for label, count in zip(CLASSES, figures.get('responses', [0] * len(CLASSES))):
+            yield f'granian_responses{{worker="{number}",status="{label}"}} {count}'
+    name = 'request_duration_seconds'
+    yield from _head(name, 'histogram', 'From a request to the end of its response, without WebSockets')
+    for number, figures in workers:
+        so_far = 0
+        durations = figures.get('durations', [0] * (len(BUCKETS) + 1))
+        for bound, count in zip((*BUCKETS, '+Inf'), durations):
+            so_far += count
+            yield f'granian_{name}_bucket{{worker="{number}",le="{bound}"}} {so_far}'
+        yield f'granian_{name}_sum{{worker="{number}"}} {figures.get("durations_sum", 0.0):.6f}'
+        yield f'granian_{name}_count{{worker="{number}"}} {so_far}'
+
+
+class Exporter:
+    """Serves the page at /metrics. Raises ListenError when it cannot have its port."""
+
+    def __init__(self, address: str, port: int, supervisor: Supervisor) -> None:
+        self.store = Store()
+        self._supervisor = supervisor
+        self._endpoint = net.listen(address, port, backlog=16)
+        self._clients: list[_Client] = []
+        for sock in self._endpoint.sockets:
+            sock.setblocking(False)
+            keep_from_children(sock)
+        for url in self._endpoint.urls():
+            logger.info('Metrics at: %s/metrics', url)
+
+    # As a companion
+
+    @property
+    def sources(self) -> Sequence[Any]:
+        return [*self._endpoint.sockets, *(client.sock for client in self._clients)]
+
+    @property
+    def due(self) -> float:
+        return min((client.due for client in self._clients), default=inf)
+
+    def look(self, ready: Collection[Any], now: float) -> None:
+        self.store.retire(self._supervisor.members)
+        for listener in self._endpoint.sockets:
+            if listener in ready:
+                self._accept(listener, now)
+        for client in self._clients:
+            if client.sock in ready or client.due <= now:
+                client.turn(client.sock in ready, now, self._page)
+        self._clients = [client for client in self._clients if not client.closed]
+
+    def close(self) -> None:
+        self._endpoint.close()
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def _accept(self, listener: socket.socket, now: float) -> None:
+        try:
+            sock, _ = listener.accept()
+        except OSError:  # it has gone again, or there are no descriptors: the next turn tells
+            return
+        if len(self._clients) >= MOST_CLIENTS:
+            self._clients.pop(0).close()
+        sock.setblocking(False)
+        keep_from_children(sock)
+        self._clients.append(_Client(sock, now))
+
+    def _page(self) -> bytes:
+        supervisor = self._supervisor
+        now = monotonic()
+        workers = []
+        for slot in sorted(supervisor.slots, key=lambda slot: slot.number):
+            since = slot.member.served_since if slot.member is not None else inf
+            lifetime = 0 if since == inf else int(now - since)
+            workers.append((slot.number, {**self.store.of(slot), 'worker_lifetime': lifetime}))
+        return page(supervisor.counts, workers).encode()
+
+
+class _Client:
+    """One connection to the exporter. Never waits."""
+
+    def __init__(self, sock: socket.socket, now: float) -> None:
+        self.sock = sock
+        self.closed = False
+        self._clock = Clock()
+        self._http = Http1(LIMITS, self._clock)
+        self._unsent = b''
+        self._deadline = now + PATIENCE
+
+    @property
+    def due(self) -> float:
+        """When to come back unasked."""
+        return min(self._deadline, monotonic() + TRY_AGAIN) if self._unsent else self._deadline
+
+    def turn(self, readable: bool, now: float, page: Callable[[], bytes]) -> None:
+        try:
+            if readable:
+                self._read(page, now)
+            if self._unsent:
+                self._send(now)
+            elif now >= self._deadline:
+                self.close()
+        except OSError:
+            self.close()
+
+    def _read(self, page: Callable[[], bytes], now: float) -> None:
+        try:
+            data = self.sock.recv(65536)
+        except BlockingIOError:
+            return
+        if not data:
+            self.close()
+            return
+        http = self._http
+        if http.idle:
+            self._deadline = now + PATIENCE
+        http.receive_data(data)
+        while (event := http.next_event()) is not None:
+            if isinstance(event, Request):
+                self._clock.date = formatdate(time(), usegmt=True).encode()
+                self._unsent += self._answer(event, page)
+            elif isinstance(event, Refused):
+                self._unsent += event.response
+            elif isinstance(event, RequestFailed):
+                self._unsent += http.abort(1)
+        if http.must_close and not self._unsent:
+            self.close()
+
+    def _answer(self, request: Request, page: Callable[[], bytes]) -> bytes:
+        head = request.head
+        headers = [('Content-Type', 'text/plain; charset=utf-8')]
+        if head.path != '/metrics':
+            return self._http.respond(1, 404, headers, b'Not Found: the metrics are at /metrics\n')
+        if head.method not in ('GET', 'HEAD'):
+            return self._http.respond(1, 405, [*headers, ('Allow', 'GET, HEAD')], b'Method Not Allowed\n')
+        body = page()
+        headers = [('Content-Type', CONTENT_TYPE), ('Content-Length', str(len(body)))]
+        return self._http.respond(1, 200, headers, b'' if head.method == 'HEAD' else body)
+
+    def _send(self, now: float) -> None:
+        try:
+            sent = self.sock.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._deadline = now + IDLE
+            if self._http.must_close:
+                self.close()
+        elif sent:
+            self._deadline = now + PATIENCE
+        elif now >= self._deadline:
+            self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            try:
+                # A worker forked meanwhile may have a copy: close() alone would end nothing then.
+                self.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            self.sock.close()
