@@ -50,8 +50,8 @@ def make_core(
 ) -> Core:
     """A worker's engine: the application in its adapter, the adapter in the core that fits it.
 
-    `counters`: where `on_exchange` counts, for what else is to be counted. `in_thread`: the workers are threads of one process. Raises ConfigurationError when the
-    application is not what `--interface` says.
+    `counters`: where `on_exchange` counts, for what else is to be counted. `in_thread`: the workers are
+    threads of one process. Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
