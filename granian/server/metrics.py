@@ -159,7 +159,7 @@ class Exporter:
     def __init__(self, address: str, port: int, supervisor: Supervisor) -> None:
         self.store = Store()
         self._supervisor = supervisor
-        self._endpoint = net.listen(address, port, backlog=16)
+        self._endpoint = net.listen(address, port, backlog=128)
         self._clients: list[_Client] = []
         for sock in self._endpoint.sockets:
             sock.setblocking(False)
@@ -225,11 +225,13 @@ class _Client:
         self._http = Http1(LIMITS, self._clock)
         self._unsent = b''
         self._deadline = now + PATIENCE
+        self._again = inf
+        """When to try to write the rest."""
 
     @property
     def due(self) -> float:
         """When to come back unasked."""
-        return min(self._deadline, monotonic() + TRY_AGAIN) if self._unsent else self._deadline
+        return min(self._deadline, self._again)
 
     def turn(self, readable: bool, now: float, page: Callable[[], bytes]) -> None:
         try:
@@ -282,6 +284,7 @@ class _Client:
         except BlockingIOError:
             sent = 0
         self._unsent = self._unsent[sent:]
+        self._again = now + TRY_AGAIN if self._unsent else inf
         if not self._unsent:
             self._deadline = now + IDLE
             if self._http.must_close:

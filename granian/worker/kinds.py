@@ -282,7 +282,7 @@ def _drain_timeout(config: Config) -> float | None:
     return config.workers_kill_timeout * 0.9 if config.workers_kill_timeout else None
 
 
-def _websockets(config: Config, counters: Counters | None) -> WebSocketSettings | None:
+def _websockets(config: Config, counters: Counters | None = None) -> WebSocketSettings | None:
     if not config.websockets:
         return None
     from ..websocket import WebSocketSettings
