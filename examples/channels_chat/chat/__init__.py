@@ -1,0 +1,1 @@
+"""A chat room on Django Channels; see README.md beside this folder."""
