@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from dataclasses import replace
@@ -89,6 +90,9 @@ class ThreadHandle(Handle):
             self._sentinel = None
         if not self._abandoned:
             self._thread.join()
+        # A core is a web of cycles, and holds descriptors: with little else to do the collector
+        # would leave it for long.
+        gc.collect()
 
 
 class ThreadLauncher:

@@ -326,7 +326,12 @@ class Supervisor:
             for other in self.slots:
                 if other is not slot and (other.reason is not None or other.member is None):
                     other.not_before = max(other.not_before, self._paced_until)
-        self.newcomer = self._launch(slot)
+        try:
+            self.newcomer = self._launch(slot)
+        except OSError as exc:  # no memory, or no room for another process: later, perhaps
+            logger.error('worker-%d cannot be started: %s', slot.number, exc.strerror or exc)
+            slot.not_before = self._now + RETRY
+            self._feed(Input.UNABLE)
 
     def _settle(self) -> None:
         member = self.newcomer

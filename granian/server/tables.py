@@ -89,6 +89,8 @@ class Input(Enum):
     """A new worker serves."""
     STILLBORN = 'stillborn'
     """A new worker ended before it served."""
+    UNABLE = 'unable'
+    """The system did not let a new worker be started."""
     VACANT = 'vacant'
     """A worker ended unasked, and is to be replaced."""
     FATAL = 'fatal'
@@ -129,6 +131,7 @@ _ROWS: dict[State, dict[Input, tuple[State, tuple[Action, ...]]]] = {
         Input.COMPLETE: (State.RUNNING, ()),
         Input.ARRIVED: (State.STARTING, ()),
         Input.STILLBORN: (State.STOPPING, (Action.FAIL, Action.STOP_ALL)),
+        Input.UNABLE: (State.STARTING, ()),
         Input.VACANT: (State.STARTING, ()),
         Input.DUE: (State.STARTING, ()),
         Input.RELOAD: (State.STARTING, (Action.MARK,)),
@@ -141,6 +144,7 @@ _ROWS: dict[State, dict[Input, tuple[State, tuple[Action, ...]]]] = {
         Input.COMPLETE: (State.RUNNING, ()),
         Input.ARRIVED: (State.RUNNING, ()),
         Input.STILLBORN: (State.RUNNING, ()),
+        Input.UNABLE: (State.RUNNING, ()),
         Input.VACANT: (State.RUNNING, ()),
         Input.DUE: (State.RENEWING, (Action.START,)),
         Input.RELOAD: (State.RUNNING, (Action.MARK,)),
@@ -153,6 +157,7 @@ _ROWS: dict[State, dict[Input, tuple[State, tuple[Action, ...]]]] = {
         Input.COMPLETE: (State.RENEWING, ()),
         Input.ARRIVED: (State.RUNNING, (Action.SETTLE,)),
         Input.STILLBORN: (State.RUNNING, (Action.ABANDON,)),
+        Input.UNABLE: (State.RUNNING, ()),
         Input.VACANT: (State.RENEWING, ()),
         Input.DUE: (State.RENEWING, ()),
         Input.RELOAD: (State.RENEWING, (Action.MARK,)),

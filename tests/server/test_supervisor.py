@@ -453,3 +453,21 @@ def test_a_late_ready_does_not_undo_a_stop():
     world.exit(world.launched[0])
     assert world.supervisor.stopped
     assert world.supervisor.status == 0
+
+
+def test_a_worker_that_the_system_does_not_let_start_is_tried_later(running, caplog):
+    world = running(1, on_death=OnDeath.RESPAWN)
+
+    def refuse(number):
+        raise OSError(11, 'Resource temporarily unavailable')
+
+    world.supervisor.launch = refuse
+    world.exit(world.launched[0])
+    assert world.state is State.RUNNING
+    assert 'worker-1 cannot be started: Resource temporarily unavailable' in caplog.text
+    world.supervisor.launch = world.launch
+    world.after(module.RETRY - 1)
+    assert len(world.launched) == 1
+    world.after(1)
+    world.ready(world.launched[1])
+    assert world.serving() == [world.launched[1]]
