@@ -3,7 +3,13 @@
 Every command returns the bytes to write now, in order (possibly none). `data_to_send()`
 returns what receiving produced by itself (acknowledgements, window updates, the early
 part of an error); a core calls it after it has pulled the events of what it received.
-Commands on a stream that has been reset or failed are ignored and return b''.
+Commands on a stream that has been reset or failed are ignored and return b''. What a command
+had produced before it raised is in `data_to_send()`.
+
+HTTP/2 keeps the place of a stream that failed (RequestFailed) among the concurrent ones until
+the core says its last word on it: `send_end`, `respond` or `abort`, when its handler is done.
+Neither version is thread-safe: one party at a time calls a connection, and what comes out is
+written in that order.
 """
 
 from __future__ import annotations
