@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,6 +70,26 @@ def read_all(sock: socket.socket) -> bytes:
     while chunk := sock.recv(65536):
         chunks.append(chunk)
     return b''.join(chunks)
+
+
+def exchange(sock: socket.socket, data: bytes, timeout: float = 10) -> bytes:
+    """Send and receive at the same time, until the server closes. One thread: an SSLSocket is not for two."""
+    sock.setblocking(False)
+    again = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+    unsent = memoryview(data)
+    chunks: list[bytes] = []
+    while True:
+        try:
+            unsent = unsent[sock.send(unsent) :] if unsent else unsent
+        except again:
+            pass
+        try:
+            while chunk := sock.recv(65536):
+                chunks.append(chunk)
+            return b''.join(chunks)
+        except again:
+            ready = select.select([sock], [sock] if unsent else [], [], timeout)
+            assert ready[0] or ready[1], 'nothing happened for too long'
 
 
 def read_response(sock: socket.socket) -> bytes:

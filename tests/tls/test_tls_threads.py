@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
-from core_harness import GET, GET_CLOSE, read_all, read_response, running
+from core_harness import GET, GET_CLOSE, exchange, read_all, read_response, running
 from http2_client import Http2Client
 
 from granian.core import reactor
@@ -84,10 +84,7 @@ def test_large_bodies_both_ways(serve, make_client, alpn):
             assert client.finish(stream_id).body == body
             return
         head = b'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n' % len(body)
-        sender = threading.Thread(target=sock.sendall, args=(head + body,), daemon=True)
-        sender.start()
-        received = read_all(sock)
-        sender.join(10)
+        received = exchange(sock, head + body)
         assert _dechunked(received.split(b'\r\n\r\n', 1)[1]) == body
 
 
