@@ -61,11 +61,11 @@ _VERSION: Final = re.compile(r'HTTP/[0-9]\.[0-9]').fullmatch
 _TARGET: Final = re.compile(r'[!"$-~]+').fullmatch
 _ABSOLUTE_FORM: Final = re.compile(r'(https?)://([^/?]*)([^?]*)(?:\?(.*))?', re.IGNORECASE).fullmatch
 # uri-host [":" port], RFC 9110 7.2 with RFC 3986 3.2.2; no user information, no IPvFuture.
-_HOST: Final = re.compile(
+HOST: Final = re.compile(
     r"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 ).fullmatch
 
-_FORBIDDEN: Final = bytes([*range(9), *range(10, 32), 127])
+FORBIDDEN: Final = bytes([*range(9), *range(10, 32), 127])
 """Every control byte but HTAB. CR and LF are among them: those that end lines are counted out."""
 
 _MAX_NAMES: Final = 1024
@@ -151,7 +151,7 @@ class Head:
 
 
 _NAMES: dict[str, Field] = {}
-_HOSTS: set[str] = set()
+HOSTS: set[str] = set()
 
 
 def _make_field(lower: str) -> Field:
@@ -193,10 +193,10 @@ for _name in (*_ROLES, *_COMMON_NAMES):
 
 def check_host(value: str) -> None:
     """Judge a Host that is not empty, or an authority: `uri-host [":" port]`. Raises BadRequest."""
-    if _HOST(value) is None:
+    if HOST(value) is None:
         raise BadRequest(400, 'invalid Host')
-    if len(_HOSTS) < _MAX_HOSTS:
-        _HOSTS.add(value)
+    if len(HOSTS) < _MAX_HOSTS:
+        HOSTS.add(value)
 
 
 def parse_content_length(value: str) -> int:
@@ -213,7 +213,7 @@ def parse_head(block: bytes | bytearray, limits: Limits) -> Head:
     """
     lines = block.decode('latin-1').split('\r\n')
     first = lines.pop(0)
-    if len(block.translate(None, _FORBIDDEN)) != len(block) - 2 * len(lines):
+    if len(block.translate(None, FORBIDDEN)) != len(block) - 2 * len(lines):
         raise BadRequest(400, 'control character, or line end other than CRLF, in request head')
     if len(lines) > limits.max_headers:
         raise BadRequest(431, 'too many header fields')
@@ -243,7 +243,7 @@ def parse_head(block: bytes | bytearray, limits: Limits) -> Head:
                 if host is not None:
                     raise BadRequest(400, 'more than one Host')
                 host = value
-                if value not in _HOSTS and value:
+                if value not in HOSTS and value:
                     check_host(value)
             elif _note(head, field, value):
                 special = True

@@ -29,15 +29,18 @@ from .http1_exchange import (
 from .http1_h11 import H11Body
 from .interface import Clock, Limits
 from .response import error_response
+from .shapes import Shape, shape_of
 
 _MAX_EMPTY_LINES: Final = 4
+_AFTER_A_MISS: Final = 8
+"""A client whose heads had a shape and then another may well change to and fro."""
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 
 
 class Http1(Exchange):
     """A `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
 
-    __slots__ = ('_empty_lines', '_line_checked', '_partial', '_scanned')
+    __slots__ = ('_alike', '_count', '_empty_lines', '_line_checked', '_partial', '_scanned', '_shape')
 
     http_version: str = '1'
 
@@ -49,6 +52,11 @@ class Http1(Exchange):
         """The buffer has no blank line before this position."""
         self._line_checked = False
         self._empty_lines = 0
+        self._shape: Shape | None = None
+        """What this client's heads look like, once it is known."""
+        self._alike = 0
+        """So many heads in a row had as many fields as this:"""
+        self._count = -1
 
     def receive_data(self, data: bytes) -> None:
         buffer = self._buffer
@@ -76,17 +84,31 @@ class Http1(Exchange):
                 return None
             return self._next_of_body()
         buffer = self._buffer
-        end = buffer.find(b'\r\n\r\n', self._scanned)
-        if end < 1:
-            return self._partial_head()
         limits = self._limits
-        if end > limits.max_head_size:
-            return self._refuse_size()
-        block = buffer[:end]
-        try:
-            head = parse_head(block, limits)
-        except BadRequest as error:
-            return self._refuse(error.status, error.reason)
+        shape = self._shape
+        head: Head | None = None
+        tried = 0
+        if shape is not None and buffer.endswith(b'\r\n\r\n'):
+            # Most often there is a head and nothing else; with a blank line within, it does not match.
+            end = tried = len(buffer) - 4
+            if end <= limits.max_head_size:
+                block = buffer[:end]
+                head = shape.read(block)
+        if head is None:
+            end = buffer.find(b'\r\n\r\n', self._scanned)
+            if end < 1:
+                return self._partial_head()
+            if end > limits.max_head_size:
+                return self._refuse_size()
+            block = buffer[:end]
+            if shape is not None and end != tried:
+                head = shape.read(block)
+        if head is None:
+            try:
+                head = parse_head(block, limits)
+            except BadRequest as error:
+                return self._refuse(error.status, error.reason)
+            self._look_for_shape(block, head)
         end += 4
         self._buffer = rest = bytes(buffer[end:]) if len(buffer) > end else b''
         self._head = head
@@ -113,6 +135,21 @@ class Http1(Exchange):
         self._reading = READING_DONE
         self._quick = not self._close and head.version == '1.1' and head.method != 'HEAD'
         return Request(1, head, body)
+
+    def _look_for_shape(self, block: bytes | bytearray, head: Head) -> None:
+        """After a head that took the long way. To ask for a shape costs as much as half a head: so
+        only at the second head that may be alike, and then at every eighth."""
+        if self._shape is not None:
+            self._shape = None
+            self._alike = -_AFTER_A_MISS
+        count = len(head.fields)
+        if count != self._count:
+            self._count = count
+            self._alike = min(self._alike, 0)
+            return
+        self._alike += 1
+        if self._alike > 0 and self._alike % 8 == 1:
+            self._shape = shape_of(block)
 
     def _partial_head(self) -> Event | None:
         """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""

@@ -1,0 +1,270 @@
+"""Shapes against `parse_head`, their oracle: they take less, and of what they take they say the same."""
+
+from __future__ import annotations
+
+import pytest
+from http1_help import connect
+from hypothesis import given
+from hypothesis import strategies as st
+
+from granian.protocol import http1, shapes
+from granian.protocol.events import Request
+from granian.protocol.head import BadRequest, field_for, parse_head
+from granian.protocol.interface import Limits
+
+LIMITS = Limits()
+ATTRIBUTES = (
+    'method', 'target', 'path', 'query', 'version', 'fields', 'authority', 'scheme', 'content_length',
+    'chunked', 'keep_alive', 'expects_continue', 'upgrade', 'plain',
+)  # fmt: skip
+
+
+def shape(*names: str) -> shapes.Shape:
+    return shapes.Shape(names, [field_for(name) for name in names])
+
+
+def told(head) -> list:
+    return [getattr(head, name) for name in ATTRIBUTES]
+
+
+def same(made: shapes.Shape, block: bytes) -> bool:
+    """Whether the shape takes the block; if so, that `parse_head` does and makes the same of it."""
+    head = made.read(block)
+    if head is not None:
+        assert told(head) == told(parse_head(block, LIMITS))
+    return head is not None
+
+
+NAMES = ('Host', 'Accept', 'Connection', 'X-A', 'content-length', 'Content-Type', 'x-a')
+SHAPE = shape(*NAMES)
+GOOD = [b'h:80', b'*/*', b'keep-alive', b'a: b', b'12', b'text/plain', b'\xe9\tx']
+# What a head may be broken with, a shape's own marks among it.
+PIECES = [
+    b'', b' ', b'\t', b'\r', b'\n', b'\r\n', b'\r\n\r\n', b': ', b':', b'\0', b'\x7f', b'\x85', b'\xa0', b'#',
+    b'?', b'x', b'Host: y', b'\r\nHost: y', b'\r\n X', b'\r\nAccept', b'HTTP/1.0', b'close', b'CONNECT',
+    b'1_0', b'+1',
+]  # fmt: skip
+
+
+def block(values=GOOD, line: bytes = b'GET /a?b HTTP/1.1', names=NAMES) -> bytes:
+    lines = [name.encode() + b': ' + value for name, value in zip(names, values, strict=True)]
+    return b'\r\n'.join([line, *lines])
+
+
+def test_the_usual_head_is_taken():
+    assert same(SHAPE, block())
+    assert same(SHAPE, block(line=b'CONNECTED /%20?? HTTP/1.1'))
+
+
+@pytest.mark.parametrize('at', range(len(NAMES)))
+@pytest.mark.parametrize('value', [b'', b' a', b'a ', b'\ta', b'a\t', b'a\r', b'a\n', b'a\0b', b'a\r\nB: c'])
+def test_what_is_unusual_is_not_taken(at, value):
+    values = [*GOOD]
+    values[at] = value
+    assert SHAPE.read(block(values)) is None
+
+
+@pytest.mark.parametrize(
+    ('at', 'value'),
+    [
+        (0, b'a b'), (0, b'a@b'), (0, b'a/b'), (0, b':80'), (2, b'close'), (2, b'keep-alive, close'),
+        (2, b'Keep-Alive'),
+        (4, b'-1'), (4, b'+1'), (4, b'1_0'), (4, b'\xb2'), (4, b'1' * 21), (4, b'1, 1'),
+    ],
+)  # fmt: skip
+def test_values_with_a_meaning(at, value):
+    values = [*GOOD]
+    values[at] = value
+    assert SHAPE.read(block(values)) is None
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        b'CONNECT / HTTP/1.1', b'GET / HTTP/1.0', b'GET / HTTP/2.0', b'GET  / HTTP/1.1', b'GET /a#b HTTP/1.1',
+        b'GET http://h/ HTTP/1.1', b'OPTIONS * HTTP/1.1', b'GET /\xe9 HTTP/1.1', b'GET /\t HTTP/1.1', b'',
+        b'A' * 33 + b' / HTTP/1.1', b'GET / HTTP/1.1 ', b'\r\nGET / HTTP/1.1', b'GET / HTTP/1.1\r\nX: y',
+    ],
+)  # fmt: skip
+def test_request_lines(line):
+    assert SHAPE.read(block(line=line)) is None
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        (), ('Accept',), ('Host', 'host'), ('Host', 'Transfer-Encoding'), ('Host', 'Upgrade'),
+        ('Host', 'Expect'),
+        ('Host', 'Content-Length', 'content-length'), ('Host', 'Content-Type', 'Content-Type'),
+        ('Host', 'Connection', 'Connection'),
+    ],
+)  # fmt: skip
+def test_names_without_a_shape(names):
+    with pytest.raises(ValueError, match='long way'):
+        shape(*names)
+
+
+values = st.lists(st.sampled_from(PIECES) | st.sampled_from(GOOD) | st.binary(max_size=6), max_size=3).map(
+    b''.join
+)
+
+
+@given(st.data())
+def test_what_a_shape_takes_parse_head_takes_and_says_the_same(data):
+    """Heads near the shape: some lines changed, dropped, doubled, moved or run together."""
+    lines = [name.encode() + b': ' + value for name, value in zip(NAMES, GOOD, strict=True)]
+    lines.insert(0, data.draw(st.sampled_from([b'GET / HTTP/1.1', b'POST /a?b HTTP/1.1', b'GET / HTTP/1.0'])))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        kind = data.draw(st.sampled_from(['value', 'splice', 'drop', 'double', 'join']))
+        if kind == 'value':
+            lines[at] = lines[at].partition(b': ')[0] + b': ' + data.draw(values)
+        elif kind == 'splice':
+            edge = data.draw(st.integers(0, len(lines[at])))
+            lines[at] = lines[at][:edge] + data.draw(values) + lines[at][edge:]
+        elif kind == 'double':
+            lines.insert(data.draw(st.integers(0, len(lines))), lines[at])
+        elif len(lines) > 1:
+            line = lines.pop(at)
+            if kind == 'join':
+                lines[at - 1] += data.draw(st.sampled_from([b'\r', b'\n', b': ', b'', b'\n\r'])) + line
+    same(SHAPE, b'\r\n'.join(lines))
+
+
+@given(st.lists(values, min_size=len(NAMES), max_size=len(NAMES)))
+def test_any_values(drawn):
+    same(SHAPE, block(drawn))
+
+
+@pytest.fixture
+def empty(monkeypatch):
+    monkeypatch.setattr(shapes, '_shapes', {})
+    monkeypatch.setattr(shapes, '_asked', {})
+
+
+def test_a_shape_is_made_when_it_was_asked_for_often_enough(empty):
+    for _ in range(shapes._ASKED_ENOUGH - 1):
+        assert shapes.shape_of(block()) is None
+    made = shapes.shape_of(block())
+    assert made is not None
+    assert same(made, block())
+    assert shapes.shape_of(block()) is made
+    assert shapes.shape_of(block(names=[name.upper() for name in NAMES])) is None
+
+
+def test_names_without_a_shape_are_remembered_as_such(empty):
+    for _ in range(shapes._ASKED_ENOUGH + 1):
+        assert shapes.shape_of(b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: y') is None
+    assert shapes._shapes == {('Host', 'Upgrade'): None}
+
+
+def test_the_tables_are_bounded(empty, monkeypatch):
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 2)
+    for number in range(3 * shapes._MAX_SHAPES):
+        for _ in range(1 + number % 2):
+            shapes.shape_of(b'GET / HTTP/1.1\r\nHost: x\r\nX-%d: y' % number)
+            assert len(shapes._shapes) <= shapes._MAX_SHAPES
+            assert len(shapes._asked) <= shapes._MAX_SHAPES
+    many = b'GET / HTTP/1.1\r\nHost: x' + b'\r\nA: b' * 50
+    long = b'GET / HTTP/1.1\r\nHost: x\r\n' + b'A' * 1024 + b': b'
+    for _ in range(3):
+        assert shapes.shape_of(many) is None
+        assert shapes.shape_of(long) is None
+    assert ('Host', *['A'] * 50) not in shapes._shapes
+
+
+def exchange(connection, data: bytes):
+    connection.receive_data(data)
+    event = connection.next_event()
+    if isinstance(event, Request):
+        assert connection.next_event() is None
+        connection.respond(1, 200, [(b'Content-Length', b'0')], b'')
+    return event
+
+
+WIRE = b'GET / HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n'
+
+
+@pytest.fixture
+def shaped(empty, monkeypatch):
+    """A connection that knows its client's shape, and the heads that then took the long way."""
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    connection = connect()
+    exchange(connection, WIRE)
+    exchange(connection, WIRE)
+    long_way: list[bytes] = []
+
+    def watched(block, limits):
+        long_way.append(bytes(block))
+        return parse_head(block, limits)
+
+    monkeypatch.setattr(http1, 'parse_head', watched)
+    return connection, long_way
+
+
+def test_the_third_head_alike_takes_the_short_way(shaped):
+    connection, long_way = shaped
+    event = exchange(connection, WIRE.replace(b'y', b'z'))
+    assert [value for _, value in event.head.fields] == ['x', 'z']
+    assert not long_way
+
+
+def test_another_head_ends_it_for_a_while(shaped):
+    connection, long_way = shaped
+    other = WIRE.replace(b'Accept', b'Origin')
+    assert exchange(connection, other).head.fields[1][0].name == 'origin'
+    for _ in range(http1._AFTER_A_MISS):
+        exchange(connection, other)
+    assert len(long_way) == http1._AFTER_A_MISS + 1
+    exchange(connection, other)
+    assert len(long_way) == http1._AFTER_A_MISS + 1
+
+
+@pytest.mark.parametrize('size', [1, 10, len(WIRE) - 2, len(WIRE) - 1])
+def test_a_head_in_pieces(shaped, size):
+    connection, _ = shaped
+    connection.receive_data(WIRE[:size])
+    assert connection.next_event() is None
+    assert isinstance(exchange(connection, WIRE[size:]), Request)
+    assert isinstance(exchange(connection, WIRE), Request)
+
+
+def test_two_heads_at_once(shaped):
+    connection, _ = shaped
+    connection.receive_data(WIRE + WIRE)
+    for _ in range(2):
+        event = connection.next_event()
+        assert isinstance(event, Request)
+        assert event.body == b''
+        connection.respond(1, 200, [(b'Content-Length', b'0')], b'')
+    assert connection.next_event() is None
+
+
+def test_a_refusal_is_the_long_ways(shaped):
+    connection, long_way = shaped
+    event = exchange(connection, WIRE.replace(b'y', b'y\0'))
+    assert (event.status, len(long_way)) == (400, 1)
+    with pytest.raises(BadRequest):
+        parse_head(long_way[0], LIMITS)
+
+
+def test_limits_hold_for_shapes(empty, monkeypatch):
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    connection = connect(max_head_size=100)
+    exchange(connection, WIRE)
+    exchange(connection, WIRE)
+    assert exchange(connection, WIRE.replace(b'y', b'y' * 200)).status == 431
+    # A shape that others made, of more fields than this connection takes: it never gets to ask for it.
+    assert shapes.shape_of(WIRE[:-4]) is not None
+    assert exchange(connect(max_headers=1), WIRE).status == 431
+
+
+def test_a_body_after_a_head_with_a_shape(empty, monkeypatch):
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    connection = connect()
+    for body in (b'abc', b'ab', b'\r\n\r\n', b'x\r\n\r\n', b''):
+        event = exchange(
+            connection, b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % len(body) + body
+        )
+        assert event.body == body
+    assert connection._shape is not None
