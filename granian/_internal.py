@@ -34,7 +34,7 @@ def prepare_import(path: str) -> str:
     while (folder / '__init__.py').is_file():
         names.insert(0, folder.name)
         folder = folder.parent
-    _put_first(str(folder))
+    put_first(str(folder))
     return '.'.join(names)
 
 
@@ -48,7 +48,7 @@ def load_target(target: str, wd: Path | None = None, factory: bool = False) -> A
     and where. An exception of the application's own code, ImportError too, is passed on untouched.
     """
     folder = Path(wd) if wd is not None else Path.cwd()
-    _put_first(str(folder.resolve()))
+    put_first(str(folder.resolve()))
     path, separator, attribute = target.rpartition(':') if ':' in _without_drive(target) else (target, '', '')
     attribute = attribute or 'app'
     if not path or (separator and not target.rpartition(':')[2]):
@@ -102,7 +102,8 @@ def _without_drive(target: str) -> str:
     return os.path.splitdrive(target)[1]
 
 
-def _put_first(folder: str) -> None:
+def put_first(folder: str) -> None:
+    """Makes `folder` the first place that imports look in."""
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)

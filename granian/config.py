@@ -21,6 +21,7 @@ from ._options import Option, bind, coerce, opt
 from .constants import Cores, HTTPModes, Interfaces, LogLevels, Loops, RuntimeModes, SSLProtocols, TaskImpl
 from .errors import ConfigurationError
 from .http import HTTP1Settings, HTTP2Settings
+from .observe import ATOMS
 
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1
 
@@ -64,8 +65,8 @@ class Config:
     port: int = opt(BIND, 'int', 8000, 'Port to bind; 0: any free one', ge=0, le=65535)
     uds: Path | None = opt(BIND, 'path', None, 'Bind this Unix socket in place of host and port')
     uds_permissions: int | None = opt(
-        BIND, 'octal', None, 'Permissions of the Unix socket file; octal when it starts with 0',
-        ge=0, le=0o7777, default_text="the umask's",
+        BIND, 'octal', None, ge=0, le=0o7777, default_text="the umask's",
+        help='Permissions of the Unix socket file, such as 0660; octal only when it starts with 0',
     )  # fmt: skip
     interface: Interfaces = opt(
         APP, 'enum', Interfaces.RSGI, enum=Interfaces,
@@ -86,15 +87,19 @@ class Config:
         WORK, 'int', None, "Threads for the event loop's file I/O", ge=1, default_text="Python's choice"
     )
     runtime_mode: RuntimeModes = opt(
-        WORK, 'enum', RuntimeModes.auto, 'Accepted for compatibility', enum=RuntimeModes
-    )
+        WORK, 'enum', RuntimeModes.auto, enum=RuntimeModes,
+        help='Accepted for compatibility: a worker has one event loop',
+    )  # fmt: skip
     loop: Loops = opt(
         WORK, 'enum', Loops.auto, 'Event loop; auto takes the fastest that is installed', enum=Loops
     )
     task_impl: TaskImpl = opt(
         WORK, 'enum', TaskImpl.asyncio, 'Accepted for compatibility: tasks are always asyncio', enum=TaskImpl
     )
-    http: HTTPModes = opt(PROTO, 'enum', HTTPModes.auto, 'HTTP versions spoken', enum=HTTPModes)
+    http: HTTPModes = opt(
+        PROTO, 'enum', HTTPModes.auto, enum=HTTPModes,
+        help='HTTP versions spoken; auto: both, as the client chooses (ALPN with TLS, else its first bytes)',
+    )  # fmt: skip
     websockets: bool = opt(WS, 'bool', True, 'WebSocket on ASGI and RSGI', flags='--ws/--no-ws')
     backlog: int = opt(WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=128)
     backpressure: int | None = opt(
@@ -154,12 +159,13 @@ class Config:
         LOG, 'object', None, 'A mapping in `logging.config.dictConfig` form, laid over the default'
     )
     log_access: bool = opt(
-        LOG, 'bool', False, 'Log each exchange',
+        LOG, 'bool', False, 'Write a line for each request and its response',
         name='log_access_enabled', flags='--access-log/--no-access-log',
     )  # fmt: skip
     log_access_format: str | None = opt(
-        LOG, 'text', None, 'Format of an access log line',
-        name='log_access_fmt', flags='--access-log-fmt', default_text='see the logging page',
+        LOG, 'text', None, name='log_access_fmt', flags='--access-log-fmt',
+        default_text='time, address, request line, status, milliseconds',
+        help=f'Format of an access log line, of the atoms {", ".join(ATOMS)} and header{{name}}',
     )  # fmt: skip
 
     ssl_cert: Path | None = opt(
@@ -174,10 +180,14 @@ class Config:
         TLS, 'enum', SSLProtocols.tls13, 'Oldest TLS version accepted', enum=SSLProtocols
     )
     ssl_ca: Path | None = opt(TLS, 'file', None, 'Root certificates for client certificates (PEM)')
-    ssl_crl: tuple[Path, ...] = opt(TLS, 'file', (), 'Revocation list (PEM)', multiple=True)
+    ssl_crl: tuple[Path, ...] = opt(
+        TLS, 'file', (), 'Revocation list for client certificates (PEM)', multiple=True
+    )
     ssl_client_verify: bool = opt(TLS, 'bool', False, 'Require a client certificate')
 
-    url_path_prefix: str | None = opt(APP, 'text', None, 'Path the application is mounted on')
+    url_path_prefix: str | None = opt(
+        APP, 'text', None, 'Path the application is mounted on, such as /app; anything else is 404'
+    )
     respawn_failed_workers: bool = opt(
         RESPAWN, 'bool', False, 'Replace a worker that died; off: the server stops with status 1'
     )
@@ -188,7 +198,7 @@ class Config:
         RESPAWN, 'duration', 30, "How often the workers' memory is looked at", ge=1, le=300
     )
     rss_samples: int = opt(
-        RESPAWN, 'int', 1, 'Samples over the limit, one after another, before a replacement', ge=1
+        RESPAWN, 'int', 1, 'Samples over --workers-max-rss, one after another, before a replacement', ge=1
     )
     workers_lifetime: int | None = opt(
         RESPAWN, 'duration', None, 'Replace a worker after this', ge=60, default_text='off'
@@ -209,10 +219,10 @@ class Config:
     )  # fmt: skip
 
     static_path_route: tuple[str, ...] = opt(
-        STATIC, 'text', ('/static',), 'Route under which a mount is served', multiple=True
+        STATIC, 'text', ('/static',), 'URL path of a folder, one for each --static-path-mount', multiple=True
     )
     static_path_mount: tuple[Path, ...] = opt(
-        STATIC, 'dir', (), 'Folder to serve, one for each route', multiple=True
+        STATIC, 'dir', (), 'Folder whose files are served without the application', multiple=True
     )
     static_path_dir_to_file: str | None = opt(
         STATIC, 'text', None, 'Name of the file served for a folder', default_text='none: 404'
@@ -256,14 +266,17 @@ class Config:
         help='Name of the processes in ps; workers get worker-N added (extra pname)',
     )  # fmt: skip
     pid_file: Path | None = opt(
-        PROCESS, 'path', None, 'Write the process id to this file; refused if it names a live process'
+        PROCESS, 'path', None, "Write the main process's id to this file; refused if it names a live process"
     )
 
     # Of our own.
     log_config: Path | None = opt(
         LOG, 'file', None, 'JSON file in `logging.config.dictConfig` form, laid over the default'
     )
-    core: Cores = opt(WORK, 'enum', Cores.threads, 'What WSGI applications run in', enum=Cores)
+    core: Cores = opt(
+        WORK, 'enum', Cores.threads, enum=Cores,
+        help='What WSGI applications run in: threads, or the greenlets of gevent',
+    )  # fmt: skip
     http1_keep_alive_timeout: int = opt(
         HTTP1, 'duration', 75, 'An idle kept-alive connection is closed after this', ge=1
     )
@@ -296,13 +309,13 @@ class Config:
     )
     static_path_dotfiles: bool = opt(STATIC, 'bool', False, 'Serve files whose name starts with a dot')
     workers_lifetime_jitter: int = opt(
-        RESPAWN, 'duration', 0, 'Lengthen each lifetime by a random time up to this', ge=0
+        RESPAWN, 'duration', 0, 'Lengthen each --workers-lifetime by a random time up to this', ge=0
     )
     workers_max_requests: int | None = opt(
         RESPAWN, 'int', None, 'Replace a worker after this many requests', ge=1, default_text='off'
     )
     workers_max_requests_jitter: int = opt(
-        RESPAWN, 'int', 0, 'Raise each request limit by a random number up to this', ge=0
+        RESPAWN, 'int', 0, 'Raise each --workers-max-requests by a random number up to this', ge=0
     )
 
     notices: tuple[str, ...] = ()

@@ -68,6 +68,8 @@ _ATOMS = {
     'user_agent': _CLEAN.format("header(h, 'user-agent')"),
     'request_id': _CLEAN.format("header(h, 'x-request-id')"),
 }
+ATOMS = tuple(_ATOMS)
+"""What a format can name, header{name} apart."""
 _DIRECTIVE = re.compile(r'%(?:%|\(([^()]*)\)([-#0 +]*\d*(?:\.\d+)?[a-zA-Z])|)')
 _HEADER = re.compile(r"header\{([!#$%&'*+.^_`|~0-9A-Za-z-]+)\}")
 _DANGEROUS = re.compile(r'["\\]|[^ -~\xa0-\U0010ffff]')

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, cast
 
 from .. import log, net
+from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..worker.spec import WorkerSpec
@@ -172,6 +173,8 @@ class AbstractServer(Hooks):
             logger.info('Shutting down granian')
 
     def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
+        if overlay:
+            put_first(str(self.working_dir))  # it may name a formatter or a handler of the project's own
         log.configure_logging(self.config.log_level, overlay, self.config.log_enabled)
         self.logging = overlay
 

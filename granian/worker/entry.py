@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from .. import log
-from .._internal import load_env_files, load_target
+from .._internal import load_env_files, load_target, put_first
 from ..constants import Cores
 from ..core.settings import Core
 from ..counters import Counters
@@ -35,7 +35,6 @@ def run(spec: WorkerSpec) -> None:
     status = 0
     try:
         _name(spec)
-        os.chdir(spec.working_dir)
         _serve(spec, control)
     except Exception as exc:
         control.send(ipc.FAILED, failure(exc))
@@ -65,6 +64,9 @@ def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
     check = kinds.prepare(config)
     if not spec.in_thread:
         _configure_logging(spec)
+        # Not before: the files that the logging configuration names are relative to the folder the
+        # server was started in, for the main process and for the workers.
+        os.chdir(spec.working_dir)
     app = load(spec)
     check(app)
     observers: list[Callable[[Exchange], None]] = []
@@ -157,6 +159,8 @@ def _traceback(exc: BaseException) -> str:
 
 def _configure_logging(spec: WorkerSpec) -> None:
     config = spec.config
+    if spec.logging:
+        put_first(str(spec.working_dir))  # under spawn, nobody has yet
     log.configure_logging(config.log_level, spec.logging, config.log_enabled)
 
 

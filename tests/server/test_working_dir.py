@@ -1,0 +1,68 @@
+"""--working-dir: what is named on the command line is meant from where the command was given."""
+
+import json
+import time
+
+import pytest
+
+FORMATTER = '''
+import logging
+
+
+class Loud(logging.Formatter):
+    def format(self, record):
+        return super().format(record).upper()
+'''
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / 'project'
+    folder.mkdir()
+    (folder / 'loudness.py').write_text(FORMATTER)
+    return folder
+
+
+def until_logged(server, path, text):
+    """Requests until the file has been written to: a line waits up to 100 ms."""
+    deadline = time.monotonic() + 20
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f'nothing in {path}'
+        server.get('/x')
+
+
+def test_relative_files_are_found_by_the_workers(serve, tmp_path, project):
+    (tmp_path / 'one.env').write_text('FROM_FILE=yes\n')
+    server = serve(working_dir='project', env_files=['one.env'])
+    server.wait_ready()
+    assert server.get('/cwd') == str(project)
+    assert server.get('/env') == 'yes'
+
+
+def test_a_relative_mount(serve, tmp_path, project):
+    (tmp_path / 'files').mkdir()
+    (tmp_path / 'files' / 'a.txt').write_text('from the mount')
+    server = serve('realapp:app', script='realserver.py', working_dir='project', static_path_mount=['files'])
+    server.wait_ready()
+    assert server.get('/static/a.txt') == 'from the mount'
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_log_files_are_the_same_for_all_processes(serve, tmp_path, project, method):
+    handler = {'class': 'logging.FileHandler', 'filename': 'access.log', 'formatter': 'access'}
+    (tmp_path / 'logging.json').write_text(json.dumps({'handlers': {'access': handler}}))
+    server = serve(
+        'realapp:app', script='realserver.py', method=method,
+        working_dir='project', log_access=True, log_config='logging.json',
+    )  # fmt: skip
+    server.wait_ready()
+    until_logged(server, tmp_path / 'access.log', 'GET /x')
+    assert not (project / 'access.log').exists()
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_a_formatter_of_the_projects_own(serve, project, method):
+    overlay = {'formatters': {'generic': {'()': 'loudness.Loud', 'fmt': '%(message)s'}}}
+    server = serve(method=method, working_dir='project', log_dictconfig=overlay)
+    server.expect('LISTENING AT')
+    server.expect('STARTED WORKER-1')
