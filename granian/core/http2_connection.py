@@ -43,10 +43,11 @@ class Http2Connection:
     """See `connection.Connection`: to the reactor it is one more of these."""
 
     __slots__ = (
-        '_failed', '_head_since', '_idle_until', '_leaving', '_lost', '_next_ping', '_out', '_pong_due',
-        '_stuck_since', '_writing', 'client', 'core', 'deadline', 'deferred', 'fd', 'finished',
-        'gathering', 'http', 'hung_up', 'lock', 'outbox', 'owner', 'phase', 'reactor', 'readable',
-        'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'streams', 'tls', 'waiting',
+        '_failed', '_head_since', '_idle_until', '_leaving', '_lost', '_next_ping', '_out', '_paused',
+        '_pong_due', '_stuck_since', '_tried', '_writing', 'client', 'core', 'deadline', 'deferred',
+        'fd', 'finished', 'gathering', 'http', 'hung_up', 'lock', 'outbox', 'owner', 'phase', 'reactor',
+        'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'streams', 'tls',
+        'waiting',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: ThreadCore) -> None:
@@ -72,6 +73,10 @@ class Http2Connection:
         self._out: list[bytes] = []
         self._writing = False
         """Somebody is at it, without the lock."""
+        self._tried = False
+        """Somebody else has come meanwhile, who may have been told that there is room."""
+        self._paused = False
+        """There is more to read, which waits until the client has taken what it was sent."""
         self.deferred = False
         """In the core's list of connections to flush before it polls again."""
         self.streams: dict[int, Http2Stream] = {}
@@ -125,9 +130,12 @@ class Http2Connection:
     def _read(self) -> None:
         """What has come, a few reads at most; nothing from a client that does not read itself."""
         for _ in range(READS):
-            if not self.readable or self.outbox > OUTBOX_LIMIT:
+            if not self.readable:
                 return
             with self.lock:
+                if self.outbox > OUTBOX_LIMIT:
+                    self._paused = True
+                    return
                 data = self._receive()
                 if data is None:
                     return
@@ -244,11 +252,15 @@ class Http2Connection:
         for a lock while the kernel, or OpenSSL, works without the interpreter's.
         """
         out = self._out
-        if self._writing or not out or self.phase >= LINGERING:
+        if self._writing:
+            self._tried = True
+            return
+        if not out or self.phase >= LINGERING:
             return
         self._writing = True
         lock = self.lock
         while out and self.phase < LINGERING:
+            self._tried = False
             data = out[0] if len(out) == 1 else b''.join(out)
             out.clear()
             lock.release()
@@ -267,12 +279,17 @@ class Http2Connection:
             if sent < len(data):
                 out.insert(0, data[sent:])
                 self._get_stuck(sent)
+                if self._tried:
+                    continue  # there may be room again, and who was told of it has left it to us
                 break
             self._stuck_since = math.inf
         self._writing = False
         if self.phase == CLOSED:
             self.sock.close()  # which was left to us
         elif self.http.must_close and not out:
+            self.call_leader()
+        if self._paused and self.outbox <= OUTBOX_LIMIT:
+            self._paused = False
             self.call_leader()
         if self.waiting and self.outbox <= OUTBOX_LIMIT:
             for stream in self.waiting:

@@ -116,14 +116,14 @@ class Reactor:
                 connection.readable = True
                 if mask & HANGUP:
                     connection.hung_up = True
-            elif not connection.outbox:
+            # Told first, tried second; the owner lets go first and looks second (`release`). Also when
+            # nothing waits to be written: a send may just have been refused, and the outbox is not set yet.
+            connection.signalled = True
+            if not mask & READ_OR_END and not connection.outbox:
                 # Writable: the state at registration, or what waited has gone meanwhile.
                 if self.level_triggered:
                     self.rearm(fd)  # the event has disarmed it
-                continue
-            # Told first, tried second; the owner lets go first and looks second (`release`).
-            connection.signalled = True
-            if connection.owner.acquire(False):
+            elif connection.owner.acquire(False):
                 ready.append(connection)
         if now >= self.next_sweep:
             self._sweep(now)

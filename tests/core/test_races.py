@@ -1,0 +1,165 @@
+"""Moments between two steps of one thread in which another one acts, held open by the test."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from core_harness import GET, read_response, running
+from http2_client import Http2Client
+
+from granian.core.poller import READ, WRITE
+
+TEXT = [(b'Content-Type', b'text/plain')]
+
+
+class SpyingPoller:
+    """A poller that says when the leader has dealt with an event of the `watched` socket."""
+
+    def __init__(self, poller: Any, bit: int) -> None:
+        self._poller = poller
+        self._bit = bit
+        self._told = False
+        self.watched = -1
+        self.dealt_with = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._poller, name)
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        if self._told:
+            self.dealt_with.set()
+        events = self._poller.poll(timeout)
+        if any(fd == self.watched and mask & self._bit for fd, mask in events):
+            self._told = True
+        return events
+
+
+class LateSocket:
+    """A socket whose first send that does not fit returns only after the leader was told of room again."""
+
+    def __init__(self, sock: socket.socket, poller: SpyingPoller, client_reads: threading.Event) -> None:
+        self._sock = sock
+        self._poller = poller
+        self._client_reads = client_reads
+        self._done = False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, data: bytes) -> int:
+        sent = self._sock.send(data)
+        if sent < len(data) and not self._done:
+            self._done = True
+            self._poller.watched = self._sock.fileno()
+            self._client_reads.set()
+            assert self._poller.dealt_with.wait(10), 'the leader was not told'
+        return sent
+
+
+@contextlib.contextmanager
+def spied_on(handler: Any, bit: int, **settings: Any) -> Iterator[socket.socket]:
+    """A core whose leader is spied on, and a client."""
+
+    def handle(stream: Any) -> None:
+        handler(stream, poller)
+
+    with running(handle, **settings) as server:
+        # Before the first connection: the poll that tells of it is the last without the spy.
+        poller = server.core.reactor._poller = SpyingPoller(server.core.reactor._poller, bit)
+        with server.connect(timeout=5) as sock:
+            yield sock
+
+
+def test_room_between_a_send_that_did_not_fit_and_the_outbox() -> None:
+    body = b'x' * 200_000
+    client_reads = threading.Event()
+
+    def handler(stream: Any, poller: SpyingPoller) -> None:
+        if stream.head.path == '/first':
+            stream.respond(200, TEXT, b'first')
+            return
+        stream._connection.sock = LateSocket(stream._connection.sock, poller, client_reads)
+        stream.respond(200, TEXT, body)
+
+    with spied_on(handler, WRITE, http='1') as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        sock.sendall(GET % b'/first')  # a connection is registered when it first has to wait
+        read_response(sock)
+        sock.sendall(GET % b'/')
+        assert client_reads.wait(10)
+        assert read_response(sock).endswith(body)
+
+
+def test_room_on_http2_while_somebody_writes() -> None:
+    body = b'x' * 200_000
+    client_reads = threading.Event()
+
+    def handler(stream: Any, poller: SpyingPoller) -> None:
+        if stream.head.path == '/first':
+            stream.respond(200, TEXT, b'first')
+            return
+        stream._connection.sock = LateSocket(stream._connection.sock, poller, client_reads)
+        stream._quick = False
+        stream.respond(200, TEXT, body)
+
+    with spied_on(handler, WRITE) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        client = Http2Client(sock)
+        client.get('/first')
+        stream_id = client.start('/')
+        assert client_reads.wait(10)
+        assert client.finish(stream_id).body == body
+
+
+class BusySocket:
+    """A socket whose large sends take until the leader was told of input, and then take everything."""
+
+    def __init__(self, sock: socket.socket, poller: SpyingPoller, client_sends: threading.Event) -> None:
+        self._sock = sock
+        self._poller = poller
+        self._client_sends = client_sends
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, data: bytes) -> int:
+        if len(data) < 300_000:
+            return self._sock.send(data)
+        self._poller.watched = self._sock.fileno()
+        self._client_sends.set()
+        assert self._poller.dealt_with.wait(10), 'the leader was not told'
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except BlockingIOError:
+                select.select([], [self._sock], [], 10)
+        return len(data)
+
+
+def test_input_on_http2_that_waits_for_a_writer() -> None:
+    body = b'x' * 600_000
+    client_sends = threading.Event()
+
+    def handler(stream: Any, poller: SpyingPoller) -> None:
+        if stream.head.path == '/second':
+            stream.respond(200, TEXT, b'second')
+            return
+        stream._connection.sock = BusySocket(stream._connection.sock, poller, client_sends)
+        stream._quick = False
+        stream.respond(200, TEXT, body)
+
+    with spied_on(handler, READ) as sock:
+        client = Http2Client(sock, window=1 << 20, acknowledge=False)
+        client.connection.increment_flow_control_window(1 << 20)
+        first = client.start('/')
+        assert client_sends.wait(10)
+        second = client.start('/second')
+        assert client.finish(first).body == body
+        assert client.finish(second).body == b'second'
