@@ -69,7 +69,7 @@ async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
     file = mounts.remembered(head.path)
     reply = answer(head, file)
     source: BinaryIO | None = None
-    if file is None or reply.form is not None:
+    if reply.form is not None or (file is None and reply.status != 405):
         loop = asyncio.get_running_loop()
         reply, source = await loop.run_in_executor(None, prepare, head, mounts, mount)
     if source is None:

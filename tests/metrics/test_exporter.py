@@ -313,6 +313,7 @@ def test_the_port_is_taken(looping):
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='there is no fork')
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')  # threads and fork: the child only looks and ends
 def test_a_forked_worker_keeps_nothing(looping):
     """A copy in a worker would keep the port, and connections, after we have closed them."""
     one = looping()

@@ -9,6 +9,8 @@ import os
 import socket
 import threading
 
+import h2.connection
+import h2.events
 import httpx
 import pytest
 from static_site import put
@@ -45,6 +47,9 @@ class Server:
         return self
 
     def __exit__(self, *exc):
+        self.stop()
+
+    def stop(self):
         self.core.stop()
         self._thread.join(15)
         self.listener.close()
@@ -231,6 +236,25 @@ def test_files_are_closed(server):
     server.raw(ask % (b'HEAD', b''))
     names = [os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]
     assert not [name for name in names if 'huge' in name]
+
+
+@pytest.mark.parametrize('server', ['loop'], indirect=True)  # the threads wait for a short body first
+def test_an_answer_before_the_request_has_come_whole(server):
+    """HTTP/2: the stream is over with its response, and a stop does not wait for the rest."""
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    fields = [(':method', 'POST'), (':path', '/static/hello.txt'), (':scheme', 'http'), (':authority', 'x')]
+    client.send_headers(1, fields)
+    status = None
+    with socket.create_connection(server.address, timeout=10) as sock:
+        ended = False
+        while not ended:
+            sock.sendall(client.data_to_send())
+            events = client.receive_data(sock.recv(65536))
+            status = next((e.headers[0][1] for e in events if hasattr(e, 'headers')), status)
+            ended = any(isinstance(event, h2.events.StreamEnded) for event in events)
+        assert status == b'405'
+        server.stop()
 
 
 def test_the_loop_does_not_wait_for_the_disk(folder):

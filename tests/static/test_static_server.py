@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -70,6 +71,15 @@ def test_every_interface(folder, tmp_path, case):
         with client.stream('GET', '/static/css/a%20b.css', headers={'Accept-Encoding': 'gzip'}) as reply:
             assert reply.headers['content-encoding'] == 'gzip'
             assert b''.join(reply.iter_raw()) == b'not really gzip'
+
+
+def test_a_mount_is_where_it_was_typed(folder, tmp_path):
+    """Not where --working-dir leads."""
+    (tmp_path / 'elsewhere').mkdir()
+    mount = os.path.relpath(folder, HERE)
+    options = ['--static-path-mount', mount, '--working-dir', str(tmp_path / 'elsewhere')]
+    with serving(*options, *CASES['asgi']) as client:
+        assert client.get('/static/hello.txt').text == 'hello, world\n'
 
 
 def test_defaults(folder):
