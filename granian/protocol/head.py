@@ -9,6 +9,7 @@ out is told in each refusal's reason.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from .interface import Limits
@@ -138,6 +139,8 @@ class Head:
     else None: other upgrades are ignored (never h2c)."""
     plain: bool = True
     """Nothing but a Content-Length, if that, bears on what follows the head."""
+    environ: Iterable[tuple[str, str]] | None = None
+    """The fields as WSGI has them, once, where that is known to be right without a look at each."""
 
     def __init__(
         self, method: str, target: str, path: str, query: str, version: str, fields: list[tuple[Field, str]]

@@ -11,6 +11,7 @@ match, and goes to `parse_head`, which alone refuses. A test holds the two toget
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from typing import Final
 
@@ -52,10 +53,30 @@ _VALUES: Final = {
 }
 
 
+class ShapedHead(Head):
+    """A head read by a shape. Its fields are put together only when somebody asks for them."""
+
+    version = '1.1'
+
+    def __init__(
+        self, method: str, target: str, path: str, query: str, names: list[Field], values: list[str]
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self._names = names
+        self._values = values
+
+    @functools.cached_property
+    def fields(self) -> list[tuple[Field, str]]:  # type: ignore[override]
+        return list(zip(self._names, self._values))
+
+
 class Shape:
     """The names of a head in order."""
 
-    __slots__ = ('_controls', '_host', '_length', '_match', '_names')
+    __slots__ = ('_controls', '_environ_keys', '_host', '_length', '_match', '_names')
 
     def __init__(self, names: tuple[str, ...], fields: list[Field]) -> None:
         """`names` as sent, each a token; `fields` what they are. ValueError where no head of these
@@ -70,8 +91,13 @@ class Shape:
         self._match = re.compile(_REQUEST_LINE + ''.join(lines) + _LAST_END).fullmatch
         self._controls = 2 * len(names)
         self._names = fields
-        self._host = 2 + roles.index(ROLE_HOST)
-        self._length = 2 + roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else 0
+        keys = [field.environ_key for field in fields]
+        # None: a name that WSGI must not see; twice the same: values to be joined. Those go one by one.
+        self._environ_keys = [key for key in keys if key is not None]
+        if len(set(self._environ_keys)) != len(keys):
+            self._environ_keys = []
+        self._host = roles.index(ROLE_HOST)
+        self._length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
 
     def read(self, block: bytes | bytearray) -> Head | None:
         """What `parse_head` makes of `block`; None where that must be asked."""
@@ -80,16 +106,16 @@ class Shape:
         # end in it, nor is there a blank line.
         if match is None or len(block.translate(None, FORBIDDEN)) != len(block) - self._controls:
             return None
-        groups = match.groups()
-        host = groups[self._host]
+        method, target, *values = match.groups()
+        host = values[self._host]
         if host not in HOSTS and HOST(host) is None:
             return None
-        method = groups[0]
-        target = groups[1]
         path, _, query = target.partition('?')
-        head = Head(method, target, path, query, '1.1', list(zip(self._names, groups[2:])))
-        if self._length:
-            head.content_length = int(groups[self._length])
+        head = ShapedHead(method, target, path, query, self._names, values)
+        if self._environ_keys:
+            head.environ = zip(self._environ_keys, values)
+        if self._length >= 0:
+            head.content_length = int(values[self._length])
         return head
 
 

@@ -107,6 +107,10 @@ def environ_maker(
             env['wsgi.input'] = Input(stream.read)
         if stream.tls is not None:
             env.update(tls_environ(stream.tls))
+        known = head.environ
+        if known is not None:
+            env.update(known)
+            return env
         fields = head.fields
         expected = len(env) + len(fields)
         for field, value in fields:
