@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import log, net
@@ -40,12 +40,12 @@ class Server(Hooks):
     def __init__(self, app: Any, *args: Any, **options: Any) -> None:
         super().__init__()
         self.app = app
+        _refuse(signature().bind('embedded:app', *args, **options).arguments)
         self.config = Config.from_api('embedded:app', *args, **options)
         self.addresses: list[Any] = []
         """What is listened on, as sockets name it, while it is served: the port taken for port 0."""
         self._core: kinds.LoopCore | None = None
         self._reloading = False
-        _refuse(self.config)
 
     async def serve(self) -> None:
         """Serve until `stop`; when cancelled, end at once. Raises FatalError when it cannot start."""
@@ -107,11 +107,12 @@ class Server(Hooks):
             self._core.stop(reload=True)
 
 
-def _refuse(config: Config) -> None:
-    if config.interface == Interfaces.WSGI:
+def _refuse(given: Mapping[str, Any]) -> None:
+    """Before anything else is said of the options: an extra that is missing here is not the point."""
+    if given.get('interface') in (Interfaces.WSGI, Interfaces.WSGI.value):
         raise ConfigurationError('an embedded server serves ASGI and RSGI only, not WSGI')
     for name in _NOT_HERE:
-        if getattr(config, name) != OPTIONS[name].default and getattr(config, name):
+        if given.get(name) and given[name] != OPTIONS[name].default:
             raise ConfigurationError(f'an embedded server cannot have {OPTIONS[name].label}')
 
 
