@@ -41,6 +41,8 @@ RESPONSE: dict[tuple[str, str], str] = {
 """What may follow what. A body without more_body leads on to DONE (or TRAILERS), trailers without
 more_trailers to DONE; in DONE every message is ignored. What is not here is the application's mistake."""
 
+TURN = 1 << 20
+"""Bytes of a response after which the other tasks of the loop have their turn."""
 MESSAGES = frozenset({START, BODY, PATHSEND, HINT, TRAILING})
 
 
@@ -52,6 +54,7 @@ class HTTPChannel:
     _body_read = False
     _waiters: list[asyncio.Future[None]] | None = None
     _wants_trailers = False
+    _turn_ends = TURN
 
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
@@ -145,6 +148,10 @@ class HTTPChannel:
             self._wake()
         if stream.congested:
             await stream.drain()
+        elif stream.bytes_sent >= self._turn_ends:
+            # A quick client and an application that never waits would keep all others waiting.
+            self._turn_ends = stream.bytes_sent + TURN
+            await asyncio.sleep(0)
 
     def _out_of_turn(self, kind: Any) -> None:
         if kind not in MESSAGES:

@@ -89,6 +89,7 @@ class AsyncCore:
         self._create_task = loop.create_task
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
+        self._addresses = {each: each.getsockname() for each in listeners if not _listens_on_all(each)}
         self._joining: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
         self._accepting = False
         self._pressed = False  # accepting stopped for back-pressure
@@ -186,6 +187,7 @@ class AsyncCore:
 
     def _accept(self, listener: socket.socket) -> bool:
         """A burst of what waits; returns whether there may be more."""
+        server = self._addresses.get(listener)
         for _ in range(ACCEPT_BURST):
             try:
                 sock, address = listener.accept()
@@ -195,7 +197,7 @@ class AsyncCore:
                 self._accept_failed(error)
                 return False
             self.connections_handled += 1
-            task = self.loop.create_task(self._join(sock, address))
+            task = self.loop.create_task(self._join(sock, address, server))
             self._joining.add(task)
             task.add_done_callback(self._joined)
         return True
@@ -220,15 +222,17 @@ class AsyncCore:
             min(idle, key=lambda each: each.since).transport.abort()
         return bool(idle)
 
-    async def _join(self, sock: socket.socket, address: Any) -> None:
+    async def _join(self, sock: socket.socket, address: Any, server: Any) -> None:
         """From an accepted socket to a connection on the loop, through TLS if there is one."""
         client: Address | None = None
         try:
             sock.setblocking(False)
-            server = sock.getsockname()
+            if server is None:
+                server = sock.getsockname()
             if sock.family != getattr(socket, 'AF_UNIX', None):
-                # By hand: asyncio does it only where the listener's `proto` says TCP.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if sock.proto != socket.IPPROTO_TCP:
+                    # By hand: asyncio does it only where `proto`, the listener's, says TCP.
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 client, server = address[:2], server[:2]
             connection = BridgeConnection(self, sock, client, server)
             if self.settings.tls is None:
@@ -395,6 +399,13 @@ class AsyncCore:
         busy = self.connections or self.running or self._joining
         if self._stop_told and not busy and self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+
+def _listens_on_all(listener: socket.socket) -> bool:
+    """Whether only the accepted socket knows which address its client has connected to."""
+    if listener.family == getattr(socket, 'AF_UNIX', None):
+        return False
+    return listener.getsockname()[0] in ('0.0.0.0', '::')
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

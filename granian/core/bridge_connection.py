@@ -36,6 +36,7 @@ FRESH = 0.25
 """On stop, seconds of age below which a connection without a request yet may still send one."""
 
 JOIN_BELOW = 16384
+FLUSH_ABOVE = 65536
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write: each below this many bytes, this many of them."""
 
@@ -66,6 +67,7 @@ class BridgeConnection(asyncio.Protocol):
     _negotiated = False
     _flush_scheduled = False
     _next_scheduled = False
+    _waiting_size = 0  # of the outbox, where it is write_soon's
     _hold = False  # the next pipelined request's task is about to run
     _pumping = False
 
@@ -306,6 +308,32 @@ class BridgeConnection(asyncio.Protocol):
         elif data and not self.lost:
             self.transport.write(data)
 
+    def write_soon(self, data: bytes) -> None:
+        """A piece of a body, or a frame: the small ones of one loop turn leave together."""
+        if self.multiplexed:
+            self.write(data)
+            return
+        size = len(data)
+        if size > JOIN_BELOW:
+            self.flush()
+            if not self.lost:
+                self.transport.write(data)
+                self._look_for_failure()
+            return
+        self.outbox.append(data)
+        self._waiting_size += size
+        if self._waiting_size > FLUSH_ABOVE:
+            self.flush()
+        elif not self._flush_scheduled:
+            self._schedule_flush()
+
+    def _look_for_failure(self) -> None:
+        """A write has failed where the transport is closing and we did not ask for it: the loop tells
+        connection_lost in its next turn only, and the application may not wait for that."""
+        if self.transport.is_closing() and not self.closing:
+            for stream in self.streams.values():
+                stream.disconnected = True
+
     def write_last(self, data: bytes) -> None:
         """The last bytes of a response: with --http1-pipeline-flush they wait for the next one's."""
         if self.settings.pipeline_flush and not self.protocol.idle and len(data) < JOIN_BELOW:
@@ -335,8 +363,10 @@ class BridgeConnection(asyncio.Protocol):
         if self.outbox:
             data = self.outbox[0] if len(self.outbox) == 1 else b''.join(self.outbox)
             self.outbox.clear()
+            self._waiting_size = 0
             if data and not self.lost:
                 self.transport.write(data)
+                self._look_for_failure()
 
     # -- the life of an exchange
 
@@ -390,8 +420,10 @@ class BridgeConnection(asyncio.Protocol):
         if self.streams:
             return
         if self.protocol.must_close:
-            self.flush()
-            self._end()
+            if stream.request_ended and not stream.head.keep_alive and self.tls is None:
+                self._close()  # as the client has asked: nothing more comes from it
+            else:
+                self._end()
         elif not self.protocol.idle or self.client_closed:
             # Pipelined: not from here, this may be the first request's task (its context, its stack).
             self._next_scheduled = True
@@ -442,6 +474,13 @@ class BridgeConnection(asyncio.Protocol):
         self.transport.write_eof()
         self.loop.call_later(LINGER, self._stop_lingering)
 
+    def _close(self) -> None:
+        """After what has been written, and at once."""
+        self.flush()
+        self.closing = True
+        self.closing_since = self.loop.time()
+        self.transport.close()
+
     def _stop_lingering(self) -> None:
         if not (self.lost or self.transport.get_write_buffer_size()):  # the sweep waits for those that write
             self.transport.abort()
@@ -470,9 +509,7 @@ class BridgeConnection(asyncio.Protocol):
             # says `Connection: close`.
             self.loop.call_later(FRESH, self.close_if_idle)
             return
-        self.flush()
-        self.closing = True
-        self.transport.close()
+        self._close()
 
     def sweep(self, now: float) -> None:
         """Every deadline of this connection; called by the core about once a second."""

@@ -127,13 +127,9 @@ class BridgeStream:
         if self.disconnected:
             return
         connection = self.connection
-        if connection.transport.is_closing():
-            # A write has failed, and the loop will tell connection_lost in its next turn.
-            self.disconnected = True
-            return
         out = self.protocol.send_data(self.stream_id, data)
         self.bytes_sent += len(data)
-        connection.write(out)
+        connection.write_soon(out)
         if connection.multiplexed:
             self.watch_window()
 

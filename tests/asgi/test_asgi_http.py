@@ -513,3 +513,27 @@ def test_send_to_a_client_that_has_gone(errors):
     assert isinstance(raised[0], ClientDisconnected)
     assert stream.calls == []
     assert errors() == []
+
+
+def test_a_long_response_lets_others_have_their_turn():
+    turns = []
+
+    async def app(scope, receive, send):
+        other = asyncio.ensure_future(count())
+        await send(START)
+        for _ in range(64):
+            await send({**MORE, 'body': b'x' * 65536})
+        await send(BODY)
+        other.cancel()
+
+    async def count():
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    class Counting(FakeStream):
+        def send_data(self, data):
+            self.bytes_sent += len(data)
+
+    run(app, Counting())
+    assert len(turns) >= 4
