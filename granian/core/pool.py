@@ -15,12 +15,13 @@ baton leads. This room knows neither sockets nor HTTP: work is anything with `wo
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import count
 from math import inf
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol
 
 SLOW_CALL = 0.001
@@ -35,7 +36,14 @@ LOOK_EVERY = 0.002
 QUIET_LOOKS = 50
 """After so many looks with nothing going on the watchdog sleeps until it is woken."""
 
+STINT = range(64)
+"""Units between two polls at most: one that is ready again at once must not keep the others away."""
+FAILURE_PAUSE = 0.1
+"""Seconds before polling is tried again that has failed."""
+
 _BATON = object()
+
+logger = logging.getLogger('_granian')
 
 try:
     from resource import RUSAGE_THREAD, getrusage
@@ -139,6 +147,8 @@ class Pool:
         """Of threads that have ended."""
         self._growing = threading.Lock()
         self._calls = 0
+        """How often the baton has been given away, or laid on the table. The leader counts."""
+        self._gathering = False
         self._waited = 0
         self._eager_until = inf if always_eager else 0.0
         self._closed = False
@@ -201,14 +211,25 @@ class Pool:
         ready = self.ready
         gather = self._gather
         while not self._closed:
-            while ready:
-                try:
-                    unit = ready.popleft()
-                except IndexError:
+            for _ in STINT:
+                if not ready:
                     break
-                if not unit.work():
-                    return
-            gather()
+                calls = self._calls
+                try:
+                    if not ready.popleft().work():
+                        return
+                except BaseException:
+                    # Nothing should come here; but if the leader ended with it, so would the server.
+                    logger.exception('Internal error in a unit of work')
+                    if self._calls != calls:
+                        return  # the baton has left our hands
+            self._gathering = True
+            try:
+                gather()
+            except BaseException:
+                logger.exception('Internal error while waiting for connections')
+                sleep(FAILURE_PAUSE)
+            self._gathering = False
             self._waited = times_waited()
             self.polls += 1
             if self._watchdog_asleep:
@@ -283,9 +304,11 @@ class Pool:
         """The leader has about a millisecond's work without the interpreter's lock: may a follower
         that is at hand lead meanwhile? Returns whether this thread still leads."""
         try:
-            self._parked.pop().wake.release()
+            member = self._parked.pop()
         except IndexError:
             return True
+        self._calls += 1
+        member.wake.release()
         return False
 
     # -- around an application call ---------------------------------------------------
@@ -341,7 +364,7 @@ class Pool:
             else:
                 quiet += 1
                 if quiet > QUIET_LOOKS and (not self.eager or self._eager_until == inf):
-                    self._sleep(state)
+                    self._sleep(state, done)
                     quiet = 0
 
     def _rescue(self, now: float) -> None:
@@ -370,11 +393,11 @@ class Pool:
             except RuntimeError:
                 self._table.append(_BATON)
 
-    def _sleep(self, state: tuple[int, int]) -> None:
+    def _sleep(self, state: tuple[int, int], done: threading.Event) -> None:
         self._watchdog_asleep = True
         # Whoever leads counts first and looks at the flag second; here it is the other way
-        # round: one of the two sees the other.
-        if (self._calls, self.polls) == state and not self._closed:
+        # round: one of the two sees the other. Only while the leader polls: it looks when it has.
+        if self._gathering and (self._calls, self.polls) == state and not done.is_set() and not self._closed:
             self._watchdog_alarm.acquire()
         self._watchdog_asleep = False
 

@@ -21,7 +21,8 @@ class Calls:
         self.arrived = threading.Semaphore(0)
         self.leading = 0
         self.most_leading = 0
-        self.pool = Pool(self._gather, threads, idle_timeout)
+        self.gather = self._gather
+        self.pool = Pool(lambda: self.gather(), threads, idle_timeout)
         self.done = threading.Event()
         self.watchdog = threading.Thread(target=self.pool.watch, args=(self.done,), daemon=True)
 
@@ -195,3 +196,64 @@ def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: obje
         stuck.set()
         for _ in range(4):
             gate.release()
+
+
+class Failing:
+    """A unit that raises: `when` it has the baton still, or has laid it on the table."""
+
+    def __init__(self, pool: Pool, when: str) -> None:
+        self.pool = pool
+        self.when = when
+
+    def work(self) -> bool:
+        if self.when == 'after':
+            self.pool.enter_call()
+        raise MemoryError
+
+
+@pytest.mark.parametrize('threads', [1, 4])
+@pytest.mark.parametrize('when', ['before', 'after'])
+def test_a_unit_that_fails_does_not_take_the_baton_with_it(when: str, threads: int) -> None:
+    served = threading.Semaphore(0)
+    with Calls(threads) as calls:
+        for _ in range(10):
+            calls.pool.ready.append(Failing(calls.pool, when))
+            calls.submit(served.release)
+            assert served.acquire(timeout=10)
+        assert calls.most_leading == 1
+        assert calls.pool.threads <= threads
+
+
+def test_polling_that_fails_once_is_survived() -> None:
+    served = threading.Semaphore(0)
+    with Calls(1) as calls:
+        failed = threading.Event()
+
+        def fail_once() -> None:
+            calls.gather = calls._gather
+            failed.set()
+            raise MemoryError
+
+        calls.gather = fail_once
+        assert failed.wait(10)
+        calls.submit(served.release)
+        assert served.acquire(timeout=10)
+
+
+def test_a_call_is_watched_though_its_leader_was_slow_to_begin_it() -> None:
+    """More than QUIET_LOOKS between the poll and the call: the watchdog must not have gone to sleep."""
+    stuck = threading.Event()
+    served = threading.Event()
+
+    class Slow(Unit):
+        def work(self) -> bool:
+            until = monotonic() + 0.5
+            while not self.pool._watchdog_asleep and monotonic() < until:
+                time.sleep(0.01)
+            return super().work()
+
+    with Calls(4) as calls:
+        calls.pool.ready.append(Slow(calls.pool, lambda: stuck.wait(10)))
+        calls.submit(served.set)
+        assert served.wait(5), 'nobody leads'
+        stuck.set()
