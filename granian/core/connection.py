@@ -22,6 +22,8 @@ from .waiting import wait_readable, wait_writable
 
 if TYPE_CHECKING:
     from ..protocol.events import Event
+    from .http2_connection import Http2Connection
+    from .opening import Opening
     from .reactor import Reactor
     from .settings import CoreSettings
 
@@ -32,12 +34,29 @@ OUTBOX_LIMIT = 262144
 """Bytes of a response that may be left to the leader; beyond, the application's thread waits."""
 LINGER = 1.0
 """Seconds for which input is discarded after our last byte (RFC 9112 9.6)."""
+DISCARDS = 8
+"""Reads of one turn while input is discarded."""
 GRACE = 0.25
 """Seconds that a client which was active a moment ago has, at a graceful stop, to send the request
 it was about to send: closing under it would lose that request."""
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """What the connection waits for: decides what its deadline means."""
+
+
+def discard(connection: Connection | Http2Connection | Opening) -> bool:
+    """While lingering: read and forget, some. False at the end of input."""
+    connection.readable = False
+    try:
+        for _ in range(DISCARDS):
+            if not connection.sock.recv(RECEIVE_SIZE):
+                return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    connection.readable = True
+    return True
 
 
 class Connection:
@@ -271,7 +290,9 @@ class Connection:
         try:
             sent = self.sock.send(self.outbox)
         except BlockingIOError:
-            return False
+            if self.phase == WRITING:
+                return False
+            sent = 0
         except OSError:
             self.close()
             return False
@@ -346,16 +367,10 @@ class Connection:
 
     def discard_input(self) -> None:
         """While lingering: read and forget."""
-        self.readable = False
-        try:
-            while data := self.sock.recv(RECEIVE_SIZE):
-                del data
-        except BlockingIOError:
+        if discard(self):
             self.release()
-            return
-        except OSError:
-            pass
-        self.close()
+        else:
+            self.close()
 
     def refuse(self, status: int, reason: str) -> None:
         """A response of our own to a request that no application will see."""

@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
 from ..protocol.http2 import Http2
-from .connection import CLOSED, GRACE, HEAD, IDLE, LINGER, LINGERING, OUTBOX_LIMIT, RECEIVE_SIZE, RUNNING
+from .connection import (
+    CLOSED,
+    GRACE,
+    HEAD,
+    IDLE,
+    LINGER,
+    LINGERING,
+    OUTBOX_LIMIT,
+    RECEIVE_SIZE,
+    RUNNING,
+    discard,
+)
 from .http2_stream import Http2Stream
 from .locks import Lock
 
@@ -306,9 +317,14 @@ class Http2Connection:
         """With the responses of the other requests of this turn, if this is a moment for that."""
         if self.outbox > SEND_AT:
             self.flush()
-        elif not self.deferred:
+            return
+        if not self.deferred:
             self.deferred = True
             self.core.deferred.append(self)
+        # Appended first, looked second; the leader does it the other way round. If it polls, then
+        # this thread does not lead (any more), and nobody's turn ends soon.
+        if self.reactor.polling:
+            self.flush()
 
     # -- the end of a stream, of the connection -----------------------------------------------
 
@@ -368,16 +384,10 @@ class Http2Connection:
         self.release()
 
     def _discard(self) -> None:
-        self.readable = False
-        try:
-            while self.sock.recv(RECEIVE_SIZE):
-                pass
-        except BlockingIOError:
+        if discard(self):
             self.release()
-            return
-        except OSError:
-            pass
-        self.close()
+        else:
+            self.close()
 
     @property
     def is_idle(self) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ..tls import is_plain_http, plain_http_answer, tls_info
-from .connection import CLOSED, GRACE, HEAD, LINGER, LINGERING, RECEIVE_SIZE
+from .connection import CLOSED, GRACE, HEAD, LINGER, LINGERING, RECEIVE_SIZE, discard
 from .locks import Lock
 from .tls_transport import TLSSocket
 
@@ -174,15 +174,10 @@ class Opening:
         self._discard()
 
     def _discard(self) -> None:
-        try:
-            while self.sock.recv(RECEIVE_SIZE):
-                pass
-        except BlockingIOError:
+        if discard(self):
             self.release()
-            return
-        except OSError:
-            pass
-        self.close()
+        else:
+            self.close()
 
     def expire(self) -> None:
         """The deadline has passed. The leader, which has just become the owner."""
@@ -201,7 +196,7 @@ class Opening:
         elif reactor.level_triggered:
             reactor.rearm(self.fd, False)
         self.owner.release()
-        if self.signalled and self.owner.acquire(False):
+        if (self.signalled or (self.readable and self.phase == LINGERING)) and self.owner.acquire(False):
             reactor.submit(self)
 
     def close(self) -> None:

@@ -78,7 +78,10 @@ class Reactor:
         self._overloaded = overloaded
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._poller: Poller = self.make_poller()
-        self._polling = False
+        self.polling = False
+        """Whoever finds this true does not lead."""
+        self.deferred: deque[Any] = deque()
+        """What the leader does before it polls, in the core's hands."""
         self._accept_after = 0.0
         self._next_second = 0.0
         self._complained = -math.inf
@@ -99,9 +102,9 @@ class Reactor:
         timeout = self._timeout()
         # A thread that queues work while we poll must wake us: it appends first and looks at
         # the flag second, we set the flag first and look at the queue second.
-        self._polling = True
-        events = self._poller.poll(0 if ready else timeout)
-        self._polling = False
+        self.polling = True
+        events = self._poller.poll(0 if ready or self.deferred else timeout)
+        self.polling = False
         self.now = now = monotonic()
         if now >= self._next_second:
             self._tick(now)
@@ -148,7 +151,9 @@ class Reactor:
     def _sweep(self, now: float) -> None:
         """End what has waited too long. What a thread owns has no deadline here."""
         # Whoever sets a deadline from now on, another thread or `expire`, lowers this.
-        self.next_sweep = earliest = math.inf
+        self.next_sweep = math.inf
+        # At least that often: two threads that lower it at once can lose one of their deadlines.
+        earliest = now + IDLE_CHECK if self.connections else math.inf
         for connection in list(self.connections.values()):
             deadline = connection.deadline
             if deadline > now:
@@ -220,7 +225,8 @@ class Reactor:
 
     def _close_longest_idle(self) -> bool:
         """Near the descriptor limit the connections that have been idle longest make room."""
-        idle = [connection for connection in self.connections.values() if connection.is_idle]
+        # A list first: other threads close connections meanwhile.
+        idle = [connection for connection in list(self.connections.values()) if connection.is_idle]
         closed = False
         for connection in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda c: c.deadline):
             if connection.owner.acquire(False):
@@ -243,7 +249,7 @@ class Reactor:
     def submit(self, unit: Any) -> None:
         """Queue a unit of work from a thread that does not lead."""
         self._ready.append(unit)
-        if self._polling:
+        if self.polling:
             self._poller.wake()
 
     def wake(self) -> None:

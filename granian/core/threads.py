@@ -49,6 +49,7 @@ class ThreadCore:
         self.deferred = self.make_deferred()
         """With responses that wait for others of the same turn."""
         self.reactor = self.make_reactor(listeners, self.pool.ready, self._connect, self._overloaded)
+        self.reactor.deferred = self.deferred
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
@@ -130,7 +131,11 @@ class ThreadCore:
         reactor.stop_accepting(last_call=not self._reloading)
         now = monotonic()
         for connection in list(reactor.connections.values()):
+            # Told first, tried second: its owner may have looked whether we stop a moment ago.
+            signalled = connection.signalled
+            connection.signalled = True
             if connection.owner.acquire(False):
+                connection.signalled = signalled
                 if connection.is_idle:
                     allowed = (
                         self.settings.head_timeout

@@ -6,15 +6,25 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from core_harness import GET, read_response, running
 from http2_client import Http2Client
 
 from granian.core.poller import READ, WRITE
+from granian.core.settings import CoreSettings
 
 TEXT = [(b'Content-Type', b'text/plain')]
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen'
+        time.sleep(0.001)
 
 
 class SpyingPoller:
@@ -163,3 +173,92 @@ def test_input_on_http2_that_waits_for_a_writer() -> None:
         second = client.start('/second')
         assert client.finish(first).body == body
         assert client.finish(second).body == b'second'
+
+
+def test_a_response_on_http2_whose_handler_goes_on() -> None:
+    """The thread has lost the baton before it responds, so nobody's turn ends soon."""
+    go_on = threading.Event()
+
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/first':
+            stream.respond(200, TEXT, b'first')
+            return
+        wait_until(lambda: server.core.reactor.polling)  # somebody else leads, and has nothing to do
+        stream.respond(200, TEXT, b'early')
+        go_on.wait(10)
+
+    with running(handler) as server, server.connect(timeout=0.5) as sock:
+        client = Http2Client(sock)
+        client.get('/first')
+        try:
+            assert client.get('/').body == b'early'
+        finally:
+            go_on.set()
+
+
+def test_a_stop_that_comes_while_a_connection_turns_idle() -> None:
+    class Settings(CoreSettings):
+        armed = False
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == 'keep_alive_timeout' and Settings.armed:
+                # `after_exchange` has seen that nobody stops, and is about to let go.
+                Settings.armed = False
+                server.core.stop()
+                wait_until(lambda: server.core.reactor.stopping)
+                wait_until(lambda: server.core.reactor.polling)
+            return super().__getattribute__(name)
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, b'')
+        Settings.armed = True
+
+    with running(handler, http='1') as server:
+        server.core.settings = Settings(http='1', threads=8)
+        with server.connect(timeout=5) as sock:
+            sock.sendall(GET % b'/')
+            read_response(sock)
+            server.thread.join(5)
+        assert not server.thread.is_alive(), 'it waits for a connection that is idle'
+
+
+class Endless:
+    """A socket whose client sends faster than it is read, until the test is over."""
+
+    def __init__(self, sock: socket.socket, unit: bytes, over: threading.Event) -> None:
+        self._sock = sock
+        self._unit = unit
+        self._over = over
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv(self, size: int) -> bytes:
+        return b'' if self._over.is_set() else self._unit * (size // len(self._unit))
+
+
+@pytest.mark.parametrize('unit', [b'x', GET % b'/'])
+@pytest.mark.parametrize('http', ['1', 'auto', '2'])
+def test_a_client_that_sends_without_end_leaves_time_for_others(http: str, unit: bytes) -> None:
+    """Be it what comes after its last answer, or one request behind the other."""
+    accepted: list[Any] = []
+    over = threading.Event()
+
+    def accept(listener: socket.socket) -> Any:
+        sock, address = listener.accept()
+        accepted.append(sock)
+        return (Endless(sock, unit, over) if len(accepted) == 1 else sock), address
+
+    with running(lambda stream: stream.respond(200, TEXT, b'well'), http=http) as server:
+        server.core.reactor.accept = accept
+        try:
+            with server.connect(timeout=5) as flood:
+                assert flood.recv(1000).startswith(b'HTTP/1.1 ')
+                with server.connect(timeout=5) as sock:
+                    if http == '2':
+                        assert Http2Client(sock).get('/').body == b'well'
+                    else:
+                        sock.sendall(GET % b'/')
+                        assert read_response(sock).endswith(b'well')
+        finally:
+            over.set()
