@@ -1,6 +1,6 @@
 """The asyncio core: the worker's one loop, in its main thread.
 
-It accepts on the inherited listening sockets and hands each connection to a
+Its `Acceptor` takes connections from the inherited listening sockets; each is a
 `BridgeConnection`, which lives on the loop from then on. Here are the handlers' tasks,
 back-pressure, the one timer that sweeps all deadlines, and the graceful end.
 """
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import errno
 import logging
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -19,27 +17,19 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..protocol.interface import Clock
-from ..tls import is_plain_http, plain_http_answer
-from .bridge_connection import FRESH, BridgeConnection
+from .bridge_accept import Acceptor
+from .bridge_connection import FRESH
 
 if TYPE_CHECKING:
-    import ssl
-
     from ..counters import Figures
     from ..protocol.http2 import Http2
-    from ..stream import Address, AsyncHandler
+    from ..stream import AsyncHandler
+    from .bridge_connection import BridgeConnection
     from .bridge_stream import BridgeStream
     from .settings import CoreSettings, Listeners
 
 logger = logging.getLogger('_granian')
 
-ACCEPT_BURST = 16
-"""Connections accepted at one go; the others are left to the next turn, or to another worker."""
-LAST_CALL = 256
-"""Bursts accepted at most when the server stops: a storm of connections must not go on for ever."""
-ACCEPT_PAUSE = 0.2
-"""Seconds without accepting when the system has run out of descriptors or memory."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 EAGER = sys.version_info >= (3, 12)
 
 
@@ -71,7 +61,7 @@ class AsyncCore:
         lifespan: Lifespan | None = None,
         drain_timeout: float | None = None,
     ) -> None:
-        self.listeners = listeners
+        self.acceptor = Acceptor(self, listeners)
         self.settings = settings
         self.loop = loop
         self.lifespan = lifespan
@@ -89,11 +79,6 @@ class AsyncCore:
         self._create_task = loop.create_task
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
-        self._addresses = {each: each.getsockname() for each in listeners if not _listens_on_all(each)}
-        self._joining: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
-        self._accepting = False
-        self._pressed = False  # accepting stopped for back-pressure
-        self._exhausted = False
         self._over: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         shortest = min(
@@ -138,12 +123,10 @@ class AsyncCore:
                 await self.lifespan.startup()
             self._sweep()
             if not self.stopping:
-                for listener in self.listeners:
-                    listener.setblocking(False)
-                self._accept_again()
+                self.acceptor.start()
             if on_ready is not None:
                 on_ready()
-            self._check_over()
+            self.check_over()
             try:
                 await self._over
             except asyncio.CancelledError:
@@ -151,7 +134,7 @@ class AsyncCore:
                 await self._give_up()
                 raise
         finally:
-            self._close_listeners()
+            self.acceptor.close()
             if self._sweeper is not None:
                 self._sweeper.cancel()
         if self.lifespan is not None:
@@ -165,121 +148,6 @@ class AsyncCore:
         await self._over
         if self.lifespan is not None:
             await self.lifespan.shutdown()
-
-    # -- accepting
-
-    def _accept_again(self) -> None:
-        if not (self._accepting or self.stopping or self._pressed or self._exhausted):
-            self._accepting = True
-            for listener in self.listeners:
-                self.loop.add_reader(listener.fileno(), self._accept, listener)
-
-    def _pause_accepting(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for listener in self.listeners:
-                self.loop.remove_reader(listener.fileno())
-
-    def _close_listeners(self) -> None:
-        self._pause_accepting()
-        for listener in self.listeners:
-            listener.close()
-
-    def _accept(self, listener: socket.socket) -> bool:
-        """A burst of what waits; returns whether there may be more."""
-        server = self._addresses.get(listener)
-        for _ in range(ACCEPT_BURST):
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return False
-            except OSError as error:
-                self._accept_failed(error)
-                return False
-            self.connections_handled += 1
-            task = self.loop.create_task(self._join(sock, address, server))
-            self._joining.add(task)
-            task.add_done_callback(self._joined)
-        return True
-
-    def _accept_failed(self, error: OSError) -> None:
-        """Out of descriptors or memory (S-D-06): make room, wait a moment, never spin, never die."""
-        if error.errno not in EXHAUSTED:
-            logger.warning('Cannot accept a connection: %s', error)
-        elif not self._drop_longest_idle():
-            logger.warning('Cannot accept a connection: %s; trying again in %.1f s', error, ACCEPT_PAUSE)
-        self._exhausted = True
-        self._pause_accepting()
-        self.loop.call_later(ACCEPT_PAUSE, self._recovered)
-
-    def _recovered(self) -> None:
-        self._exhausted = False
-        self._accept_again()
-
-    def _drop_longest_idle(self) -> bool:
-        idle = [each for each in self.connections if not (each.streams or each.closing)]
-        if idle:
-            min(idle, key=lambda each: each.since).transport.abort()
-        return bool(idle)
-
-    async def _join(self, sock: socket.socket, address: Any, server: Any) -> None:
-        """From an accepted socket to a connection on the loop, through TLS if there is one."""
-        client: Address | None = None
-        try:
-            sock.setblocking(False)
-            if server is None:
-                server = sock.getsockname()
-            if sock.family != getattr(socket, 'AF_UNIX', None):
-                if sock.proto != socket.IPPROTO_TCP:
-                    # By hand: asyncio does it only where `proto`, the listener's, says TCP.
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client, server = address[:2], server[:2]
-            connection = BridgeConnection(self, sock, client, server)
-            if self.settings.tls is None:
-                await self.loop.connect_accepted_socket(lambda: connection, sock)
-            else:
-                await self._handshake(sock, connection, self.settings.tls)
-        except (OSError, asyncio.TimeoutError) as error:
-            # The client's doing: it has gone already, or speaks no TLS we know.
-            self.connections_failed += 1
-            logger.debug('Connection from %s failed: %s', client or 'a Unix socket', error)
-            sock.close()
-        except asyncio.CancelledError:
-            sock.close()  # in the middle of a handshake, when the worker stops
-            raise
-
-    async def _handshake(
-        self, sock: socket.socket, connection: BridgeConnection, tls: ssl.SSLContext
-    ) -> None:
-        """TLS, unless the first bytes are HTTP in clear text: that is answered readably."""
-        timeout = self.settings.handshake_timeout
-        first = await asyncio.wait_for(self._peek(sock), timeout)
-        if is_plain_http(first):
-            with sock:
-                sock.send(plain_http_answer(self.clock))
-                sock.shutdown(socket.SHUT_WR)
-                while sock.recv(65536):  # unread, it would reset the connection and eat the answer
-                    pass
-            return
-        await self.loop.connect_accepted_socket(
-            lambda: connection, sock, ssl=tls, ssl_handshake_timeout=timeout
-        )
-
-    async def _peek(self, sock: socket.socket) -> bytes:
-        """The first bytes a client sends, left where they are."""
-        readable = self.loop.create_future()
-        self.loop.add_reader(sock.fileno(), _resolve, readable)
-        try:
-            await readable
-        finally:
-            self.loop.remove_reader(sock.fileno())
-        return sock.recv(32, socket.MSG_PEEK)
-
-    def _joined(self, task: asyncio.Task[None]) -> None:
-        self._joining.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error('A connection could not be set up', exc_info=task.exception())
-        self._check_over()
 
     # -- what connections ask
 
@@ -309,9 +177,8 @@ class AsyncCore:
             stream.task = _eager_task(self._run(stream), self.loop)
         else:
             stream.task = self._create_task(self._run(stream))
-        if len(running) >= self._backpressure and not self._pressed:
-            self._pressed = True
-            self._pause_accepting()
+        if len(running) >= self._backpressure and not self.acceptor.pressed:
+            self.acceptor.press()
 
     async def _run(self, stream: BridgeStream) -> None:
         try:
@@ -326,11 +193,10 @@ class AsyncCore:
                 self._end_badly(stream)
             elif stream.aborted and stream.connection.multiplexed:
                 stream.connection.handler_ended(stream)
-            if self._pressed and len(self.running) < self._backpressure:
-                self._pressed = False
-                self.in_own_context(self._accept_again)
+            if self.acceptor.pressed and len(self.running) < self._backpressure:
+                self.in_own_context(self.acceptor.release)
             if self.stopping:
-                self._check_over()
+                self.check_over()
 
     def _end_badly(self, stream: BridgeStream) -> None:
         """The handler left a response unfinished."""
@@ -359,12 +225,8 @@ class AsyncCore:
         self.stopping = True
         self.reloading = reload
         if not reload:
-            # Nobody else would take who waits in the listeners' queues: they would be reset.
-            for listener in self.listeners:
-                for _ in range(LAST_CALL):
-                    if not self._accept(listener):
-                        break
-        self._close_listeners()
+            self.acceptor.last_call()
+        self.acceptor.close()
         # After one more turn of the loop: a request that has arrived already is read, and answered.
         self.loop.call_soon(self.loop.call_soon, self._stop_connections)
         if self.drain_timeout is not None:
@@ -373,18 +235,14 @@ class AsyncCore:
     def _stop_connections(self) -> None:
         for connection in list(self.connections):
             connection.shutdown()
-        self.loop.call_later(FRESH, self._cancel_handshakes)
+        self.loop.call_later(FRESH, self.acceptor.cancel_handshakes)
         self._stop_told = True
-        self._check_over()
+        self.check_over()
 
     _stop_told = False
 
-    def _cancel_handshakes(self) -> None:
-        for task in list(self._joining):
-            task.cancel()
-
     def _cancel_all(self) -> None:
-        self._cancel_handshakes()
+        self.acceptor.cancel_handshakes()
         for stream in list(self.running):
             if stream.task is not None:
                 stream.task.cancel()
@@ -393,24 +251,12 @@ class AsyncCore:
 
     def connection_gone(self) -> None:
         if self.stopping:
-            self._check_over()
+            self.check_over()
 
-    def _check_over(self) -> None:
-        busy = self.connections or self.running or self._joining
+    def check_over(self) -> None:
+        busy = self.connections or self.running or self.acceptor.joining
         if self._stop_told and not busy and self._over is not None and not self._over.done():
             self._over.set_result(None)
-
-
-def _listens_on_all(listener: socket.socket) -> bool:
-    """Whether only the accepted socket knows which address its client has connected to."""
-    if listener.family == getattr(socket, 'AF_UNIX', None):
-        return False
-    return listener.getsockname()[0] in ('0.0.0.0', '::')
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _eager_task(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:

@@ -8,7 +8,6 @@ no timer.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,12 @@ from ..protocol.http1 import Http1
 from ..protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ..protocol.response import error_response
 from ..tls import tls_info
+from .bridge_output import Output
 from .bridge_stream import BridgeStream
 
 if TYPE_CHECKING:
     from ..protocol.events import Event
     from ..protocol.http2 import Http2
-    from ..protocol.interface import Connection
     from ..stream import Address, TLSInfo
     from .bridge import AsyncCore
 
@@ -35,26 +34,13 @@ a second old."""
 FRESH = 0.25
 """On stop, seconds of age below which a connection without a request yet may still send one."""
 
-JOIN_BELOW = 16384
-FLUSH_ABOVE = 65536
-JOIN_AT_MOST = 16
-"""Pipelined responses joined into one write: each below this many bytes, this many of them."""
 
-
-class BridgeConnection(asyncio.Protocol):
+class BridgeConnection(Output):
     """What the loop calls; owned by its core, owner of its transport and its streams."""
 
-    transport: Any  # asyncio.Transport; uvloop's are no subclass of it
-    protocol: Connection
-
     http2: Http2 | None = None  # the same as `protocol`, where it is one
-    multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn
-    direct = False  # HTTP/1: a whole response may go straight to the transport
-    writing_paused = False
     reading_paused = False
     client_closed = False  # the client has half-closed
-    closing = False  # the response that ends the connection has been written: input is discarded
-    lost = False
     tunnel = False
     head_since = 0.0  # when the part of a head that we hold began to come
     closing_since = 0.0
@@ -65,26 +51,18 @@ class BridgeConnection(asyncio.Protocol):
     _alpn: str | None = None
     _first_bytes = b''
     _negotiated = False
-    _flush_scheduled = False
-    _next_scheduled = False
-    _waiting_size = 0  # of the outbox, where it is write_soon's
-    _hold = False  # the next pipelined request's task is about to run
-    _pumping = False
 
     def __init__(
         self, core: AsyncCore, sock: socket.socket, client: Address | None, server: Address | str
     ) -> None:
+        super().__init__(core.loop, core.settings)
         self.core = core
-        self.loop = core.loop
-        self.settings = core.settings
         self.socket = sock
         self.client = client
         self.server = server
         self.scheme = 'http'
         self.tls: TLSInfo | None = None
         self.observed = core.settings.on_exchange
-        self.streams: dict[int, BridgeStream] = {}
-        self.outbox: list[bytes] = []
         self.since = core.loop.time()  # since when nothing has been under way
 
     # -- what the loop calls
@@ -170,14 +148,6 @@ class BridgeConnection(asyncio.Protocol):
         for stream in list(self.streams.values()):
             self._drop(stream)
         self.core.connection_gone()
-
-    def pause_writing(self) -> None:
-        self.writing_paused = True
-
-    def resume_writing(self) -> None:
-        self.writing_paused = False
-        for stream in self.streams.values():
-            stream.writable()
 
     # -- input
 
@@ -295,78 +265,6 @@ class BridgeConnection(asyncio.Protocol):
         self.reading_paused = False
         if not self.lost:
             self.core.in_own_context(self.transport.resume_reading)
-
-    # -- output
-
-    def write(self, data: bytes) -> None:
-        if self.multiplexed or self.outbox:
-            self.outbox.append(data)
-            if not self.multiplexed:
-                self.flush()
-            elif not self._flush_scheduled and not self._pumping:
-                self._schedule_flush()
-        elif data and not self.lost:
-            self.transport.write(data)
-
-    def write_soon(self, data: bytes) -> None:
-        """A piece of a body, or a frame: the small ones of one loop turn leave together."""
-        if self.multiplexed:
-            self.write(data)
-            return
-        size = len(data)
-        if size > JOIN_BELOW:
-            self.flush()
-            if not self.lost:
-                self.transport.write(data)
-                self._look_for_failure()
-            return
-        self.outbox.append(data)
-        self._waiting_size += size
-        if self._waiting_size > FLUSH_ABOVE:
-            self.flush()
-        elif not self._flush_scheduled:
-            self._schedule_flush()
-
-    def _look_for_failure(self) -> None:
-        """A write has failed where the transport is closing and we did not ask for it: the loop tells
-        connection_lost in its next turn only, and the application may not wait for that."""
-        if self.transport.is_closing() and not self.closing:
-            for stream in self.streams.values():
-                stream.disconnected = True
-
-    def write_last(self, data: bytes) -> None:
-        """The last bytes of a response: with --http1-pipeline-flush they wait for the next one's."""
-        if self.settings.pipeline_flush and not self.protocol.idle and len(data) < JOIN_BELOW:
-            self.write_later(data)
-        else:
-            self.write(data)
-
-    def write_later(self, data: bytes) -> None:
-        """As write, but what is written in this loop turn may join it."""
-        self.outbox.append(data)
-        if not self._flush_scheduled:
-            self._schedule_flush()
-
-    def _schedule_flush(self) -> None:
-        self._flush_scheduled = True
-        self.loop.call_soon(self._flush_turn)
-
-    def _flush_turn(self) -> None:
-        self._flush_scheduled = False
-        if (self._next_scheduled or self._hold) and len(self.outbox) < JOIN_AT_MOST:
-            self._hold = False
-            self._schedule_flush()  # pipelined: the next response may come in this very turn
-        else:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.outbox:
-            data = self.outbox[0] if len(self.outbox) == 1 else b''.join(self.outbox)
-            self.outbox.clear()
-            self._waiting_size = 0
-            if data and not self.lost:
-                self.transport.write(data)
-                self._look_for_failure()
 
     # -- the life of an exchange
 

@@ -165,7 +165,7 @@ def test_nothing_is_left_of_many(serve):
         core = served.core
         served.wait_for(
             lambda: core.connections_handled == len(made)
-            and not (core.running or core.connections or core._joining)
+            and not (core.running or core.connections or core.acceptor.joining)
         )
 
     made = []

@@ -497,7 +497,7 @@ def test_out_of_descriptors(serve, monkeypatch):
     first = served.connect()
     first.get()
     failures = [OSError(24, 'Too many open files')]
-    listener = served.core.listeners[0]
+    listener = served.core.acceptor.listeners[0]
 
     class Failing:
         def __getattr__(self, name):
@@ -509,9 +509,9 @@ def test_out_of_descriptors(serve, monkeypatch):
             return listener.accept()
 
     def replace():
-        served.core._pause_accepting()
-        served.core.listeners[0] = Failing()
-        served.core._accept_again()
+        served.core.acceptor.pause()
+        served.core.acceptor.listeners[0] = Failing()
+        served.core.acceptor.resume()
 
     served.call(replace)
     second = served.connect()

@@ -94,7 +94,7 @@ def test_a_silent_client_costs_only_its_timeout(serve, tls):
 def test_a_silent_client_does_not_hold_the_stop(serve, tls):
     served = serve(hello, tls=tls, handshake_timeout=30)
     served.connect()
-    served.wait_for(lambda: served.core._joining)
+    served.wait_for(lambda: served.core.acceptor.joining)
     begun = time.monotonic()
     served.stop()
     assert time.monotonic() - begun < 10
