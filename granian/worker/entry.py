@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -69,6 +70,9 @@ def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
         os.chdir(spec.working_dir)
     app = load(spec)
     check(app)
+    if not spec.in_thread:
+        # What is loaded by now stays for good: no collection need walk it again.
+        gc.freeze()
     observers: list[Callable[[Exchange], None]] = []
     access_log = None
     if config.log_access:
