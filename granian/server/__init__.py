@@ -1,8 +1,9 @@
 """The main process: opens the listeners, keeps the workers alive, takes signals.
 
 This room knows the configuration and how workers are started and spoken to. It must not know
-HTTP, applications or what a worker does with its connections. It has one thread, and waits
-in one place.
+applications or what a worker does with its connections, nor HTTP, but for `metrics`, which
+answers scrapes through the protocol room. It has one thread, and waits in one place; only
+`mt`, for Python without the interpreter lock, runs workers as threads beside it.
 """
 
 from .. import net
