@@ -315,8 +315,8 @@ class BridgeConnection(Output):
         self._unread = not stream.request_ended
         if self.reading_paused:
             self.resume_reading(None)
-        if self.streams:
-            return
+        if self.streams or (self.multiplexed and self._pumping):
+            return  # what is being told may end with the GOAWAY that is yet to be written: `_pump` looks
         if self.protocol.must_close:
             if stream.request_ended and not stream.head.keep_alive and self.tls is None:
                 self._close()  # as the client has asked: nothing more comes from it

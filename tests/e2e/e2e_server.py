@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTENING = re.compile(r'Listening at: http://127\.0\.0\.1:(\d+)')
+LISTENING = re.compile(r'Listening at: https?://127\.0\.0\.1:(\d+)')
 COMMANDS = {
     'granian': '-m granian --interface wsgi --host 127.0.0.1 --port 0',
     'gunicorn': '-m gunicorn -b 127.0.0.1:0 -k gthread --threads 16 --no-control-socket',
