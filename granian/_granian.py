@@ -13,17 +13,34 @@ from .rsgi import HTTPProtocol as RSGIHTTPProtocol
 from .rsgi import HTTPStreamTransport as RSGIHTTPStreamTransport
 from .rsgi import ProtocolClosed as RSGIProtocolClosed
 from .rsgi import ProtocolError as RSGIProtocolError
+from .rsgi import Scope as RSGIHTTPScope
+from .rsgi import Scope as RSGIWebsocketScope
 from .rsgi import WebsocketProtocol as RSGIWebsocketProtocol
 from .rsgi import WebsocketTransport as RSGIWebsocketTransport
 
 __all__ = [
-    'BUILD_GIL', 'ProcInfoCollector', 'RSGIHTTPProtocol', 'RSGIHTTPStreamTransport', 'RSGIHeaders',
-    'RSGIProtocolClosed', 'RSGIProtocolError', 'RSGIWebsocketProtocol', 'RSGIWebsocketTransport',
-    '__version__',
+    'BUILD_GIL', 'ProcInfoCollector', 'RSGIHTTPProtocol', 'RSGIHTTPScope', 'RSGIHTTPStreamTransport',
+    'RSGIHeaders', 'RSGIProtocolClosed', 'RSGIProtocolError', 'RSGIWebsocketProtocol', 'RSGIWebsocketScope',
+    'RSGIWebsocketTransport', 'SocketHolder', '__version__',
 ]  # fmt: skip
 
 BUILD_GIL: bool = getattr(sys, '_is_gil_enabled', lambda: True)()
 """Whether this interpreter runs with the global interpreter lock."""
+
+
+class SocketHolder:
+    """The descriptor of a listening socket, by its number. It can be pickled, and is never closed here."""
+
+    def __init__(self, fd: int, uds: bool = False, backlog: int | None = None) -> None:
+        self._fd = fd
+        self._uds = uds
+        self._backlog = backlog
+
+    def get_fd(self) -> int:
+        return self._fd
+
+    def is_uds(self) -> bool:
+        return self._uds
 
 
 class ProcInfoCollector:

@@ -101,6 +101,22 @@ def listen_unix(
     return Endpoint([sock], file, _identity(file))
 
 
+def adopt(sock: socket.socket, backlog: int = 1024) -> Endpoint:
+    """Listen on a socket that somebody else has bound, and may listen on already; `sock` gives it up.
+    The file of a Unix socket stays theirs. Raises ListenError."""
+    try:
+        name = sock.getsockname()
+        sock.listen(backlog)
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).lower()
+        raise ListenError(f'cannot listen on file descriptor {sock.fileno()}: {reason}') from exc
+    path = None if isinstance(name, tuple) else Path(os.fsdecode(name).replace('\0', '@'))
+    if path is None:  # TCP; see _bind
+        sock = socket.socket(sock.family, sock.type, socket.IPPROTO_TCP, sock.detach())
+    sock.setblocking(False)
+    return Endpoint([sock], path)
+
+
 def _bind_all(
     addresses: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]], port: int, backlog: int
 ) -> list[socket.socket]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import log, net
 from .._internal import put_first
@@ -24,10 +24,13 @@ from .hooks import Hooks, call
 from .mainloop import MainLoop
 from .metrics import Exporter
 from .pidfile import PidFile
-from .reload import FileWatch
+from .reload import FileWatch, watch_context
 from .signals import SignalInbox
 from .supervisor import OnDeath, Policy, Supervisor
 from .tables import State
+
+if TYPE_CHECKING:
+    import socket
 
 logger = logging.getLogger('_granian')
 
@@ -44,6 +47,7 @@ class AbstractServer(Hooks):
     def __init__(self, target: str, *args: Any, **options: Any) -> None:
         super().__init__()
         self.config = Config.from_api(target, *args, **options)
+        self._endpoint: net.Endpoint | None = None
         self._inbox: SignalInbox | None = None
         self.logging: dict[str, Any] | None = None
         """What is laid over the default logging configuration, as last read."""
@@ -135,8 +139,7 @@ class AbstractServer(Hooks):
                 MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
             )
         if config.reload:
-            context = multiprocessing.get_context()
-            companions.append(FileWatch(context, config, self.working_dir, self.reload))
+            companions.append(FileWatch(watch_context(), config, self.working_dir, self.reload))
 
     def _before_reload(self) -> None:
         self._read_logging_again()
@@ -186,11 +189,28 @@ class AbstractServer(Hooks):
             self._configure_logging(self.logging)  # which may be half undone
             logger.error('%s; logging goes on as before', exc)
 
-    def _listen(self) -> net.Endpoint:
+    # A framework's command line subclasses this to serve on a socket that it was handed (litestar-granian's
+    # `--fd`): it reads `backlog`, overrides `_init_shared_socket`, and leaves the socket in `_sso`.
+    _sso: socket.socket | None = None
+
+    @property
+    def backlog(self) -> int:
+        return self.config.backlog
+
+    def _init_shared_socket(self) -> None:
         config = self.config
         if config.uds is not None:
-            return net.listen_unix(config.uds, config.uds_permissions, config.backlog)
-        return net.listen(config.address, config.port, config.backlog)
+            self._endpoint = net.listen_unix(config.uds, config.uds_permissions, config.backlog)
+        else:
+            self._endpoint = net.listen(config.address, config.port, config.backlog)
+
+    def _listen(self) -> net.Endpoint:
+        self._endpoint = None
+        self._init_shared_socket()
+        if self._endpoint is None:
+            assert self._sso is not None
+            self._endpoint = net.adopt(self._sso, self.backlog)
+        return self._endpoint
 
 
 def _set_process_name(name: str | None) -> None:

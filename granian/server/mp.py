@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import sys
 from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 
@@ -68,8 +69,9 @@ class ProcessLauncher:
             'target_loader': self._loader,
             'spawn_target': self._target,
             'log_dictconfig': self._config.log_dictconfig,
-            'reload_filter': self._server.config.reload_filter,
         }
+        if sys.platform != 'linux':  # there the watcher is forked
+            what['reload_filter'] = self._server.config.reload_filter
         for name, value in what.items():
             try:
                 ForkingPickler.dumps(value)

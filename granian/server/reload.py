@@ -6,8 +6,10 @@ The watcher has threads of its own, which the main process must not have: it for
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -99,6 +101,13 @@ class FileWatch:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
+
+
+def watch_context() -> Any:
+    """How the watcher is started: by fork on Linux while this process has one thread, whatever the
+    workers' start method, because a filter made at run time cannot be sent to it otherwise."""
+    forks = sys.platform == 'linux' and threading.active_count() == 1
+    return multiprocessing.get_context('fork' if forks else None)
 
 
 def watch(spec: WatchSpec) -> None:

@@ -23,11 +23,11 @@ PATIENCE = 20
 class Running:
     """The output is read by a thread; waits are for a line, a connection or an end, never for a time."""
 
-    def __init__(self, command, cwd, env=None):
+    def __init__(self, command, cwd, env=None, pass_fds=()):
         path = os.pathsep.join([str(ROOT), str(HERE)])
         self.process = subprocess.Popen(
             [sys.executable, '-u', *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd=cwd, env={**os.environ, 'PYTHONPATH': path, **(env or {})}, text=True,
+            cwd=cwd, env={**os.environ, 'PYTHONPATH': path, **(env or {})}, text=True, pass_fds=pass_fds,
         )  # fmt: skip
         self.lines = []
         self._queue = queue.Queue()
@@ -98,9 +98,9 @@ def serve(tmp_path):
     """Start a server with workers that hold a fake core: `serve(workers=2, method='spawn', ...)`."""
     running = []
 
-    def start(target='fakeapp:app', method='fork', env=None, script='fakeserver.py', **options):
+    def start(target='fakeapp:app', method='fork', env=None, script='fakeserver.py', pass_fds=(), **options):
         options = {'address': '127.0.0.1', 'port': 0, 'interface': 'wsgi', **options}
-        server = Running([str(HERE / script), method, target, json.dumps(options)], tmp_path, env)
+        server = Running([str(HERE / script), method, target, json.dumps(options)], tmp_path, env, pass_fds)
         running.append(server)
         return server
 
