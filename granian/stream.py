@@ -29,6 +29,11 @@ Address = tuple[str, int]
 class RequestBodyError(OSError):
     """The request body was cut short or malformed: what was read is not all of it."""
 
+    def __init__(self, reason: str, status: int = 400) -> None:
+        """`status` is the answer that the client deserves if the application gives none."""
+        super().__init__(reason)
+        self.status = status
+
 
 class ClientDisconnected(ConnectionError):
     """The client has gone, or took no bytes for the write timeout: nothing more can be sent."""

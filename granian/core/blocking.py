@@ -76,7 +76,7 @@ class BlockingStream:
                 self.trailers = event.trailers
                 return b''
             elif type(event) is RequestFailed:
-                raise RequestBodyError(event.reason)
+                raise RequestBodyError(event.reason, event.status)
             else:
                 raise RequestBodyError('the request body is not usable')
 
@@ -84,7 +84,9 @@ class BlockingStream:
         connection = self._connection
         try:
             data = connection.wait_for_data()
-        except OSError as exc:  # TimeoutError is one
+        except TimeoutError as exc:
+            raise RequestBodyError(str(exc), 408) from None
+        except OSError as exc:
             raise RequestBodyError(str(exc)) from None
         if data:
             connection.http.receive_data(data)

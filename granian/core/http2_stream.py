@@ -130,9 +130,9 @@ class Http2Stream:
             connection.flush()
             while not self.inbox:
                 if self.failure is not None:
-                    raise RequestBodyError(self.failure.reason)
+                    raise RequestBodyError(self.failure.reason, self.failure.status)
                 if not self._wait(connection.settings.body_timeout) and not self.inbox:
-                    raise RequestBodyError('the client sent nothing more of its request body')
+                    raise RequestBodyError('the client sent nothing more of its request body', 408)
             event = self.inbox.popleft()
             if type(event) is not Data:
                 self.end_of_request(event)

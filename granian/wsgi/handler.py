@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
@@ -233,7 +234,7 @@ class Response:
             self.stream.abort()
         elif isinstance(error, RequestBodyError):
             logger.debug('The body of %s %s did not come whole: %s', head.method, ascii(head.target), error)
-            self.answer(400, b'Bad Request')
+            self.answer(error.status, HTTPStatus(error.status).phrase.encode())
         elif isinstance(error, InvalidResponse):
             logger.error('Invalid response to %s %s: %s', head.method, ascii(head.target), error)
             self.answer(500, b'Internal Server Error')

@@ -26,7 +26,7 @@ class Input(io.BufferedIOBase):
         self._offset = 0
         """Where in the piece the next read starts. Pieces are never cut, so that reading a long
         piece in small steps is linear."""
-        self._broken: str | None = None
+        self._broken: RequestBodyError | None = None
 
     def readable(self) -> bool:
         return True
@@ -77,7 +77,7 @@ class Input(io.BufferedIOBase):
         """The exchange is over: an application that kept this object must not read the next one's bytes."""
         self._receive = None
         self._piece = b''
-        self._broken = self._broken or 'wsgi.input was read after its request had ended'
+        self._broken = self._broken or RequestBodyError('wsgi.input was read after its request had ended')
 
     def _take(self, end: int) -> bytes:
         start, self._offset = self._offset, end
@@ -88,13 +88,13 @@ class Input(io.BufferedIOBase):
         if self._offset < len(self._piece):
             return True
         if self._broken is not None:
-            raise RequestBodyError(self._broken)
+            raise RequestBodyError(str(self._broken), self._broken.status)
         if self._receive is None:
             return False
         try:
             self._piece = self._receive()
         except RequestBodyError as error:
-            self._broken = str(error)
+            self._broken = RequestBodyError(str(error), error.status)
             raise
         self._offset = 0
         if not self._piece:

@@ -434,7 +434,7 @@ def test_a_body_that_stops_coming_after_the_handler_has_begun() -> None:
                 pass
         except RequestBodyError as error:
             reasons.append(str(error))
-            stream.respond(408, TEXT, b'')
+            stream.respond(error.status, TEXT, b'')
 
     with serving(handler, body_timeout=0.1) as (_, client):
         stream_id = client.start('/', 'POST', end=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -149,13 +150,16 @@ def test_the_whole_body_in_hand_is_never_read_from_the_stream():
     assert stream.reads == 0
 
 
-def test_a_body_error_out_of_the_application_is_a_400_and_no_error_of_ours(caplog):
+@pytest.mark.parametrize('status', [400, 408, 431])
+def test_a_body_error_out_of_the_application_is_the_clients_and_no_error_of_ours(caplog, status):
     def app(environ, start_response):
-        environ['wsgi.input'].read()
+        with suppress(OSError):
+            environ['wsgi.input'].read()
+        environ['wsgi.input'].read()  # it fails again, for the same reason
         raise AssertionError('not reached')
 
-    stream = serve(app, FakeStream(make_head('POST'), pieces=[b'a', RequestBodyError('cut short')]))
-    assert (stream.status, stream.ended) == (400, True)
+    stream = serve(app, FakeStream(make_head('POST'), pieces=[b'a', RequestBodyError('cut short', status)]))
+    assert (stream.status, stream.ended) == (status, True)
     assert not [record for record in caplog.records if record.levelname != 'DEBUG']
 
 
