@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import reprlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
@@ -221,8 +222,9 @@ class HTTPChannel:
         if self._stream.disconnected or self._state is DONE:
             return
         if self._stream.client_left:
-            pass  # it was told so, and nobody may be there to read an answer
-        elif self._state is WAITING:
+            self.fail(400)  # it was told so; whoever only stopped sending can still read the answer
+            return
+        if self._state is WAITING:
             logger.error('ASGI application error: it returned without a response')
         elif self._state is STARTED:
             logger.error('ASGI application error: it returned without a body for its response')
@@ -230,12 +232,12 @@ class HTTPChannel:
             logger.error('ASGI application error: it returned without the end of its response')
         self.fail()
 
-    def fail(self) -> None:
-        """It has failed: 500 if nothing was sent, else the client must be able to tell."""
+    def fail(self, status: int = 500) -> None:
+        """It has failed: `status` if nothing was sent, else the client must be able to tell."""
         stream = self._stream
         if not (stream.response_ended or stream.disconnected):
             if stream.status == 0:
-                stream.respond(500, PLAIN, b'Internal Server Error\n')
+                stream.respond(status, PLAIN, f'{HTTPStatus(status).phrase}\n'.encode())
             else:
                 stream.abort()
         self._state = DONE

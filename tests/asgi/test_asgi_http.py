@@ -441,6 +441,18 @@ def test_body_cut_short_is_a_disconnect(errors):
     assert errors() == []
 
 
+def test_who_cut_the_body_short_and_still_reads_gets_400(errors):
+    async def app(scope, receive, send):
+        await receive()
+        assert (await receive())['type'] == 'http.disconnect'
+
+    stream = FakeStream(pieces=[b'a', RequestBodyError('cut')])
+    stream.client_left = True  # and not disconnected: half-closed
+    run(app, stream)
+    assert stream.status == 400
+    assert errors() == []
+
+
 @pytest.mark.parametrize('gone', [True, False])
 def test_disconnect_comes_when_the_client_leaves_and_not_before(gone):
     events = []
