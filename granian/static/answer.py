@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from email.utils import mktime_tz, parsedate_tz
 from functools import lru_cache
@@ -17,7 +18,7 @@ _ASKED: Final = frozenset({
 })  # fmt: skip
 _CONDITIONS: Final = ('if-match', 'if-unmodified-since', 'if-none-match', 'if-modified-since')
 _TAG: Final = re.compile(r'(?:W/)?"[!#-~\x80-\xff]*"')
-_RANGE: Final = re.compile(r'bytes=[ \t]*([0-9]{0,20})-([0-9]{0,20})[ \t]*', re.IGNORECASE).fullmatch
+_RANGE: Final = re.compile(r'bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*', re.IGNORECASE).fullmatch
 _WEIGHT: Final = re.compile(
     r'[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*', re.IGNORECASE
 ).fullmatch
@@ -174,12 +175,19 @@ def _part(head: Head, form: Representation, wanted: str) -> Answer:
     size = form.size
     if match is None or match[1] == match[2] == '':
         return _content(head, 200, form.fields, form, 0, size)
-    first, last = match[1], match[2]
-    if first and last and int(first) > int(last):  # not a range at all
+    first, last = _number(match[1]), _number(match[2])
+    if first is not None and last is not None and first > last:  # not a range at all
         return _content(head, 200, form.fields, form, 0, size)
-    start = int(first) if first else max(0, size - int(last))
-    end = min(size, int(last) + 1) if first and last else size
+    start = first if first is not None else max(0, size - (last or 0))
+    end = min(size, last + 1) if first is not None and last is not None else size
     if start >= size:
         return error(head, 416, b'Range Not Satisfiable\n', [('Content-Range', f'bytes */{size}')])
     fields = [*form.fields, ('Content-Range', f'bytes {start}-{end - 1}/{size}')]
     return _content(head, 206, fields, form, start, end - start)
+
+
+def _number(digits: str) -> int | None:
+    """A position in a file. What is beyond any file is all the same, and int() has a limit of its own."""
+    if not digits:
+        return None
+    return int(digits) if len(digits) <= 18 else sys.maxsize
