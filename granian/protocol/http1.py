@@ -91,14 +91,14 @@ class Http1(Exchange):
         if shape is not None and buffer.endswith(b'\r\n\r\n'):
             # Most often there is a head and nothing else; with a blank line within, it does not match.
             end = tried = len(buffer) - 4
-            if end <= limits.max_head_size:
+            if len(buffer) <= limits.max_head_size:
                 block = buffer[:end]
                 head = shape.read(block)
         if head is None:
             end = buffer.find(b'\r\n\r\n', self._scanned)
             if end < 1:
                 return self._partial_head()
-            if end > limits.max_head_size:
+            if end + 4 > limits.max_head_size:
                 return self._refuse_size()
             block = buffer[:end]
             if shape is not None and end != tried:

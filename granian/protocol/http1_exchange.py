@@ -310,6 +310,8 @@ class Exchange:
         lines, flags, length = read_fields(headers)
         bodiless = status in (204, 304)
         close = self._close or self._leaves_body_unread()
+        # S-F-13: after an error, who knows whether this client thinks that its body was taken.
+        close = close or (head.expects_continue and status >= 500)
         dropped = HAS_HOP_BY_HOP if status != 204 else HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH
         if flags & dropped:
             close = close or (flags & HAS_CONNECTION != 0 and wants_close(headers))

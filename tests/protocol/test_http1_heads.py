@@ -259,12 +259,22 @@ def both_ways(data: bytes, **limits) -> list[tuple]:
 
 
 def test_S_H_11_head_size():
-    fits = get(b'A: ' + b'b' * (65536 - len(get()) + 4 - len(b'A: \r\n')))
-    assert len(fits) == 65536 + 4
+    fits = get(b'A: ' + b'b' * (65536 - len(get()) - len(b'A: \r\n')))
+    assert len(fits) == 65536
     assert both_ways(fits)[0][0] == 'request'
     assert both_ways(fits[:-4] + b'b\r\n\r\n') == refused(431)
     assert both_ways(fits[:-4] + b'b' * 100000) == refused(431)
     assert both_ways(get(), max_head_size=10) == refused(414)
+
+
+def test_S_H_11_head_size_does_not_depend_on_how_it_is_cut():
+    fits = get(b'A: ' + b'b' * (4096 - len(get()) - len(b'A: \r\n')))
+    for head, expected in ((fits, 'request'), (fits[:-4] + b'b\r\n\r\n', 'refused')):
+        whole = story([head], False, lambda: connect(max_head_size=4096))
+        assert whole[0][0] == expected
+        for cut in range(1, len(head)):
+            pieces = [head[:cut], head[cut:]]
+            assert story(pieces, False, lambda: connect(max_head_size=4096)) == whole, cut
 
 
 def test_S_H_11_request_line():
@@ -391,6 +401,15 @@ def test_S_H_17_none_after_the_response_and_then_close():
     assert connection.body_wanted(1) == b''
     connection.send_end(1)
     assert connection.must_close
+
+
+@pytest.mark.parametrize(('status', 'closes'), [(200, False), (404, False), (500, True)])
+def test_S_F_13_an_error_after_expect_closes(status, closes):
+    connection = connect()
+    (event,) = feed(connection, expecting(b'Content-Length: 5') + b'hello')
+    assert event.complete
+    assert (b'\r\nConnection: close\r\n' in connection.respond(1, status, [], b'')) is closes
+    assert connection.must_close is closes
 
 
 def test_S_H_17_chunked():
