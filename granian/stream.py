@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from .protocol.head import Head
 from .protocol.interface import Headers, InvalidResponse
@@ -118,6 +118,8 @@ class AsyncStream(_Exchange, Protocol):
 
     body: bytes
     complete: bool
+    memo: dict[str, Any]
+    """The handler's own, one for all exchanges of a connection: to keep what is the same for each."""
     disconnected: bool
     """The client has gone: sends are dropped without an error."""
     client_left: bool

@@ -50,15 +50,17 @@ MESSAGES = frozenset({START, BODY, PATHSEND, HINT, TRAILING})
 class HTTPChannel:
     """Between one exchange's stream and the application."""
 
-    # Class attributes are the defaults: a channel stores only what differs from them.
-    _state = WAITING
-    _body_read = False
-    _waiters: list[asyncio.Future[None]] | None = None
-    _wants_trailers = False
-    _turn_ends = TURN
+    __slots__ = (
+        '_body_read', '_headers', '_state', '_status', '_stream', '_trailers', '_turn_ends', '_waiters',
+        '_wants_trailers',
+    )  # fmt: skip
 
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
+        self._state = WAITING
+        self._body_read = self._wants_trailers = False
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._turn_ends = TURN
 
     # -- receive
 

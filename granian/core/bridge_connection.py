@@ -64,6 +64,8 @@ class BridgeConnection(Output):
         self.tls: TLSInfo | None = None
         self.observed = core.settings.on_exchange
         self.since = core.loop.time()  # since when nothing has been under way
+        self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
+        self.reading_paused = self.client_closed = self._negotiated = False
 
     # -- what the loop calls
 
@@ -271,7 +273,7 @@ class BridgeConnection(Output):
     def response_ended(self, stream: BridgeStream) -> None:
         """The response is complete, as far as the handler is concerned."""
         stream.response_ended = True
-        if self.protocol.unsent(stream.stream_id):
+        if self.multiplexed and self.protocol.unsent(stream.stream_id):
             stream.discard()  # it is finished once the window has let the rest go
         else:
             self._finish(stream)  # what is left of the request, the protocol drops, or closes upon

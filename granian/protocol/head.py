@@ -152,6 +152,10 @@ class Head:
         self.version = version
         self.fields = fields
 
+    def raw_fields(self) -> list[tuple[bytes, bytes]]:
+        """The fields as bytes, names in lower case: a new list each time (ASGI's headers)."""
+        return [(field.raw, value.encode('latin-1')) for field, value in self.fields]
+
 
 _NAMES: dict[str, Field] = {}
 HOSTS: set[str] = set()

@@ -11,7 +11,6 @@ match, and goes to `parse_head`, which alone refuses. A test holds the two toget
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 from typing import Final
 
@@ -56,7 +55,7 @@ _VALUES: Final = {
 class ShapedHead(Head):
     """A head read by a shape. Its fields are put together only when somebody asks for them."""
 
-    version = '1.1'
+    _fields: list[tuple[Field, str]] | None = None
 
     def __init__(
         self, method: str, target: str, path: str, query: str, names: list[Field], values: list[str]
@@ -67,10 +66,22 @@ class ShapedHead(Head):
         self.query = query
         self._names = names
         self._values = values
+        # What these heads have of the class anyway: every request asks, and Python 3.11 finds an
+        # instance's own attribute four times as fast.
+        self.version = '1.1'
+        self.plain = self.keep_alive = True
+        self.content_length = self.upgrade = None
 
-    @functools.cached_property
+    @property
     def fields(self) -> list[tuple[Field, str]]:  # type: ignore[override]
-        return list(zip(self._names, self._values))
+        # Not functools.cached_property: before Python 3.12 that takes a lock.
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = list(zip(self._names, self._values))
+        return fields
+
+    def raw_fields(self) -> list[tuple[bytes, bytes]]:
+        return [(field.raw, value.encode('latin-1')) for field, value in zip(self._names, self._values)]
 
 
 class Shape:

@@ -23,6 +23,7 @@ class FakeStream:
         self.complete = pieces is None
         self.pieces = list(pieces or ())
         self.calls = []
+        self.memo = {}
 
     async def read(self):
         await asyncio.sleep(0)

@@ -79,6 +79,17 @@ def test_scope_on_a_unix_socket():
     assert scope['server'] == ('/run/socket', None)
 
 
+def test_each_request_of_a_connection_has_its_own_scope():
+    first, second = FakeStream(b'GET /a?b HTTP/1.1\r\nHost: x'), FakeStream(b'POST /c HTTP/1.0\r\nHost: y')
+    second.memo = first.memo
+    before = scope_of(first)
+    before['added'] = before['root_path'] = 'by the application'
+    before['headers'].append((b'added', b'too'))
+    after = scope_of(second)
+    assert after == scope_of(FakeStream(b'POST /c HTTP/1.0\r\nHost: y'))
+    assert list(after) == list(scope_of(FakeStream()))
+
+
 def test_path_that_is_no_utf8():
     assert scope_of(FakeStream(b'GET /%FF%2525 HTTP/1.1\r\nHost: x'))['path'] == '/\ufffd%25'
 

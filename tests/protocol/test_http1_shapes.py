@@ -24,7 +24,7 @@ def shape(*names: str) -> shapes.Shape:
 
 
 def told(head) -> list:
-    return [getattr(head, name) for name in ATTRIBUTES]
+    return [*(getattr(head, name) for name in ATTRIBUTES), head.raw_fields()]
 
 
 def same(made: shapes.Shape, block: bytes) -> bool:
