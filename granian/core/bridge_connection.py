@@ -42,6 +42,7 @@ class BridgeConnection(Output):
     reading_paused = False
     client_closed = False  # the client has half-closed
     tunnel = False
+    leaving = False  # HTTP/2: the first GOAWAY has been said
     head_since = 0.0  # when the part of a head that we hold began to come
     closing_since = 0.0
     unsent_before = 0  # what the last sweep saw in the transport's buffer
@@ -125,7 +126,7 @@ class BridgeConnection(Output):
         self._first_bytes = b''
         if self.core.stopping:
             self.protocol.receive_data(data)  # this request is still answered
-            self.write(self.protocol.shutdown())
+            self._say_goodbye()
             data = b''
         self.data_received(data)
 
@@ -389,26 +390,34 @@ class BridgeConnection(Output):
         """The worker stops: no new request here; idle connections end at once."""
         if self.closing:
             return
-        recent = self.loop.time() - self.since < RECENT
+        recent = self.loop.time() - self.since < RECENT or bool(self.head_since)
         # HTTP/1 between two requests is told when the next one begins (`AsyncCore.start`): told now, it
         # would not read that any more.
         if self._negotiated and (self.multiplexed or self.streams or self.head_since or not recent):
-            out = self.protocol.shutdown()
-            if out:
-                self.write(out)
+            self._say_goodbye()
         for stream in list(self.streams.values()):
             if stream.on_shutdown is not None:
                 stream.on_shutdown(self.core.reloading)
         self.close_if_idle(recent)
 
+    def _say_goodbye(self) -> None:
+        """`Connection: close` from now on; on HTTP/2 GOAWAY, whose second comes with the answer to a PING,
+        or from `close_if_idle`, to a client that does not answer."""
+        self.leaving = self.multiplexed
+        out = self.protocol.shutdown()
+        if out:
+            self.write(out)
+
     def close_if_idle(self, recent: bool = False) -> None:
-        if self.closing or self.streams or self.head_since:
+        if self.closing or (not self.leaving and (self.streams or self.head_since)):
             return
-        if recent:
+        if recent or self.streams:
             # Its next request may be on the way, and closing now would lose it; the answer to that
             # says `Connection: close`.
             self.loop.call_later(FRESH, self.close_if_idle)
             return
+        if self.leaving:
+            self._say_goodbye()
         self._close()
 
     def sweep(self, now: float) -> None:
@@ -434,9 +443,11 @@ class BridgeConnection(Output):
             if now - self.head_since >= settings.head_timeout:
                 self.refuse(408, 'the request head took too long')
         elif now - self.since >= (settings.keep_alive_timeout if self._negotiated else settings.head_timeout):
-            if self._negotiated:
-                self.write(self.protocol.shutdown())
-            self._end()
+            if self.http2 is None:
+                self._end()
+            elif not self.leaving:
+                self._say_goodbye()
+                self.close_if_idle(recent=True)
         elif self.http2 is not None:
             self._keep_alive(self.http2, now)
 

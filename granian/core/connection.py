@@ -39,6 +39,8 @@ DISCARDS = 8
 GRACE = 0.25
 """Seconds that a client which was active a moment ago has, at a graceful stop, to send the request
 it was about to send: closing under it would lose that request."""
+RECENT = 1.0
+"""Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """What the connection waits for: decides what its deadline means."""

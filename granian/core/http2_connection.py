@@ -28,6 +28,7 @@ from .connection import (
     LINGERING,
     OUTBOX_LIMIT,
     RECEIVE_SIZE,
+    RECENT,
     RUNNING,
     discard,
 )
@@ -238,8 +239,8 @@ class Http2Connection:
     def _end_turn(self) -> None:
         """Close, or let go with the deadline that applies. The lock is held."""
         if self.reactor.stopping and not self._leaving:
-            self._leaving = True
-            self.push(self.http.shutdown())
+            now = monotonic()
+            self._leave(now, at_once=self.is_idle and now - self._quiet_since(now) >= RECENT)
         self.flush()
         if self.http.must_close and (self.hung_up or not self.outbox):
             self._linger()
@@ -365,6 +366,15 @@ class Http2Connection:
         self.http.receive_eof()
         self._take_events()
 
+    def _leave(self, now: float, at_once: bool) -> None:
+        """GOAWAY, for the first time, or with `at_once` the second. That else comes with the answer to a
+        PING, or when the connection has been quiet for a moment: a request may be on its way."""
+        self._leaving = True
+        self._idle_until = now + GRACE
+        self.push(self.http.shutdown())
+        if at_once:
+            self.push(self.http.shutdown())
+
     def _linger(self) -> None:
         """Nothing more to say: half-close, and drop what still comes for a moment (RFC 9112 9.6)."""
         for stream in self.waiting:
@@ -452,14 +462,20 @@ class Http2Connection:
         """When a connection without streams is to end: it waits for a head, or for the next request."""
         if self.phase == RUNNING:
             self.phase = IDLE
-            allowed = GRACE if self.reactor.stopping else self.settings.keep_alive_timeout
-            self._idle_until = now + allowed
+            self._idle_until = now + (GRACE if self._leaving else self.settings.keep_alive_timeout)
+        if self._leaving:
+            return self._idle_until
         if self.phase == IDLE and self.http.idle:
             self._head_since = None
             return self._idle_until
         if self._head_since is None:
             self._head_since = now  # absolute, from the first bytes of a head (S-D-01)
         return self._head_since + self.settings.head_timeout
+
+    def _quiet_since(self, now: float) -> float:
+        if self.phase == IDLE:
+            return self._idle_until - self.settings.keep_alive_timeout
+        return now if self._head_since is None else self._head_since
 
     def expire(self) -> None:
         """The deadline has passed. The leader, which has just become the owner."""
@@ -487,9 +503,8 @@ class Http2Connection:
                     self._pong_due = now + self.settings.http2_keep_alive_timeout
                 self._next_ping = now + (self.settings.http2_keep_alive_interval or math.inf)
             quiet = not self.streams and not self.finished
-            if quiet and (self.reactor.stopping or now >= self._quiet_until(now)):
-                self._leaving = True
-                self.push(self.http.shutdown())
+            if quiet and now >= self._quiet_until(now):
+                self._leave(now, at_once=self._leaving or self._head_since is not None)
             self._end_turn()
 
     def _refuse_slow(self, stream: Http2Stream) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected
 from .blocking import BlockingStream
-from .connection import GRACE, HEAD, LINGERING, PIPELINED, RUNNING, Connection
+from .connection import GRACE, HEAD, LINGERING, PIPELINED, RECENT, RUNNING, Connection
 from .http2_connection import Http2Connection
 from .opening import Opening
 from .pool import Crew, MeasuredQueue, Pool
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     AnyConnection = Opening | Connection | Http2Connection
 
-RECENT = 1.0
-"""Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
 
 logger = logging.getLogger('_granian')
 

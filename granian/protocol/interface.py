@@ -126,7 +126,7 @@ class Connection(Protocol):
     def shutdown(self) -> bytes:
         """Take no new requests: `Connection: close` on what is under way, GOAWAY on HTTP/2.
 
-        There, a second call says the final GOAWAY without waiting for the round trip.
+        There, the final GOAWAY follows when a round trip is over, or with a second call.
         """
         ...
 

@@ -411,11 +411,11 @@ def test_timeouts() -> None:
         assert sock.recv(1) == b''
     with serving(echo_path, head_timeout=0.1) as (_, client):
         client.read_to_end()
-        assert [code for _, code in client.goaways] == [0]
+        assert [code for _, code in client.goaways] == [0, 0]
     with serving(echo_path, keep_alive_timeout=0.1) as (_, client):
         client.get()
         client.read_to_end()
-        assert client.goaways == [(1, 0)]
+        assert client.goaways == [(2**31 - 1, 0), (1, 0)]
 
 
 def test_a_body_that_stops_coming() -> None:
@@ -472,7 +472,7 @@ def test_stop_says_goaway_and_finishes_what_runs() -> None:
         assert entered.wait(10)
         server.core.stop()
         idle.read_to_end()
-        assert idle.goaways == [(0, 0)]
+        assert idle.goaways == [(2**31 - 1, 0), (0, 0)]
         while not client.goaways:
             assert client.receive()
         assert client.goaways[0] == (2**31 - 1, 0)

@@ -477,16 +477,28 @@ def test_6_8_shutdown_is_goaway_twice(peer):
     assert server.shutdown() == b''
 
 
-def test_6_8_shutdown_without_streams_is_done_at_once(peer):
-    peer.got(peer.server.shutdown())
-    assert [f.last_stream_id for f in peer.frames] == [0]
-    assert peer.server.must_close
+def test_6_8_shutdown_without_streams_waits_for_what_is_on_its_way(peer):
+    server = peer.got(peer.server.shutdown()).server
+    first, ping = peer.take()
+    assert (first.last_stream_id, server.must_close) == (2**31 - 1, False)
+    peer.request(1)
+    assert len(peer.events) == 1
+    peer.raw(PING, 1, 0, ping.opaque_data)
+    assert [f.last_stream_id for f in peer.frames] == [1]
+    assert not server.must_close
+    peer.got(server.respond(1, 200, [], b''))
+    assert server.must_close
 
 
-def test_6_8_the_last_stream_of_a_shutdown_ends_it(peer):
+def test_6_8_the_last_stream_of_a_shutdown_does_not_end_it(peer):
+    """Another request may be on its way until the round trip is over."""
     server = peer.request(1).server
-    peer.got(server.shutdown()).got(server.respond(1, 200, [], b''))
-    assert [f.last_stream_id for f in peer.frames if isinstance(f, GoAwayFrame)] == [2**31 - 1, 1]
+    peer.got(server.shutdown())
+    ping = peer.take()[1]
+    peer.got(server.respond(1, 200, [], b''))
+    assert not server.must_close
+    peer.raw(PING, 1, 0, ping.opaque_data)
+    assert [f.last_stream_id for f in peer.frames if isinstance(f, GoAwayFrame)] == [1]
     assert server.must_close
 
 

@@ -236,10 +236,11 @@ class Http2(Receiver):
 
     def shutdown(self) -> bytes:
         """GOAWAY twice (RFC 9113 6.8): first with the largest identifier and a PING, then, when its
-        answer has come, the last stream is done or this is called again, with the last one taken."""
+        answer has come or this is called again, with the last one taken. Between them requests are
+        served that were on their way, also where no stream was open: a client loses none."""
         if self._over or self._last_accepted is not None:
             return b''
-        if self._going_away or not self._streams:
+        if self._going_away:
             self._finish_going_away()
         else:
             self._going_away = True

@@ -169,12 +169,7 @@ class Wire:
         if stream.credit:
             self._give_back(stream.credit)
             stream.credit = 0
-        self._free(stream_id)
-
-    def _free(self, stream_id: int) -> None:
-        """A place among the concurrent streams; when the last is free, a shutdown is complete."""
-        if self._streams.pop(stream_id, None) is not None and self._going_away and not self._streams:
-            self._finish_going_away()
+        self._streams.pop(stream_id, None)
 
     def _finish_going_away(self) -> None:
         """The final GOAWAY: it names the last stream that is served."""
@@ -275,7 +270,7 @@ class Wire:
             return
         # The request's rest is read and dropped for a while, as an early answer must not
         # cost the client its answer (RFC 9113 8.1).
-        self._free(stream.stream_id)
+        self._streams.pop(stream.stream_id, None)
         self._draining[stream.stream_id] = stream
         if stream.credit:
             self._give_back(stream.credit)
