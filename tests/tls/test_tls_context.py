@@ -102,6 +102,17 @@ def test_sessions_are_resumed(settings, make_client, connect, version):
     assert connect(context, client, session=first.client.session).server.session_reused
 
 
+@pytest.mark.parametrize('version', [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_ticket_of_another_worker_costs_a_whole_handshake_and_nothing_else(
+    settings, make_client, connect, version
+):
+    """Each worker's context has ticket keys of its own, which `ssl` has no call to set."""
+    client = make_client(maximum=version)
+    first = connect(make_context(settings(minimum='tls1.2')), client)
+    second = connect(make_context(settings(minimum='tls1.2')), client, session=first.client.session)
+    assert not second.server.session_reused
+
+
 def test_sessions_are_resumed_with_client_certificates(pki, settings, make_client, connect):
     context = make_context(settings(client_verify=True, ca=pki['ca.pem']))
     client = make_client(certificate='client')
