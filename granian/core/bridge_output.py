@@ -35,7 +35,7 @@ class Output(asyncio.Protocol):
     lost = False
     _pumping = False  # events are being handled: what they make us write is flushed after them
     _flush_scheduled = False
-    _waiting_size = 0  # of the outbox, where it is write_soon's
+    _waiting_size = 0  # of the outbox, where it is write_soon's, or HTTP/2's
     _next_scheduled = False  # a pipelined request is about to be parsed …
     _hold = False  # … or its task about to run
 
@@ -60,8 +60,13 @@ class Output(asyncio.Protocol):
             self.outbox.append(data)
             if not self.multiplexed:
                 self.flush()
-            elif not self._flush_scheduled and not self._pumping:
-                self._schedule_flush()
+            elif not self._pumping:
+                # Counted, or a handler that never waits would fill a large window's worth of memory.
+                self._waiting_size += len(data)
+                if self._waiting_size > FLUSH_ABOVE:
+                    self.flush()
+                elif not self._flush_scheduled:
+                    self._schedule_flush()
         elif data and not self.lost:
             self.transport.write(data)
 
