@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,8 @@ from .errors import ConfigurationError
 from .messages import REFUSALS
 
 __all__ = [
-    'DEFAULT_ACCESSLOG_FMT', 'LOGGING_CONFIG', 'LogLevels', 'access_logger', 'configure_logging',
-    'log_levels_map', 'logger', 'reopen_log_files',
+    'DEFAULT_ACCESSLOG_FMT', 'LOGGING_CONFIG', 'ConsoleHandler', 'LogLevels', 'access_logger',
+    'configure_logging', 'log_levels_map', 'logger', 'reopen_log_files',
 ]  # fmt: skip
 
 DEFAULT_ACCESSLOG_FMT = '[%(time)s] %(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d %(dt_ms).3f'
@@ -28,8 +29,8 @@ LOGGING_CONFIG: dict[str, Any] = {
         'access': {'()': 'logging.Formatter', 'fmt': '%(message)s', 'datefmt': _DATE},
     },
     'handlers': {
-        'console': {'formatter': 'generic', 'class': 'logging.StreamHandler', 'stream': 'ext://sys.stdout'},
-        'access': {'formatter': 'access', 'class': 'logging.StreamHandler', 'stream': 'ext://sys.stdout'},
+        'console': {'formatter': 'generic', 'class': 'granian.log.ConsoleHandler', 'stream': 'ext://sys.stdout'},
+        'access': {'formatter': 'access', 'class': 'granian.log.ConsoleHandler', 'stream': 'ext://sys.stdout'},
     },
     'loggers': {
         '_granian': {'handlers': ['console'], 'level': 'INFO', 'propagate': False},
@@ -50,6 +51,41 @@ log_levels_map: dict[LogLevels, int] = {
 
 logger = logging.getLogger('_granian')
 access_logger = logging.getLogger('granian.access')
+
+
+class ConsoleHandler(logging.StreamHandler[Any]):
+    """To a stream that need not know every character, and may be a pipe nobody reads or a full disk.
+
+    What the stream's encoding lacks is written as an escape. A failure to write is said once on
+    stderr, not with a stack for each line: that would fill the next disk.
+    """
+
+    _failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + self.terminator
+            try:
+                self.stream.write(line)
+            except UnicodeEncodeError:
+                encoding = self.stream.encoding
+                self.stream.write(line.encode(encoding, 'backslashreplace').decode(encoding))
+            self.flush()
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                _last_words(f'granian: the log cannot be written: {error.strerror or error}')
+        except Exception:
+            self.handleError(record)
+
+
+def _last_words(line: str) -> None:
+    try:
+        sys.stderr.write(line + '\n')
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # full as well, closed, or None: nobody is left to tell
+        pass
 
 
 def configure_logging(

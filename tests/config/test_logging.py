@@ -1,6 +1,10 @@
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +90,33 @@ def test_files_are_reopened_after_a_rotation(tmp_path: Path) -> None:
     access_logger.info('three')
     assert (tmp_path / 'access.log.1').read_text() == 'one\ntwo\n'
     assert file.read_text() == 'three\n'
+
+
+def _print_in(tmp_path: Path, code: str, stdout: Any, **env: str) -> subprocess.CompletedProcess[bytes]:
+    script = (
+        'from granian.log import *\n'
+        'from granian.log import configure_logging, logger, access_logger\n'
+        f'configure_logging(LogLevels.info)\n{code}'
+    )
+    return subprocess.run(
+        [sys.executable, '-c', script], stdout=stdout, stderr=subprocess.PIPE,
+        env={**os.environ, **env}, timeout=30,
+    )  # fmt: skip
+
+
+def test_characters_the_output_does_not_know_are_escaped(tmp_path: Path) -> None:
+    code = "logger.error('caf\\xe9 %s', chr(0x142)); access_logger.info(chr(0x142))"
+    done = _print_in(tmp_path, code, subprocess.PIPE, PYTHONIOENCODING='ascii')
+    assert (done.stdout, done.stderr) == (b'[ERROR] caf\\xe9 \\u0142\n\\u0142\n', b'')
+
+
+def test_a_log_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    """A pipe whose reader has gone, as with `granian ... | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, 'wb') as pipe:
+        done = _print_in(tmp_path, "for n in range(9): logger.info('line'); access_logger.info('line')", pipe)
+    lines = done.stderr.decode().splitlines()
+    said = [line for line in lines if line.startswith('granian: the log cannot be written: ')]
+    assert len(said) == 2, lines  # by each of the two handlers
+    assert 'Logging error' not in done.stderr.decode()
