@@ -18,7 +18,7 @@ from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..worker.spec import WorkerSpec
-from .companions import Companion, MemoryWatch
+from .companions import Adopted, Companion, MemoryWatch
 from .handles import Handle
 from .hooks import Hooks, call
 from .mainloop import MainLoop
@@ -133,6 +133,8 @@ class AbstractServer(Hooks):
 
     def _add_companions(self, companions: list[Companion], supervisor: Supervisor) -> None:
         config = self.config
+        if Adopted.needed():
+            companions.append(Adopted())
         if config.workers_max_rss is not None:
             limit = config.workers_max_rss * 1024 * 1024
             companions.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Collection, Sequence
 from math import inf
 from typing import Any, Protocol
@@ -62,6 +64,33 @@ class MemoryWatch:
                 if above[member] >= self._samples:
                     self._supervisor.replace(member, Reason.RSS, now)
         self._above = above
+
+    def close(self) -> None:
+        pass
+
+
+class Adopted:
+    """Buries the children that are not ours. The first process of a container inherits what its workers
+    leave behind when they die; without this such a process stays a zombie once it ends, for ever."""
+
+    sources: Sequence[Any] = ()
+    due = inf  # SIGCHLD wakes the main loop
+
+    @staticmethod
+    def needed() -> bool:
+        return os.getpid() == 1 and hasattr(os, 'waitid')
+
+    def look(self, ready: Collection[Any], now: float) -> None:
+        # This collects those of ours that have ended, and keeps their exit codes: it has to come first.
+        ours = {process.pid for process in multiprocessing.active_children()}
+        try:
+            # WNOWAIT: looked at and left, so that one of ours, ended since, is not taken away.
+            while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if child.si_pid in ours:
+                    break
+                os.waitpid(child.si_pid, 0)
+        except ChildProcessError:
+            pass
 
     def close(self) -> None:
         pass

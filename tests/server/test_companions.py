@@ -1,7 +1,10 @@
 """What ages a worker: memory, requests; and which changes of files count."""
 
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -128,3 +131,43 @@ def test_replacement_says_why(caplog):
     world.hold(500, 10)
     world.look_after(30)
     assert 'worker-1 is going to be replaced: it holds too much memory' in caplog.text
+
+
+BURIAL = '''
+import multiprocessing, os, time
+from granian.server.companions import Adopted
+
+def ended(pid):  # and not yet buried
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+if __name__ == '__main__':
+    context = multiprocessing.get_context('fork')
+    worker = context.Process(target=os._exit, args=(7,))
+    worker.start()
+    living = context.Process(target=time.sleep, args=(60,))
+    living.start()
+    strangers = []
+    for _ in range(3):
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        strangers.append(pid)
+    for pid in (worker.pid, *strangers):
+        ended(pid)
+    Adopted().look((), 0)
+    for pid in strangers:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            print('buried')
+    print(worker.exitcode, living.is_alive())
+    living.kill()
+    living.join()
+    Adopted().look((), 0)  # without any child
+'''
+
+
+@pytest.mark.skipif(not hasattr(os, 'waitid'), reason='no waitid')
+def test_strangers_are_buried_and_workers_are_left_to_us():
+    done = subprocess.run([sys.executable, '-c', BURIAL], capture_output=True, text=True, timeout=30)
+    assert done.stdout == 'buried\nburied\nburied\n7 True\n', done.stderr
