@@ -21,3 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return Server
     raise AttributeError(f"module 'granian' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

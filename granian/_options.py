@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ def out_of_range(option: Option, value: float) -> str | None:
     """One line when the value is outside the option's range, else None."""
     if option.zero and value == 0:
         return None
+    if not isfinite(value):
+        return messages.REFUSALS['wrong_type'].format(option=option.label, what='a number', value=value)
     unit = ' seconds' if option.kind == 'duration' else ''
     if option.ge is not None and value < option.ge:
         return messages.REFUSALS['too_small'].format(

@@ -9,6 +9,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import messages
@@ -103,7 +104,8 @@ def adapt(values: Values) -> list[str]:
             notices.append(text['compatibility'].format(option=OPTIONS[name].label))
     for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
         for name in OPTIONS if values['http'] == mode else ():
-            if name.startswith(prefix) and changed(name):
+            # An idle HTTP/2 connection is closed after http1_keep_alive_timeout, too.
+            if name.startswith(prefix) and name != 'http1_keep_alive_timeout' and changed(name):
                 notices.append(text['other_http'].format(option=OPTIONS[name].label, http=mode))
     if values['task_impl'] == TaskImpl.rust:
         notices.append(text['task_impl'])
@@ -124,6 +126,15 @@ def adapt(values: Values) -> list[str]:
     return notices
 
 
+def refuse_missing(values: Values) -> None:
+    """Raises ConfigurationError where there is nothing to watch. Asked once, at the start: a path that
+    goes away later must not be in the way of a worker's start."""
+    for path in values['reload_paths'] if values['reload'] else ():
+        if not ((values['working_dir'] or Path()) / path).exists():
+            text = messages.REFUSALS['no_such_path']
+            raise ConfigurationError(text.format(option='--reload-paths', path=path))
+
+
 def _prefix(path: str) -> str | None:
     """A path prefix with one slash before and none after; None for the root."""
     return '/' + path.strip('/') if path.strip('/') else None
@@ -142,6 +153,7 @@ def _refusals(c: Config) -> list[tuple[str, bool, dict[str, Any]]]:
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
+        ('no_address', c.uds is None and not c.address.strip(), {}),
         ('cert_without_key', c.ssl_cert is not None and c.ssl_key is None, {}),
         ('key_without_cert', c.ssl_key is not None and c.ssl_cert is None, {}),
         ('mounts_and_routes', mounts > 0 and mounts != routes, {'mounts': mounts, 'routes': routes}),

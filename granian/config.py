@@ -337,7 +337,13 @@ class Config:
             raise TypeError(f'Granian(): {error}') from None
         if not isinstance(target, str):
             raise ConfigurationError(messages.REFUSALS['target_not_text'].format(value=target))
+        for name, kind, what in _OBJECTS:
+            if not isinstance(given.get(name), (kind, type(None))):
+                raise ConfigurationError(
+                    messages.REFUSALS['wrong_type'].format(option=name, what=what, value=given[name])
+                )
         values = {name: coerce(option, _given(given, option)) for name, option in OPTIONS.items()}
+        _rules.refuse_missing(values)
         notices = _rules.adapt(values)
         return cls(target=target, notices=tuple(notices), **values)
 
@@ -383,6 +389,14 @@ OPTIONS: dict[str, Option] = {
     if 'option' in field.metadata
 }
 """Every option by the name of its field, in the order of the declaration."""
+
+_OBJECTS: tuple[tuple[str, type, str], ...] = (
+    ('http1_settings', HTTP1Settings, 'an HTTP1Settings'),
+    ('http2_settings', HTTP2Settings, 'an HTTP2Settings'),
+    ('log_dictconfig', Mapping, 'a mapping'),
+)
+"""What only Python can give: (argument, its type, that in words). No other check looks inside them."""
+
 
 def _given(given: Mapping[str, Any], option: Option) -> Any:
     """The option's value among the arguments of the API, where the HTTP settings hold some."""

@@ -9,6 +9,8 @@ REFUSALS = {
     'not_one_of': '{option}: {value!r} is not one of {choices}',
     'no_such_file': "{option}: no file at '{path}'",
     'no_such_dir': "{option}: no folder at '{path}'",
+    'no_such_path': "{option}: nothing at '{path}'",
+    'no_address': '--host is empty: give an address, 0.0.0.0 for all of this machine',
     'target_not_text': "the target must be an import string such as 'module:app', got {value!r}",
     'no_target': "the target is empty: give an import string such as 'module:app'",
     'cert_without_key': '--ssl-certificate needs --ssl-keyfile as well',

@@ -7,6 +7,7 @@ host's signal handlers, its loop and its working directory are left as they are.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +27,14 @@ _NOT_HERE = (
     'workers', 'core', 'loop', 'reload', 'metrics_enabled', 'workers_max_rss', 'workers_lifetime',
     'workers_max_requests', 'respawn_failed_workers', 'working_dir', 'env_files', 'process_name', 'pid_file',
 )  # fmt: skip
+# Of the others, what the compiled server's embedded one has no argument for: by position they come last.
+_LATER = (*_NOT_HERE, 'uds_permissions', 'runtime_mode', 'respawn_interval', 'rss_sample_interval',
+          'rss_samples', 'workers_kill_timeout')  # fmt: skip
+
+
+def _signature() -> inspect.Signature:
+    parameters = signature().parameters.values()
+    return inspect.Signature(sorted(parameters, key=lambda parameter: parameter.name in _LATER))
 
 
 class Server(Hooks):
@@ -35,13 +44,17 @@ class Server(Hooks):
     one worker, reload, metrics, the limits on workers, and what concerns processes.
     """
 
-    __signature__ = signature()
+    __signature__ = _signature()
 
-    def __init__(self, app: Any, *args: Any, **options: Any) -> None:
+    def __init__(self, target: Any, *args: Any, **options: Any) -> None:
         super().__init__()
-        self.app = app
-        _refuse(signature().bind('embedded:app', *args, **options).arguments)
-        self.config = Config.from_api('embedded:app', *args, **options)
+        self.app = target
+        try:
+            given = _signature().bind('embedded:app', *args, **options).arguments
+        except TypeError as error:
+            raise TypeError(f'Server(): {error}') from None
+        _refuse(given)
+        self.config = Config.from_api(**given)
         self.addresses: list[Any] = []
         """What is listened on, as sockets name it, while it is served: the port taken for port 0."""
         self._core: kinds.LoopCore | None = None

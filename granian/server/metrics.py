@@ -159,7 +159,10 @@ class Exporter:
     def __init__(self, address: str, port: int, supervisor: Supervisor) -> None:
         self.store = Store()
         self._supervisor = supervisor
-        self._endpoint = net.listen(address, port, backlog=128)
+        try:
+            self._endpoint = net.listen(address, port, backlog=128)
+        except net.ListenError as exc:  # as it stands it would read as if the server's own port were meant
+            raise net.ListenError(f'--metrics: {exc}') from exc
         self._clients: list[_Client] = []
         for sock in self._endpoint.sockets:
             sock.setblocking(False)

@@ -48,7 +48,8 @@ class PidFile:
             raise PidFileError(
                 f'cannot read the pid file {self.path}: {(exc.strerror or str(exc)).lower()}'
             ) from exc
-        return int(text) if text.strip().isdigit() else None
+        # 0 is no process, though to signal it would reach one: our own group.
+        return int(text) or None if text.strip().isdigit() else None
 
 
 def _alive(pid: int) -> bool:

@@ -129,6 +129,11 @@ def load(spec: WorkerSpec) -> Any:
         return load_target(config.target, spec.working_dir, config.factory)
     except FatalError:
         raise
+    except SystemExit as exc:  # a settings module's way to say what it misses
+        raise LoadError(
+            f'cannot load the application {config.target!r} in {str(spec.working_dir)!r}: '
+            f'it called sys.exit({exc.code!r})'
+        ) from None
     except Exception as exc:
         raise LoadError(
             f'cannot load the application {config.target!r} in {str(spec.working_dir)!r}: '

@@ -123,3 +123,7 @@ def test_signals_reach_their_handlers() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     assert seen == [('stop', signal.SIGINT), ('stop', signal.SIGTERM), ('reload', signal.SIGHUP)]
+
+
+def test_dir_shows_what_comes_late() -> None:
+    assert {'Granian', 'loops', '__version__'} <= set(dir(granian))

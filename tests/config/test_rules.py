@@ -47,6 +47,8 @@ REFUSED = {
     'not_one_of': lambda tmp: make(interface='cgi'),
     'no_such_file': lambda tmp: make(ssl_cert=tmp / 'none'),
     'no_such_dir': lambda tmp: make(working_dir=tmp / 'none'),
+    'no_such_path': lambda tmp: make(reload=True, working_dir=tmp, reload_paths=['none']),
+    'no_address': lambda tmp: make(address=''),
     'target_not_text': lambda tmp: Config.from_api(3),  # type: ignore[arg-type]
     'no_target': lambda tmp: Config.from_api(' '),
     'cert_without_key': lambda tmp: make(ssl_cert=_file(tmp, '')),
@@ -186,3 +188,34 @@ def test_log_config_is_read_anew_each_time(tmp_path: Path) -> None:
     assert config.logging_config() == {'version': 1, 'loggers': {}}
     assert make(log_dictconfig={'a': 1}).logging_config() == {'a': 1}
     assert make().logging_config() is None
+
+
+def test_paths_to_watch_are_relative_to_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / 'src').mkdir()
+    assert make(reload=True, working_dir=tmp_path, reload_paths=['src']).reload_paths == (Path('src'),)
+    assert make(reload_paths=['src'], working_dir=tmp_path).notices  # not watched: said, and no more
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_time_is_a_finite_number(value: float) -> None:
+    with pytest.raises(ConfigurationError, match='--respawn-interval: expected a number'):
+        make(respawn_interval=value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'what'),
+    [
+        ('http1_settings', 3, 'an HTTP1Settings'),
+        ('http1_settings', HTTP2Settings(), 'an HTTP1Settings'),
+        ('http2_settings', {'max_frame_size': 20000}, 'an HTTP2Settings'),
+        ('log_dictconfig', 'logging.json', 'a mapping'),
+    ],
+)
+def test_an_object_of_another_kind_is_refused(name: str, value: object, what: str) -> None:
+    with pytest.raises(ConfigurationError, match=f'{name}: expected {what}, got '):
+        make(**{name: value})
+
+
+def test_the_timeout_of_idle_connections_holds_for_http2_as_well() -> None:
+    assert make(http='2', http1_keep_alive_timeout=5).notices == ()
+    assert make(http='2', http1_max_headers=5).notices

@@ -239,3 +239,13 @@ def test_stop_before_serve_does_nothing():
     one = server(rsgi)
     one.stop()
     one.reload()
+
+
+def test_arguments_by_position_are_the_compiled_servers():
+    one = Server(rsgi, '127.0.0.1', 0, None, 'rsgi', 3, 40)
+    assert one.app is rsgi
+    assert (one.config.interface, one.config.blocking_threads) == ('rsgi', 3)
+    assert one.config.blocking_threads_idle_timeout == 40
+    assert Server(target=rsgi, uds_permissions=0o600, uds='x').config.uds_permissions == 0o600
+    with pytest.raises(TypeError, match=r'Server\(\): .*nonsense'):
+        Server(rsgi, nonsense=1)

@@ -200,7 +200,7 @@ def test_the_port_is_taken():
             capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
     assert found.returncode == 1
-    assert f'cannot listen on 127.0.0.1:{port}: the port is in use' in found.stdout + found.stderr
+    assert f'--metrics: cannot listen on 127.0.0.1:{port}: the port is in use' in found.stdout + found.stderr
     assert 'Traceback' not in found.stdout + found.stderr
     assert 'Spawning' not in found.stdout
 

@@ -20,6 +20,8 @@ server = Server(target, **json.loads(options))
 @server.on_startup
 def started():
     os.write(1, b'hook: startup\n')
+    if 'REMOVED_AT_STARTUP' in os.environ:
+        os.rmdir(os.environ['REMOVED_AT_STARTUP'])
 
 
 @server.on_reload

@@ -32,7 +32,7 @@ def test_live_process_is_respected(path):
     assert path.read_text() == f'{os.getpid()}\n'
 
 
-@pytest.mark.parametrize('content', ['', 'nonsense', '-1', '999999999999999999999', '\0\xff', '12 13'])
+@pytest.mark.parametrize('content', ['', 'nonsense', '-1', '0', '999999999999999999999', '\0\xff', '12 13'])
 def test_stale_or_senseless_content_is_replaced(path, content):
     path.write_text(content)
     PidFile(path).acquire()

@@ -3,8 +3,11 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -191,6 +194,58 @@ def test_broken_application_is_told_once(serve, method, respawn, tmp_path):
     assert server.output.count("cannot load the application 'broken:app'") == 1
     assert "ModuleNotFoundError: No module named 'missing_thing'" in server.output
     assert 'granian/worker' not in server.output
+
+
+@pytest.mark.parametrize('code', ['7', '0', "'set DATABASE_URL'"])
+def test_an_application_that_leaves_while_it_is_imported(serve, code, tmp_path):
+    (tmp_path / 'leaves.py').write_text(f'import sys; sys.exit({code})\n')
+    server = serve('leaves:app', workers=2)
+    assert server.wait() == 1
+    assert server.output.count(f': it called sys.exit({code})') == 1
+    assert 'Traceback' not in server.output
+
+
+UNSHARE = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
+FIRST = '''
+import os, threading, time
+from granian import Granian
+server = Granian('fakeapp:app', port=0, interface='wsgi')
+
+@server.on_startup
+def leave_a_child():
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    threading.Thread(target=look, args=(pid,)).start()
+
+def look(pid):
+    deadline = time.monotonic() + 20
+    while os.path.exists(f'/proc/{pid}') and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print('first:', os.getpid(), 'zombie:', os.path.exists(f'/proc/{pid}'), flush=True)
+    server.stop()
+
+server.serve()
+'''
+
+
+def _may_unshare():
+    try:
+        return subprocess.run([*UNSHARE, 'true'], capture_output=True, timeout=20).returncode == 0
+    except OSError:
+        return False
+
+
+def test_the_first_process_of_a_container_leaves_no_zombies():
+    if not _may_unshare():
+        pytest.skip('no right to make a PID namespace')
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [*UNSHARE, sys.executable, '-c', FIRST], capture_output=True, text=True, timeout=50,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(here.parent.parent), str(here)])},
+    )  # fmt: skip
+    assert 'first: 1 zombie: False\n' in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize('target', ['nowhere:app', 'fakeapp:nothing', 'no/where.py:app'])
@@ -421,7 +476,9 @@ def test_reload_on_changes(serve, tmp_path, method):
 
 
 def test_a_watcher_that_cannot_watch_is_told_of(serve, tmp_path):
-    server = serve(reload=True, reload_paths=[str(tmp_path / 'none')])
+    (tmp_path / 'watched').mkdir()
+    watched = str(tmp_path / 'watched')
+    server = serve(reload=True, reload_paths=[watched], env={'REMOVED_AT_STARTUP': watched})
     server.wait_ready(0)
     server.expect('Files are no longer watched for changes: FileNotFoundError')
     assert server.get()
