@@ -5,15 +5,42 @@ from __future__ import annotations
 import os
 import sys
 import urllib.request
+from functools import lru_cache
 from typing import Any
 
 DATABASE = os.environ.get('TEST_DATABASE', '')
 
 
+def by_urllib(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return bytes(response.read())
+
+
+def by_requests(url: str) -> bytes:
+    import requests
+
+    return bytes(requests.get(url, timeout=30).content)
+
+
+@lru_cache
+def session() -> Any:
+    import requests
+
+    made = requests.Session()
+    made.mount('http://', requests.adapters.HTTPAdapter(pool_maxsize=1000))
+    return made
+
+
+def by_session(url: str) -> bytes:
+    return bytes(session().get(url, timeout=30).content)
+
+
+CLIENTS = {'urllib': by_urllib, 'requests': by_requests, 'session': by_session}
+
+
 def calls_out(environ: Any, start_response: Any) -> list[bytes]:
     """Answers with what the server at TEST_UPSTREAM says."""
-    with urllib.request.urlopen(os.environ['TEST_UPSTREAM'], timeout=30) as response:
-        body = response.read()
+    body = CLIENTS[os.environ.get('TEST_CLIENT', 'urllib')](os.environ['TEST_UPSTREAM'])
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [body]
 
@@ -56,3 +83,42 @@ def with_django() -> Any:
     )  # fmt: skip
     django.setup()
     return get_wsgi_application()
+
+
+def with_flask_sqlalchemy() -> Any:
+    """The same lock through Flask-SQLAlchemy; on SQLite a row is written in its place."""
+    from flask import Flask
+    from flask_sqlalchemy import SQLAlchemy
+    from sqlalchemy import text
+
+    app = Flask(__name__)
+    postgres = not DATABASE.startswith('sqlite')
+    app.config['SQLALCHEMY_DATABASE_URI'] = (
+        f'postgresql+psycopg://postgres@/postgres?host={DATABASE}' if postgres else DATABASE
+    )
+    app.config['SQLALCHEMY_ENGINE_OPTIONS'] = {'pool_size': 20}
+    db = SQLAlchemy(app)
+    if not postgres:
+        with app.app_context():
+            db.session.execute(text('CREATE TABLE note (id INTEGER PRIMARY KEY, path TEXT)'))
+            db.session.commit()
+
+    @app.get('/')
+    def view() -> str:
+        db.session.execute(text('SELECT pg_advisory_lock(1)'))
+        db.session.execute(text('SELECT pg_advisory_unlock(1)'))
+        return 'got it'
+
+    @app.get('/write/<path>')
+    def write(path: str) -> str:
+        """Each request has a session of its own: what it writes is not seen before the commit."""
+        import gevent
+
+        gevent.sleep(0)
+        db.session.execute(text('INSERT INTO note (path) VALUES (:path)'), {'path': path})
+        db.session.commit()
+        gevent.sleep(0)
+        rows = db.session.execute(text('SELECT path FROM note WHERE path = :path'), {'path': path})
+        return ','.join(rows.scalars())
+
+    return app

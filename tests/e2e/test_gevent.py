@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -49,7 +46,7 @@ class Upstream:
         self.asked = threading.Event()
         self.answer = threading.Event()
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=together)
-        self.listener.settimeout(20)
+        self.listener.settimeout(40)
         self.url = f'http://127.0.0.1:{self.listener.getsockname()[1]}/'
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -59,7 +56,7 @@ class Upstream:
             for sock in asking:
                 sock.recv(65536)
             self.asked.set()
-            self.answer.wait(20)
+            self.answer.wait(40)
             for sock in asking:
                 sock.sendall(b'HTTP/1.0 200 OK\r\n\r\ntogether')
 
@@ -77,16 +74,30 @@ def calls_out(url: str) -> AbstractContextManager[ServerProcess]:
     return serving('granian', 'e2e_gevent_apps:calls_out', '--core gevent', HERE, TEST_UPSTREAM=url)
 
 
-def test_calls_to_a_slow_server_wait_together_in_one_worker() -> None:
-    count = 200
-    with (
-        Upstream(count) as upstream,
-        calls_out(upstream.url) as server,
-        clients(server.port, count) as socks,
-    ):
-        upstream.answer.set()
-        for sock in socks:
-            assert b'together' in read_all(sock)
+@pytest.mark.parametrize('client', ['urllib', 'requests', 'session'])
+def test_a_thousand_clients_wait_together_in_one_worker(client: str) -> None:
+    """The server that they wait for answers nobody before all thousand ask it at the same time."""
+    count = 1000
+    resource = pytest.importorskip('resource')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * count + 100  # ours and the server's: it takes the limit over
+    if soft < wanted and 0 <= hard < wanted:
+        pytest.skip(f'the limit of open files is {hard}')
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    try:
+        with (
+            Upstream(count) as upstream,
+            serving(
+                'granian', 'e2e_gevent_apps:calls_out', '--core gevent --workers 1', HERE,
+                TEST_UPSTREAM=upstream.url, TEST_CLIENT=client,
+            ) as server,
+            clients(server.port, count) as socks,
+        ):  # fmt: skip
+            upstream.answer.set()
+            for sock in socks:
+                assert b'together' in read_all(sock), server.log
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_environ_says_the_truth() -> None:
@@ -184,65 +195,3 @@ def test_a_script_that_has_patched_by_itself(tmp_path: Path) -> None:
         rest, _ = process.communicate(timeout=15)
     assert process.returncode == 0
     assert 'Warning' not in log + rest
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """The folder of a PostgreSQL server's socket."""
-    programs = [shutil.which('initdb'), shutil.which('postgres')]
-    if None in programs or sys.platform == 'win32':
-        pytest.skip('there is no PostgreSQL here')
-    pytest.importorskip('psycopg')
-    options = {}
-    with tempfile.TemporaryDirectory(dir='/tmp') as folder:
-        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            import pwd
-
-            try:
-                options['user'] = pwd.getpwnam('postgres').pw_uid
-            except KeyError:
-                pytest.skip('there is no user postgres here')
-            os.chown(folder, options['user'], -1)
-        data = os.path.join(folder, 'data')
-        subprocess.run(
-            [programs[0], '-D', data, '-U', 'postgres', '-A', 'trust', '-N'],
-            check=True, capture_output=True, cwd=folder, **options,
-        )  # fmt: skip
-        server = subprocess.Popen(
-            [programs[1], '-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off'],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **options,
-        )  # fmt: skip
-        try:
-            yield folder
-        finally:
-            server.send_signal(signal.SIGQUIT)
-            server.wait(15)
-
-
-def test_django_waits_for_postgresql_together(postgres: str) -> None:
-    """Twenty requests wait for a lock that the test holds: all of them inside the database at once."""
-    import psycopg
-
-    count = 20
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            database = psycopg.connect(f'host={postgres} user=postgres dbname=postgres', autocommit=True)
-            break
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    with database:
-        database.execute('SELECT pg_advisory_lock(1)')
-        flags = '--core gevent --factory'
-        with (
-            serving('granian', 'e2e_gevent_apps:with_django', flags, HERE, TEST_DATABASE=postgres) as server,
-            clients(server.port, count) as socks,
-        ):
-            while database.execute(waiting).fetchone() != (count,):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            database.execute('SELECT pg_advisory_unlock(1)')
-            for sock in socks:
-                assert b'got it' in read_all(sock)

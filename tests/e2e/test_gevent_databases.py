@@ -1,0 +1,121 @@
+"""Databases under `--core gevent`: a request that waits for one lets the others run."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e_server import serving
+
+HERE = Path(__file__).parent
+COUNT = 20
+GET = 'GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'
+
+
+def program(name: str) -> str | None:
+    """Debian keeps PostgreSQL's programs out of the search path."""
+    return shutil.which(name) or next(iter(sorted(glob.glob(f'/usr/lib/postgresql/*/bin/{name}'))), None)
+
+
+def not_here(why: str) -> None:
+    """CI has installed PostgreSQL, so there a skipped test is a failed one."""
+    if os.environ.get('TEST_POSTGRESQL') == 'required':
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope='module')
+def postgres() -> Iterator[str]:
+    """The folder of a PostgreSQL server's socket."""
+    psycopg = pytest.importorskip('psycopg')
+    initdb, server = program('initdb'), program('postgres')
+    if initdb is None or server is None:
+        not_here('there is no PostgreSQL here')
+    options: dict[str, Any] = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.STDOUT}
+    with tempfile.TemporaryDirectory(dir='/tmp') as folder:
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            import pwd
+
+            try:
+                options['user'] = pwd.getpwnam('postgres').pw_uid
+            except KeyError:
+                not_here('there is no user postgres here')
+            os.chown(folder, options['user'], -1)
+        data = os.path.join(folder, 'data')
+        command = [initdb, '-D', data, '-U', 'postgres', '-A', 'trust', '-N']
+        subprocess.run(command, check=True, cwd=folder, **options)
+        command = [server, '-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off']
+        process = subprocess.Popen(command, cwd=folder, **options)
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    psycopg.connect(f'host={folder} user=postgres dbname=postgres').close()
+                    break
+                except psycopg.OperationalError:
+                    assert process.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+            yield folder
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(15)
+
+
+def ask(stack: ExitStack, port: int, path: str) -> socket.socket:
+    sock = stack.enter_context(socket.create_connection(('127.0.0.1', port), timeout=30))
+    sock.sendall((GET % path).encode())
+    return sock
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = b''
+    while chunk := sock.recv(65536):
+        data += chunk
+    return data
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='a Unix socket is used')
+@pytest.mark.parametrize('application', ['with_django', 'with_flask_sqlalchemy'])
+def test_requests_wait_for_postgresql_together(application: str, postgres: str) -> None:
+    """All wait for a lock that the test holds: they are inside the database at once, in one worker."""
+    import psycopg
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    database = psycopg.connect(f'host={postgres} user=postgres dbname=postgres', autocommit=True)
+    server = serving(
+        'granian', f'e2e_gevent_apps:{application}', '--core gevent --factory', HERE, TEST_DATABASE=postgres
+    )
+    with database, server as running, ExitStack() as stack:
+        database.execute('SELECT pg_advisory_lock(1)')
+        socks = [ask(stack, running.port, '/') for _ in range(COUNT)]
+        deadline = time.monotonic() + 20
+        while database.execute(waiting).fetchone() != (COUNT,):
+            assert time.monotonic() < deadline, running.log
+            time.sleep(0.02)
+        database.execute('SELECT pg_advisory_unlock(1)')
+        for sock in socks:
+            assert b'got it' in read_all(sock)
+
+
+def test_flask_sqlalchemy_with_sqlite(tmp_path: Path) -> None:
+    pytest.importorskip('flask_sqlalchemy')
+    application = 'e2e_gevent_apps:with_flask_sqlalchemy'
+    database = f'sqlite:///{tmp_path}/notes.db'
+    server = serving('granian', application, '--core gevent --factory', HERE, TEST_DATABASE=database)
+    with server as running, ExitStack() as stack:
+        socks = [ask(stack, running.port, f'/write/note{n}') for n in range(COUNT)]
+        for n, sock in enumerate(socks):
+            assert read_all(sock).endswith(f'\r\n\r\nnote{n}'.encode()), running.log
