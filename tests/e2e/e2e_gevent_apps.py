@@ -122,3 +122,29 @@ def with_flask_sqlalchemy() -> Any:
         return ','.join(rows.scalars())
 
     return app
+
+
+def misbehaves(environ: Any, start_response: Any) -> list[bytes]:
+    """What applications do with greenlets, and should not."""
+    import gevent
+
+    path = environ['PATH_INFO']
+    text = [('Content-Type', 'text/plain'), ('Content-Length', '2')]
+    if path == '/spawn':  # goes on after the response
+        gevent.spawn(gevent.sleep, 0.01)
+    elif path == '/timeout':
+        with gevent.Timeout(0.01, False):
+            gevent.sleep(10)
+    elif path == '/left':
+        gevent.Timeout(0.01).start()
+    elif path == '/later':
+        gevent.sleep(0.05)
+    elif path == '/wait':
+        gevent.sleep(0.5)
+    elif path != '/':
+        raise {
+            '/raise-timeout': gevent.Timeout, '/exit': gevent.GreenletExit,
+            '/interrupt': KeyboardInterrupt, '/system-exit': SystemExit,
+        }[path]  # fmt: skip
+    start_response('200 OK', text)
+    return [b'ok']
