@@ -23,6 +23,7 @@ REFUSALS = {
     'log_config_not_object': "--log-config: '{path}' does not hold a JSON object",
     'log_config_invalid': 'the logging configuration is not valid: {error}',
     'access_format': '--access-log-fmt: {error}',
+    'gevent_missing': '--core gevent: gevent cannot be imported ({error}): pip install gevent',
     'gevent_half_patched': 'gevent has patched only a part of the standard library (not {missing}): '
     'call gevent.monkey.patch_all() without arguments, or leave it to --core gevent',
     'gevent_too_late': '--core gevent: the module {module!r} was imported before gevent could patch the '

@@ -18,9 +18,12 @@ def patch() -> frozenset[str]:
     """Patch the standard library, once. Returns the modules that were there before: see `check`.
 
     Where the user has patched it, that is left alone, and nothing is returned. Raises
-    ConfigurationError when it is patched only in part.
+    ConfigurationError when it is patched only in part, or gevent cannot be imported.
     """
-    from gevent import monkey
+    try:
+        from gevent import monkey
+    except ImportError as exc:
+        raise ConfigurationError(REFUSALS['gevent_missing'].format(error=exc)) from None
 
     patched = [name for name in NEEDED if monkey.is_module_patched(name)]
     if len(patched) == len(NEEDED):

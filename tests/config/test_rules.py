@@ -70,7 +70,10 @@ REFUSED = {
     'target_no_attribute': lambda tmp: _internal.load_target('json:nope', tmp),
     'target_not_callable': lambda tmp: _internal.load_target('json:__name__', tmp, factory=True),
 }
-ELSEWHERE = {'needs_extra', 'not_built', 'uds_on_windows', 'gevent_half_patched', 'gevent_too_late'}
+ELSEWHERE = {
+    'needs_extra', 'not_built', 'uds_on_windows',
+    'gevent_half_patched', 'gevent_too_late', 'gevent_missing',
+}  # fmt: skip
 
 
 def test_every_refusal_has_a_case() -> None:

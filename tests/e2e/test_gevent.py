@@ -134,6 +134,9 @@ REFUSED = {
         '--core gevent runs WSGI applications only, not asgi',
     ),
     'imported before': ('imported.py', "the module 'e2e_gevent_apps' was imported before gevent could patch"),
+    'not importable': (
+        'broken.py', '--core gevent: gevent cannot be imported (none for this Python): pip install gevent',
+    ),
     'half patched': ('half.py', 'gevent has patched only a part of the standard library'),
 }
 SCRIPT = """
@@ -158,6 +161,10 @@ def test_what_cannot_work_is_one_line(what: str, tmp_path: Path) -> None:
     (tmp_path / 'imported.py').write_text(SCRIPT.format(first='import e2e_gevent_apps', port=port))
     half = 'import gevent.monkey; gevent.monkey.patch_socket()'
     (tmp_path / 'half.py').write_text(SCRIPT.format(first=half, port=port))
+    broken = "import sys, pathlib; sys.path.insert(0, str(pathlib.Path(__file__).parent / 'broken'))"
+    (tmp_path / 'broken.py').write_text(SCRIPT.format(first=broken, port=port))
+    (tmp_path / 'broken').mkdir()
+    (tmp_path / 'broken' / 'gevent.py').write_text("raise ImportError('none for this Python')")
     command, expected = REFUSED[what]
     done = run(command, tmp_path)
     assert done.returncode == 1, done.stdout
