@@ -46,10 +46,14 @@ class WebsocketTransport:
         self._over = False
 
     async def receive(self) -> WebsocketMessage:
-        """The next message. One of kind `close` is the last: after it, ProtocolClosed."""
+        """The next message. One of kind `close` is the last: after it, ProtocolClosed. ProtocolError
+        while another task waits here."""
         if self._over:
             raise ProtocolClosed('the WebSocket is closed')
-        message = await self._session.receive()
+        try:
+            message = await self._session.receive()
+        except RuntimeError as error:
+            raise ProtocolError(str(error)) from None
         if isinstance(message, str):
             return WebsocketMessage(_STRING, message)
         if isinstance(message, Closed):
@@ -95,6 +99,8 @@ class WebsocketProtocol:
     def close(self, status: int | None = None) -> None:
         """Before accept(): refuse with an HTTP status, 403 if none is given. After: close; `status`
         is the close code, where it is one that can be sent (else 1000). On what is over: nothing."""
+        if status is not None and not isinstance(status, int):
+            raise TypeError(f'a status is an int, not {type(status).__name__}')
         session = self._session
         if session.accepted:
             session.start_close(status if status is not None and may_be_sent(status) else 1000)

@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / 'bridge'))
+for room in ('bridge', 'core'):
+    sys.path.insert(0, str(Path(__file__).parent.parent / room))
 
-from served import kind, serve  # noqa: F401 (fixtures)
+from served import kind, serve  # noqa: E402, F401 (fixtures, from a room on the path just set)

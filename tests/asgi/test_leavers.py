@@ -1,39 +1,12 @@
-"""A client that leaves in the middle, at every await of an application.
-
-Each walk stops its client at one place, in one of three ways, and then asks: has the
-application ended, is nothing left of the exchange, is nothing in the log as an error?
-"""
+"""A client that leaves in the middle, at every await of an application."""
 
 import asyncio
-import gc
-import os
-import socket
 
 import pytest
+from leavers import CHUNKED, LEAVE, POST, TEXT, UPGRADE, many, start, walk, walk_http2
 
 from granian.asgi import asgi_handler
-from granian.protocol.interface import Limits
 from granian.websocket import WebSocketSettings
-
-POST = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n'
-UPGRADE = (
-    b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
-    b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
-)
-TEXT = b'\x81\x82\0\0\0\0hi'  # a masked frame
-
-
-def fin(client):
-    client.close()
-
-
-def half(client):
-    """Half-closes, and leaves when the application has had its time."""
-    client.sock.shutdown(socket.SHUT_WR)
-
-
-def reset(client):
-    client.reset()
 
 
 class Application:
@@ -95,7 +68,7 @@ WALKS = {
     'half a body': (POST + b'01234', 'body'),
     'before the response': (POST + b'0123456789', 'before start'),
     'in the response': (POST + b'0123456789', 'piece 2'),
-    'half a chunk': (POST.replace(b'Content-Length: 10', b'Transfer-Encoding: chunked') + b'5\r\nab', 'body'),
+    'half a chunk': (CHUNKED + b'5\r\nab', 'body'),
     'before accept': (UPGRADE, 'connect'),
     'accepted': (UPGRADE, 'message'),
     'half a frame': (UPGRADE + TEXT[:5], 'message'),
@@ -104,78 +77,35 @@ WALKS = {
 }
 
 
-def descriptors():
-    return len(os.listdir('/proc/self/fd')) if os.path.exists('/proc/self/fd') else 0
+
+def handler_of(app):
+    return asgi_handler(app, websockets=WebSocketSettings(close_timeout=0.1))
 
 
-@pytest.mark.parametrize('leave', [fin, half, reset])
-@pytest.mark.parametrize('walk', WALKS)
-def test_walk(serve, walk, leave):
-    sent, place = WALKS[walk]
-    app = None
+@pytest.mark.parametrize('leave', LEAVE)
+@pytest.mark.parametrize('name', WALKS)
+def test_walk(serve, name, leave):
+    served, app = start(serve, Application, handler_of)
+    walk(served, app, *WALKS[name], leave)
 
-    async def make():
-        return Application()
 
-    settings = WebSocketSettings(close_timeout=0.1)
-    served = serve(
-        lambda stream: asgi_handler(app, websockets=settings)(stream), limits=Limits(websockets=True),
-        write_timeout=0.5, head_timeout=0.5, body_timeout=0.5,
-    )  # fmt: skip
-    app = asyncio.run_coroutine_threadsafe(make(), served.loop).result(10)
-    client = served.connect()
-    client.send(sent)
-    if place is None:
-        served.wait_for(lambda: served.core.connections)
-    else:
-        served.wait_for(lambda: app.place == place)
-    leave(client)
-    served.wait_for(lambda: not served.core.running)
-    if leave is half:
-        client.close()
-    served.wait_for(lambda: not served.core.connections)
-    assert app.ended == (0 if place is None else 1)
+# Whether the client's request ends, and what of its body was sent: over HTTP/2, where it can also cancel.
+HTTP2_WALKS = {
+    'the head': (b'', False, 'body'),
+    'half a body': (b'01234', False, 'body'),
+    'before the response': (b'', True, 'before start'),
+    'in the response': (b'', True, 'piece 2'),
+}
+
+
+@pytest.mark.parametrize('leave', ['cancel', *LEAVE])
+@pytest.mark.parametrize('name', HTTP2_WALKS)
+def test_walk_on_http2(serve, name, leave):
+    body, end, place = HTTP2_WALKS[name]
+    served, app = start(serve, Application, handler_of)
+    walk_http2(served, app, '/', place, leave, body, end=end)
 
 
 def test_nothing_is_left_of_many(serve):
-    """Tasks, connections, descriptors and objects, after some hundreds that leave in every way."""
-    app = None
-
-    async def make():
-        return Application()
-
-    handlers = []
-    served = serve(
-        lambda stream: handlers[0](stream), limits=Limits(websockets=True), write_timeout=0.5,
-        body_timeout=0.5, head_timeout=0.5,
-    )  # fmt: skip
-    app = asyncio.run_coroutine_threadsafe(make(), served.loop).result(10)
-    handlers.append(asgi_handler(app, websockets=WebSocketSettings(close_timeout=0.1)))
-
-    def round_of_leavers():
-        for sent, _ in WALKS.values():
-            for leave in (fin, reset):
-                client = served.connect()
-                try:
-                    client.send(sent)
-                except OSError:
-                    pass
-                leave(client)
-                made.append(1)
-        core = served.core
-        served.wait_for(
-            lambda: core.connections_handled == len(made)
-            and not (core.running or core.connections or core.acceptor.joining)
-        )
-
-    made = []
-    round_of_leavers()
-    gc.collect()
-    before = descriptors(), len(gc.get_objects())
-    for _ in range(10):
-        round_of_leavers()
-    tasks = served.call(lambda: len(asyncio.all_tasks()))
-    gc.collect()
-    assert tasks <= 2  # the core's, and the one that counts
-    assert descriptors() <= before[0] + 1
-    assert len(gc.get_objects()) < before[1] + 2000
+    served, _ = start(serve, Application, handler_of)
+    many(served, [sent for sent, _ in WALKS.values()])

@@ -7,6 +7,7 @@ import socket
 import sys
 
 import pytest
+from websockets.asyncio.client import connect
 
 from granian.errors import ConfigurationError, FatalError
 from granian.server.embed import Server
@@ -249,3 +250,72 @@ def test_arguments_by_position_are_the_compiled_servers():
     assert Server(target=rsgi, uds_permissions=0o600, uds='x').config.uds_permissions == 0o600
     with pytest.raises(TypeError, match=r'Server\(\): .*nonsense'):
         Server(rsgi, nonsense=1)
+
+
+class Rsgi:
+    """RSGI: a streamed response, and a WebSocket that notes its end."""
+
+    def __init__(self):
+        self.calls = []
+
+    async def __rsgi__(self, scope, protocol):
+        if scope.proto == 'ws':
+            transport = await protocol.accept()
+            while (message := await transport.receive()).kind:
+                await transport.send_str(message.data)
+            self.calls.append('told')
+            return
+        if scope.path == '/slow':
+            await asyncio.sleep(0.1)
+        transport = protocol.response_stream(200, [])
+        for piece in ('stream ', scope.path):
+            await transport.send_str(piece)
+
+
+def test_rsgi_streams_and_tells_its_websockets_on_stop():
+    app = Rsgi()
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def main():
+        others = asyncio.all_tasks()
+        one = server(app, interface='rsgi')
+        task = await started(one)
+        asking = asyncio.ensure_future(get(one, '/slow'))
+        uri = 'ws://{}:{}'.format(*one.addresses[0][:2])
+        async with connect(uri, proxy=None) as websocket:
+            await websocket.send('hi')
+            assert await websocket.recv() == 'hi'
+            one.stop()
+            await websocket.wait_closed()
+            assert websocket.close_code == 1001
+        await task
+        assert 'slow' in await asking
+        assert asyncio.all_tasks() == others
+
+    run(main)
+    assert 'told' in app.calls
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_rsgi_reloads():
+    order = []
+
+    async def main():
+        one = server(Rsgi(), interface='rsgi')
+        one.on_startup(lambda: order.append('startup'))
+        one.on_reload(lambda: order.append('reload'))
+        one.on_shutdown(lambda: order.append('shutdown'))
+        task = await started(one)
+        uri = 'ws://{}:{}'.format(*one.addresses[0][:2])
+        async with connect(uri, proxy=None) as websocket:
+            await websocket.send('hi')
+            await websocket.recv()
+            one.reload()
+            await websocket.wait_closed()
+            assert websocket.close_code == 1012
+        assert 'stream' in await get(one)
+        one.stop()
+        await task
+
+    run(main)
+    assert order == ['startup', 'reload', 'shutdown']
