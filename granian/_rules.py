@@ -113,6 +113,8 @@ def adapt(values: Values) -> list[str]:
     if values['ssl_client_verify'] and not values['ssl_ca']:
         notices.append(text['client_verify'])
         values['ssl_client_verify'] = False
+    if values['uds'] and _mistaken_for_octal(values['uds_permissions']):
+        notices.append(text['permissions'].format(value=values['uds_permissions']))
     if values['http2_max_frame_size'] < 16384:  # RFC 9113 6.5.2: no setting below it
         notices.append(text['frame_size'].format(value=values['http2_max_frame_size']))
         values['http2_max_frame_size'] = 16384
@@ -133,6 +135,12 @@ def refuse_missing(values: Values) -> None:
         if not ((values['working_dir'] or Path()) / path).exists():
             text = messages.REFUSALS['no_such_path']
             raise ConfigurationError(text.format(option='--reload-paths', path=path))
+
+
+def _mistaken_for_octal(mode: int | None) -> bool:
+    """Whether a mode's decimal digits read like one in octal, which it is not: a socket that its owner
+    may not read and write is of no use, and 600 to 777 in decimal are all such."""
+    return mode is not None and mode & 0o600 != 0o600 and re.fullmatch('[0-7]{3,4}', str(mode)) is not None
 
 
 def _prefix(path: str) -> str | None:

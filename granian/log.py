@@ -126,13 +126,19 @@ def _lay_over(base: dict[str, Any], config: Mapping[str, Any]) -> None:
 
 def reopen_log_files() -> None:
     """After a rotation by somebody else: every file handler goes on in a new file of its name."""
-    seen: set[int] = set()
+    for handler in _file_handlers():
+        _reopen(handler)
+
+
+def files() -> set[str]:
+    """The files that are logged to, as absolute paths."""
+    return {handler.baseFilename for handler in _file_handlers()}
+
+
+def _file_handlers() -> list[logging.FileHandler]:
     known = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
-    for owner in known:
-        for handler in getattr(owner, 'handlers', ()):
-            if isinstance(handler, logging.FileHandler) and id(handler) not in seen:
-                seen.add(id(handler))
-                _reopen(handler)
+    handlers = [handler for owner in known for handler in getattr(owner, 'handlers', ())]
+    return [each for each in dict.fromkeys(handlers) if isinstance(each, logging.FileHandler)]
 
 
 def _reopen(handler: logging.FileHandler) -> None:

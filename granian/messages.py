@@ -52,6 +52,8 @@ WARNINGS = {
     'task_impl': '--task-impl rust is not available here: asyncio is used',
     'client_verify': '--ssl-client-verify has no effect without --ssl-ca: clients are not verified',
     'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
+    'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '
+    '{value:04o}: write 0{value} if that is what was meant',
     'frame_size': '--http2-max-frame-size: {value} is below what HTTP/2 allows, 16384 is used',
 }
 """One line in the log; the server starts."""

@@ -181,17 +181,17 @@ class Reactor:
                 self._poller.unlisten(fd)
 
     def stop_accepting(self, last_call: bool) -> None:
-        """For good. `last_call`: the whole server stops, so nobody else would take what waits in the
-        listen queue: take it now, and close our share, so that later clients are refused at once.
-        Without it (a reload), the queue belongs to the other workers, the socket stays open.
+        """For good, and our copies of the listening sockets are closed: once nobody has one, clients are
+        refused, and not left in a queue behind a worker that drains. `last_call`: the whole server stops,
+        so nobody else would take what waits in that queue: take it now. Without it (a reload), the
+        queue belongs to the other workers.
         """
         self._pause_accepting()
-        if last_call:
-            for listener in self._listeners.values():
-                for _ in range(LAST_CALL):
-                    if not self._accept_one(listener):
-                        break
-                listener.close()
+        for listener in self._listeners.values():
+            for _ in range(LAST_CALL if last_call else 0):
+                if not self._accept_one(listener):
+                    break
+            listener.close()
         self.stopping = True
 
     def _accept(self, listener: socket.socket) -> None:

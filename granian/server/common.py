@@ -104,7 +104,7 @@ class AbstractServer(Hooks):
             # First, and before a worker is started: it may not get its port.
             exporter = self._exporter(companions, supervisor)
             supervisor.start(monotonic())
-            self._add_companions(companions, supervisor)
+            self._add_companions(companions, supervisor, endpoint)
             loop = MainLoop(supervisor, inbox, companions, exporter)
             while not supervisor.stopped:
                 loop.turn()
@@ -131,7 +131,9 @@ class AbstractServer(Hooks):
         companions.append(exporter)
         return exporter
 
-    def _add_companions(self, companions: list[Companion], supervisor: Supervisor) -> None:
+    def _add_companions(
+        self, companions: list[Companion], supervisor: Supervisor, endpoint: net.Endpoint
+    ) -> None:
         config = self.config
         if Adopted.needed():
             companions.append(Adopted())
@@ -141,7 +143,9 @@ class AbstractServer(Hooks):
                 MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
             )
         if config.reload:
-            companions.append(FileWatch(watch_context(), config, self.working_dir, self.reload))
+            companions.append(
+                FileWatch(watch_context(), config, self.working_dir, endpoint, self.reload)
+            )
 
     def _before_reload(self) -> None:
         self._read_logging_again()
@@ -220,7 +224,6 @@ def _set_process_name(name: str | None) -> None:
         import setproctitle
 
         setproctitle.setproctitle(name)
-
 
 
 def policy(config: Config) -> Policy:

@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from .. import log, net
 from .._signals import HANDLED, nothing
 from ..config import Config
 from .handles import pipe_ends
@@ -41,15 +43,59 @@ class WatchSpec:
     tick: int
     """Milliseconds."""
     pipe: Connection
+    inherited: tuple[int, ...] = ()
+    """Listening sockets that a forked watcher has copies of, and has to close: with one of them open,
+    clients would wait in the queue of a server that has stopped accepting."""
+
+
+class OwnFiles:
+    """What the server itself writes, wherever it lies: a change of it is not the application's, and a
+    reload, which is logged, would be the reason of the next."""
+
+    def __init__(self, *paths: Path | None) -> None:
+        self._paths = tuple(os.path.realpath(path) for path in paths if path is not None)
+
+    def __contains__(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        # With what a rotation makes of them (access.log.1), and the pid file while it is written aside.
+        # The log files are those of now: --log-config is read again at each reload.
+        for ours in (*self._paths, *map(os.path.realpath, log.files())):
+            if real == ours or real.startswith(ours + '.'):
+                return True
+        return _is_output(path)
+
+
+def _is_output(path: str) -> bool:
+    """Whether standard output or error have been redirected to this file."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return False
+    for fd in (1, 2):
+        try:
+            status = os.fstat(fd)
+        except OSError:  # closed by whoever has started us
+            continue
+        if stat.S_ISREG(status.st_mode) and os.path.samestat(status, there):
+            return True
+    return False
 
 
 class FileWatch:
-    """A companion of the main loop: `changed` is called when files have changed."""
+    """A companion of the main loop: `changed` is called when files have changed that are not our own."""
 
     due = inf
 
-    def __init__(self, context: Any, config: Config, working_dir: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: Any,
+        config: Config,
+        working_dir: Path,
+        endpoint: net.Endpoint,
+        changed: Callable[[], None],
+    ) -> None:
         ours, theirs = pipe_ends(context)
+        forks = context.get_start_method() == 'fork'
         spec = WatchSpec(
             paths=tuple((working_dir / path).resolve() for path in config.reload_paths) or (working_dir,),
             ignore_dirs=config.reload_ignore_dirs,
@@ -58,7 +104,9 @@ class FileWatch:
             filter=config.reload_filter,
             tick=config.reload_tick,
             pipe=theirs,
+            inherited=tuple(sock.fileno() for sock in endpoint.sockets) if forks else (),
         )
+        self._own = OwnFiles(config.pid_file, endpoint.path)
         self._working_dir = working_dir
         self._changed = changed
         self._pipe: Connection | None = ours
@@ -82,8 +130,8 @@ class FileWatch:
             logger.error('Files are no longer watched for changes: %s', value)
             self._pipe.close()
             self._pipe = None
-        else:
-            self._say(value)
+        elif paths := [path for path in value if path not in self._own]:
+            self._say(paths)
             self._changed()
 
     def _say(self, paths: list[str]) -> None:
@@ -112,6 +160,8 @@ def watch_context() -> Any:
 
 def watch(spec: WatchSpec) -> None:
     """The watcher's process: sends what has changed, ends when the main process does."""
+    for fd in spec.inherited:
+        os.close(fd)
     signal.set_wakeup_fd(-1)
     for signum in HANDLED:
         signal.signal(signum, nothing)

@@ -125,6 +125,7 @@ WARNED: dict[str, dict[str, Any]] = {
     'compatibility': {'runtime_threads': 2},
     'task_impl': {'task_impl': 'rust'},
     'head_size': {'http1_max_head_size': 10000, 'http1_settings': HTTP1Settings(max_buffer_size=9000)},
+    'permissions': {'uds': 's', 'uds_permissions': 660},
     'frame_size': {'http2_settings': HTTP2Settings(max_frame_size=1024)},
 }
 
@@ -145,6 +146,16 @@ def test_client_verification_without_roots_is_ignored_with_a_warning(tmp_path: P
     assert config.ssl_client_verify is False
     assert config.notices == (messages.WARNINGS['client_verify'],)
     assert make(ssl_cert=file, ssl_key=file, ssl_client_verify=True, ssl_ca=file).ssl_client_verify is True
+
+
+def test_permissions_that_look_like_octal_and_are_not() -> None:
+    def told(mode: int) -> bool:
+        return bool(make(uds='s', uds_permissions=mode).notices)
+
+    assert all(told(int(f'{mode:o}')) for mode in range(0o600, 0o1000))
+    assert not any(told(mode) for mode in (0o600, 0o660, 0o666, 0o644, 0o700, 0o770, 0o777, 0o1777))
+    (notice,) = make(uds='s', uds_permissions=660).notices
+    assert '660 without a leading 0 is decimal, and stands for the mode 1224: write 0660' in notice
 
 
 def test_values_that_are_adapted() -> None:

@@ -49,15 +49,18 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(handler: Callable[[Any], None], **settings: Any) -> Iterator[Running]:
+def running(
+    handler: Callable[[Any], None], *, listener: socket.socket | None = None, **settings: Any
+) -> Iterator[Running]:
     settings.setdefault('threads', 8)
-    listener = socket.create_server(('127.0.0.1', 0))
+    listener = listener or socket.create_server(('127.0.0.1', 0))
+    address = listener.getsockname()[:2]
     core = CoreUnderTest([listener], CoreSettings(**settings), handler)
     ready = threading.Event()
     thread = threading.Thread(target=core.run, args=(ready.set,), daemon=True)
     thread.start()
     assert ready.wait(10)
-    server = Running(core, listener.getsockname()[:2], thread)
+    server = Running(core, address, thread)
     try:
         yield server
     finally:

@@ -433,11 +433,34 @@ def test_stop_answers_who_waits_in_the_listen_queue() -> None:
 
 
 def test_reload_leaves_the_listen_queue_to_the_others() -> None:
-    with running(echo_path) as server:
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        with running(echo_path, listener=listener.dup()) as server:
+            server.core.stop(reload=True)
+            server.thread.join(10)
+        listener.settimeout(10)
+        with server.connect():  # the socket still listens
+            listener.accept()[0].close()
+
+
+def test_a_worker_told_to_stop_lets_go_of_the_listening_socket_while_it_drains() -> None:
+    release, running_now = threading.Event(), threading.Event()
+
+    def handler(stream: Any) -> None:
+        running_now.set()
+        assert release.wait(10)
+        stream.respond(200, TEXT, b'ok')
+
+    listener = socket.create_server(('127.0.0.1', 0))
+    with running(handler, listener=listener) as server, server.connect() as busy:
+        busy.sendall(GET_CLOSE % b'/')
+        assert running_now.wait(10)
         server.core.stop(reload=True)
-        server.thread.join(10)
-        with server.connect():
-            pass  # the socket still listens
+        wait_until(lambda: listener.fileno() == -1)
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+        assert server.core.reactor.accepted == 1
+        release.set()
+        assert read_all(busy).endswith(b'ok')
 
 
 def test_backpressure_stops_accepting_and_starts_again() -> None:

@@ -23,19 +23,21 @@ PATIENCE = 20
 class Running:
     """The output is read by a thread; waits are for a line, a connection or an end, never for a time."""
 
-    def __init__(self, command, cwd, env=None, pass_fds=()):
+    def __init__(self, command, cwd, env=None, output=None, pass_fds=()):
         path = os.pathsep.join([str(ROOT), str(HERE)])
-        self.process = subprocess.Popen(
-            [sys.executable, '-u', *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd=cwd, env={**os.environ, 'PYTHONPATH': path, **(env or {})}, text=True, pass_fds=pass_fds,
-        )  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            where = stack.enter_context(open(cwd / output, 'w')) if output else subprocess.PIPE
+            self.process = subprocess.Popen(
+                [sys.executable, '-u', *command], stdout=where, stderr=subprocess.STDOUT, pass_fds=pass_fds,
+                cwd=cwd, env={**os.environ, 'PYTHONPATH': path, **(env or {})}, text=True,
+            )  # fmt: skip
         self.lines = []
         self._queue = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self):
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             self._queue.put(line.rstrip('\n'))
         self._queue.put(None)
 
@@ -89,7 +91,7 @@ class Running:
             self.process.kill()
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        if not self._reader.is_alive():
+        if self.process.stdout and not self._reader.is_alive():
             self.process.stdout.close()
 
 
@@ -98,9 +100,13 @@ def serve(tmp_path):
     """Start a server with workers that hold a fake core: `serve(workers=2, method='spawn', ...)`."""
     running = []
 
-    def start(target='fakeapp:app', method='fork', env=None, script='fakeserver.py', pass_fds=(), **options):
+    def start(
+        target='fakeapp:app', method='fork', script='fakeserver.py', *, env=None, output=None, pass_fds=(),
+        **options,
+    ):  # fmt: skip
         options = {'address': '127.0.0.1', 'port': 0, 'interface': 'wsgi', **options}
-        server = Running([str(HERE / script), method, target, json.dumps(options)], tmp_path, env, pass_fds)
+        command = [str(HERE / script), method, target, json.dumps(options)]
+        server = Running(command, tmp_path, env, output, pass_fds)
         running.append(server)
         return server
 

@@ -12,7 +12,7 @@ import pytest
 from test_supervisor import World
 
 from granian.server.companions import MemoryWatch
-from granian.server.reload import WatchSpec, make_filter
+from granian.server.reload import OwnFiles, WatchSpec, make_filter
 from granian.worker.limits import RequestLimit, observer
 
 MIB = 1024 * 1024
@@ -171,3 +171,24 @@ if __name__ == '__main__':
 def test_strangers_are_buried_and_workers_are_left_to_us():
     done = subprocess.run([sys.executable, '-c', BURIAL], capture_output=True, text=True, timeout=30)
     assert done.stdout == 'buried\nburied\nburied\n7 True\n', done.stderr
+
+
+def test_what_the_server_writes_is_no_change(tmp_path):
+    """Log files with their rotations, the pid file, the socket, and wherever standard output goes."""
+    names = ('app.py', 'access.log', 'access.log.1', 'access.py', 'server.pid', 'server.pid.17', 'app.sock')
+    paths = {name: tmp_path / name for name in names}
+    for path in paths.values():
+        path.touch()
+    link = tmp_path / 'link'
+    link.symlink_to(tmp_path)
+    own = OwnFiles(paths['server.pid'], link / 'app.sock', None)
+    handler = logging.FileHandler(link / 'access.log')
+    logging.getLogger('granian.access').addHandler(handler)
+    try:
+        theirs = {name for name, path in paths.items() if str(path) not in own}
+    finally:
+        logging.getLogger('granian.access').removeHandler(handler)
+        handler.close()
+    assert theirs == {'app.py', 'access.py'}
+    assert str(paths['access.log']) in OwnFiles(paths['access.log'])
+    assert str(paths['access.log']) not in OwnFiles()

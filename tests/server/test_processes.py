@@ -475,6 +475,67 @@ def test_reload_on_changes(serve, tmp_path, method):
     assert server.wait() == 0
 
 
+def test_what_the_server_writes_is_no_reason_to_reload(serve, tmp_path):
+    """Its output and its log lie in the folder that is watched, and every reload writes to both."""
+    source = tmp_path / 'changing.py'
+    source.write_text("def app(path):\n    return 'one'\n")
+    log = {'version': 1, 'handlers': {'console': {'class': 'logging.FileHandler', 'filename': 'server.log'}}}
+    server = serve('changing:app', reload=True, log_dictconfig=log, pid_file='server.pid', output='out.txt',
+                   env={'PYTHONDONTWRITEBYTECODE': '1'})  # fmt: skip
+    written = tmp_path / 'server.log'
+
+    def change(times):
+        deadline = time.monotonic() + 20
+        while written.read_text().count('Changes detected') < times:
+            assert time.monotonic() < deadline
+            source.write_text(f"def app(path):\n    return '{time.monotonic()}'\n")
+            time.sleep(0.05)
+
+    wait_for_text(written, 'Started worker-1')
+    change(1)
+    wait_for_text(written, 'Stopping worker-1')
+    change(2)  # by now the watcher has seen all that the first reload has written
+    server.signal()
+    assert server.wait() == 0
+    assert 'hook: reload' in (tmp_path / 'out.txt').read_text()
+    changed = [line for line in written.read_text().splitlines() if 'Changes detected' in line]
+    assert {line.partition(': ')[2] for line in changed} == {'changing.py'}
+
+
+def wait_for_text(path, text):
+    deadline = time.monotonic() + 20
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_stop_refuses_clients_though_files_are_watched(serve, tmp_path):
+    """The watcher is forked, and must not keep a copy of the listening socket."""
+    (tmp_path / 'held.py').write_text(
+        'import os, time\n'
+        'def app(environ, start_response):\n'
+        "    os.write(1, b'in the application\\n')\n"
+        "    while not os.path.exists('go'): time.sleep(0.01)\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'done']\n"
+    )
+    server = serve('held:app', script='realserver.py', reload=True, reload_ignore_patterns=['^go$'])
+    server.wait_ready()
+    with socket.create_connection(('127.0.0.1', server.port)) as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+        server.expect('in the application')
+        server.signal()
+        server.expect('Stopping worker-1')
+        deadline = time.monotonic() + 20
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < deadline:
+                socket.create_connection(('127.0.0.1', server.port)).close()
+        assert server.process.poll() is None
+        (tmp_path / 'go').touch()
+        assert sock.makefile('rb').read().endswith(b'done')
+        assert server.wait() == 0
+
+
 def test_a_watcher_that_cannot_watch_is_told_of(serve, tmp_path):
     (tmp_path / 'watched').mkdir()
     watched = str(tmp_path / 'watched')
