@@ -173,8 +173,9 @@ class Connection:
 
     def _advance(self, event: Event) -> Request | None:
         """Everything but the plain case of a request that came whole."""
+        enough = min(PREFETCH, self.settings.limits.max_buffer_size)
         if type(event) is Request:
-            if event.head.expects_continue or len(event.body) >= PREFETCH:
+            if event.head.expects_continue or len(event.body) >= enough:
                 return event
             self._request = event
             self._parts = [event.body]
@@ -185,7 +186,7 @@ class Connection:
         if type(event) is Data:
             self._parts.append(event.data)
             self._prefetched += len(event.data)
-            if self._prefetched < PREFETCH or request is None:
+            if self._prefetched < enough or request is None:
                 return None
         elif type(event) is EndOfRequest:
             if request is not None:

@@ -78,6 +78,7 @@ ATOMS = {
 HEADERS = {'referer': 'http://r/', 'user-agent': 'UA', 'x-request-id': 'id7', 'x-some': 'some'}
 
 
+@pytest.mark.proves('--access-log-fmt')
 @pytest.mark.parametrize('atom', ATOMS)
 def test_atom(atom: str, output: Lines) -> None:
     line = one_line(f'%({atom})s|%({atom})-9s', output, HEADERS, scheme='https', status=404, version='2')

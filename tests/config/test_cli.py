@@ -236,6 +236,7 @@ def test_websockets_asked_for_on_wsgi_get_a_line() -> None:
     assert run('--interface', 'wsgi', '--no-ws').output == ''
 
 
+@pytest.mark.proves('--env-files')
 def test_env_files_can_hold_options_and_the_environment_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

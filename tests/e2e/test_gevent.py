@@ -74,6 +74,7 @@ def calls_out(url: str) -> AbstractContextManager[ServerProcess]:
     return serving('granian', 'e2e_gevent_apps:calls_out', '--core gevent', HERE, TEST_UPSTREAM=url)
 
 
+@pytest.mark.proves('--core')
 @pytest.mark.parametrize('client', ['urllib', 'requests', 'session'])
 def test_a_thousand_clients_wait_together_in_one_worker(client: str) -> None:
     """The server that they wait for answers nobody before all thousand ask it at the same time."""

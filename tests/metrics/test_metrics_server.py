@@ -104,6 +104,7 @@ CASES = {
 }
 
 
+@pytest.mark.proves('--metrics', '--metrics-scrape-interval')
 @pytest.mark.parametrize('case', CASES)
 def test_counted(case, tmp_path):
     (tmp_path / 'a.txt').write_text('static')
@@ -205,6 +206,7 @@ def test_the_port_is_taken():
     assert 'Spawning' not in found.stdout
 
 
+@pytest.mark.proves('--metrics')
 def test_off_by_default():
     with subprocess.Popen(
         [sys.executable, '-u', '-m', 'granian', '--port', '0', '--interface', 'wsgi', 'metrics_apps:wsgi'],

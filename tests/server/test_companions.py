@@ -84,6 +84,7 @@ def test_request_limit_is_told_once_whoever_counts(jitter):
     assert told == [True]
 
 
+@pytest.mark.proves('--workers-max-requests-jitter')
 def test_request_limit_jitter_is_spread():
     assert len({RequestLimit(100, 50, bool).limit for _ in range(200)}) > 10
 

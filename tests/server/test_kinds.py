@@ -76,11 +76,13 @@ def answer():
     return ask
 
 
+@pytest.mark.proves('--interface')
 @pytest.mark.parametrize('interface', ['wsgi', 'auto'])
 def test_wsgi(answer, interface):
     assert answer(wsgi, '/p/', interface=interface, url_path_prefix='/p') == 'wsgi /p'
 
 
+@pytest.mark.proves('--interface')
 @pytest.mark.parametrize('interface', ['asgi', 'auto'])
 @pytest.mark.parametrize('loop', ['asyncio', 'auto'])
 def test_asgi(answer, interface, loop):
@@ -89,12 +91,14 @@ def test_asgi(answer, interface, loop):
     assert app.seen == ['startup', 'http', 'shutdown']
 
 
+@pytest.mark.proves('--interface')
 def test_asgi_without_lifespan(answer):
     app = Recorded()
     assert answer(app, interface='asginl') == 'asgi  None'
     assert app.seen == ['http']
 
 
+@pytest.mark.proves('--interface')
 @pytest.mark.parametrize('interface', ['rsgi', 'auto'])
 def test_rsgi(answer, interface):
     app = RSGI()

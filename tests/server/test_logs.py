@@ -27,6 +27,7 @@ def until(path, text, again=lambda: time.sleep(0.01)):
         again()
 
 
+@pytest.mark.proves('--access-log')
 def test_access_log_on_stdout(real):
     server = real(log_access=True)
     server.wait_ready()
@@ -39,6 +40,7 @@ def test_access_log_on_stdout(real):
     )
 
 
+@pytest.mark.proves('--access-log-fmt')
 def test_what_was_logged_just_before_the_stop_is_not_lost(real):
     server = real(log_access=True, log_access_format='%(path)s %(bytes)d')
     server.wait_ready()
@@ -50,6 +52,7 @@ def test_what_was_logged_just_before_the_stop_is_not_lost(real):
     assert sorted(map(int, logged)) == list(range(20))  # two threads may come by in either order
 
 
+@pytest.mark.proves('--access-log')
 def test_no_access_log_unless_asked_for(real):
     server = real()
     server.wait_ready()
@@ -64,6 +67,7 @@ def access_to(path):
     return {'version': 1, 'handlers': {'access': handler}}
 
 
+@pytest.mark.proves('--log-config')
 def test_log_config_is_read_again_on_reload_and_a_broken_one_changes_nothing(real, tmp_path):
     config, first, second = (tmp_path / name for name in ('log.json', 'first.log', 'second.log'))
     config.write_text(json.dumps(access_to(first)))
@@ -88,6 +92,7 @@ def test_log_config_is_read_again_on_reload_and_a_broken_one_changes_nothing(rea
     until(second, '/two\n', lambda: server.get('/two'))  # the old worker may answer the first
 
 
+@pytest.mark.proves('log_dictconfig')
 def test_files_are_reopened_on_usr1(real, tmp_path):
     file = tmp_path / 'access.log'
     server = real(log_access=True, log_access_format='%(path)s', log_dictconfig=access_to(file))
@@ -100,6 +105,7 @@ def test_files_are_reopened_on_usr1(real, tmp_path):
     assert '/one' not in file.read_text()
 
 
+@pytest.mark.proves('--log')
 def test_off(real, tmp_path):
     path = tmp_path / 's'
     server = real(log_enabled=False, log_access=True, uds=str(path))

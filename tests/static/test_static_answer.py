@@ -63,6 +63,7 @@ def test_absent(site):
     assert 'Cache-Control' not in reply.fields
 
 
+@pytest.mark.proves('--static-path-expires')
 def test_no_expiry(folder):
     assert 'Cache-Control' not in Site(folder, expires=0).ask().fields
     assert Site(folder, expires=60).ask().fields['Cache-Control'] == 'max-age=60'

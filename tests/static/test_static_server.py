@@ -46,6 +46,10 @@ def serving(*arguments):
             assert 'Traceback' not in rest, rest
 
 
+@pytest.mark.proves(
+    '--static-path-route', '--static-path-mount', '--static-path-dir-to-file',
+    '--static-path-expires', '--static-path-precompressed', '--static-path-dotfiles',
+)  # fmt: skip
 @pytest.mark.parametrize('case', CASES)
 def test_every_interface(folder, tmp_path, case):
     put(folder / 'index.html', b'<p>index</p>')
@@ -82,6 +86,10 @@ def test_a_mount_is_where_it_was_typed(folder, tmp_path):
         assert client.get('/static/hello.txt').text == 'hello, world\n'
 
 
+@pytest.mark.proves(
+    '--static-path-route', '--static-path-expires', '--static-path-dir-to-file',
+    '--static-path-precompressed', '--static-path-dotfiles',
+)  # fmt: skip
 def test_defaults(folder):
     put(folder / 'hello.txt.gz', b'GZ')
     with serving('--static-path-mount', str(folder), *CASES['wsgi']) as client:

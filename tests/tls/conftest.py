@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / 'core'))
+for folder in ('core', 'options'):
+    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
 
 CONFIG = """
 [ca]

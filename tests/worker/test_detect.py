@@ -96,6 +96,7 @@ KNOWN = [
 IN_DOUBT = [asgi2, three, anything, two_or_three, max, AsgiObject]
 
 
+@pytest.mark.proves('--interface')
 @pytest.mark.parametrize(('app', 'interface'), KNOWN)
 def test_what_is_known(app, interface, caplog):
     caplog.set_level(logging.INFO, '_granian')
