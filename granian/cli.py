@@ -45,9 +45,10 @@ class OctalIntType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         try:
             number = value if isinstance(value, int) else int(value, 8 if value.startswith('0') else 10)
         except ValueError:
-            self.fail(f'{value!r} is not a valid octal or decimal number', param, ctx)
+            self.fail(messages.refusal('cli_octal', value=value), param, ctx)
         if (self.min is not None and number < self.min) or (self.max is not None and number > self.max):
-            self.fail(f'{value!r} is not in the range {self.min or 0:#o} to {self.max or 0:#o}', param, ctx)
+            low, high = self.min or 0, self.max or 0
+            self.fail(messages.refusal('cli_octal_range', value=value, low=low, high=high), param, ctx)
         return int(number)
 
 
@@ -63,15 +64,13 @@ class Duration(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         seconds = value if isinstance(value, int) else parse_duration(value)
         if seconds is None:
-            self.fail(f'{value!r} is not a valid duration', param, ctx)
+            self.fail(messages.refusal('cli_duration', value=value), param, ctx)
         if seconds == 0 and self.zero:
             return 0
         if self.max is not None and seconds > self.max:
-            limit = f'greater than the maximum allowed value of {self.max} seconds'
-            self.fail(f"'{value}' is {limit}", param, ctx)
+            self.fail(messages.refusal('cli_duration_long', value=value, limit=self.max), param, ctx)
         if self.min is not None and seconds < self.min:
-            limit = f'less than the minimum allowed value of {self.min} seconds'
-            self.fail(f"'{value}' is {limit}", param, ctx)
+            self.fail(messages.refusal('cli_duration_short', value=value, limit=self.min), param, ctx)
         return int(seconds)
 
 

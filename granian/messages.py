@@ -1,4 +1,4 @@
-"""Every refusal and every warning about the options, with its text. A test walks them all."""
+"""Every refusal and every warning, with its text; spelled nowhere else. A test walks them all."""
 
 from __future__ import annotations
 
@@ -41,8 +41,46 @@ REFUSALS = {
     'target_not_callable': "--factory: '{target}' is not callable, it is of type {kind}",
     'no_such_loop': "--loop: there is no event loop '{loop}' here, only {available}",
     'not_built': '{option} is not available in this version yet',
+    # The command line's own: click says which option it is about.
+    'cli_octal': '{value!r} is not a valid octal or decimal number',
+    'cli_octal_range': '{value!r} is not in the range {low:#o} to {high:#o}',
+    'cli_duration': '{value!r} is not a valid duration',
+    'cli_duration_long': "'{value}' is greater than the maximum allowed value of {limit} seconds",
+    'cli_duration_short': "'{value}' is less than the minimum allowed value of {limit} seconds",
+    # Where to listen
+    'listen': 'cannot listen on {where}: {reason}',
+    'listen_stale': 'cannot replace the stale socket {where}: {reason}',
+    'pid_running': 'the pid file {path} names a running process ({pid})',
+    'pid_unwritable': 'cannot write the pid file {path}: {reason}',
+    'pid_unreadable': 'cannot read the pid file {path}: {reason}',
+    # TLS
+    'tls_unreadable': 'the {what} {path} cannot be read: {reason}',
+    'tls_other': 'the {what} {path} holds no {kind} in PEM form',
+    'tls_damaged': 'the {what} {path} is damaged: {reason}',
+    'tls_pair': 'the TLS key {key} does not belong to the certificate {certificate}',
+    'tls_weak': 'the TLS certificate {certificate} is too weak for OpenSSL: {reason}',
+    'tls_encrypted': 'the TLS key {key} is encrypted: give its password with --ssl-keyfile-password',
+    'tls_password': 'the TLS key {key} cannot be decrypted with the password given',
+    'tls_key': 'the TLS key {key} is damaged, or the chain in {certificate} is: {reason}',
+    # The application
+    'app_not_callable': 'the application cannot be called: it is of type {kind}',
+    'app_unknown': '--interface auto: cannot tell what {app} is; say --interface asgi, rsgi or wsgi',
+    'app_other': '{app} looks like {name}, {called_as}: start it with --interface {found} (not {asked})',
+    'app_not_asgi': 'the application does not take (scope, receive, send): {app!r} is not an ASGI 3 '
+    'application; see --interface',
+    'app_asgi_2': '{app!r} takes one argument, as ASGI 2 applications do; ASGI 3 is needed: '
+    'wrap it with asgiref.compatibility.guarantee_single_callable',
+    'app_failed': 'the application failed to start: {reason}',
+    'app_broken': 'cannot load the application {target!r} in {folder!r}: {kind}: {error}',
+    'internal': 'internal error in a worker: {kind}: {error}',
+    # Kinds of server
+    'not_picklable': '{name} cannot be sent to a worker (multiprocessing start method {method!r}): {error}; '
+    'define it at the top level of a module',
+    'gevent_needs_processes': '--core gevent needs workers that are processes',
+    'embedded_wsgi': 'an embedded server serves ASGI and RSGI only, not WSGI',
+    'embedded_option': 'an embedded server cannot have {option}',
 }
-"""Errors: the server does not start. Placeholders are filled by `granian._rules` and `_options`."""
+"""Errors: the server does not start. Placeholders are filled where it is raised."""
 
 WARNINGS = {
     'needs': '{option} has no effect without {other}',
@@ -54,6 +92,21 @@ WARNINGS = {
     'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
     'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '
     '{value:04o}: write 0{value} if that is what was meant',
+    # While it serves; with logging's placeholders.
+    'no_lifespan': 'ASGI application without lifespan support%s; --interface asginl says so',
+    'overdue': '%s has not stopped within %g seconds: killing it',
+    'last_worker': 'The last worker stays',
+    'static_broken': 'Static file %s: %s',
+    'no_descriptors': 'Cannot accept connections for the moment: %s (raise the limit of open files?)',
+    'accept_failed': 'Cannot accept a connection: %s',
+    'accept_paused': 'Cannot accept a connection: %s; trying again in %.1f s',
+    'gevent_held': 'A request has kept this worker from all others for more than a second, without yielding '
+    'to gevent. It is here:\n%s',
     'frame_size': '--http2-max-frame-size: {value} is below what HTTP/2 allows, 16384 is used',
 }
 """One line in the log; the server starts."""
+
+
+def refusal(name: str, /, **values: object) -> str:
+    """The text of REFUSALS with its placeholders filled."""
+    return REFUSALS[name].format(**values)

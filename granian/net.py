@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FatalError
+from .messages import refusal
 
 _HERE_NOT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _PORT_ATTEMPTS = 20
@@ -23,6 +24,9 @@ _PORT_ATTEMPTS = 20
 
 class ListenError(FatalError):
     """A listening socket could not be had; the message is one line for the user."""
+
+    def __init__(self, where: object, reason: str, name: str = 'listen') -> None:
+        super().__init__(refusal(name, where=where, reason=reason))
 
 
 @dataclass
@@ -61,9 +65,9 @@ def listen(host: str, port: int, backlog: int = 1024) -> Endpoint:
             bare or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError) as exc:
-        raise ListenError(f'cannot listen on {where}: the host {host!r} cannot be resolved') from exc
+        raise ListenError(where, f'the host {host!r} cannot be resolved') from exc
     except OverflowError as exc:
-        raise ListenError(f'cannot listen on {where}: {port} is not a port (0 to 65535)') from exc
+        raise ListenError(where, f'{port} is not a port (0 to 65535)') from exc
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     for attempt in range(_PORT_ATTEMPTS):
         try:
@@ -73,7 +77,7 @@ def listen(host: str, port: int, backlog: int = 1024) -> Endpoint:
             clash = port == 0 and len(addresses) > 1 and exc.errno == errno.EADDRINUSE
             if clash and attempt < _PORT_ATTEMPTS - 1:
                 continue
-            raise ListenError(f'cannot listen on {where}: {_reason(exc, port)}') from exc
+            raise ListenError(where, _reason(exc, port)) from exc
     raise AssertionError('unreachable')
 
 
@@ -83,7 +87,7 @@ def listen_unix(
     """Listen on a Unix socket. A stale file is replaced, a live server's is not. Raises ListenError."""
     file = Path(path).absolute()
     if not hasattr(socket, 'AF_UNIX'):
-        raise ListenError(f'cannot listen on {file}: this system has no Unix sockets')
+        raise ListenError(file, 'this system has no Unix sockets')
     _clear_stale(file)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -97,7 +101,7 @@ def listen_unix(
         sock.close()
         too_long = 'AF_UNIX path too long' in str(exc)
         reason = 'the path is too long for a Unix socket' if too_long else (exc.strerror or str(exc)).lower()
-        raise ListenError(f'cannot listen on {file}: {reason}') from exc
+        raise ListenError(file, reason) from exc
     return Endpoint([sock], file, _identity(file))
 
 
@@ -178,9 +182,9 @@ def _clear_stale(file: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise ListenError(f'cannot listen on {file}: {(exc.strerror or str(exc)).lower()}') from exc
+        raise ListenError(file, (exc.strerror or str(exc)).lower()) from exc
     if not stat.S_ISSOCK(mode):
-        raise ListenError(f'cannot listen on {file}: the file exists and is not a socket')
+        raise ListenError(file, 'the file exists and is not a socket')
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -190,16 +194,16 @@ def _clear_stale(file: Path) -> None:
         except FileNotFoundError:
             return
         except BlockingIOError:  # a live server whose queue is full
-            raise ListenError(f'cannot listen on {file}: a server is using it') from None
+            raise ListenError(file, 'a server is using it') from None
         except OSError as exc:
-            raise ListenError(f'cannot listen on {file}: {(exc.strerror or str(exc)).lower()}') from exc
+            raise ListenError(file, (exc.strerror or str(exc)).lower()) from exc
         else:
-            raise ListenError(f'cannot listen on {file}: a server is using it')
+            raise ListenError(file, 'a server is using it')
     try:
         file.unlink(missing_ok=True)
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
-        raise ListenError(f'cannot replace the stale socket {file}: {reason}') from exc
+        raise ListenError(file, reason, 'listen_stale') from exc
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
+from .messages import refusal
 from .protocol.interface import Clock
 from .protocol.response import error_response
 from .stream import TLSInfo
@@ -83,7 +84,7 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigurationError(f'the {what} {path} cannot be read: {reason}') from None
+        raise ConfigurationError(refusal('tls_unreadable', what=what, path=path, reason=reason)) from None
 
 
 def _load_pair(context: ssl.SSLContext, settings: TLSSettings) -> bytes:
@@ -92,7 +93,7 @@ def _load_pair(context: ssl.SSLContext, settings: TLSSettings) -> bytes:
     der = _check_certificate(certificate)
     pem = _read(key, 'TLS key')
     if not _KEY.search(pem):
-        raise ConfigurationError(f'the TLS key {key} holds no private key in PEM form')
+        raise _other('TLS key', key, 'private key')
     asked = False
 
     def password() -> str:
@@ -112,14 +113,14 @@ def _check_certificate(path: Path) -> bytes:
     """The first certificate in a file, as DER, once OpenSSL has read it."""
     pem = _read(path, 'TLS certificate')
     if _CERTIFICATE not in pem and _TRUSTED not in pem:
-        raise ConfigurationError(f'the TLS certificate {path} holds no certificate in PEM form')
+        raise _other('TLS certificate', path, 'certificate')
     try:
         start = pem.index(_CERTIFICATE)
         end = pem.index(b'-----END CERTIFICATE-----', start)
         der = ssl.PEM_cert_to_DER_cert(pem[start : end + 25].decode('ascii'))
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
     except (ValueError, ssl.SSLError) as error:
-        raise ConfigurationError(f'the TLS certificate {path} is damaged: {_reason(error)}') from None
+        raise _damaged('TLS certificate', path, error) from None
     return der
 
 
@@ -128,14 +129,22 @@ def _pair_problem(settings: TLSSettings, error: Exception, asked: bool) -> str:
     certificate, key = settings.certificate, settings.key
     # A key of another kind (RSA for EC) finds no certificate to go with.
     if reason in ('KEY_VALUES_MISMATCH', 'KEY_TYPE_MISMATCH', 'NO_CERTIFICATE_ASSIGNED'):
-        return f'the TLS key {key} does not belong to the certificate {certificate}'
+        return refusal('tls_pair', key=key, certificate=certificate)
     if reason in ('EE_KEY_TOO_SMALL', 'CA_MD_TOO_WEAK'):
-        return f'the TLS certificate {certificate} is too weak for OpenSSL: {reason}'
+        return refusal('tls_weak', certificate=certificate, reason=reason)
     if asked and not settings.password:
-        return f'the TLS key {key} is encrypted: give its password with --ssl-keyfile-password'
+        return refusal('tls_encrypted', key=key)
     if asked:
-        return f'the TLS key {key} cannot be decrypted with the password given'
-    return f'the TLS key {key} is damaged, or the chain in {certificate} is: {reason}'
+        return refusal('tls_password', key=key)
+    return refusal('tls_key', key=key, certificate=certificate, reason=reason)
+
+
+def _other(what: str, path: Path, kind: str) -> ConfigurationError:
+    return ConfigurationError(refusal('tls_other', what=what, path=path, kind=kind))
+
+
+def _damaged(what: str, path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(refusal('tls_damaged', what=what, path=path, reason=_reason(error)))
 
 
 def _reason(error: Exception) -> str:
@@ -146,21 +155,21 @@ def _reason(error: Exception) -> str:
 def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
     pem = _read(path, 'CA file')
     if _CERTIFICATE not in pem and _TRUSTED not in pem:
-        raise ConfigurationError(f'the CA file {path} holds no certificate in PEM form')
+        raise _other('CA file', path, 'certificate')
     try:
         context.load_verify_locations(path)
     except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(f'the CA file {path} is damaged: {_reason(error)}') from None
+        raise _damaged('CA file', path, error) from None
 
 
 def _load_revocations(context: ssl.SSLContext, path: Path) -> None:
     """A revocation list: with one, each certificate of a client's chain must be covered by one."""
     if _CRL not in _read(path, 'revocation list'):
-        raise ConfigurationError(f'the revocation list {path} holds no CRL in PEM form')
+        raise _other('revocation list', path, 'CRL')
     try:
         context.load_verify_locations(path)
     except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(f'the revocation list {path} is damaged: {_reason(error)}') from None
+        raise _damaged('revocation list', path, error) from None
     context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
 
 

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..messages import refusal
 from .http import PLAIN, HTTPChannel
 from .scope import make_scope, under_prefix
 from .types import Application, log_failure
@@ -60,7 +61,7 @@ def asgi_handler(
 def check_application(app: Application) -> None:
     """Raise ConfigurationError for what cannot be called as `app(scope, receive, send)`."""
     if not callable(app):
-        raise ConfigurationError(f'the ASGI application is not callable: {app!r}')
+        raise ConfigurationError(refusal('app_not_callable', kind=type(app).__name__))
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):
@@ -74,11 +75,5 @@ def check_application(app: Application) -> None:
     try:
         signature.bind(None)
     except TypeError:
-        raise ConfigurationError(
-            f'the application does not take (scope, receive, send): {app!r} is not an ASGI 3 application;'
-            ' see --interface'
-        ) from None
-    raise ConfigurationError(
-        f'{app!r} takes one argument, as ASGI 2 applications do; ASGI 3 is needed:'
-        ' wrap it with asgiref.compatibility.guarantee_single_callable'
-    )
+        raise ConfigurationError(refusal('app_not_asgi', app=app)) from None
+    raise ConfigurationError(refusal('app_asgi_2', app=app))

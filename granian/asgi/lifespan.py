@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from ..errors import FatalError
+from ..messages import WARNINGS, refusal
 from .types import Application, Message, logger, misuse
 
 # How far it is.
@@ -64,12 +65,12 @@ class LifespanProtocol:
         await self._until_not(STARTING)
         if self._failure:
             await self._join()
-            raise FatalError(f'the application failed to start: {self._failure}')
+            raise FatalError(refusal('app_failed', reason=self._failure))
         if not self._started:
             self.supported = False
             await self._join()
             why = '' if self._error is None else f' ({self._error!r})'
-            logger.warning('ASGI application without lifespan support%s; --interface asginl says so', why)
+            logger.warning(WARNINGS['no_lifespan'], why)
 
     async def shutdown(self) -> None:
         """Returns when the application has done its part; what goes wrong in it is logged."""

@@ -8,6 +8,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..messages import WARNINGS
 from ..tls import is_plain_http, plain_http_answer
 from .bridge_connection import BridgeConnection
 
@@ -107,9 +108,9 @@ class Acceptor:
     def _accept_failed(self, error: OSError) -> None:
         """Out of descriptors or memory (S-D-06): make room, wait a moment, never spin, never die."""
         if error.errno not in EXHAUSTED:
-            logger.warning('Cannot accept a connection: %s', error)
+            logger.warning(WARNINGS['accept_failed'], error)
         elif not self._drop_longest_idle():
-            logger.warning('Cannot accept a connection: %s; trying again in %.1f s', error, PAUSE)
+            logger.warning(WARNINGS['accept_paused'], error, PAUSE)
         self._exhausted = True
         self.pause()
         self._core.loop.call_later(PAUSE, self._recovered)

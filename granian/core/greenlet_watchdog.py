@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
+from ..messages import WARNINGS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,11 +89,7 @@ class Watchdog:
 
     def _report(self) -> None:
         frame = sys._current_frames().get(self._thread)
-        logger.warning(
-            'A request has kept this worker from all others for more than a second, without yielding to '
-            'gevent. It is here:\n%s',
-            _stack(frame),
-        )
+        logger.warning(WARNINGS['gevent_held'], _stack(frame))
 
 
 def _stack(frame: FrameType | None) -> str:

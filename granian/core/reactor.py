@@ -21,6 +21,7 @@ from email.utils import formatdate
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from ..messages import WARNINGS
 from ..protocol.interface import Clock
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 
@@ -241,7 +242,7 @@ class Reactor:
         if self.now - self._complained > 10:
             self._complained = self.now
             logger.warning(
-                'Cannot accept connections for the moment: %s (raise the limit of open files?)', exc.strerror
+                WARNINGS['no_descriptors'], exc.strerror
             )
 
     # -- any thread ---------------------------------------------------------------------

@@ -16,6 +16,7 @@ from .. import log, net
 from ..config import OPTIONS, Config, signature
 from ..constants import Interfaces
 from ..errors import ConfigurationError
+from ..messages import refusal
 from ..observe import AccessLog
 from ..worker import kinds
 from .hooks import Hooks, call
@@ -123,10 +124,10 @@ class Server(Hooks):
 def _refuse(given: Mapping[str, Any]) -> None:
     """Before anything else is said of the options: an extra that is missing here is not the point."""
     if given.get('interface') in (Interfaces.WSGI, Interfaces.WSGI.value):
-        raise ConfigurationError('an embedded server serves ASGI and RSGI only, not WSGI')
+        raise ConfigurationError(refusal('embedded_wsgi'))
     for name in _NOT_HERE:
         if given.get(name) and given[name] != OPTIONS[name].default:
-            raise ConfigurationError(f'an embedded server cannot have {OPTIONS[name].label}')
+            raise ConfigurationError(refusal('embedded_option', option=OPTIONS[name].label))
 
 
 def _listen(config: Config) -> net.Endpoint:

@@ -11,6 +11,7 @@ from multiprocessing.reduction import ForkingPickler
 from .. import net
 from ..config import Config
 from ..errors import ConfigurationError
+from ..messages import refusal
 from ..worker import entry
 from ..worker.spec import WorkerSpec
 from .common import AbstractServer, Launch, Loader, SpawnTarget
@@ -78,8 +79,7 @@ class ProcessLauncher:
             except (pickle.PicklingError, AttributeError, TypeError) as exc:
                 method = self._context.get_start_method()
                 raise ConfigurationError(
-                    f'{name} cannot be sent to a worker (multiprocessing start method {method!r}): {exc}; '
-                    'define it at the top level of a module'
+                    refusal('not_picklable', name=name, method=method, error=exc)
                 ) from None
 
 

@@ -14,6 +14,7 @@ from .._granian import BUILD_GIL
 from ..config import Config
 from ..constants import Cores
 from ..errors import ConfigurationError
+from ..messages import refusal
 from ..worker import entry, ipc
 from ..worker.spec import WorkerSpec
 from .common import AbstractServer, Launch, Loader, SpawnTarget
@@ -106,7 +107,7 @@ class ThreadLauncher:
         loader: Loader | None,
     ) -> None:
         if server.config.core == Cores.gevent:
-            raise ConfigurationError('--core gevent needs workers that are processes')
+            raise ConfigurationError(refusal('gevent_needs_processes'))
         self._server = server
         self._listeners = endpoint.sockets
         self._target = target or entry.run_in_thread

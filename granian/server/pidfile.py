@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import PidFileError
+from ..messages import refusal
 
 
 class PidFile:
@@ -18,7 +19,7 @@ class PidFile:
         """Write the file. A stale one is replaced; one that names a live process raises PidFileError."""
         holder = self._read()
         if holder is not None and holder != os.getpid() and _alive(holder):
-            raise PidFileError(f'the pid file {self.path} names a running process ({holder})')
+            raise PidFileError(refusal('pid_running', path=self.path, pid=holder))
         # Written aside and renamed: a reader never sees an empty file.
         aside = self.path.with_name(f'{self.path.name}.{os.getpid()}')
         try:
@@ -27,7 +28,7 @@ class PidFile:
         except OSError as exc:
             aside.unlink(missing_ok=True)
             raise PidFileError(
-                f'cannot write the pid file {self.path}: {(exc.strerror or str(exc)).lower()}'
+                refusal('pid_unwritable', path=self.path, reason=(exc.strerror or str(exc)).lower())
             ) from exc
 
     def release(self) -> None:
@@ -46,7 +47,7 @@ class PidFile:
             return None
         except OSError as exc:
             raise PidFileError(
-                f'cannot read the pid file {self.path}: {(exc.strerror or str(exc)).lower()}'
+                refusal('pid_unreadable', path=self.path, reason=(exc.strerror or str(exc)).lower())
             ) from exc
         # 0 is no process, though to signal it would reach one: our own group.
         return int(text) or None if text.strip().isdigit() else None

@@ -18,6 +18,7 @@ from enum import Enum
 from math import inf
 from typing import Protocol
 
+from ..messages import WARNINGS
 from .tables import SERVER, WORKER, Action, Do, Happening, Input, Life, State
 
 logger = logging.getLogger('_granian')
@@ -215,7 +216,7 @@ class Supervisor:
         elif what is Do.KILL:
             if event is Happening.OVERDUE:
                 logger.warning(
-                    '%s has not stopped within %g seconds: killing it', member.name, self.policy.kill_timeout
+                    WARNINGS['overdue'], member.name, self.policy.kill_timeout
                 )
             member.kill_at = inf
             member.handle.kill()
@@ -393,7 +394,7 @@ class Supervisor:
 
     def _remove(self) -> None:
         if len(self.slots) == 1:
-            logger.warning('The last worker stays')
+            logger.warning(WARNINGS['last_worker'])
             return
         slot = self.slots.pop()
         logger.info('One worker less: %d', len(self.slots))

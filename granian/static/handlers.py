@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..messages import WARNINGS
 from ..stream import ClientDisconnected, InvalidResponse
 from .answer import Answer, answer
 from .files import Representation, open_regular, signature
@@ -91,7 +92,7 @@ async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
 
 
 def _broken(head: Head, error: object) -> None:
-    logger.warning('Static file %s: %s', ascii(head.path), error)
+    logger.warning(WARNINGS['static_broken'], ascii(head.path), error)
 
 
 def prepare(head: Head, mounts: Mounts, mount: Mount) -> tuple[Answer, BinaryIO | None]:

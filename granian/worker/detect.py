@@ -10,6 +10,7 @@ from typing import Any
 
 from ..constants import Interfaces
 from ..errors import ConfigurationError
+from ..messages import refusal
 
 logger = logging.getLogger('_granian')
 
@@ -28,13 +29,11 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     what the application is, and for what cannot be called.
     """
     if not callable(app) and not hasattr(app, '__rsgi__'):
-        raise ConfigurationError(f'the application cannot be called: it is of type {type(app).__name__}')
+        raise ConfigurationError(refusal('app_not_callable', kind=type(app).__name__))
     found = detect(app)
     if interface == Interfaces.AUTO:
         if found is None:
-            raise ConfigurationError(
-                f'--interface auto: cannot tell what {_described(app)} is; say --interface asgi, rsgi or wsgi'
-            )
+            raise ConfigurationError(refusal('app_unknown', app=_described(app)))
         logger.info('The application speaks %s (--interface auto)', found.value.upper())
         return found
     if found in (None, interface) or (found in _ASGI and interface in _ASGI) or _speaks(app, interface):
@@ -42,8 +41,10 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     assert found is not None
     name = f'{"a" if found == Interfaces.WSGI else "an"} {found.value.upper()} application'
     raise ConfigurationError(
-        f'{_described(app)} looks like {name}, {_CALLED_AS[found]}:'
-        f' start it with --interface {found.value} (not {interface.value})'
+        refusal(
+            'app_other', app=_described(app), name=name, called_as=_CALLED_AS[found],
+            found=found.value, asked=interface.value,
+        )
     )
 
 

@@ -18,6 +18,7 @@ from ..constants import Cores
 from ..core.settings import Core
 from ..counters import Counters
 from ..errors import FatalError
+from ..messages import refusal
 from ..observe import AccessLog, Exchange
 from . import ipc, kinds
 from .limits import RequestLimit, observer
@@ -136,8 +137,10 @@ def load(spec: WorkerSpec) -> Any:
         ) from None
     except Exception as exc:
         raise LoadError(
-            f'cannot load the application {config.target!r} in {str(spec.working_dir)!r}: '
-            f'{type(exc).__name__}: {exc}'
+            refusal(
+                'app_broken', target=config.target, folder=str(spec.working_dir),
+                kind=type(exc).__name__, error=exc,
+            )
         ) from exc
 
 
@@ -150,7 +153,7 @@ def failure(exc: Exception) -> ipc.Failure:
     if isinstance(exc, FatalError):
         cause = exc.__cause__ if isinstance(exc, LoadError) else None
         return ipc.Failure(str(exc), _traceback(cause) if cause is not None else '')
-    return ipc.Failure(f'internal error in a worker: {type(exc).__name__}: {exc}', _traceback(exc))
+    return ipc.Failure(refusal('internal', kind=type(exc).__name__, error=exc), _traceback(exc))
 
 
 def _traceback(exc: BaseException) -> str:

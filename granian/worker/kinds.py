@@ -77,7 +77,7 @@ def make_embedded(
     """As `make_core`, for `loop`, which runs already: see `LoopCore.serve`. ASGI and RSGI only."""
     config = replace(config, interface=resolve(config.interface, app))
     if config.interface == Interfaces.WSGI:
-        raise ConfigurationError('an embedded server serves ASGI and RSGI only, not WSGI')
+        raise ConfigurationError(REFUSALS['embedded_wsgi'])
     make = _rsgi if config.interface == Interfaces.RSGI else _asgi
     return make(config, listeners, app, settings(config, on_exchange), loop)
 

@@ -1,17 +1,31 @@
 """Every refusal and every warning of granian.messages, each provoked once."""
 
+import ast
+import errno
 import json
 import re
+import socket
+import ssl
 import string
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
-from granian import _internal, _loops, _rules, log, messages
+from granian import _internal, _loops, _rules, cli, log, messages, net, tls
+from granian.asgi.handler import check_application
 from granian.config import OPTIONS, Config
-from granian.errors import ConfigurationError, TargetError
+from granian.constants import Interfaces
+from granian.core import reactor
+from granian.core.bridge_accept import Acceptor
+from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings, HTTP2Settings
+from granian.server import embed, mt
+from granian.server.pidfile import PidFile
+from granian.worker import detect, entry
 
 
 @pytest.fixture(autouse=True)
@@ -69,20 +83,146 @@ REFUSED = {
     'target_no_module': lambda tmp: _internal.load_target('no_such_module_:app', tmp),
     'target_no_attribute': lambda tmp: _internal.load_target('json:nope', tmp),
     'target_not_callable': lambda tmp: _internal.load_target('json:__name__', tmp, factory=True),
+    'cli_octal': lambda tmp: cli.OctalIntType().convert('9x', None, None),
+    'cli_octal_range': lambda tmp: cli.OctalIntType(0, 0o777).convert('01000', None, None),
+    'cli_duration': lambda tmp: cli.Duration().convert('10x', None, None),
+    'cli_duration_long': lambda tmp: cli.Duration(max=5).convert('6', None, None),
+    'cli_duration_short': lambda tmp: cli.Duration(min=5).convert('4s', None, None),
+    'listen_stale': lambda tmp: _stale(tmp),
+    'pid_unwritable': lambda tmp: PidFile(tmp / 'none' / 'pid').acquire(),
+    'pid_unreadable': lambda tmp: PidFile(tmp).acquire(),
+    'app_not_callable': lambda tmp: detect.resolve(Interfaces.ASGI, 3),
+    'app_unknown': lambda tmp: detect.resolve(Interfaces.AUTO, lambda *args: None),
+    'app_other': lambda tmp: detect.resolve(Interfaces.ASGI, lambda environ, start_response: None),
+    'app_not_asgi': lambda tmp: check_application(lambda: None),  # type: ignore[arg-type, return-value]
+    'app_asgi_2': lambda tmp: check_application(lambda scope: None),  # type: ignore[arg-type, return-value]
+    'gevent_needs_processes': lambda tmp: mt.MTServer('m:app', interface='wsgi', core='gevent')._launcher(
+        net.Endpoint([]), None, None
+    ),
+    'embedded_wsgi': lambda tmp: embed.Server(None, interface='wsgi'),
+    'embedded_option': lambda tmp: embed.Server(None, workers=2),
+    'tls_weak': lambda tmp: _weak(),
+    'internal': lambda tmp: _raise(ConfigurationError(entry.failure(ValueError('x')).message)),
 }
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _stale(tmp_path: Path) -> None:
+    path = tmp_path / 's'
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, 'unlink', lambda *args, **options: _raise(PermissionError(1, 'Not permitted')))
+        net.listen_unix(path)
+
+
+def _weak() -> None:
+    error = ssl.SSLError()
+    error.reason = 'EE_KEY_TOO_SMALL'
+    files = tls.TLSSettings(certificate=Path('c'), key=Path('k'))
+    raise ConfigurationError(tls._pair_problem(files, error, asked=False))
+
+
+def _watchdog() -> None:
+    module = pytest.importorskip('granian.core.greenlet_watchdog')
+    module.Watchdog._report(SimpleNamespace(_thread=threading.get_ident()))
+
+
+def _acceptor() -> Acceptor:
+    loop = SimpleNamespace(call_later=lambda *args: None)
+    return Acceptor(SimpleNamespace(connections=set(), loop=loop), [])  # type: ignore[arg-type]
+
+
+LOGGED = {
+    'no_descriptors': lambda: reactor.Reactor._complain(
+        SimpleNamespace(now=100, _complained=0), OSError(errno.EMFILE, 'Too many open files')  # type: ignore[arg-type]
+    ),
+    'accept_failed': lambda: _acceptor()._accept_failed(OSError(errno.EPERM, 'x')),
+    'accept_paused': lambda: _acceptor()._accept_failed(OSError(errno.EMFILE, 'x')),
+    'gevent_held': _watchdog,
+}
+
+
+@pytest.mark.parametrize('name', LOGGED)
+def test_warning_while_serving(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    LOGGED[name]()
+    (record,) = caplog.records
+    assert (record.levelname, record.msg) == ('WARNING', messages.WARNINGS[name])
+
+
+def test_no_refusal_and_no_warning_is_spelled_elsewhere() -> None:
+    """Neither where one is raised nor where a warning is logged."""
+    found = []
+    for path in Path(messages.__file__).parent.rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
+            ours = name in {'FatalError', 'ConfigurationError', 'PidFileError', 'TargetError', 'LoadError'}
+            if ours or name in {'ClickException', 'UsageError', 'BadParameter', 'Failure', 'warning'} or (
+                name == 'fail' and path.name == 'cli.py'
+            ):
+                text = node.args[0]
+                if isinstance(text, (ast.JoinedStr, ast.BinOp)) or (
+                    isinstance(text, ast.Constant) and isinstance(text.value, str)
+                ):
+                    found.append(f'{path.name}:{node.lineno}')
+    assert found == []
+
+
+def test_every_text_is_used() -> None:
+    texts = [path.read_text(encoding='utf-8') for path in Path(messages.__file__).parent.rglob('*.py')
+             if path.name != 'messages.py']  # fmt: skip
+    source = '\n'.join(texts)
+    unused = [name for name in {**messages.REFUSALS, **messages.WARNINGS} if f"'{name}'" not in source]
+    assert set(unused) == {'no_such_file', 'no_such_dir'}  # by their kind
+
+
+def test_what_is_provoked_elsewhere_is_there() -> None:
+    for name, (file, test) in ELSEWHERE.items():
+        path = Path(__file__).parents[1] / f'{file}.py'
+        assert re.search(rf'^(async )?def {test}\(', path.read_text(encoding='utf-8'), re.MULTILINE), name
+RULES, TLS, NET, PID = (
+    'config/test_rules', 'tls/test_tls_context', 'server/test_net', 'server/test_pidfile'
+)  # fmt: skip
 ELSEWHERE = {
-    'needs_extra', 'not_built', 'uds_on_windows',
-    'gevent_half_patched', 'gevent_too_late', 'gevent_missing',
-}  # fmt: skip
+    'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
+    'not_built': (RULES, 'test_what_is_not_built_is_refused_in_one_line'),
+    'uds_on_windows': (RULES, 'test_unix_sockets_are_refused_on_windows'),
+    'gevent_half_patched': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
+    'gevent_too_late': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
+    'listen': (NET, 'test_port_in_use'),
+    'pid_running': (PID, 'test_live_process_is_respected'),
+    'tls_unreadable': (TLS, 'test_files_that_are_not_there'),
+    'tls_other': (TLS, 'test_files_that_are_something_else'),
+    'tls_damaged': (TLS, 'test_files_that_are_damaged'),
+    'tls_pair': (TLS, 'test_a_pair_that_does_not_match'),
+    'tls_encrypted': (TLS, 'test_passwords'),
+    'tls_password': (TLS, 'test_passwords'),
+    'tls_key': (TLS, 'test_files_that_are_damaged'),
+    'app_failed': ('asgi/test_asgi_lifespan', 'test_startup_failed'),
+    'app_broken': ('server/test_processes', 'test_broken_application_is_told_once'),
+    'not_picklable': ('server/test_processes', 'test_target_loader'),
+    'no_lifespan': ('asgi/test_asgi_lifespan', 'test_without_support_there_is_one_warning'),
+    'overdue': ('server/test_processes', 'test_kill_timeout'),
+    'last_worker': ('server/test_processes', 'test_grow_and_shrink'),
+    'static_broken': ('static/test_static_served', 'test_a_file_that_becomes_shorter_while_it_is_sent'),
+    'client_verify': (RULES, 'test_client_verification_without_roots_is_ignored_with_a_warning'),
+}
+"""What is provoked by a test of its own: (file below tests/, test)."""
 
 
 def test_every_refusal_has_a_case() -> None:
-    assert set(REFUSED) | ELSEWHERE == set(messages.REFUSALS)
+    assert set(messages.REFUSALS) - set(ELSEWHERE) == set(REFUSED)
+    assert set(ELSEWHERE) <= {*messages.REFUSALS, *messages.WARNINGS}
 
 
 @pytest.mark.parametrize('name', REFUSED)
 def test_refusal(name: str, tmp_path: Path) -> None:
-    with pytest.raises((ConfigurationError, TargetError), match=pattern(messages.REFUSALS[name])) as caught:
+    with pytest.raises((FatalError, click.BadParameter), match=pattern(messages.REFUSALS[name])) as caught:
         REFUSED[name](tmp_path)
     assert '\n' not in str(caught.value)
     assert '{' not in str(caught.value).replace('header{name}', '')
@@ -131,7 +271,7 @@ WARNED: dict[str, dict[str, Any]] = {
 
 
 def test_every_warning_has_a_case() -> None:
-    assert {*WARNED, 'client_verify'} == set(messages.WARNINGS)
+    assert set(messages.WARNINGS) - set(ELSEWHERE) == {*WARNED, *LOGGED}
 
 
 @pytest.mark.parametrize('name', WARNED)
