@@ -113,7 +113,7 @@ def adopt(sock: socket.socket, backlog: int = 1024) -> Endpoint:
         sock.listen(backlog)
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
-        raise ListenError(f'cannot listen on file descriptor {sock.fileno()}: {reason}') from exc
+        raise ListenError(f'file descriptor {sock.fileno()}', reason) from exc
     path = None if isinstance(name, tuple) else Path(os.fsdecode(name).replace('\0', '@'))
     if path is None:  # TCP; see _bind
         sock = socket.socket(sock.family, sock.type, socket.IPPROTO_TCP, sock.detach())
