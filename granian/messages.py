@@ -49,6 +49,7 @@ REFUSALS = {
     'cli_duration_short': "'{value}' is less than the minimum allowed value of {limit} seconds",
     # Where to listen
     'listen': 'cannot listen on {where}: {reason}',
+    'listen_metrics': '--metrics: cannot listen on {where}: {reason}',
     'listen_stale': 'cannot replace the stale socket {where}: {reason}',
     'pid_running': 'the pid file {path} names a running process ({pid})',
     'pid_unwritable': 'cannot write the pid file {path}: {reason}',
@@ -72,6 +73,7 @@ REFUSALS = {
     'wrap it with asgiref.compatibility.guarantee_single_callable',
     'app_failed': 'the application failed to start: {reason}',
     'app_broken': 'cannot load the application {target!r} in {folder!r}: {kind}: {error}',
+    'app_exits': 'cannot load the application {target!r} in {folder!r}: it called sys.exit({code!r})',
     'internal': 'internal error in a worker: {kind}: {error}',
     # Kinds of server
     'not_picklable': '{name} cannot be sent to a worker (multiprocessing start method {method!r}): {error}; '

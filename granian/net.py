@@ -27,6 +27,8 @@ class ListenError(FatalError):
 
     def __init__(self, where: object, reason: str, name: str = 'listen') -> None:
         super().__init__(refusal(name, where=where, reason=reason))
+        self.where = where
+        self.reason = reason
 
 
 @dataclass

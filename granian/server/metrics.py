@@ -162,7 +162,7 @@ class Exporter:
         try:
             self._endpoint = net.listen(address, port, backlog=128)
         except net.ListenError as exc:  # as it stands it would read as if the server's own port were meant
-            raise net.ListenError(f'--metrics: {exc}') from exc
+            raise net.ListenError(exc.where, exc.reason, 'listen_metrics') from exc
         self._clients: list[_Client] = []
         for sock in self._endpoint.sockets:
             sock.setblocking(False)

@@ -132,8 +132,7 @@ def load(spec: WorkerSpec) -> Any:
         raise
     except SystemExit as exc:  # a settings module's way to say what it misses
         raise LoadError(
-            f'cannot load the application {config.target!r} in {str(spec.working_dir)!r}: '
-            f'it called sys.exit({exc.code!r})'
+            refusal('app_exits', target=config.target, folder=str(spec.working_dir), code=exc.code)
         ) from None
     except Exception as exc:
         raise LoadError(

@@ -194,6 +194,8 @@ ELSEWHERE = {
     'uds_on_windows': (RULES, 'test_unix_sockets_are_refused_on_windows'),
     'gevent_half_patched': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'gevent_too_late': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
+    'listen_metrics': ('metrics/test_metrics_server', 'test_the_port_is_taken'),
+    'app_exits': ('server/test_processes', 'test_an_application_that_leaves_while_it_is_imported'),
     'listen': (NET, 'test_port_in_use'),
     'pid_running': (PID, 'test_live_process_is_respected'),
     'tls_unreadable': (TLS, 'test_files_that_are_not_there'),

@@ -28,7 +28,7 @@ def watch(tmp_path, caplog):
     watches = []
 
     def start(last='last.py', **options):
-        config = Config.from_api('m:app', reload=True, **options)
+        config = Config.from_api('m:app', reload=True, working_dir=tmp_path, **options)
         context = multiprocessing.get_context('spawn')
         made = FileWatch(context, config, tmp_path, net.Endpoint([]), lambda: None)
         watches.append(made)
