@@ -193,6 +193,7 @@ ELSEWHERE = {
     'not_built': (RULES, 'test_what_is_not_built_is_refused_in_one_line'),
     'uds_on_windows': (RULES, 'test_unix_sockets_are_refused_on_windows'),
     'gevent_half_patched': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
+    'gevent_missing': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'gevent_too_late': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'listen_metrics': ('metrics/test_metrics_server', 'test_the_port_is_taken'),
     'app_exits': ('server/test_processes', 'test_an_application_that_leaves_while_it_is_imported'),
