@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..protocol.events import Data, EndOfRequest, RequestFailed
@@ -191,3 +192,20 @@ class BlockingStream:
     def abort(self) -> None:
         self.aborted = True
         self.ended = True
+
+
+class TimedStream(BlockingStream):
+    """One exchange of an eager pool, which learns what kinds of calls are quick."""
+
+    __slots__ = ('answered', 'entered', 'kind')
+
+    def __init__(self, connection: Connection, request: Request) -> None:
+        super().__init__(connection, request)
+        self.kind = request.head.method + request.head.path
+        self.answered = 0.0
+        self.entered = monotonic()
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        # Before it is sent: while it is, other threads may take the interpreter's lock.
+        self.answered = monotonic()
+        super().respond(status, headers, body, reason)

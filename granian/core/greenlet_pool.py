@@ -160,6 +160,14 @@ class GreenletPool:
         """The application is about to be called."""
         self.busy += 1
 
+    def enter_eagerly(self, kind: str) -> bool:
+        """Never: a greenlet pool is not eager."""
+        self.enter_call()
+        return True
+
+    def learn(self, kind: str, duration: float) -> None:
+        """There is nothing to decide with it."""
+
     def leave_call(self, duration: float, now: float) -> bool:
         """The call has returned. Returns whether this greenlet leads."""
         self.busy -= 1

@@ -30,7 +30,7 @@ class Http2Stream:
     lock guards: `inbox`, `failure` and all that the protocol object says."""
 
     __slots__ = (
-        '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
+        '_answered', '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
         'failure', 'head', 'inbox', 'received', 'scheme', 'server', 'since', 'started', 'status', 'stream_id',
         'tls', 'trailers',
     )  # fmt: skip
@@ -59,6 +59,9 @@ class Http2Stream:
         self.failure: RequestFailed | None = None
         self._news: threading.Condition | None = None
         self._quick = False
+        """The response can wait for others of its turn."""
+        self._answered = 0.0
+        """When the application was done with a response given whole."""
 
     # -- a unit of work: the leader, then whichever thread it became --------------------------
 
@@ -67,10 +70,15 @@ class Http2Stream:
         connection = self._connection
         core = connection.core
         pool = core.pool
-        # While applications are quick, the responses of one turn leave together.
-        self._quick = not pool.eager
         entered = connection.reactor.now
-        pool.enter_call()
+        kind = ''
+        if pool.eager:
+            kind = self.head.method + self.head.path
+            called = monotonic()
+            self._quick = pool.enter_eagerly(kind)
+        else:
+            self._quick = True
+            pool.enter_call()
         observe = core.settings.on_exchange
         if observe is not None:
             self.started = entered
@@ -89,6 +97,8 @@ class Http2Stream:
                 self.bytes_sent = 0
             observe(self)
         connection.finish(self)
+        if kind:
+            pool.learn(kind, (self._answered or now) - called)
         if pool.leave_call(now - entered, now):
             connection.reactor.now = now
             return True
@@ -157,6 +167,8 @@ class Http2Stream:
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
         connection = self._connection
+        if not self._quick:
+            self._answered = monotonic()
         with connection.lock:
             self._check()
             connection.push(connection.http.respond(self.stream_id, status, headers, body))

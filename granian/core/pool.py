@@ -3,7 +3,7 @@
 One thread at a time holds the *baton*: it leads. It gathers ready units of work and runs
 them itself, so that while the application is quick there is no switch between threads at
 all. Before a unit calls the application, the leader either hands the baton to a follower
-(when calls have been slow lately) or lays it on the table, where it may be taken:
+(when calls have been slow lately, see also `habits`) or lays it on the table, where it may be taken:
 
 - by the leader itself, when the call returns: the usual case;
 - by the watchdog, which gives it to a follower when the call takes too long;
@@ -23,6 +23,8 @@ from itertools import count
 from math import inf
 from time import monotonic, sleep
 from typing import Protocol
+
+from .habits import Habits
 
 SLOW_CALL = 0.001
 """Seconds: an application call longer than this makes the pool eager."""
@@ -77,6 +79,8 @@ class Crew(Protocol):
     def share(self) -> bool: ...
     def idle_time(self) -> float: ...
     def enter_call(self) -> None: ...
+    def enter_eagerly(self, kind: str) -> bool: ...
+    def learn(self, kind: str, duration: float) -> None: ...
     def leave_call(self, duration: float, now: float) -> bool: ...
 
 
@@ -151,6 +155,9 @@ class Pool:
         self._gathering = False
         self._waited = 0
         self._eager_until = inf if always_eager else 0.0
+        self._habits = None if always_eager else Habits()
+        self._trusted = ''
+        """The kind of call that the leader is inside, if the pool is eager and trusted it."""
         self._closed = False
         self._watchdog_asleep = False
         self._watchdog_alarm = threading.Lock()
@@ -314,10 +321,32 @@ class Pool:
     # -- around an application call ---------------------------------------------------
 
     def enter_call(self) -> None:
-        """The leader is about to call the application."""
+        """The leader is about to call the application; the pool is not eager."""
         self._calls += 1
-        if not (self.eager and self._hand_on()):
+        self._table.append(_BATON)
+
+    def enter_eagerly(self, kind: str) -> bool:
+        """The leader is about to call the application, and the pool is eager. `kind`: see `habits`;
+        returns whether it is trusted to be quick."""
+        self._calls += 1
+        habits = self._habits
+        if habits is not None and habits.trusts(kind):
+            self._trusted = kind
             self._table.append(_BATON)
+            return True
+        self._trusted = ''
+        if not self._hand_on():
+            self._table.append(_BATON)
+        return False
+
+    def learn(self, kind: str, duration: float) -> None:
+        """How long a call took that was entered eagerly: the application's time alone, since a thread
+        of an eager pool waits for the interpreter's lock whenever it has let go of it. Any pool thread."""
+        if self._habits is not None:
+            if duration > SLOW_CALL:
+                self._habits.note_slow(kind)
+            else:
+                self._habits.note_quick(kind)
 
     def leave_call(self, duration: float, now: float) -> bool:
         """The call has returned (any pool thread). Returns whether this thread leads now."""
@@ -353,6 +382,7 @@ class Pool:
             now = monotonic()
             if self.eager and now > self._eager_until:
                 self.eager = False
+                self._trusted = ''
             state = (self._calls, self.polls)
             if state != seen:
                 seen = state
@@ -384,6 +414,8 @@ class Pool:
             else:
                 self._parked.append(member)
             return
+        if self._trusted and self._habits is not None:
+            self._habits.note_slow(self._trusted)  # now, not when it returns: there may be more of its kind
         self._turn_eager(now)
         if member is not None:
             member.wake.release()

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..stream import ClientDisconnected
-from .blocking import BlockingStream
+from .blocking import BlockingStream, TimedStream
 from .connection import GRACE, HEAD, LINGERING, PIPELINED, RECENT, RUNNING, Connection
 from .http2_connection import Http2Connection
 from .opening import Opening
@@ -234,9 +234,15 @@ class ThreadConnection(Connection):
         core = self._core
         pool = core.pool
         self.phase = RUNNING
-        stream = BlockingStream(self, request)
         entered = self.reactor.now
-        pool.enter_call()
+        timed: TimedStream | None = None
+        stream: BlockingStream
+        if pool.eager:
+            stream = timed = TimedStream(self, request)
+            pool.enter_eagerly(timed.kind)
+        else:
+            stream = BlockingStream(self, request)
+            pool.enter_call()
         observe = core.settings.on_exchange
         if observe is not None:
             stream.started = entered
@@ -259,6 +265,8 @@ class ThreadConnection(Connection):
             self.abort(reset=stream.head.version == '1.0')
         else:
             self.after_exchange(now, stream.complete)
+        if timed is not None:
+            pool.learn(timed.kind, (timed.answered or now) - timed.entered)
         if pool.leave_call(now - entered, now):
             self.reactor.now = now
             return True
