@@ -83,6 +83,9 @@ class Stream(_Exchange, Protocol):
     """What of the request body had been read before the handler was called."""
     complete: bool
     """True when `body` is the whole body: then read() need not be called at all."""
+    memo: Any
+    """The handler's, None at first: what it has made of the connection, kept as long as that where
+    the core can. (scheme, client, server and tls are the connection's.)"""
 
     def read(self) -> bytes:
         """The next piece of the body, any size, b'' at its end. The first call returns `body`

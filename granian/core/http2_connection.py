@@ -57,9 +57,9 @@ class Http2Connection:
     __slots__ = (
         '_failed', '_head_since', '_idle_until', '_leaving', '_lost', '_next_ping', '_out', '_paused',
         '_pong_due', '_stuck_since', '_tried', '_writing', 'client', 'core', 'deadline', 'deferred',
-        'fd', 'finished', 'gathering', 'http', 'hung_up', 'lock', 'outbox', 'owner', 'phase', 'reactor',
-        'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'streams', 'tls',
-        'waiting',
+        'fd', 'finished', 'gathering', 'http', 'hung_up', 'lock', 'memo', 'outbox', 'owner', 'phase',
+        'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'streams',
+        'tls', 'waiting',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: ThreadCore) -> None:
@@ -72,6 +72,8 @@ class Http2Connection:
         self.reactor = core.reactor
         self.scheme = 'http'
         self.tls: TLSInfo | None = None
+        self.memo: Any = None
+        """See `stream.Stream`."""
         self.http = Http2(settings.limits, core.reactor.clock)
         self.owner = Lock()
         self.owner.acquire()

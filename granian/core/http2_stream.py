@@ -30,9 +30,9 @@ class Http2Stream:
     lock guards: `inbox`, `failure` and all that the protocol object says."""
 
     __slots__ = (
-        '_answered', '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
-        'failure', 'head', 'inbox', 'received', 'scheme', 'server', 'since', 'started', 'status', 'stream_id',
-        'tls', 'trailers',
+        '_answered', '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
+        'ended', 'failure', 'head', 'inbox', 'received', 'scheme', 'server', 'since', 'started', 'status',
+        'stream_id', 'tls', 'trailers',
     )  # fmt: skip
 
     started: float
@@ -114,6 +114,14 @@ class Http2Stream:
             self.aborted = True
         else:
             self.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
+
+    @property
+    def memo(self) -> Any:
+        return self._connection.memo
+
+    @memo.setter
+    def memo(self, value: Any) -> None:
+        self._connection.memo = value
 
     # -- the request body -----------------------------------------------------------------------
 

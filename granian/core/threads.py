@@ -196,11 +196,13 @@ class Listening:
 class ThreadConnection(Connection):
     """A connection as a unit of work of the pool."""
 
-    __slots__ = ('_core',)
+    __slots__ = ('_core', '_stream', '_timed_stream')
 
     def __init__(self, sock: socket.socket, client: Any, server: Any, core: ThreadCore) -> None:
         super().__init__(sock, client, server, core.settings, core.reactor)
         self._core = core
+        self._stream: BlockingStream | None = None
+        self._timed_stream: TimedStream | None = None
 
     def begin(self, data: bytes) -> None:
         """What came before it was known that this is HTTP/1."""
@@ -235,13 +237,17 @@ class ThreadConnection(Connection):
         pool = core.pool
         self.phase = RUNNING
         entered = self.reactor.now
-        timed: TimedStream | None = None
         stream: BlockingStream
+        timed: TimedStream | None = None
         if pool.eager:
-            stream = timed = TimedStream(self, request)
+            stream = timed = self._timed_stream or TimedStream(self)
+            self._timed_stream = timed
+            stream.begin(request)
             pool.enter_eagerly(timed.kind)
         else:
-            stream = BlockingStream(self, request)
+            stream = self._stream or BlockingStream(self)
+            self._stream = stream
+            stream.begin(request)
             pool.enter_call()
         observe = core.settings.on_exchange
         if observe is not None:
@@ -260,13 +266,13 @@ class ThreadConnection(Connection):
             if stream.head.method == 'HEAD':
                 stream.bytes_sent = 0
             observe(stream)
+        if timed is not None:
+            pool.learn(timed.kind, (timed.answered or now) - timed.entered)
         if stream.aborted:
             # Without a length or chunks only a reset tells the client that something is missing.
             self.abort(reset=stream.head.version == '1.0')
         else:
             self.after_exchange(now, stream.complete)
-        if timed is not None:
-            pool.learn(timed.kind, (timed.answered or now) - timed.entered)
         if pool.leave_call(now - entered, now):
             self.reactor.now = now
             return True

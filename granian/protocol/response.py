@@ -26,6 +26,8 @@ _ROLES: Final = {
     b'transfer-encoding': HAS_HOP_BY_HOP,
     b'upgrade': HAS_HOP_BY_HOP,
 }
+_SECRETS: Final = frozenset({b'set-cookie', b'authorization', b'proxy-authorization'})
+"""Never remembered."""
 TRAILERS_REFUSED: Final = frozenset({
     b'authorization', b'age', b'cache-control', b'connection', b'content-encoding', b'content-length',
     b'content-range', b'content-type', b'cookie', b'date', b'expect', b'expires', b'forwarded', b'host',
@@ -39,28 +41,46 @@ TRAILERS_REFUSED: Final = frozenset({
 _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _MAX_NAMES: Final = 1024
 _MAX_STATUS_LINES: Final = 256
-_MAX_LENGTHS: Final = 1024
+_MAX_LINES: Final = 4096
+_MAX_VALUES: Final = 64
+_MAX_CONTENT_LENGTHS: Final = 1024
+_MAX_REMEMBERED: Final = 256
+"""Bytes of a line that is remembered."""
 
 
 class ResponseField:
     """A response field's name, checked once."""
 
-    __slots__ = ('raw', 'role', 'start', 'wire')
+    __slots__ = ('raw', 'role', 'values', 'wire')
 
-    def __init__(self, name: bytes | str, wire: bytes, raw: bytes, role: int) -> None:
-        self.start: Any = f'\r\n{name}: ' if isinstance(name, str) else b'\r\n%b: ' % name
-        """What a line of an HTTP/1 head starts with, str or bytes as the name was."""
+    def __init__(self, wire: bytes, raw: bytes, role: int) -> None:
         self.wire = wire
         """As the application spelled it: what HTTP/1 sends."""
         self.raw = raw
         """Lower case: what HTTP/2 sends."""
         self.role = role
         """A set of the HAS_ flags; 0 for most."""
+        self.values = 0
+        """Lines with this name that are remembered."""
+
+
+class ResponseLine:
+    """A field of an HTTP/1 response, checked: a CRLF, name, colon, value."""
+
+    __slots__ = ('length', 'role', 'wire')
+
+    def __init__(self, wire: bytes, role: int, length: int) -> None:
+        self.wire = wire
+        self.role = role
+        """As its name's."""
+        self.length = length
+        """A Content-Length's number, else -1."""
 
 
 _NAMES: dict[bytes | str, ResponseField] = {}
-_LENGTHS: dict[bytes | str, int] = {}
-"""Content-Lengths judged before: to judge one again takes as long as all else about two fields."""
+_LINES: dict[Any, ResponseLine] = {}
+"""Lines checked before, by the pair as the application gave it: most are the same in response after
+response. Of a name whose values keep changing only the first few are here."""
 _STATUS_LINES: dict[int | tuple[int, bytes], bytes] = {}
 
 
@@ -76,7 +96,9 @@ def response_field(name: bytes | str) -> ResponseField:
         raise InvalidResponse(f'header name {text!r} is not an HTTP token')
     wire = text.encode()
     raw = wire.lower()
-    field = ResponseField(name, wire, raw, _ROLES.get(raw, 0))
+    field = ResponseField(wire, raw, _ROLES.get(raw, 0))
+    if raw in _SECRETS:
+        field.values = _MAX_VALUES
     if len(_NAMES) < _MAX_NAMES and len(wire) <= 64:
         _NAMES[name] = field
     return field
@@ -126,26 +148,36 @@ def read_fields(headers: Headers) -> tuple[bytes, int, int]:
     """
     flags = 0
     length = -1
-    parts: list[Any] = []
-    known = _NAMES.get
-    lengths = _LENGTHS.get
+    lines: list[bytes] = []
+    known = _LINES.get
     try:
-        text = bool(headers) and type(headers[0][0]) is str
-        for name, value in headers:
-            field = known(name) or response_field(name)
-            if field.role:
-                if field.role == HAS_CONTENT_LENGTH and (length >= 0 or (length := lengths(value, -1)) < 0):
-                    length = content_length(value, length)
-                flags |= field.role
-            parts += (field.start, value)
-        # One join, one encoding: half the time of doing it field by field.
-        lines = ''.join(parts).encode('latin-1') if text else b''.join(parts)
-    except (TypeError, ValueError, LookupError, AttributeError):
+        for pair in headers:
+            line = known(pair) or response_line(*pair)
+            lines.append(line.wire)
+            if line.role:
+                flags |= line.role
+                if line.role == HAS_CONTENT_LENGTH:
+                    if length >= 0:
+                        raise InvalidResponse('more than one Content-Length')
+                    length = line.length
+    except (TypeError, ValueError):
+        if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
+            return read_fields(tuples(headers))  # what could not be looked up
         raise explain_fields(headers) from None
-    # One pass over all of it: the CRs and LFs we put there, and no other control byte but HTAB.
-    if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
-        raise explain_fields(headers)
-    return lines, flags, length
+    return b''.join(lines), flags, length
+
+
+def response_line(name: bytes | str, value: bytes | str) -> ResponseLine:
+    """Check one field. Raises InvalidResponse that names it."""
+    field = _NAMES.get(name) or response_field(name)
+    wire = b'\r\n%b: %b' % (field.wire, field_value(name, value))
+    length = content_length(value) if field.role == HAS_CONTENT_LENGTH else -1
+    line = ResponseLine(wire, field.role, length)
+    room = _MAX_VALUES if length < 0 else _MAX_CONTENT_LENGTHS
+    if field.values < room and len(wire) <= _MAX_REMEMBERED and len(_LINES) < _MAX_LINES:
+        field.values += 1
+        _LINES[name, value] = line
+    return line
 
 
 def content_length(value: bytes | str, before: int = -1) -> int:
@@ -154,10 +186,7 @@ def content_length(value: bytes | str, before: int = -1) -> int:
         raise InvalidResponse(f'Content-Length {value!r} is not a number')
     if before >= 0:
         raise InvalidResponse('more than one Content-Length')
-    number = int(value)
-    if len(_LENGTHS) < _MAX_LENGTHS:
-        _LENGTHS[value] = number
-    return number
+    return int(value)
 
 
 def field_value(name: bytes | str, value: Any) -> bytes:
@@ -176,6 +205,18 @@ def field_value(name: bytes | str, value: Any) -> bytes:
     if len(value.translate(None, _CONTROLS)) != len(value):
         raise InvalidResponse(f'header {shown!r}: control character in value {value!r}')
     return bytes(value)
+
+
+def tuples(headers: Headers) -> Headers:
+    """Each field as a tuple of bytes or str. Raises InvalidResponse that names one which is not a pair."""
+    pairs: list[Any] = []
+    for pair in headers:
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            raise InvalidResponse(f'header {pair!a} is not a pair of name and value') from None
+        pairs.append((name, bytes(value) if isinstance(value, bytearray) else value))
+    return pairs
 
 
 def explain_fields(headers: Headers) -> InvalidResponse:

@@ -22,7 +22,6 @@ Environ = dict[str, Any]
 
 PROTOCOLS = {'1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2'}
 DEFAULT_PORTS = {'http': '80', 'https': '443'}
-TEMPLATES_LIMIT = 64
 
 
 def latin1(text: str) -> str:
@@ -57,17 +56,17 @@ def environ_maker(
         'wsgi.run_once': False,
         'wsgi.file_wrapper': FileWrapper,
     }
-    templates: dict[str, dict[Address | str, Environ]] = {'http': {}, 'https': {}}
     prefix_slash = prefix + '/'
     prefix_length = len(prefix)
 
-    def template(server: Address | str, scheme: str) -> Environ:
-        # A wildcard listener on a host with many addresses must not grow the table for ever.
-        table = templates[scheme]
-        if len(table) >= TEMPLATES_LIMIT:
-            table.clear()
-        made = table[server] = common | server_environ(server, scheme)
-        return made
+    def of_connection(stream: Stream) -> Environ:
+        env = common | server_environ(stream.server, stream.scheme)
+        if stream.client is not None:
+            env['REMOTE_ADDR'], env['REMOTE_PORT'] = stream.client[0], str(stream.client[1])
+        if stream.tls is not None:
+            env.update(tls_environ(stream.tls))
+        stream.memo = env
+        return env
 
     def environ(stream: Stream) -> Environ | None:
         head = stream.head
@@ -84,19 +83,13 @@ def environ_maker(
         elif path == '*':
             # OPTIONS *: the application as a whole. PATH_INFO may be empty, else starts with '/'.
             path = ''
-        server = stream.server
-        scheme = stream.scheme
-        env = (templates[scheme].get(server) or template(server, scheme)).copy()
+        env: Environ = (stream.memo or of_connection(stream)).copy()
         env['REQUEST_METHOD'] = head.method
         env['PATH_INFO'] = path
         env['QUERY_STRING'] = head.query
         env['REQUEST_URI'] = env['RAW_URI'] = head.target
         if head.version != '1.1':
             env['SERVER_PROTOCOL'] = PROTOCOLS[head.version]
-        client = stream.client
-        if client is not None:
-            env['REMOTE_ADDR'] = client[0]
-            env['REMOTE_PORT'] = str(client[1])
         if stream.complete:
             body = stream.body
             env['wsgi.input'] = BytesIO(body)
@@ -105,8 +98,6 @@ def environ_maker(
                 env['CONTENT_LENGTH'] = str(len(body))
         else:
             env['wsgi.input'] = Input(stream.read)
-        if stream.tls is not None:
-            env.update(tls_environ(stream.tls))
         known = head.environ
         if known is not None:
             env.update(known)

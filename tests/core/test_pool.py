@@ -56,7 +56,10 @@ class Unit:
 
     def work(self) -> bool:
         entered = monotonic()
-        self.pool.enter_call()
+        if self.pool.eager:
+            self.pool.enter_eagerly('a call')
+        else:
+            self.pool.enter_call()
         self.call()  # type: ignore[operator]
         now = monotonic()
         return self.pool.leave_call(now - entered, now)

@@ -600,24 +600,53 @@ def test_response_field():
             response_field(name)  # type: ignore[arg-type]
 
 
-def test_response_tables_are_bounded():
+@pytest.fixture
+def response_tables():
+    """The module whose tables the test fills; afterwards they are as before."""
     from granian.protocol import response
 
-    names, lines = dict(response._NAMES), dict(response._STATUS_LINES)
-    try:
-        response._LENGTHS.clear()
-        for n in range(2000):
-            response_field(b'X-%d' % n)
-            assert status_line(200, b'Reason %d' % n) == b'HTTP/1.1 200 Reason %d' % n
-            assert read_fields([(b'Content-Length', b'%d' % n)])[2] == n
-        assert len(response._NAMES) <= response._MAX_NAMES
-        assert len(response._STATUS_LINES) <= response._MAX_STATUS_LINES
-        assert len(response._LENGTHS) <= response._MAX_LENGTHS
-        assert read_fields([(b'X-1999', b'a')])[0] == b'\r\nX-1999: a'
-    finally:
-        for table, kept in ((response._NAMES, names), (response._STATUS_LINES, lines)):
-            table.clear()
-            table.update(kept)
+    tables = (response._NAMES, response._STATUS_LINES, response._LINES)
+    before = [dict(table) for table in tables]
+    response._LINES.clear()
+    yield response
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
+
+
+def test_response_tables_are_bounded(response_tables):
+    response = response_tables
+    for n in range(2000):
+        response_field(b'X-%d' % n)
+        assert status_line(200, b'Reason %d' % n) == b'HTTP/1.1 200 Reason %d' % n
+        assert read_fields([(b'Content-Length', b'%d' % n)])[2] == n
+        assert read_fields([(b'ETag', b'%d' % n)])[0] == b'\r\nETag: %d' % n
+        assert read_fields([(b'Y-%d' % n, b'a'), (b'Y-%d' % n, b'b'), (b'Y-%d' % n, b'c')])[1] == 0
+    assert len(response._NAMES) <= response._MAX_NAMES
+    assert len(response._STATUS_LINES) <= response._MAX_STATUS_LINES
+    assert len(response._LINES) <= response._MAX_LINES
+    assert sum(name == b'ETag' for name, _ in response._LINES) == response._MAX_VALUES
+    assert read_fields([(b'X-1999', b'a')])[0] == b'\r\nX-1999: a'
+
+
+def test_no_secret_is_remembered(response_tables):
+    for _ in range(2):
+        assert read_fields([('Set-Cookie', 'session=1')])[0] == b'\r\nSet-Cookie: session=1'
+    assert not response_tables._LINES
+
+
+@pytest.mark.parametrize('fields', [
+    [('X-A', 'b\r\nc')], [('X A', 'b')], [('X-A', b'b')], [(b'X-A', 'b')], [('X-A', 1)], [('X-A', None)],
+    [('Content-Length', '1'), ('Content-Length', '1')], [('Content-Length', '-1')], [('X-A', 'b', 'c')],
+    [('X-A',)], [None], ['X-A'], [['X-A', 'b\n']], [('X-A', '\u20ac')],
+])  # fmt: skip
+def test_what_was_refused_is_refused_again(response_tables, fields):
+    for _ in range(3):
+        with pytest.raises(InvalidResponse):
+            read_fields(fields)
+        assert read_fields([('X-A', 'b'), ['Content-Length', '1'], (b'X-B', bytearray(b'c'))]) == (
+            b'\r\nX-A: b\r\nContent-Length: 1\r\nX-B: c', 1, 1
+        )  # fmt: skip
 
 
 def test_the_date_is_the_clocks():

@@ -22,6 +22,8 @@ CHUNKED = b'POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n'
 class WireStream:
     """The port over an Http1 that is fed from a list of pieces."""
 
+    memo = None
+
     def __init__(self, wire: Wire, request: Request) -> None:
         self.wire, self.head = wire, request.head
         self.body, self.complete = request.body, request.complete
