@@ -65,6 +65,8 @@ class _Exchange(Protocol):
     """Status of the final response, 0 before it is begun: whether one can still be chosen."""
     bytes_sent: int
     """Body bytes handed over, for the access log."""
+    memo: dict[str, Any]
+    """The handler's own, one for all exchanges of a connection: to keep what is the same for each."""
 
     def abort(self) -> None:
         """Break the exchange off so that the client can tell: close, or RST_STREAM."""
@@ -83,9 +85,6 @@ class Stream(_Exchange, Protocol):
     """What of the request body had been read before the handler was called."""
     complete: bool
     """True when `body` is the whole body: then read() need not be called at all."""
-    memo: Any
-    """The handler's, None at first: what it has made of the connection, kept as long as that where
-    the core can. (scheme, client, server and tls are the connection's.)"""
 
     def read(self) -> bytes:
         """The next piece of the body, any size, b'' at its end. The first call returns `body`
@@ -121,8 +120,6 @@ class AsyncStream(_Exchange, Protocol):
 
     body: bytes
     complete: bool
-    memo: dict[str, Any]
-    """The handler's own, one for all exchanges of a connection: to keep what is the same for each."""
     disconnected: bool
     """The client has gone: sends are dropped without an error."""
     client_left: bool

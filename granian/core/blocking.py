@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..protocol.events import Data, EndOfRequest, RequestFailed
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
@@ -38,7 +38,7 @@ class BlockingStream:
         self.server = connection.server
         self.scheme = connection.scheme
         self.tls = connection.tls
-        self.memo = None
+        self.memo: dict[str, Any] = {}
 
     def begin(self, request: Request) -> None:
         """Be the stream of this exchange: making one anew for each costs half a microsecond."""

@@ -72,8 +72,7 @@ class Http2Connection:
         self.reactor = core.reactor
         self.scheme = 'http'
         self.tls: TLSInfo | None = None
-        self.memo: Any = None
-        """See `stream.Stream`."""
+        self.memo: dict[str, Any] = {}
         self.http = Http2(settings.limits, core.reactor.clock)
         self.owner = Lock()
         self.owner.acquire()

@@ -31,8 +31,8 @@ class Http2Stream:
 
     __slots__ = (
         '_answered', '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
-        'ended', 'failure', 'head', 'inbox', 'received', 'scheme', 'server', 'since', 'started', 'status',
-        'stream_id', 'tls', 'trailers',
+        'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since', 'started',
+        'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
 
     started: float
@@ -50,6 +50,7 @@ class Http2Stream:
         self.server = connection.server
         self.scheme = connection.scheme
         self.tls = connection.tls
+        self.memo = connection.memo
         self.status = 0
         self.bytes_sent = 0
         self.received = 0
@@ -114,14 +115,6 @@ class Http2Stream:
             self.aborted = True
         else:
             self.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
-
-    @property
-    def memo(self) -> Any:
-        return self._connection.memo
-
-    @memo.setter
-    def memo(self, value: Any) -> None:
-        self._connection.memo = value
 
     # -- the request body -----------------------------------------------------------------------
 

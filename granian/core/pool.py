@@ -35,6 +35,8 @@ lock, so that every call looks slow, and eagerness would keep itself up. A slow 
 the leader's way costs nothing; an average that goes back and forth measured 17 times slower."""
 LOOK_EVERY = 0.002
 """Seconds between two looks of the watchdog."""
+LATE = 2 * LOOK_EVERY
+"""Seconds after which a look is late: then it takes one more look to judge the leader."""
 QUIET_LOOKS = 50
 """After so many looks with nothing going on the watchdog sleeps until it is woken."""
 
@@ -42,6 +44,9 @@ STINT = range(64)
 """Units between two polls at most: one that is ready again at once must not keep the others away."""
 FAILURE_PAUSE = 0.1
 """Seconds before polling is tried again that has failed."""
+
+NO_THREAD = (RuntimeError, MemoryError)
+"""What starting a thread raises where the system has no room for one more."""
 
 _BATON = object()
 
@@ -188,7 +193,7 @@ class Pool:
         thread = threading.Thread(target=self._live, name=f'granian-pool-{self.threads}', daemon=True)
         try:
             thread.start()
-        except RuntimeError:
+        except NO_THREAD:
             with self._growing:
                 self.threads -= 1
             raise
@@ -303,7 +308,7 @@ class Pool:
             return False
         try:
             self._start_thread()
-        except RuntimeError:
+        except NO_THREAD:
             return False  # the system gives no more threads: go on with those there are
         return True
 
@@ -375,11 +380,15 @@ class Pool:
         """
         seen = (-1, -1)
         quiet = 0
+        excused = False
+        before = monotonic()
         # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock ten times longer.
         alarm = self._watchdog_alarm
         while not done.is_set():
             alarm.acquire(timeout=LOOK_EVERY)
             now = monotonic()
+            late = now - before > LATE
+            before = now
             if self.eager and now > self._eager_until:
                 self.eager = False
                 self._trusted = ''
@@ -387,6 +396,9 @@ class Pool:
             if state != seen:
                 seen = state
                 quiet = 0
+                excused = False
+            elif self._table and late and not excused:
+                excused = True  # where we have not had the processor, the leader has not either
             elif self._table:
                 self._on_stall()
                 self._rescue(now)
@@ -422,7 +434,7 @@ class Pool:
         else:
             try:
                 self._start_thread()
-            except RuntimeError:
+            except NO_THREAD:
                 self._table.append(_BATON)
 
     def _sleep(self, state: tuple[int, int], done: threading.Event) -> None:

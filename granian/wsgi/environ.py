@@ -65,7 +65,7 @@ def environ_maker(
             env['REMOTE_ADDR'], env['REMOTE_PORT'] = stream.client[0], str(stream.client[1])
         if stream.tls is not None:
             env.update(tls_environ(stream.tls))
-        stream.memo = env
+        stream.memo['environ'] = env
         return env
 
     def environ(stream: Stream) -> Environ | None:
@@ -83,7 +83,7 @@ def environ_maker(
         elif path == '*':
             # OPTIONS *: the application as a whole. PATH_INFO may be empty, else starts with '/'.
             path = ''
-        env: Environ = (stream.memo or of_connection(stream)).copy()
+        env: Environ = (stream.memo.get('environ') or of_connection(stream)).copy()
         env['REQUEST_METHOD'] = head.method
         env['PATH_INFO'] = path
         env['QUERY_STRING'] = head.query

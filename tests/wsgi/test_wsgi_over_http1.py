@@ -22,9 +22,8 @@ CHUNKED = b'POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n'
 class WireStream:
     """The port over an Http1 that is fed from a list of pieces."""
 
-    memo = None
-
     def __init__(self, wire: Wire, request: Request) -> None:
+        self.memo: dict[str, object] = {}
         self.wire, self.head = wire, request.head
         self.body, self.complete = request.body, request.complete
         self.scheme, self.client, self.server, self.tls = 'http', ('192.0.2.7', 4), ('127.0.0.1', 80), None

@@ -52,7 +52,7 @@ class FakeStream:
         self.client: tuple[str, int] | None = ('192.0.2.7', 54321)
         self.server: tuple[str, int] | str = ('127.0.0.1', 8000)
         self.tls = None
-        self.memo: Any = None
+        self.memo: dict[str, Any] = {}
         self.body = body
         self.complete = pieces is None
         self.pieces = list(pieces or ())
