@@ -20,7 +20,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from math import inf
 from time import monotonic, sleep
 from typing import Protocol
 
@@ -137,12 +136,12 @@ class Pool:
         idle_timeout: float,
         on_stall: Callable[[], None] = lambda: None,
         *,
-        always_eager: bool = False,
+        parallel: bool = False,
         measured: bool = False,
     ) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.threads = 0
-        self.eager = always_eager
+        self.eager = False
         self.polls = 0
         self._gather = gather
         self._on_stall = on_stall
@@ -159,8 +158,10 @@ class Pool:
         """How often the baton has been given away, or laid on the table. The leader counts."""
         self._gathering = False
         self._waited = 0
-        self._eager_until = inf if always_eager else 0.0
-        self._habits = None if always_eager else Habits()
+        self._parallel = parallel
+        """Threads compute beside each other: there is no interpreter lock."""
+        self._eager_until = 0.0
+        self._habits = Habits()
         self._trusted = ''
         """The kind of call that the leader is inside, if the pool is eager and trusted it."""
         self._closed = False
@@ -334,8 +335,7 @@ class Pool:
         """The leader is about to call the application, and the pool is eager. `kind`: see `habits`;
         returns whether it is trusted to be quick."""
         self._calls += 1
-        habits = self._habits
-        if habits is not None and habits.trusts(kind):
+        if self._habits.trusts(kind):
             self._trusted = kind
             self._table.append(_BATON)
             return True
@@ -347,17 +347,16 @@ class Pool:
     def learn(self, kind: str, duration: float) -> None:
         """How long a call took that was entered eagerly: the application's time alone, since a thread
         of an eager pool waits for the interpreter's lock whenever it has let go of it. Any pool thread."""
-        if self._habits is not None:
-            if duration > SLOW_CALL:
-                self._habits.note_slow(kind)
-            else:
-                self._habits.note_quick(kind)
+        if duration > SLOW_CALL:
+            self._habits.note_slow(kind)
+        else:
+            self._habits.note_quick(kind)
 
     def leave_call(self, duration: float, now: float) -> bool:
         """The call has returned (any pool thread). Returns whether this thread leads now."""
-        if duration > SLOW_CALL and not self.eager and times_waited() != self._waited:
-            # Slow, and not because it was busy or another process had the processor:
-            # then there would be nothing to win by a second thread.
+        if duration > SLOW_CALL and not self.eager and (self._parallel or times_waited() != self._waited):
+            # Slow, and not because it was busy or another process had the processor: under the
+            # interpreter's lock there would be nothing to win by a second thread then.
             self._turn_eager(now)
         try:
             self._table.pop()
@@ -366,9 +365,8 @@ class Pool:
         return True
 
     def _turn_eager(self, now: float) -> None:
-        if self._eager_until != inf:
-            self._eager_until = now + EAGER_PERIOD
-            self.eager = True
+        self._eager_until = now + EAGER_PERIOD
+        self.eager = True
 
     # -- the watchdog -----------------------------------------------------------------
 
@@ -405,7 +403,7 @@ class Pool:
                 quiet = 0
             else:
                 quiet += 1
-                if quiet > QUIET_LOOKS and (not self.eager or self._eager_until == inf):
+                if quiet > QUIET_LOOKS and not self.eager:
                     self._sleep(state, done)
                     quiet = 0
 
@@ -426,7 +424,7 @@ class Pool:
             else:
                 self._parked.append(member)
             return
-        if self._trusted and self._habits is not None:
+        if self._trusted:
             self._habits.note_slow(self._trusted)  # now, not when it returns: there may be more of its kind
         self._turn_eager(now)
         if member is not None:

@@ -53,14 +53,12 @@ class ThreadCore:
             listener.setblocking(False)
 
     def make_pool(self) -> Crew:
-        # Without the interpreter lock followers really run: leadership is handed on at once.
-        eager = not getattr(sys, '_is_gil_enabled', lambda: True)()
         return Pool(
             self._gather,
             self.settings.threads,
             self.settings.thread_idle_timeout,
             self._flush_deferred,
-            always_eager=eager,
+            parallel=not getattr(sys, '_is_gil_enabled', lambda: True)(),
             measured=self.settings.counters is not None,
         )
 

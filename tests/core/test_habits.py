@@ -98,10 +98,3 @@ def test_the_watchdog_ends_trust_at_once():
     assert led.wait(10)
     pool.close()
     assert not pool._habits.trusts('GET/')
-
-
-def test_a_pool_without_the_interpreter_lock_hands_on_always():
-    pool = Pool(lambda: None, 1, 5, always_eager=True)
-    for _ in range(2 * TRIAL):
-        pool.learn('GET/', 0.0)
-    assert not pool.enter_eagerly('GET/')

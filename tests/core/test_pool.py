@@ -130,8 +130,16 @@ def test_eagerness_ends(monkeypatch: object) -> None:
             time.sleep(0.001)
 
 
-def test_always_eager_hands_on_at_once() -> None:
-    """As on an interpreter without the lock: a second call runs although the first has just begun."""
+def test_without_the_interpreter_lock_computing_is_reason_enough() -> None:
+    pool = Pool(lambda: None, 1, 5, parallel=True)
+    pool._waited = pool_module.times_waited()
+    pool.enter_call()
+    assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+    assert pool.eager
+
+
+def test_an_eager_pool_hands_on_at_once() -> None:
+    """A second call of a kind not known runs although the first has just begun."""
     together = threading.Barrier(2)
     over = threading.Semaphore(0)
 
@@ -140,14 +148,11 @@ def test_always_eager_hands_on_at_once() -> None:
         over.release()
 
     with Calls(4) as calls:
-        calls.pool = Pool(calls._gather, 4, 5, always_eager=True)
-        calls.pool.start()
+        calls.pool._turn_eager(monotonic() + 60)
         calls.submit(call)
         calls.submit(call)
         assert over.acquire(timeout=10)
         assert over.acquire(timeout=10)
-        assert calls.pool.eager
-        calls.pool.close()
 
 
 def test_no_call_is_lost_and_never_two_lead() -> None:
