@@ -174,7 +174,9 @@ def cli(ctx: click.Context, /, app: str, **values: Any) -> None:
     if values['websockets'] and values['interface'] == Interfaces.WSGI and _asked_for(ctx, 'websockets'):
         click.echo(messages.WARNINGS['other_interface'].format(option='--ws', interface='wsgi'), err=True)
     try:
-        Server(app, **api_arguments(named)).serve()
+        server = Server(app, **api_arguments(named))
+        server.ends_process = True
+        server.serve()
     except FatalError as error:
         if str(error):
             raise click.ClickException(str(error)) from None

@@ -52,6 +52,9 @@ class AbstractServer(Hooks):
         self.logging: dict[str, Any] | None = None
         """What is laid over the default logging configuration, as last read."""
 
+    ends_process = False
+    """Set by the command line: nothing comes after `serve`."""
+
     def serve(
         self,
         spawn_target: SpawnTarget | None = None,
@@ -71,8 +74,14 @@ class AbstractServer(Hooks):
         loader = target_loader
         if loader is not None and wrap_loader:
             loader = partial(loader, self.config.target)
-        with self._surroundings() as endpoint:
-            status = self._run(endpoint, self._launcher(endpoint, spawn_target, loader))
+        # Before and after the run too: a SIGTERM that comes while the pid file is there must not end us.
+        inbox = SignalInbox()
+        inbox.open(interrupt=False)
+        try:
+            with self._surroundings() as endpoint:
+                status = self._run(endpoint, self._launcher(endpoint, spawn_target, loader), inbox)
+        finally:
+            inbox.close(last=self.ends_process)
         if status:
             sys.exit(status)
 
@@ -94,10 +103,10 @@ class AbstractServer(Hooks):
         """How a worker is started."""
         raise NotImplementedError
 
-    def _run(self, endpoint: net.Endpoint, launch: Launch) -> int:
+    def _run(self, endpoint: net.Endpoint, launch: Launch, inbox: SignalInbox) -> int:
         """From the first worker's start to the last one's end; returns the exit status."""
         supervisor = Supervisor(self.config.workers, policy(self.config), launch, self._before_reload)
-        self._inbox = inbox = SignalInbox()
+        self._inbox = inbox
         inbox.open()
         companions: list[Companion] = []
         try:
@@ -120,7 +129,7 @@ class AbstractServer(Hooks):
                 handle.kill()
                 handle.close()
             self._inbox = None
-            inbox.close()
+            inbox.release_interrupt()
         return supervisor.status
 
     def _exporter(self, companions: list[Companion], supervisor: Supervisor) -> Exporter | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import socket
 import threading
@@ -19,6 +20,15 @@ _NUMBERS = {'SIGHUP': 1, **{member.name: int(member) for member in signal.Signal
 _NAMES = {number: name for name, number in _NUMBERS.items()}
 
 
+def _restore(signum: int, handler: Any) -> None:
+    signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+
+def _ignore(signums: list[int]) -> None:
+    for signum in signums:
+        signal.signal(signum, signal.SIG_IGN)
+
+
 class SignalInbox:
     """While it is open, signals are collected in the order they came.
 
@@ -34,16 +44,30 @@ class SignalInbox:
         self._before: dict[int, Any] = {}
         self._wakeup: int | None = None
 
-    def open(self) -> None:
+    def open(self, *, interrupt: bool = True) -> None:
+        """From here on. Without `interrupt` Ctrl-C keeps its meaning, until the next `open`."""
         if threading.current_thread() is not threading.main_thread():
             return
-        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        if self._wakeup is None:
+            self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for signum in (*HANDLED, *_BREAK, *_CHILD):
-            self._before[signum] = signal.signal(signum, nothing)
+            if signum not in self._before and (interrupt or signum != signal.SIGINT):
+                self._before[signum] = signal.signal(signum, nothing)
 
-    def close(self) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+    def release_interrupt(self) -> None:
+        """Ctrl-C means again what it did."""
+        if signal.SIGINT in self._before:
+            _restore(signal.SIGINT, self._before.pop(signal.SIGINT))
+
+    def close(self, last: bool = False) -> None:
+        """The handlers are what they were before. `last`: the process is about to end, so that one more
+        SIGTERM must not change its exit status."""
+        self.release_interrupt()
+        if last:
+            atexit.register(_ignore, list(self._before))  # Python's own end would set them to the system's
+        else:
+            for signum, handler in self._before.items():
+                _restore(signum, handler)
         self._before.clear()
         if self._wakeup is not None:
             signal.set_wakeup_fd(self._wakeup)

@@ -5,9 +5,8 @@ import time
 
 
 def pid(environ, start_response):
-    """The number of the process that answers; `/slow` takes a fifth of a second over it."""
-    if environ['PATH_INFO'] == '/slow':
-        time.sleep(0.2)
+    """The number of the process that answers; `/slow` takes a fifth of a second, `/slower` most of one."""
+    time.sleep({'/slow': 0.2, '/slower': 0.8}.get(environ['PATH_INFO'], 0))
     body = b'%d' % os.getpid()
     start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', str(len(body)))])
     return [body]

@@ -107,9 +107,9 @@ def test_stop_answers_what_is_in_flight() -> None:
         clients = [Client(server.port) for _ in range(8)]
         for client in clients:
             client.ask(request('GET', '/'))
-            client.send(request('GET', '/slow'))
+            client.send(request('GET', '/slower'))
         idle = [Client(server.port) for _ in range(8)]
-        time.sleep(0.1)  # half of what the application takes: all are at it, none is done
+        time.sleep(0.1)  # much less than the application takes: all are at it, none is done
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         answers = [client.read() for client in clients]
@@ -120,6 +120,19 @@ def test_stop_answers_what_is_in_flight() -> None:
     assert not any(answer.keeps_alive for answer in answers)
     assert took < 10  # the kill timeout is 30: idle connections were not waited for
     assert not tracebacks(server.log)
+
+
+def test_more_signals_do_not_disturb_a_stop(tmp_path: Path) -> None:
+    """Somebody in a hurry: the stop ends as it would have, up to the process's last moment."""
+    pid_file = tmp_path / 'pid'
+    with serving('granian', 'e2e_apps:pid', f'--pid-file {pid_file}', cwd=HERE) as server:
+        assert pid_file.exists()
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGHUP)
+            time.sleep(0.0005)
+        assert server.process.returncode == 0
+        assert not pid_file.exists()
 
 
 def test_a_killed_worker_is_replaced() -> None:

@@ -99,7 +99,7 @@ def test_a_reload_filter_made_at_run_time(serve_held, tmp_path, method):
 def serve_held(serve):
     def start(fd, method='fork', env=None, **options):
         return serve(
-            'wsgiapp:app', method, {'HELD_FD': str(fd), **(env or {})}, 'heldserver.py',
+            'wsgiapp:app', method, 'heldserver.py', env={'HELD_FD': str(fd), **(env or {})},
             pass_fds=(fd,) if fd >= 0 else (), **options,
         )  # fmt: skip
 
