@@ -149,7 +149,7 @@ class Http1(Exchange):
             return
         self._alike += 1
         if self._alike > 0 and self._alike % 8 == 1:
-            self._shape = shape_of(block)
+            self._shape = shape_of(block, self._limits.raw_fields)
 
     def _partial_head(self) -> Event | None:
         """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""

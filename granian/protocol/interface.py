@@ -51,6 +51,8 @@ class Limits:
     adaptive_window: bool = False
     websockets: bool = field(default=False)
     """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
+    raw_fields: bool = field(default=False)
+    """The application takes header fields as bytes: best not to make text of them first."""
 
 
 class InvalidResponse(Exception):

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from .head import (
     FORBIDDEN,
@@ -84,14 +85,40 @@ class ShapedHead(Head):
         return [(field.raw, value.encode('latin-1')) for field, value in zip(self._names, self._values)]
 
 
+class RawHead(ShapedHead):
+    """As ShapedHead, for an application that takes the fields as bytes: they never were anything else."""
+
+    def __init__(
+        self, method: str, target: str, path: str, query: str, names: list[Field], values: list[bytes],
+        raw_names: list[bytes],
+    ) -> None:  # fmt: skip
+        super().__init__(method, target, path, query, names, [])
+        self._raw_names = raw_names
+        self._raw_values = values
+
+    @property
+    def fields(self) -> list[tuple[Field, str]]:  # type: ignore[override]
+        fields = self._fields
+        if fields is None:
+            values = [value.decode('latin-1') for value in self._raw_values]
+            fields = self._fields = list(zip(self._names, values))
+        return fields
+
+    def raw_fields(self) -> list[tuple[bytes, bytes]]:
+        return list(zip(self._raw_names, self._raw_values))
+
+
 class Shape:
     """The names of a head in order."""
 
-    __slots__ = ('_controls', '_environ_keys', '_host', '_length', '_match', '_names')
+    __slots__ = ('_controls', '_environ_keys', '_host', '_length', '_match', '_names', '_raw_names', 'read')
 
-    def __init__(self, names: tuple[str, ...], fields: list[Field]) -> None:
-        """`names` as sent, each a token; `fields` what they are. ValueError where no head of these
-        names is for a shape."""
+    read: Callable[[bytes | bytearray], Head | None]
+    """What `parse_head` makes of a block of bytes; None where that must be asked."""
+
+    def __init__(self, names: tuple[str, ...], fields: list[Field], raw: bool = False) -> None:
+        """`names` as sent, each a token; `fields` what they are; `raw`: the heads are RawHeads.
+        ValueError where no head of these names is for a shape."""
         roles = [field.role for field in fields]
         known = [field for field in fields if field.role]
         if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= set(roles):
@@ -99,7 +126,10 @@ class Shape:
         lines = [
             rf'{_LINE_END}{re.escape(name)}: {_VALUES[role]}' for name, role in zip(names, roles, strict=True)
         ]
-        self._match = re.compile(_REQUEST_LINE + ''.join(lines) + _LAST_END).fullmatch
+        pattern = _REQUEST_LINE + ''.join(lines) + _LAST_END
+        self._match: Any = re.compile(pattern.encode() if raw else pattern).fullmatch
+        self.read = self._read_raw if raw else self._read
+        self._raw_names = [field.raw for field in fields]
         self._controls = 2 * len(names)
         self._names = fields
         keys = [field.environ_key for field in fields]
@@ -110,8 +140,7 @@ class Shape:
         self._host = roles.index(ROLE_HOST)
         self._length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
 
-    def read(self, block: bytes | bytearray) -> Head | None:
-        """What `parse_head` makes of `block`; None where that must be asked."""
+    def _read(self, block: bytes | bytearray) -> Head | None:
         match = self._match(block.decode('latin-1'))
         # The pattern has a CR LF for each line. With no other control byte, no value has a line
         # end in it, nor is there a blank line.
@@ -129,33 +158,50 @@ class Shape:
             head.content_length = int(values[self._length])
         return head
 
+    def _read_raw(self, block: bytes | bytearray) -> Head | None:
+        """`_read` on bytes: only what is wanted as text is decoded."""
+        match = self._match(block)
+        if match is None or len(block.translate(None, FORBIDDEN)) != len(block) - self._controls:
+            return None
+        method, raw_target, *values = match.groups()
+        host = values[self._host].decode('latin-1')
+        if host not in HOSTS and HOST(host) is None:
+            return None
+        target = raw_target.decode()
+        path, _, query = target.partition('?')
+        head = RawHead(method.decode(), target, path, query, self._names, values, self._raw_names)
+        if self._length >= 0:
+            head.content_length = int(values[self._length])
+        return head
+
 
 # Shared by the worker's threads: each use is one operation of the dictionary, and what two threads
 # may do at once is to make a shape twice.
-_shapes: dict[tuple[str, ...], Shape | None] = {}
-_asked: dict[tuple[str, ...], int] = {}
+_shapes: dict[tuple[bool, tuple[str, ...]], Shape | None] = {}
+_asked: dict[tuple[bool, tuple[str, ...]], int] = {}
 
 
-def shape_of(block: bytes | bytearray) -> Shape | None:
+def shape_of(block: bytes | bytearray, raw: bool = False) -> Shape | None:
     """The shape of a head that `parse_head` has taken; None where it has none, or none yet."""
     lines = block.decode('latin-1').split('\r\n')
     names = tuple([line.partition(':')[0] for line in lines[1:]])
-    shape = _shapes.get(names)
-    if shape is not None or names in _shapes:
+    key = raw, names
+    shape = _shapes.get(key)
+    if shape is not None or key in _shapes:
         return shape
     if len(names) > _MAX_NAMES or sum(map(len, names)) > _MAX_LENGTH:
         return None
-    asked = _asked.get(names, 0) + 1
+    asked = _asked.get(key, 0) + 1
     if asked < _ASKED_ENOUGH:
         # Both tables begin anew when they are full: shapes that are in use come back soon.
         if len(_asked) >= _MAX_SHAPES:
             _asked.clear()
-        _asked[names] = asked
+        _asked[key] = asked
         return None
-    _asked.pop(names, None)
+    _asked.pop(key, None)
     if len(_shapes) >= _MAX_SHAPES:
         _shapes.clear()
     with contextlib.suppress(ValueError):
-        shape = Shape(names, [field_for(name) for name in names])
-    _shapes[names] = shape
+        shape = Shape(names, [field_for(name) for name in names], raw)
+    _shapes[key] = shape
     return shape
