@@ -52,7 +52,7 @@ class Limits:
     websockets: bool = field(default=False)
     """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
     raw_fields: bool = field(default=False)
-    """The application takes header fields as bytes: best not to make text of them first."""
+    """The application takes header fields as bytes, or seldom: best not to make text of them all."""
 
 
 class InvalidResponse(Exception):

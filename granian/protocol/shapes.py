@@ -86,26 +86,27 @@ class ShapedHead(Head):
 
 
 class RawHead(ShapedHead):
-    """As ShapedHead, for an application that takes the fields as bytes: they never were anything else."""
+    """As ShapedHead, for an application that takes the fields as bytes, or often not at all: until
+    somebody asks, the values are where they are in the block."""
 
     def __init__(
-        self, method: str, target: str, path: str, query: str, names: list[Field], values: list[bytes],
-        raw_names: list[bytes],
+        self, method: str, target: str, path: str, query: str, names: list[Field], raw_names: list[bytes],
+        match: re.Match[bytes],
     ) -> None:  # fmt: skip
         super().__init__(method, target, path, query, names, [])
         self._raw_names = raw_names
-        self._raw_values = values
+        self._match = match
 
     @property
     def fields(self) -> list[tuple[Field, str]]:  # type: ignore[override]
         fields = self._fields
         if fields is None:
-            values = [value.decode('latin-1') for value in self._raw_values]
+            values = [value.decode('latin-1') for value in self._match.groups()[2:]]
             fields = self._fields = list(zip(self._names, values))
         return fields
 
     def raw_fields(self) -> list[tuple[bytes, bytes]]:
-        return list(zip(self._raw_names, self._raw_values))
+        return list(zip(self._raw_names, self._match.groups()[2:]))
 
 
 class Shape:
@@ -163,15 +164,15 @@ class Shape:
         match = self._match(block)
         if match is None or len(block.translate(None, FORBIDDEN)) != len(block) - self._controls:
             return None
-        method, raw_target, *values = match.groups()
-        host = values[self._host].decode('latin-1')
+        method, raw_target, raw_host = match.group(1, 2, self._host + 3)
+        host = raw_host.decode('latin-1')
         if host not in HOSTS and HOST(host) is None:
             return None
         target = raw_target.decode()
         path, _, query = target.partition('?')
-        head = RawHead(method.decode(), target, path, query, self._names, values, self._raw_names)
+        head = RawHead(method.decode(), target, path, query, self._names, self._raw_names, match)
         if self._length >= 0:
-            head.content_length = int(values[self._length])
+            head.content_length = int(match[self._length + 3])
         return head
 
 

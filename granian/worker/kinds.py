@@ -103,7 +103,7 @@ def settings(
             max_send_buffer_size=config.http2_max_send_buffer_size,
             adaptive_window=config.http2_adaptive_window,
             websockets=config.websockets and config.interface != Interfaces.WSGI,
-            raw_fields=config.interface in (Interfaces.ASGI, Interfaces.ASGINL),
+            raw_fields=config.interface != Interfaces.WSGI,
         ),
         http=config.http.value,
         backpressure=config.worker_backpressure,
