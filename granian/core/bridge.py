@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..protocol.interface import Clock
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger('_granian')
 
-EAGER = sys.version_info >= (3, 12)
+EAGER: dict[str, Any] = {'eager_start': True} if sys.version_info >= (3, 12) else {}
 
 
 class Lifespan(Protocol):
@@ -76,7 +77,7 @@ class AsyncCore:
         self.connections_handled = 0
         self.connections_failed = 0
         self._handler = handler
-        self._create_task = loop.create_task
+        self._create_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = loop.create_task
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
         self._over: asyncio.Future[None] | None = None
@@ -121,6 +122,8 @@ class AsyncCore:
         try:
             if self.lifespan is not None:
                 await self.lifespan.startup()
+            if self.loop.get_task_factory() is None:  # the loop's own way is a little longer
+                self._create_task = partial(asyncio.Task, loop=self.loop, **EAGER)
             self._sweep()
             if not self.stopping:
                 self.acceptor.start()
@@ -173,10 +176,7 @@ class AsyncCore:
         running.add(stream)
         if self._observed:
             stream.started = time.monotonic()
-        if EAGER and self.loop.get_task_factory() is None:
-            stream.task = _eager_task(self._run(stream), self.loop)
-        else:
-            stream.task = self._create_task(self._run(stream))
+        stream.task = self._create_task(self._run(stream))
         if len(running) >= self._backpressure and not self.acceptor.pressed:
             self.acceptor.press()
 
@@ -257,10 +257,6 @@ class AsyncCore:
         busy = self.connections or self.running or self.acceptor.joining
         if self._stop_told and not busy and self._over is not None and not self._over.done():
             self._over.set_result(None)
-
-
-def _eager_task(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -84,25 +84,37 @@ class Http1(Exchange):
                 return None
             return self._next_of_body()
         buffer = self._buffer
-        limits = self._limits
         shape = self._shape
         head: Head | None = None
-        tried = 0
-        if shape is not None and buffer.endswith(b'\r\n\r\n'):
+        if shape is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._limits.max_head_size:
             # Most often there is a head and nothing else; with a blank line within, it does not match.
-            end = tried = len(buffer) - 4
-            if len(buffer) <= limits.max_head_size:
-                block = buffer[:end]
-                head = shape.read(block)
-        if head is None:
+            head = shape.read(buffer[:-4])
+            if head is not None and not head.content_length and not self._partial:
+                self._buffer = b''
+                self._head = head
+                self._state = WAITING
+                self._close = close = self._last or self._eof
+                self._reading = READING_DONE
+                self._quick = not close and head.method != 'HEAD'
+                return Request(1, head)
+        return self._next_head(head)
+
+    def _next_head(self, head: Head | None) -> Event | None:
+        """The general case. `head`: what the buffer has been found to be, if its blank line is its end."""
+        buffer = self._buffer
+        limits = self._limits
+        if head is not None:
+            end = len(buffer) - 4
+            block = buffer[:end]
+        else:
             end = buffer.find(b'\r\n\r\n', self._scanned)
             if end < 1:
                 return self._partial_head()
             if end + 4 > limits.max_head_size:
                 return self._refuse_size()
             block = buffer[:end]
-            if shape is not None and end != tried:
-                head = shape.read(block)
+            if self._shape is not None:
+                head = self._shape.read(block)
         if head is None:
             try:
                 head = parse_head(block, limits)
