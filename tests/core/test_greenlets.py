@@ -15,6 +15,7 @@ CASES = [
     'core/test_threads.py',
     'core/test_threads_http2.py',
     'tls/test_tls_threads.py',
+    'static/test_static_served.py',
     'core/greenlet_cases.py',
 ]
 
@@ -23,7 +24,7 @@ CASES = [
 @pytest.mark.parametrize('cases', CASES)
 def test_in_a_patched_process(cases: str, poller: str) -> None:
     """`watchers` is what platforms without epoll have."""
-    options = ['-q', '-p', 'no:cacheprovider', '--timeout', '20', '-k', 'not selectors']
+    options = ['-q', '-p', 'no:cacheprovider', '--timeout', '20', '-k', 'not selectors and not loop']
     command = [sys.executable, '-c', PATCHED, *options, TESTS / cases]
     env = {**os.environ, 'GRANIAN_TEST_CORE': 'gevent', 'GRANIAN_TEST_POLLER': poller}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=55)

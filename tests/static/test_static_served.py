@@ -13,12 +13,12 @@ import h2.connection
 import h2.events
 import httpx
 import pytest
+from core_harness import CoreUnderTest
 from static_site import put
 
 from granian import static
 from granian.core.bridge import AsyncCore, close_loop
 from granian.core.settings import CoreSettings
-from granian.core.threads import ThreadCore
 from granian.static import Mount, Mounts
 from granian.static import handlers as static_handlers
 
@@ -66,7 +66,8 @@ class Server:
             return b''.join(pieces)
 
 
-@pytest.fixture(params=['threads', 'loop'])
+# In a process patched by gevent (see core/test_greenlets.py) 'blocking' is the gevent core.
+@pytest.fixture(params=['blocking', 'loop'])
 def server(request, folder):
     put(folder / 'huge.bin', os.urandom(HUGE))
     put(folder / 'app.js', b'p' * 200_000)
@@ -74,8 +75,8 @@ def server(request, folder):
     mounts = Mounts([Mount('/static', folder, precompressed=True)])
     listener = socket.create_server(('127.0.0.1', 0))
     settings = CoreSettings(threads=4, write_timeout=5)
-    if request.param == 'threads':
-        core = ThreadCore([listener], settings, static.blocking(application, mounts))
+    if request.param == 'blocking':
+        core = CoreUnderTest([listener], settings, static.blocking(application, mounts))
         with Server(core, listener) as running:
             yield running
         return
