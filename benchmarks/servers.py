@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 ENVIRONMENTS: dict[str, list[str]] = {
-    'ours': ['-e', f'{ROOT}[uvloop]'],
+    'ours': ['-e', f'{ROOT}[uvloop,ws]'],
     'granian': ['granian', 'uvloop'],
     'gunicorn': ['gunicorn[gevent]', 'h2', 'uvloop'],
     'waitress': ['waitress'],
