@@ -133,17 +133,21 @@ class ThreadCore:
             if connection.owner.acquire(False):
                 connection.signalled = signalled
                 if connection.is_idle:
-                    allowed = (
-                        self.settings.head_timeout
-                        if connection.phase == HEAD
-                        else self.settings.keep_alive_timeout
-                    )
-                    since = connection.deadline - allowed
+                    since = connection.deadline - self._allowed(connection)
                     connection.deadline = now + GRACE if now - since < RECENT else now
                 connection.release()
         reactor.next_sweep = now
         if not reactor.connections:
             self._drained()
+
+    def _allowed(self, connection: AnyConnection) -> float:
+        """The time that an idle connection was given, at the end of which its deadline is."""
+        settings = self.settings
+        if connection.phase != HEAD:
+            return settings.keep_alive_timeout
+        if settings.tls is not None and isinstance(connection, Opening):
+            return settings.handshake_timeout
+        return settings.head_timeout
 
     def _drained(self) -> None:
         self._done.set()

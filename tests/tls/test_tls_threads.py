@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from core_harness import GET, GET_CLOSE, exchange, read_all, read_response, running
 from http2_client import Http2Client
 
-from granian.core import reactor
+from granian.core import connection, opening, reactor, threads
 from granian.core.poller import SelectorPoller
 from granian.tls import TLSSettings, make_context
 
@@ -53,6 +54,29 @@ def echo_body(stream: Any) -> None:
     while chunk := stream.read():
         stream.send_data(chunk)
     stream.send_end()
+
+
+@pytest.mark.parametrize('reload', [False, True])
+def test_a_client_that_has_just_connected_is_served_although_the_worker_stops(
+    serve, make_client, monkeypatch, reload
+):
+    """Its ClientHello is on the way: to close now would reset it."""
+    for module in (threads, opening, connection):
+        monkeypatch.setattr(module, 'GRACE', 5)
+    with serve(describe) as server, server.connect() as raw:
+        until(lambda: server.core.reactor.connections)
+        server.core.stop(reload)
+        until(lambda: server.core.reactor.stopping)
+        with make_client('http/1.1').wrap_socket(raw, server_hostname='localhost') as sock:
+            sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+            assert sock.recv(4096).startswith(b'HTTP/1.1 200 ')
+
+
+def until(true: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_http_1_and_2_by_alpn(serve, make_client):
