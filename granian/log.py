@@ -6,7 +6,7 @@ import copy
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .constants import LogLevels
 from .errors import ConfigurationError
@@ -53,7 +53,13 @@ logger = logging.getLogger('_granian')
 access_logger = logging.getLogger('granian.access')
 
 
-class ConsoleHandler(logging.StreamHandler[Any]):
+if TYPE_CHECKING:
+    StreamHandler = logging.StreamHandler[Any]
+else:
+    StreamHandler = logging.StreamHandler  # nothing to subscript before Python 3.11
+
+
+class ConsoleHandler(StreamHandler):
     """To a stream that need not know every character, and may be a pipe nobody reads or a full disk.
 
     What the stream's encoding lacks is written as an escape. A failure to write is said once on
