@@ -281,8 +281,9 @@ class Config:
         HTTP1, 'duration', 75, 'An idle kept-alive connection is closed after this', ge=1
     )
     http1_max_head_size: int = opt(
-        HTTP1, 'int', 65_536, 'Most bytes of a request head, its blank line included; above: 414 or 431', ge=4096
-    )
+        HTTP1, 'int', 65_536, 'Most bytes of a request head, its blank line included; above: 414 or 431',
+        ge=4096,
+    )  # fmt: skip
     http1_max_headers: int = opt(HTTP1, 'int', 100, 'Most header lines; above: 431', ge=1)
     request_body_timeout: int = opt(
         PROTO, 'duration', 60, 'Longest silence while a request body is awaited', ge=1
