@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..stream import InvalidResponse
 from ..websocket import open_session
 from .errors import ProtocolClosed
-from .http import HTTPProtocol, RequestBodyCut
+from .http import HTTPProtocol, RequestBodyCut, SecondResponse
 from .scope import Scope
 from .websocket import WebsocketProtocol
 
@@ -43,7 +44,12 @@ def rsgi_handler(
             return
         protocol = HTTPProtocol(stream)
         try:
-            await call(Scope(stream), protocol)
+            try:
+                await call(Scope(stream), protocol)
+            except SecondResponse as error:
+                if error.__context__ is not None:  # it tried to report another error
+                    raise
+                _warn_once(f'RSGI application error: {error}; the first one stands')
             if not await protocol.finish() and not stream.disconnected:
                 logger.error('RSGI application error: it returned without a response')
                 await protocol.fail()
@@ -54,6 +60,12 @@ def rsgi_handler(
             await _failed(protocol, stream, error)
 
     return handle
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    """Emmett 2.8 ends each of its streams with a second response."""
+    logger.warning(line)
 
 
 async def _failed(protocol: HTTPProtocol, stream: AsyncStream, error: Exception) -> None:

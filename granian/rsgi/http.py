@@ -139,7 +139,7 @@ class HTTPProtocol:
 
     def _respond(self, status: int, headers: ResponseHeaders, body: bytes) -> None:
         if self._responded:
-            raise ProtocolError('a response has been given already')
+            raise SecondResponse
         try:
             self._stream.respond(status, headers, body)
         except InvalidResponse as error:
@@ -149,7 +149,7 @@ class HTTPProtocol:
     def response_stream(self, status: int, headers: ResponseHeaders) -> HTTPStreamTransport:
         """Begin a response whose body goes through the transport that is returned."""
         if self._responded:
-            raise ProtocolError('a response has been given already')
+            raise SecondResponse
         self._begin(status, headers)
         self._transport = HTTPStreamTransport(self._stream)
         return self._transport
@@ -172,7 +172,7 @@ class HTTPProtocol:
 
     def _file(self, status: int, headers: ResponseHeaders, path: str, start: int, end: int | None) -> None:
         if self._responded:
-            raise ProtocolError('a response has been given already')
+            raise SecondResponse
         fields = [field for field in _encoded(headers) if field[0].lower() != b'content-length']
         try:
             file = _open_regular(path)
@@ -273,6 +273,13 @@ class HTTPProtocol:
 
 class RequestBodyCut(ProtocolClosed):
     """The request's body broke off, or broke a rule; no error of the application's."""
+
+
+class SecondResponse(ProtocolError):
+    """The first one stands, and is whole, if this is all that the application raises."""
+
+    def __init__(self) -> None:
+        super().__init__('a response has been given already')
 
 
 def _encoded(headers: ResponseHeaders) -> Fields:

@@ -8,27 +8,39 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTENING = re.compile(r'Listening at: https?://127\.0\.0\.1:(\d+)')
-COMMANDS = {
-    'granian': '-m granian --interface wsgi --host 127.0.0.1 --port 0',
-    'gunicorn': '-m gunicorn -b 127.0.0.1:0 -k gthread --threads 16 --no-control-socket',
+COMMANDS = {  # emmett's and litestar's start this server
+    'granian': '-m granian --interface wsgi --host 127.0.0.1 --port 0 {flags} {target}',
+    'gunicorn': '-m gunicorn -b 127.0.0.1:0 -k gthread --threads 16 --no-control-socket {flags} {target}',
+    'emmett': '-m emmett --app {target} serve --host 127.0.0.1 --port 0 {flags}',
+    'litestar': '-m litestar --app {target} run --host 127.0.0.1 --port 0 {flags}',
 }
 
 
 class ServerProcess:
     """A server in a process of its own; `port` is where it listens, `log` what it said so far."""
 
-    def __init__(self, kind: str, target: str, flags: str = '', cwd: Path = ROOT, **env: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        target: str,
+        flags: str = '',
+        cwd: Path = ROOT,
+        pass_fds: Sequence[int] = (),
+        **env: str,
+    ) -> None:
         path = os.pathsep.join([str(ROOT), str(cwd)])
         self.process = subprocess.Popen(
-            [sys.executable, *COMMANDS[kind].split(), *flags.split(), target],
+            [sys.executable, *COMMANDS[kind].format(flags=flags, target=target).split()],
             cwd=cwd, env={**os.environ, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1', **env}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors='replace',
+            pass_fds=pass_fds,
         )  # fmt: skip
         self.lines: list[str] = []
         self.port = 0
@@ -36,8 +48,8 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not self._listening.wait(30) or not self.port:
-            self.process.kill()
-            self._reader.join()
+            self._kill()
+            self._reader.join(10)
             raise AssertionError(f'{kind} did not start:\n{self.log}')
 
     def _read(self) -> None:
@@ -54,28 +66,51 @@ class ServerProcess:
     def log(self) -> str:
         return ''.join(self.lines)
 
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Until the log holds `text`."""
+        end = time.monotonic() + 15
+        while self.log.count(text) < times:
+            alive = self.process.poll() is None
+            assert alive and time.monotonic() < end, f'no {text!r} in:\n{self.log}'  # noqa: PT018
+            time.sleep(0.01)
+
     def stop(self) -> int:
         """SIGTERM; the exit status. A server that does not stop in time is a failure."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(15)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self._kill()
             raise AssertionError(f'did not stop on SIGTERM:\n{self.log}') from None
         finally:
             self._reader.join(10)
 
+    def _kill(self) -> None:
+        self.process.terminate()  # a framework's command that runs a server of its own kills it at the second
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the last of its processes has ended: they all write to one pipe."""
+        return not self._reader.is_alive()
+
 
 @contextmanager
-def serving(kind: str, target: str, flags: str = '', cwd: Path = ROOT, **env: str) -> Iterator[ServerProcess]:
+def serving(
+    kind: str, target: str, flags: str = '', cwd: Path = ROOT, pass_fds: Sequence[int] = (), **env: str
+) -> Iterator[ServerProcess]:
     """A server for the length of a with statement; it must stop well at the end."""
-    server = ServerProcess(kind, target, flags, cwd, **env)
+    server = ServerProcess(kind, target, flags, cwd, pass_fds, **env)
     try:
         yield server
     finally:
         status = server.stop()
     assert status == 0, server.log
+    assert server.gone, f'a process of it is left:\n{server.log}'
 
 
 def tracebacks(log: str) -> list[str]:

@@ -20,6 +20,7 @@ from granian.rsgi import (
     init_application,
     rsgi_handler,
 )
+from granian.rsgi.handler import _warn_once
 from granian.stream import ClientDisconnected, RequestBodyError
 
 TEXT = [('content-type', 'text/plain')]
@@ -207,6 +208,36 @@ def test_a_second_response_is_an_error(first, second):
             getattr(protocol, second)(*RESPONSES[second])
 
     assert [entry[0] for entry in serve(app).log if isinstance(entry, tuple)] == [200]
+
+
+@pytest.mark.parametrize('second', RESPONSES)
+def test_a_stream_that_a_second_response_ends_is_whole(second, caplog):
+    """Emmett's `sse` and `stream` make one each time; a server that ignores it serves them well."""
+
+    async def app(scope, protocol):
+        await protocol.response_stream(200, []).send_str('all')
+        getattr(protocol, second)(*RESPONSES[second])
+
+    _warn_once.cache_clear()
+    for _ in range(2):
+        stream = serve(app)
+        assert (stream.log, stream.sent) == ([(200, {}), 'end'], b'all')
+    assert [record.levelname for record in caplog.records] == ['WARNING']  # once
+    assert caplog.messages == [
+        'RSGI application error: a response has been given already; the first one stands'
+    ]
+
+
+def test_a_stream_whose_failure_a_second_response_tells_of_is_broken_off(caplog):
+    async def app(scope, protocol):
+        await protocol.response_stream(200, []).send_str('half')
+        try:
+            raise KeyError('the other half')
+        except KeyError:
+            protocol.response_str(500, [], 'sorry')
+
+    assert serve(app).log == [(200, {}), 'abort']
+    assert 'the other half' in caplog.text
 
 
 @pytest.mark.parametrize('call', RESPONSES)
