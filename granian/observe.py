@@ -27,14 +27,18 @@ class Exchange(Protocol):
     """A finished exchange. Streams of every core satisfy it; durations in seconds."""
 
     head: Head
-    scheme: str
-    client: tuple[str, int] | None
     status: int
     bytes_sent: int
     started: float
     """time.monotonic() when the head had been read; set only where `on_exchange` is in use."""
     aborted: bool
     """The response was broken off (client gone, application failed half way)."""
+
+    @property
+    def scheme(self) -> str: ...
+
+    @property
+    def client(self) -> tuple[str, int] | None: ...
 
     @property
     def bytes_received(self) -> int:

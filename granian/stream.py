@@ -54,19 +54,30 @@ class _Exchange(Protocol):
     """What both colours share."""
 
     head: Head
-    scheme: str
-    """'http' or 'https'."""
-    client: Address | None
-    """The peer's address; None on a Unix socket."""
-    server: Address | str
-    """The listener's address, or the path of a Unix socket."""
-    tls: TLSInfo | None
     status: int
     """Status of the final response, 0 before it is begun: whether one can still be chosen."""
     bytes_sent: int
     """Body bytes handed over, for the access log."""
     memo: dict[str, Any]
     """The handler's own, one for all exchanges of a connection: to keep what is the same for each."""
+
+    @property
+    def scheme(self) -> str:
+        """'http' or 'https'."""
+        ...
+
+    @property
+    def client(self) -> Address | None:
+        """The peer's address; None on a Unix socket."""
+        ...
+
+    @property
+    def server(self) -> Address | str:
+        """The listener's address, or the path of a Unix socket."""
+        ...
+
+    @property
+    def tls(self) -> TLSInfo | None: ...
 
     def abort(self) -> None:
         """Break the exchange off so that the client can tell: close, or RST_STREAM."""

@@ -62,12 +62,26 @@ class BridgeStream:
         self.head = request.head
         self.body = request.body
         self.complete = self.request_ended = request.complete
-        self.scheme: str = connection.scheme
-        self.client: Address | None = connection.client
-        self.server: Address | str = connection.server
-        self.tls: TLSInfo | None = connection.tls
         self.memo = connection.memo
         self.disconnected = self.aborted = self.response_ended = False
+
+    # -- whose it is: seldom asked, most handlers keep what they make of it in `memo`
+
+    @property
+    def scheme(self) -> str:
+        return self.connection.scheme
+
+    @property
+    def client(self) -> Address | None:
+        return self.connection.client
+
+    @property
+    def server(self) -> Address | str:
+        return self.connection.server
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        return self.connection.tls
 
     # -- the request body
 

@@ -9,8 +9,8 @@ out is told in each refusal's reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from .interface import Limits
 
@@ -139,8 +139,9 @@ class Head:
     else None: other upgrades are ignored (never h2c)."""
     plain: bool = True
     """Nothing but a Content-Length, if that, bears on what follows the head."""
-    environ: Iterable[tuple[str, str]] | None = None
-    """The fields as WSGI has them, once, where that is known to be right without a look at each."""
+    environ: tuple[Mapping[Any, str], Iterable[tuple[Any, str]]] | None = None
+    """The fields as WSGI has them, in two parts, where that is known to be right without a look at
+    each. The first is shared, the second can be read once."""
 
     def __init__(
         self, method: str, target: str, path: str, query: str, version: str, fields: list[tuple[Field, str]]

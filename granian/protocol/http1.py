@@ -29,7 +29,7 @@ from .http1_exchange import (
 from .http1_h11 import H11Body
 from .interface import Clock, Limits
 from .response import error_response
-from .shapes import Shape, shape_of
+from .shapes import Template, template_of
 
 _MAX_EMPTY_LINES: Final = 4
 _AFTER_A_MISS: Final = 8
@@ -40,7 +40,7 @@ _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 class Http1(Exchange):
     """A `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
 
-    __slots__ = ('_alike', '_count', '_empty_lines', '_line_checked', '_partial', '_scanned', '_shape')
+    __slots__ = ('_alike', '_count', '_empty_lines', '_line_checked', '_partial', '_scanned', '_template')
 
     http_version: str = '1'
 
@@ -52,7 +52,7 @@ class Http1(Exchange):
         """The buffer has no blank line before this position."""
         self._line_checked = False
         self._empty_lines = 0
-        self._shape: Shape | None = None
+        self._template: Template | None = None
         """What this client's heads look like, once it is known."""
         self._alike = 0
         """So many heads in a row had as many fields as this:"""
@@ -84,11 +84,11 @@ class Http1(Exchange):
                 return None
             return self._next_of_body()
         buffer = self._buffer
-        shape = self._shape
+        known = self._template
         head: Head | None = None
-        if shape is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._limits.max_head_size:
+        if known is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._limits.max_head_size:
             # Most often there is a head and nothing else; with a blank line within, it does not match.
-            head = shape.read(buffer[:-4])
+            head = known.read(buffer[:-4])
             if head is not None and not head.content_length and not self._partial:
                 self._buffer = b''
                 self._head = head
@@ -113,14 +113,14 @@ class Http1(Exchange):
             if end + 4 > limits.max_head_size:
                 return self._refuse_size()
             block = buffer[:end]
-            if self._shape is not None:
-                head = self._shape.read(block)
+            if self._template is not None:
+                head = self._read_alike(self._template, block)
         if head is None:
             try:
                 head = parse_head(block, limits)
             except BadRequest as error:
                 return self._refuse(error.status, error.reason)
-            self._look_for_shape(block, head)
+            self._look_for_template(block, head)
         end += 4
         self._buffer = rest = bytes(buffer[end:]) if len(buffer) > end else b''
         self._head = head
@@ -148,11 +148,21 @@ class Http1(Exchange):
         self._quick = not self._close and head.version == '1.1' and head.method != 'HEAD'
         return Request(1, head, body)
 
-    def _look_for_shape(self, block: bytes | bytearray, head: Head) -> None:
-        """After a head that took the long way. To ask for a shape costs as much as half a head: so
+    def _read_alike(self, template: Template, block: bytes | bytearray) -> Head | None:
+        """By the template, or by one that asks less of a head."""
+        head = template.read(block)
+        if head is None:
+            looser = template.loosened(block)
+            head = None if looser is None else looser.read(block)
+            if head is not None:
+                self._template = looser
+        return head
+
+    def _look_for_template(self, block: bytes | bytearray, head: Head) -> None:
+        """After a head that took the long way. To ask for a template costs as much as half a head: so
         only at the second head that may be alike, and then at every eighth."""
-        if self._shape is not None:
-            self._shape = None
+        if self._template is not None:
+            self._template = None
             self._alike = -_AFTER_A_MISS
         count = len(head.fields)
         if count != self._count:
@@ -160,8 +170,9 @@ class Http1(Exchange):
             self._alike = min(self._alike, 0)
             return
         self._alike += 1
-        if self._alike > 0 and self._alike % 8 == 1:
-            self._shape = shape_of(block, self._limits.raw_fields)
+        usual = head.plain and head.keep_alive and head.version == '1.1' and head.authority is None
+        if usual and self._alike > 0 and self._alike % 8 == 1:
+            self._template = template_of(block, self._limits.raw_fields)
 
     def _partial_head(self) -> Event | None:
         """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""

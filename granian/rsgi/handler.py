@@ -50,7 +50,7 @@ def rsgi_handler(
                 if error.__context__ is not None:  # it tried to report another error
                     raise
                 _warn_once(f'RSGI application error: {error}; the first one stands')
-            if not await protocol.finish() and not stream.disconnected:
+            if not (protocol.whole or await protocol.finish() or stream.disconnected):
                 logger.error('RSGI application error: it returned without a response')
                 await protocol.fail()
         except asyncio.CancelledError:

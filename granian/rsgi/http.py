@@ -73,12 +73,12 @@ class HTTPStreamTransport:
 class HTTPProtocol:
     """What an application answers a request with. One of the `response_` calls, once."""
 
-    __slots__ = ('_body_taken', '_responded', '_sending', '_stream', '_transport')
+    __slots__ = ('_body_taken', '_responded', '_sending', '_stream', '_transport', 'whole')
 
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
         self._body_taken = False
-        self._responded = False
+        self._responded = self.whole = False  # `whole`: there is nothing left to be sent
         self._transport: HTTPStreamTransport | None = None
         self._sending: asyncio.Task[None] | None = None
 
@@ -144,7 +144,7 @@ class HTTPProtocol:
             self._stream.respond(status, headers, body)
         except InvalidResponse as error:
             raise ProtocolError(str(error)) from None
-        self._responded = True
+        self._responded = self.whole = True
 
     def response_stream(self, status: int, headers: ResponseHeaders) -> HTTPStreamTransport:
         """Begin a response whose body goes through the transport that is returned."""

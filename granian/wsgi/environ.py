@@ -100,7 +100,10 @@ def environ_maker(
             env['wsgi.input'] = Input(stream.read)
         known = head.environ
         if known is not None:
-            env.update(known)
+            given, others = known
+            env.update(given)
+            if others:
+                env.update(others)
             return env
         fields = head.fields
         expected = len(env) + len(fields)

@@ -1,4 +1,4 @@
-"""Shapes against `parse_head`, their oracle: they take less, and of what they take they say the same."""
+"""Templates against `parse_head`, their oracle: they take less, and of what they take they say the same."""
 
 from __future__ import annotations
 
@@ -19,29 +19,54 @@ ATTRIBUTES = (
 )  # fmt: skip
 
 
-def shape(*names: str) -> list[shapes.Shape]:
-    """As text, and as bytes."""
-    return [shapes.Shape(names, [field_for(name) for name in names], raw) for raw in (False, True)]
+def template(shape: shapes.Shape, lines: list[bytes]) -> shapes.Template:
+    """It is not made at the first asking."""
+    while (made := shape.template(lines)) is None:
+        pass
+    return made
+
+
+def templates(*names: str, values: tuple[bytes, ...] = ()) -> list[shapes.Template]:
+    """For heads of these names, as text and as bytes; with the first of these values given, and so on."""
+    lines = [name.encode() + b': ' + value for name, value in zip(names, values)]
+    fields = [field_for(name) for name in names]
+    kinds = [shapes.Shape(names, fields, raw) for raw in (False, True)]
+    return [template(shape, lines[:given]) for given in range(len(lines) + 1) for shape in kinds]
 
 
 def told(head) -> list:
+    if head is None:
+        return []
     return [*(getattr(head, name) for name in ATTRIBUTES), head.raw_fields()]
 
 
-def same(made: list[shapes.Shape], block: bytes) -> bool:
-    """Whether the shape takes the block; if so, that `parse_head` does and makes the same of it."""
-    heads = [shape.read(block) for shape in made] + [shape.read(bytearray(block)) for shape in made]
-    assert len({head is None for head in heads}) == 1
-    for head in heads:
-        if head is not None:
-            assert told(head) == told(parse_head(block, LIMITS))
-            assert head.fields == parse_head(block, LIMITS).fields
-    return heads[0] is not None
+def as_environ(head) -> list[tuple]:
+    """The fields by what is prepared for WSGI."""
+    given, others = head.environ
+    return [*given.items(), *others]
+
+
+def same(made: list[shapes.Template], block: bytes) -> bool:
+    """Whether the first template takes the block. What any takes, `parse_head` does, and makes the
+    same of it; and where more is given, no more is taken."""
+    taken = [template.read(form(block)) for template in made for form in (bytes, bytearray)]
+    for kinds in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4]):
+        assert len({head is None for head in kinds}) == 1
+    heads = [head for head in taken if head is not None]
+    if heads:
+        wanted = parse_head(block, LIMITS)
+        for head in heads:
+            assert told(head) == told(wanted)
+            assert told(head) == told(wanted)  # the second time, too
+            if head.environ is not None:
+                assert as_environ(head) == [(field.environ_key, value) for field, value in wanted.fields]
+        assert taken[0] is not None
+    return taken[0] is not None
 
 
 NAMES = ('Host', 'Accept', 'Connection', 'X-A', 'content-length', 'Content-Type', 'x-a')
-SHAPE = shape(*NAMES)
 GOOD = [b'h:80', b'*/*', b'keep-alive', b'a: b', b'12', b'text/plain', b'\xe9\tx']
+SHAPE = templates(*NAMES, values=GOOD)
 # What a head may be broken with, a shape's own marks among it.
 PIECES = [
     b'', b' ', b'\t', b'\r', b'\n', b'\r\n', b'\r\n\r\n', b': ', b':', b'\0', b'\x7f', b'\x85', b'\xa0', b'#',
@@ -105,7 +130,7 @@ def test_request_lines(line):
 )  # fmt: skip
 def test_names_without_a_shape(names):
     with pytest.raises(ValueError, match='long way'):
-        shape(*names)
+        templates(*names)
 
 
 values = st.lists(st.sampled_from(PIECES) | st.sampled_from(GOOD) | st.binary(max_size=6), max_size=3).map(
@@ -146,20 +171,77 @@ def empty(monkeypatch):
     monkeypatch.setattr(shapes, '_asked', {})
 
 
-def test_a_shape_is_made_when_it_was_asked_for_often_enough(empty):
+def test_a_template_is_made_when_it_was_asked_for_often_enough(empty):
     for _ in range(shapes._ASKED_ENOUGH - 1):
-        assert shapes.shape_of(block()) is None
-    made = shapes.shape_of(block())
+        assert shapes.template_of(block()) is None
+    made = shapes.template_of(block())
     assert made is not None
-    assert same([made], block())
-    assert shapes.shape_of(block(), raw=True) is None  # another connection's, of another kind
-    assert shapes.shape_of(block()) is made
-    assert shapes.shape_of(block(names=[name.upper() for name in NAMES])) is None
+    assert told(made.read(block())) == told(parse_head(block(), LIMITS))
+    assert made.read(block([b'g:80', *GOOD[1:]])) is None  # at first, all values are given
+    assert shapes.template_of(block(), raw=True) is None  # another connection's, of another kind
+    assert shapes.template_of(block()) is made
+    assert shapes.template_of(block(names=[name.upper() for name in NAMES])) is None
+
+
+def test_what_changes_is_not_given_any_more(empty, monkeypatch):
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    made = shapes.template_of(block())
+    for at in (5, 4, 4, 2, 0):
+        changed = block([*GOOD[:at], GOOD[at] + b'1', *GOOD[at + 1 :]])
+        if at == 2:
+            changed = changed.replace(b'keep-alive1', b'keep-alive').replace(b'*/*', b'*')
+        looser = made.loosened(changed)
+        if looser is None:  # what changed was not given
+            assert at == 4
+            assert len(made.given) == 4
+        else:
+            made = looser
+            assert len(made.given) == (at if at != 2 else 1)
+        assert told(made.read(changed)) == told(parse_head(changed, LIMITS))
+    assert made.given == []
+    assert made.loosened(block()) is None
+    assert made.loosened(block(GOOD[:-1], names=NAMES[:-1])) is None
+
+
+def test_a_pattern_is_made_when_it_was_asked_for_often_enough(empty, monkeypatch):
+    made = None
+    while made is None:
+        made = shapes.template_of(block())
+    changed = block([*GOOD[:-1], b'other'])
+    for _ in range(shapes._ASKED_ENOUGH - 1):
+        assert made.loosened(changed) is None
+    assert made.loosened(changed).read(changed) is not None
+
+
+def test_the_fields_as_wsgi_has_them():
+    names, values = NAMES[:-1], GOOD[:-1]
+    head = block(values, names=names)
+    for made in templates(*names, values=values)[::2]:
+        assert as_environ(made.read(head)) == [
+            ('HTTP_HOST', 'h:80'), ('HTTP_ACCEPT', '*/*'), ('HTTP_CONNECTION', 'keep-alive'),
+            ('HTTP_X_A', 'a: b'), ('CONTENT_LENGTH', '12'), ('CONTENT_TYPE', 'text/plain'),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize('more', ['x-a', 'X_A', 'Proxy'])
+def test_fields_that_wsgi_must_not_see_so(more):
+    for made in templates('Host', 'X-A', more, values=(b'h', b'a', b'b')):
+        head = made.read(block((b'h', b'a', b'b'), names=('Host', 'X-A', more)))
+        assert head is not None
+        assert head.environ is None
+
+
+def test_no_secret_outlives_its_connection():
+    names = ('Host', 'Authorization')
+    shape = shapes.Shape(names, [field_for(name) for name in names])
+    lines = [b'Host: x', b'Authorization: Basic eDp5']
+    assert template(shape, lines) is not template(shape, lines)
+    assert template(shape, lines[:1]) is template(shape, lines[:1])
 
 
 def test_names_without_a_shape_are_remembered_as_such(empty):
     for _ in range(shapes._ASKED_ENOUGH + 1):
-        assert shapes.shape_of(b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: y') is None
+        assert shapes.template_of(b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: y') is None
     assert shapes._shapes == {(False, ('Host', 'Upgrade')): None}
 
 
@@ -167,15 +249,25 @@ def test_the_tables_are_bounded(empty, monkeypatch):
     monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 2)
     for number in range(3 * shapes._MAX_SHAPES):
         for _ in range(1 + number % 2):
-            shapes.shape_of(b'GET / HTTP/1.1\r\nHost: x\r\nX-%d: y' % number)
+            shapes.template_of(b'GET / HTTP/1.1\r\nHost: x\r\nX-%d: y' % number)
             assert len(shapes._shapes) <= shapes._MAX_SHAPES
             assert len(shapes._asked) <= shapes._MAX_SHAPES
     many = b'GET / HTTP/1.1\r\nHost: x' + b'\r\nA: b' * 50
     long = b'GET / HTTP/1.1\r\nHost: x\r\n' + b'A' * 1024 + b': b'
     for _ in range(3):
-        assert shapes.shape_of(many) is None
-        assert shapes.shape_of(long) is None
+        assert shapes.template_of(many) is None
+        assert shapes.template_of(long) is None
     assert (False, ('Host', *['A'] * 50)) not in shapes._shapes
+
+
+def test_what_a_shape_keeps_is_bounded():
+    names = ('Host', *(f'X-{n}' for n in range(20)))
+    shape = shapes.Shape(names, [field_for(name) for name in names])
+    for number in range(3 * shapes._MAX_TEMPLATES):
+        lines = [b'Host: %d' % number, *(name.encode() + b': a' for name in names[1:])]
+        template(shape, lines[: number % 21])
+        assert len(shape._templates) <= shapes._MAX_TEMPLATES
+        assert len(shape._patterns) <= shapes._MAX_PATTERNS
 
 
 def exchange(connection, data: bytes):
@@ -209,9 +301,45 @@ def shaped(empty, monkeypatch):
 
 def test_the_third_head_alike_takes_the_short_way(shaped):
     connection, long_way = shaped
-    event = exchange(connection, WIRE.replace(b'y', b'z'))
-    assert [value for _, value in event.head.fields] == ['x', 'z']
+    for value in (b'z', b'y', b'y', b'z'):
+        event = exchange(connection, WIRE.replace(b'y', value))
+        assert [value for _, value in event.head.fields] == ['x', value.decode()]
     assert not long_way
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        b'GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\n\r\n',
+        b'GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n',
+        b'GET http://h/ HTTP/1.1\r\nHost: x\r\n\r\n',
+    ],
+)
+def test_a_head_that_says_more_than_its_lines_is_no_template(empty, monkeypatch, head):
+    """Its lines, given, would be taken to say what they say in most heads: nothing."""
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    connection = connect()
+    for _ in range(3):
+        connection._look_for_template(head[:-4], parse_head(head[:-4], LIMITS))
+    assert connection._template is None
+    assert not shapes._shapes
+
+
+few = st.sampled_from([b'1', b'2', b'33'])
+
+
+@given(st.lists(st.tuples(few, few, few, few), min_size=4, max_size=30), st.booleans())
+def test_whatever_changes_from_head_to_head(values, raw):
+    """A connection reads each head as `parse_head` does, whatever it has learnt from those before."""
+    connection = connect(raw_fields=raw)
+    kept = shapes._shapes, shapes._asked, shapes._ASKED_ENOUGH
+    shapes._shapes, shapes._asked, shapes._ASKED_ENOUGH = {}, {}, 1
+    try:
+        for path, *others in values:
+            head = b'GET /%b HTTP/1.1\r\n' % path + b'Host: %b\r\nX-A: %b\r\nX-B: %b' % tuple(others)
+            assert told(exchange(connection, head + b'\r\n\r\n').head) == told(parse_head(head, LIMITS))
+    finally:
+        shapes._shapes, shapes._asked, shapes._ASKED_ENOUGH = kept
 
 
 def test_another_head_ends_it_for_a_while(shaped):
@@ -260,7 +388,7 @@ def test_limits_hold_for_shapes(empty, monkeypatch):
     exchange(connection, WIRE)
     assert exchange(connection, WIRE.replace(b'y', b'y' * 200)).status == 431
     # A shape that others made, of more fields than this connection takes: it never gets to ask for it.
-    assert shapes.shape_of(WIRE[:-4]) is not None
+    assert shapes.template_of(WIRE[:-4]) is not None
     assert exchange(connect(max_headers=1), WIRE).status == 431
 
 
@@ -272,4 +400,4 @@ def test_a_body_after_a_head_with_a_shape(empty, monkeypatch):
             connection, b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % len(body) + body
         )
         assert event.body == body
-    assert connection._shape is not None
+    assert connection._template is not None
