@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..protocol.interface import Clock
+from . import first_step
 from .bridge_accept import Acceptor
 from .bridge_connection import FRESH
 
@@ -77,7 +78,8 @@ class AsyncCore:
         self.connections_handled = 0
         self.connections_failed = 0
         self._handler = handler
-        self._create_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = loop.create_task
+        self._create_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None] | None] = loop.create_task
+        self._first_step: first_step.FirstStep | None = None
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
         self._over: asyncio.Future[None] | None = None
@@ -124,6 +126,9 @@ class AsyncCore:
                 await self.lifespan.startup()
             if self.loop.get_task_factory() is None:  # the loop's own way is a little longer
                 self._create_task = partial(asyncio.Task, loop=self.loop, **EAGER)
+                if first_step.possible(self.loop):
+                    self._first_step = first_step.FirstStep(self.loop, self.context)
+                    self._create_task = self._first_step.start
             self._sweep()
             if not self.stopping:
                 self.acceptor.start()
@@ -140,6 +145,8 @@ class AsyncCore:
             self.acceptor.close()
             if self._sweeper is not None:
                 self._sweeper.cancel()
+            if self._first_step is not None:
+                self._first_step.close()
         if self.lifespan is not None:
             await self.lifespan.shutdown()
 
@@ -227,6 +234,8 @@ class AsyncCore:
         if not reload:
             self.acceptor.last_call()
         self.acceptor.close()
+        if self._first_step is not None:
+            self._first_step.close()  # the lifespan's end may wait for all tasks that there are
         # After one more turn of the loop: a request that has arrived already is read, and answered.
         self.loop.call_soon(self.loop.call_soon, self._stop_connections)
         if self.drain_timeout is not None:

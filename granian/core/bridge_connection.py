@@ -2,8 +2,8 @@
 
 Written over stream identifiers, so that HTTP/1 (one stream at a time) and HTTP/2 (many) are
 the same code. Everything runs on the loop's thread: there are no locks. The quick path, a
-whole request answered by one `respond`, makes one task and one `transport.write`, no future,
-no timer.
+whole request answered by one `respond`, makes at most one task and one `transport.write`, no
+future, no timer.
 """
 
 from __future__ import annotations

@@ -60,12 +60,12 @@ class Output(asyncio.Protocol):
             self.outbox.append(data)
             if not self.multiplexed:
                 self.flush()
-            elif not self._pumping:
+            else:
                 # Counted, or a handler that never waits would fill a large window's worth of memory.
                 self._waiting_size += len(data)
                 if self._waiting_size > FLUSH_ABOVE:
                     self.flush()
-                elif not self._flush_scheduled:
+                elif not self._pumping and not self._flush_scheduled:
                     self._schedule_flush()
         elif data and not self.lost:
             self.transport.write(data)

@@ -1,6 +1,7 @@
 """Servers inside a program, on its loop: driven from that same loop."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -319,3 +320,29 @@ def test_rsgi_reloads():
 
     run(main)
     assert order == ['startup', 'reload', 'shutdown']
+
+
+@pytest.mark.parametrize('end', ['stop', 'cancel', "the host's end"])
+def test_no_task_of_ours_is_left_on_the_hosts_loop(end, caplog):
+    left = []
+
+    async def main():
+        before = asyncio.all_tasks()
+        one = server(Application())
+        task = await started(one)
+        for path in ('/a', '/slow', '/b'):
+            assert await get(one, path) == f'{path} 0'
+        if end == "the host's end":
+            return
+        if end == 'stop':
+            one.stop()
+        else:
+            task.cancel()
+        await asyncio.wait([task])
+        left.extend(asyncio.all_tasks() - before)
+
+    with caplog.at_level(logging.WARNING, 'asyncio'):
+        run(main)
+        gc.collect()
+    assert left == []
+    assert caplog.records == []
