@@ -35,8 +35,9 @@ def possible(loop: asyncio.AbstractEventLoop) -> bool:
         sys.implementation.name == 'cpython'
         and sys.version_info[:2] == (3, 11)
         and asyncio.Task.__module__ == '_asyncio'
-        and hasattr(loop, '__dict__')
-        and 'call_soon' not in vars(loop)
+        # Not by the loop's `__dict__`, which would exist from then on, and make its attributes slower.
+        and type(loop).__dictoffset__ != 0
+        and getattr(loop.call_soon, '__self__', None) is loop
     )
 
 

@@ -765,6 +765,18 @@ def test_elsewhere_it_is_not_possible():
 
 
 @spare_only
+def test_asyncios_loop_is_not_given_a_dictionary():
+    """Python 3.11 makes an object's dictionary when it is asked for, and looks up its attributes in it
+    from then on: ten awaits cost a tenth more."""
+    loop = Loop('asyncio')
+    assert first_step.possible(loop.loop)
+    loop.requests(quick(), slow(), quick())
+    made = [each for each in gc.get_referents(loop.loop) if type(each) is dict and '_ready' in each]
+    loop.close()
+    assert made == []
+
+
+@spare_only
 def test_in_debug_mode(loop):
     loop.loop.set_debug(True)
     loop.requests(quick(), slow(), quick(), quick())
