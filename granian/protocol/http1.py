@@ -88,7 +88,7 @@ class Http1(Exchange):
         head: Head | None = None
         if known is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._limits.max_head_size:
             # Most often there is a head and nothing else; with a blank line within, it does not match.
-            head = known.read(buffer[:-4])
+            head = known.read(buffer)
             if head is not None and not head.content_length and not self._partial:
                 self._buffer = b''
                 self._head = head
@@ -114,7 +114,7 @@ class Http1(Exchange):
                 return self._refuse_size()
             block = buffer[:end]
             if self._template is not None:
-                head = self._read_alike(self._template, block)
+                head = self._read_alike(self._template, buffer[: end + 4])
         if head is None:
             try:
                 head = parse_head(block, limits)
@@ -148,12 +148,12 @@ class Http1(Exchange):
         self._quick = not self._close and head.version == '1.1' and head.method != 'HEAD'
         return Request(1, head, body)
 
-    def _read_alike(self, template: Template, block: bytes | bytearray) -> Head | None:
+    def _read_alike(self, template: Template, data: bytes | bytearray) -> Head | None:
         """By the template, or by one that asks less of a head."""
-        head = template.read(block)
+        head = template.read(data)
         if head is None:
-            looser = template.loosened(block)
-            head = None if looser is None else looser.read(block)
+            looser = template.loosened(data[:-4])
+            head = None if looser is None else looser.read(data)
             if head is not None:
                 self._template = looser
         return head

@@ -43,6 +43,8 @@ _SECRETS: Final = frozenset({b'authorization', b'cookie', b'proxy-authorization'
 _MAX_NAMES: Final = 48
 _MAX_LENGTH: Final = 1024
 """Of all names together; a pattern takes about eight bytes of memory for each character."""
+_MAX_REQUEST_LINE: Final = 256
+"""Bytes: a longer one is not kept."""
 _ASKED_ENOUGH: Final = 16
 """A pattern takes a millisecond to compile: not before this many askings, two heads each at least,
 so that a client that sends ever new shapes costs no more than any other that makes us work."""
@@ -120,17 +122,22 @@ class Template:
     """A shape with the values of its first lines given, all or none of them too."""
 
     __slots__ = (
-        '_controls', '_environ_is_plain', '_environ_keys', '_given_environ', '_host', '_length', '_match',
-        '_prefix', '_raw', '_shape', 'content_length', 'given', 'given_raw', 'names', 'raw_names',
+        '_controls', '_environ_is_plain', '_environ_keys', '_given', '_given_environ', '_host', '_length',
+        '_match', '_raw', '_request_line', '_shape', 'content_length', 'given', 'given_raw', 'names',
+        'raw_names',
     )  # fmt: skip
 
     def __init__(self, shape: Shape, lines: list[bytes], match: _Matcher | None) -> None:
         """`lines` are those that are given, as they come; `match` is for the others together."""
         self._shape = shape
         self._raw = shape.raw
-        self._prefix = b''.join([b'\r\n' + line for line in lines])
-        self._match: Any = match
         fields = shape.fields
+        self._given = b''.join([line + b'\r\n' for line in lines])
+        if len(lines) == len(fields):
+            self._given += b'\r\n'
+        self._match: Any = match
+        # The last one, which may well come again. At first none: no line has its end within.
+        self._request_line = b'\r\n', '', '', '', ''
         values = [line.partition(b':')[2].strip(b' \t') for line in lines]
         self.given = [(field, value.decode('latin-1')) for field, value in zip(fields, values)]
         self.given_raw = [(field.raw, value) for field, value in zip(fields, values)]
@@ -148,40 +155,46 @@ class Template:
         # Where in the values of a match; -1: nowhere.
         self._host = roles.index(ROLE_HOST) if ROLE_HOST in roles else -1
         self._length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
-        self._controls = 2 * len(roles)
+        self._controls = 2 * (len(roles) - 1)
 
-    def read(self, block: bytes | bytearray) -> Head | None:
-        """What `parse_head` makes of a block of bytes; None where that must be asked."""
-        end = block.find(b'\r\n')
-        prefix = self._prefix
-        if not block.startswith(prefix, end):
-            return None
-        line = _REQUEST_LINE(block, 0, end)
-        if line is None:
-            return None
+    def read(self, data: bytes | bytearray) -> Head | None:
+        """What `parse_head` makes of `data`, a head with its blank line; None where that must be asked."""
+        # What is called here was chosen by the count of instructions: partition and slices take half of
+        # what find and startswith do.
+        line, _, rest = data.partition(b'\r\n')
         raw = self._raw
-        start = end + len(prefix)
         values: tuple[Any, ...] = ()
         if self.names:
-            rest = block[start:]
+            given = self._given
+            if rest[: len(given)] != given:
+                return None
+            rest = rest[len(given) : -4]
             match = self._match(rest if raw else rest.decode('latin-1'))
-            # The pattern has a CR LF for each line. With no other control byte, no value has a line
+            # The pattern has a CR LF between the lines. With no other control byte, no value has a line
             # end in it, nor is there a blank line.
             if match is None or len(rest.translate(None, FORBIDDEN)) != len(rest) - self._controls:
                 return None
             values = match.groups()
             if self._host >= 0 and not self._takes_host(values[self._host]):
                 return None
-        elif start != len(block):
+        elif rest != self._given:
             return None
-        raw_method, raw_target = line.groups()
-        target = raw_target.decode()
-        path, _, query = target.partition('?')
+        known = self._request_line
+        if line != known[0]:
+            parts = _REQUEST_LINE(line)
+            if parts is None:
+                return None
+            method, target = parts[1].decode(), parts[2].decode()
+            path, _, query = target.partition('?')
+            known = bytes(line), method, target, path, query
+            if len(line) <= _MAX_REQUEST_LINE:
+                self._request_line = known
+        _, method, target, path, query = known
         head: ShapedHead
         if raw:
-            head = RawHead(raw_method.decode(), target, path, query, self, values)
+            head = RawHead(method, target, path, query, self, values)
         else:
-            head = ShapedHead(raw_method.decode(), target, path, query, self, values)
+            head = ShapedHead(method, target, path, query, self, values)
             if self._environ_is_plain:
                 head.environ = self._given_environ, zip(self._environ_keys, values) if values else ()
         if self._length >= 0:
@@ -195,7 +208,7 @@ class Template:
     def loosened(self, block: bytes | bytearray) -> Template | None:
         """For a head that this could not read: the template with fewer lines given that perhaps
         can. None where there is none, or none yet."""
-        given = self._prefix.split(b'\r\n')[1:]
+        given = self._given.split(b'\r\n')[: len(self.given)]
         lines = bytes(block).split(b'\r\n')[1:]
         same = 0
         for line, other in zip(given, lines):
@@ -257,7 +270,7 @@ class Shape:
                 f'{re.escape(name)}: {_VALUES[field.role]}'
                 for name, field in zip(self.names[given:], self.fields[given:])
             ]
-            text = r'\r\n' + _LINE_END.join(lines) + _LAST_END
+            text = _LINE_END.join(lines) + _LAST_END
             if len(self._patterns) >= _MAX_PATTERNS:
                 self._patterns.clear()
             pattern = self._patterns[given] = re.compile(text.encode() if self.raw else text).fullmatch

@@ -13,6 +13,7 @@ from granian.protocol.head import BadRequest, field_for, parse_head
 from granian.protocol.interface import Limits
 
 LIMITS = Limits()
+END = b'\r\n\r\n'
 ATTRIBUTES = (
     'method', 'target', 'path', 'query', 'version', 'fields', 'authority', 'scheme', 'content_length',
     'chunked', 'keep_alive', 'expects_continue', 'upgrade', 'plain',
@@ -49,7 +50,7 @@ def as_environ(head) -> list[tuple]:
 def same(made: list[shapes.Template], block: bytes) -> bool:
     """Whether the first template takes the block. What any takes, `parse_head` does, and makes the
     same of it; and where more is given, no more is taken."""
-    taken = [template.read(form(block)) for template in made for form in (bytes, bytearray)]
+    taken = [template.read(form(block + END)) for template in made for form in (bytes, bytearray)]
     for kinds in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4]):
         assert len({head is None for head in kinds}) == 1
     heads = [head for head in taken if head is not None]
@@ -112,11 +113,12 @@ def test_values_with_a_meaning(at, value):
     [
         b'CONNECT / HTTP/1.1', b'GET / HTTP/1.0', b'GET / HTTP/2.0', b'GET  / HTTP/1.1', b'GET /a#b HTTP/1.1',
         b'GET http://h/ HTTP/1.1', b'OPTIONS * HTTP/1.1', b'GET /\xe9 HTTP/1.1', b'GET /\t HTTP/1.1', b'',
-        b'A' * 33 + b' / HTTP/1.1', b'GET / HTTP/1.1 ', b'\r\nGET / HTTP/1.1', b'GET / HTTP/1.1\r\nX: y',
+        b'\n', b'\r', b'A' * 33 + b' / HTTP/1.1', b'GET / HTTP/1.1 ', b'\r\nGET / HTTP/1.1', b'GET / HTTP/1.1\r\nX: y',
     ],
 )  # fmt: skip
 def test_request_lines(line):
     assert not same(SHAPE, block(line=line))
+    assert not same(templates('Host', values=(b'x',)), block([b'x'], line, ['Host']))  # the first that it sees
 
 
 @pytest.mark.parametrize(
@@ -176,8 +178,8 @@ def test_a_template_is_made_when_it_was_asked_for_often_enough(empty):
         assert shapes.template_of(block()) is None
     made = shapes.template_of(block())
     assert made is not None
-    assert told(made.read(block())) == told(parse_head(block(), LIMITS))
-    assert made.read(block([b'g:80', *GOOD[1:]])) is None  # at first, all values are given
+    assert told(made.read(block() + END)) == told(parse_head(block(), LIMITS))
+    assert made.read(block([b'g:80', *GOOD[1:]]) + END) is None  # at first, all values are given
     assert shapes.template_of(block(), raw=True) is None  # another connection's, of another kind
     assert shapes.template_of(block()) is made
     assert shapes.template_of(block(names=[name.upper() for name in NAMES])) is None
@@ -197,7 +199,7 @@ def test_what_changes_is_not_given_any_more(empty, monkeypatch):
         else:
             made = looser
             assert len(made.given) == (at if at != 2 else 1)
-        assert told(made.read(changed)) == told(parse_head(changed, LIMITS))
+        assert told(made.read(changed + END)) == told(parse_head(changed, LIMITS))
     assert made.given == []
     assert made.loosened(block()) is None
     assert made.loosened(block(GOOD[:-1], names=NAMES[:-1])) is None
@@ -210,14 +212,14 @@ def test_a_pattern_is_made_when_it_was_asked_for_often_enough(empty, monkeypatch
     changed = block([*GOOD[:-1], b'other'])
     for _ in range(shapes._ASKED_ENOUGH - 1):
         assert made.loosened(changed) is None
-    assert made.loosened(changed).read(changed) is not None
+    assert made.loosened(changed).read(changed + END) is not None
 
 
 def test_the_fields_as_wsgi_has_them():
     names, values = NAMES[:-1], GOOD[:-1]
     head = block(values, names=names)
     for made in templates(*names, values=values)[::2]:
-        assert as_environ(made.read(head)) == [
+        assert as_environ(made.read(head + END)) == [
             ('HTTP_HOST', 'h:80'), ('HTTP_ACCEPT', '*/*'), ('HTTP_CONNECTION', 'keep-alive'),
             ('HTTP_X_A', 'a: b'), ('CONTENT_LENGTH', '12'), ('CONTENT_TYPE', 'text/plain'),
         ]  # fmt: skip
@@ -226,9 +228,18 @@ def test_the_fields_as_wsgi_has_them():
 @pytest.mark.parametrize('more', ['x-a', 'X_A', 'Proxy'])
 def test_fields_that_wsgi_must_not_see_so(more):
     for made in templates('Host', 'X-A', more, values=(b'h', b'a', b'b')):
-        head = made.read(block((b'h', b'a', b'b'), names=('Host', 'X-A', more)))
+        head = made.read(block((b'h', b'a', b'b'), names=('Host', 'X-A', more)) + END)
         assert head is not None
         assert head.environ is None
+
+
+def test_a_request_line_comes_again():
+    for made in templates('Host', values=(b'x',)):
+        for path in (b'/a?b', b'/a?b', b'/' + b'c' * 300, b'/' + b'c' * 300, b'/a?b', b'/%20'):
+            head = block([b'x'], b'GET %b HTTP/1.1' % path, ['Host'])
+            assert told(made.read(head + END)) == told(parse_head(head, LIMITS))
+        assert made.read(block([b'x'], b'GET / HTTP/1.1 ', ['Host']) + END) is None
+        assert made.read(block([b'x'], b'GET /%20 HTTP/1.1', ['Host']) + END).path == '/%20'
 
 
 def test_no_secret_outlives_its_connection():
