@@ -42,6 +42,7 @@ _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _MAX_NAMES: Final = 1024
 _MAX_STATUS_LINES: Final = 256
 _MAX_LINES: Final = 4096
+_MAX_SECTIONS: Final = 512
 _MAX_VALUES: Final = 64
 _MAX_CONTENT_LENGTHS: Final = 1024
 _MAX_REMEMBERED: Final = 256
@@ -81,6 +82,11 @@ _NAMES: dict[bytes | str, ResponseField] = {}
 _LINES: dict[Any, ResponseLine] = {}
 """Lines checked before, by the pair as the application gave it: most are the same in response after
 response. Of a name whose values keep changing only the first few are here."""
+_SECTIONS: dict[tuple[Any, ...], tuple[bytes, int, int]] = {}
+"""What `read_fields` made of whole sections of such lines: a health check, a redirect, the answers of an
+API often have the same one."""
+_known_line = _LINES.get
+_known_section = _SECTIONS.get
 _STATUS_LINES: dict[int | tuple[int, bytes], bytes] = {}
 
 
@@ -146,25 +152,38 @@ def read_fields(headers: Headers) -> tuple[bytes, int, int]:
     Raises InvalidResponse that names the field: a name that is no token, a control character
     in a value, something of the wrong type, two Content-Lengths.
     """
-    flags = 0
-    length = -1
-    lines: list[bytes] = []
-    known = _LINES.get
     try:
-        for pair in headers:
-            line = known(pair) or response_line(*pair)
-            lines.append(line.wire)
-            if line.role:
-                flags |= line.role
-                if line.role == HAS_CONTENT_LENGTH:
-                    if length >= 0:
-                        raise InvalidResponse('more than one Content-Length')
-                    length = line.length
+        fields = tuple(headers)
+        return _known_section(fields) or _read_each(fields)
     except (TypeError, ValueError):
         if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
             return read_fields(tuples(headers))  # what could not be looked up
         raise explain_fields(headers) from None
-    return b''.join(lines), flags, length
+
+
+def _read_each(fields: tuple[Any, ...]) -> tuple[bytes, int, int]:
+    flags = 0
+    length = -1
+    lines: list[bytes] = []
+    remembered = True
+    for pair in fields:
+        line = _known_line(pair)
+        if line is None:
+            line = response_line(*pair)
+            remembered = False  # perhaps not; the next time will tell
+        lines.append(line.wire)
+        if line.role:
+            flags |= line.role
+            if line.role == HAS_CONTENT_LENGTH:
+                if length >= 0:
+                    raise InvalidResponse('more than one Content-Length')
+                length = line.length
+    section = b''.join(lines), flags, length
+    if remembered:
+        if len(_SECTIONS) >= _MAX_SECTIONS:
+            _SECTIONS.clear()  # those that are in use come back soon
+        _SECTIONS[fields] = section
+    return section
 
 
 def response_line(name: bytes | str, value: bytes | str) -> ResponseLine:

@@ -605,9 +605,10 @@ def response_tables():
     """The module whose tables the test fills; afterwards they are as before."""
     from granian.protocol import response
 
-    tables = (response._NAMES, response._STATUS_LINES, response._LINES)
+    tables = (response._NAMES, response._STATUS_LINES, response._LINES, response._SECTIONS)
     before = [dict(table) for table in tables]
     response._LINES.clear()
+    response._SECTIONS.clear()
     yield response
     for table, kept in zip(tables, before, strict=True):
         table.clear()
@@ -629,10 +630,22 @@ def test_response_tables_are_bounded(response_tables):
     assert read_fields([(b'X-1999', b'a')])[0] == b'\r\nX-1999: a'
 
 
+def test_sections_are_bounded_and_found_again(response_tables):
+    sections = response_tables._SECTIONS
+    for n in range(2 * response_tables._MAX_SECTIONS):
+        fields = [(b'X-%d' % n, b'b'), (b'X-C', b'd')]
+        for _ in range(3):
+            assert read_fields(fields) == (b'\r\nX-%d: b\r\nX-C: d' % n, 0, -1)
+        assert 0 < len(sections) <= response_tables._MAX_SECTIONS
+        assert read_fields(fields) is sections[tuple(fields)]
+
+
 def test_no_secret_is_remembered(response_tables):
-    for _ in range(2):
-        assert read_fields([('Set-Cookie', 'session=1')])[0] == b'\r\nSet-Cookie: session=1'
-    assert not response_tables._LINES
+    for _ in range(3):
+        lines, _, _ = read_fields([('X-A', 'b'), ('Set-Cookie', 'session=1')])
+        assert lines == b'\r\nX-A: b\r\nSet-Cookie: session=1'
+    assert list(response_tables._LINES) == [('X-A', 'b')]
+    assert not response_tables._SECTIONS
 
 
 @pytest.mark.parametrize('fields', [
