@@ -59,15 +59,6 @@ def environ_maker(
     prefix_slash = prefix + '/'
     prefix_length = len(prefix)
 
-    def of_connection(stream: Stream) -> Environ:
-        env = common | server_environ(stream.server, stream.scheme)
-        if stream.client is not None:
-            env['REMOTE_ADDR'], env['REMOTE_PORT'] = stream.client[0], str(stream.client[1])
-        if stream.tls is not None:
-            env.update(tls_environ(stream.tls))
-        stream.memo['environ'] = env
-        return env
-
     def environ(stream: Stream) -> Environ | None:
         head = stream.head
         path = head.path
@@ -83,7 +74,10 @@ def environ_maker(
         elif path == '*':
             # OPTIONS *: the application as a whole. PATH_INFO may be empty, else starts with '/'.
             path = ''
-        env: Environ = (stream.memo.get('environ') or of_connection(stream)).copy()
+        template = stream.memo.get('environ')
+        if template is None:
+            template = stream.memo['environ'] = common | connection_environ(stream)
+        env: Environ = template.copy()
         env['REQUEST_METHOD'] = head.method
         env['PATH_INFO'] = path
         env['QUERY_STRING'] = head.query
@@ -115,6 +109,16 @@ def environ_maker(
         return env
 
     return environ
+
+
+def connection_environ(stream: Stream) -> Environ:
+    """What is the same for all requests of a connection."""
+    env = server_environ(stream.server, stream.scheme)
+    if stream.client is not None:
+        env['REMOTE_ADDR'], env['REMOTE_PORT'] = stream.client[0], str(stream.client[1])
+    if stream.tls is not None:
+        env.update(tls_environ(stream.tls))
+    return env
 
 
 def join_repeats(env: Environ, head: Head) -> None:
