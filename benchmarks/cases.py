@@ -37,6 +37,7 @@ WORKLOADS = {
     'hello': Workload('hello world'),
     '10k': Workload('10 KB body', path='/10k', expect=BODY_10K),
     'browser': Workload("a browser's 12 headers, 4 changing", script='browser.lua'),
+    'changing': Workload("a browser's 12 headers, all changing", script='changing.lua'),
     'post': Workload('10 KB POST echoed', path='/echo', script='post.lua', post=BODY_10K, expect=BODY_10K),
     'stream': Workload('100 KB streamed in 10 parts', path='/stream', expect=STREAM),
     'close': Workload('a connection per request', script='close.lua'),
@@ -84,13 +85,17 @@ RSGI = {'granian': 1.4}
 H2 = {'hypercorn': 1.8, 'gunicorn': 1.8}
 GEVENT = {'gunicorn gevent': 4}
 
-ASGI = {'hello': ASGI_QUICK, 'browser': ASGI_QUICK, '10k': ASGI_QUICK, 'post': NO_SLOWER, 'stream': NO_SLOWER}
+ASGI = {
+    'hello': ASGI_QUICK, 'browser': ASGI_QUICK, 'changing': {}, '10k': ASGI_QUICK, 'post': NO_SLOWER,
+    'stream': NO_SLOWER,
+}  # fmt: skip
 
 GROUPS: dict[str, dict[str, dict[str, float]]] = {
     'wsgi': {
         'hello': WSGI_QUICK,
         '10k': WSGI_QUICK,
         'browser': {'granian': 0.9},
+        'changing': {},
         'post': WSGI_QUICK,
         'stream': {},
         'close': {},
@@ -101,7 +106,9 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
     'asgi': ASGI,
     'asgi-asyncio': ASGI,
     'ws': {'ws-text-1': WS, 'ws-text-32': WS, 'ws-binary': WS},
-    'rsgi': {'hello': RSGI, '10k': RSGI, 'browser': RSGI, 'post': RSGI, 'file': {'granian': 1}},
+    'rsgi': {
+        'hello': RSGI, '10k': RSGI, 'browser': RSGI, 'changing': {}, 'post': RSGI, 'file': {'granian': 1},
+    },
     'h2-wsgi': {'h2': H2, 'h2-tls': H2},
     'h2-asgi': {'h2': H2, 'h2-tls': H2},
     'gevent': {'hello': GEVENT, 'browser': GEVENT, 'sleep256': {'gunicorn gevent': 2}},

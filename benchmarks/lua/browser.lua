@@ -1,5 +1,5 @@
--- The twelve headers of a browser; four of them differ in each request, so that no cache of
--- whole heads or of values can answer for a parser.
+-- The twelve headers of a browser; four of them differ in each request, as a browser's do. So no
+-- cache of whole heads can answer for a parser; in changing.lua none of values can.
 require 'report'
 
 local head = table.concat({
