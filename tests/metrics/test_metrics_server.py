@@ -19,6 +19,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from granian._granian import BUILD_GIL
+
 HERE = Path(__file__).parent
 THREADED = 'import sys; from granian.server.mt import MTServer; MTServer(**eval(sys.argv[1])).serve()'
 PATIENCE = 20
@@ -181,6 +183,7 @@ def test_counters_go_on_after_a_reload(kind):
             assert found['workers_spawns'] == round_ + 1
 
 
+@pytest.mark.skipif(not BUILD_GIL, reason='the workers are threads, none to be killed alone')
 def test_a_killed_worker_is_counted():
     options = ['--respawn-failed-workers', '--respawn-interval', '0']
     with serving(*COMMON, *options, *CASES['threads']) as server:

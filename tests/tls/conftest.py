@@ -24,7 +24,10 @@ default_md = sha256
 default_crl_days = 30
 [extensions]
 subjectAltName = DNS:localhost, IP:127.0.0.1
+authorityKeyIdentifier = keyid
 """
+# Without it, and the identifier above, a client of Python 3.13 trusts none (ssl.VERIFY_X509_STRICT).
+KEY_USAGE = 'keyUsage=critical,digitalSignature,keyCertSign,cRLSign'
 
 
 class Pki:
@@ -54,6 +57,7 @@ class Pki:
                 '30',
             ),
             *('-keyout', f'{name}.key', '-out', f'{name}.pem', '-subj', f'/CN=Test authority {name}'),
+            *('-addext', KEY_USAGE),
         )
 
     def certificate(self, name: str, subject: str, authority: str = 'ca', kind: str = 'ec') -> None:

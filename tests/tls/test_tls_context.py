@@ -45,7 +45,10 @@ def test_keys_of_every_kind(settings, make_client, connect, certificate, key, pa
 
 def test_the_chain_is_sent(pki, settings, connect, tmp_path):
     pki.openssl('req', '-new', '-key', 'other-ca.key', '-out', 'middle.csr', '-subj', '/CN=middle')
-    (pki.folder / 'ca.cnf').write_text('basicConstraints = critical, CA:TRUE\n')
+    (pki.folder / 'ca.cnf').write_text(
+        'basicConstraints = critical, CA:TRUE\nkeyUsage = keyCertSign\n'
+        'subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n'
+    )
     pki.openssl(
         *('x509', '-req', '-in', 'middle.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'),
         *('-out', 'middle.pem', '-extfile', 'ca.cnf'),

@@ -245,7 +245,8 @@ def test_the_end_is_told(serve, make_client):
                     if path == b'/whole':
                         assert read_all(sock).endswith(b'x' * 100_000)
                     else:
-                        with pytest.raises(ssl.SSLError):
+                        # the reset is told as what it is from Python 3.13 on, as an end too soon before
+                        with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
                             read_all(sock)
 
 
