@@ -114,7 +114,7 @@ class Http1(Exchange):
                 return self._refuse_size()
             block = buffer[:end]
             if self._template is not None:
-                head = self._read_alike(self._template, buffer[: end + 4])
+                head = self._read_alike(self._template, buffer[: end + 4], end + 4 == len(buffer))
         if head is None:
             try:
                 head = parse_head(block, limits)
@@ -148,9 +148,9 @@ class Http1(Exchange):
         self._quick = not self._close and head.version == '1.1' and head.method != 'HEAD'
         return Request(1, head, body)
 
-    def _read_alike(self, template: Template, data: bytes | bytearray) -> Head | None:
-        """By the template, or by one that asks less of a head."""
-        head = template.read(data)
+    def _read_alike(self, template: Template, data: bytes | bytearray, tried: bool) -> Head | None:
+        """By the template, where that has not been `tried`, or by one that asks less of a head."""
+        head = None if tried else template.read(data)
         if head is None:
             looser = template.loosened(data[:-4])
             head = None if looser is None else looser.read(data)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Any, Final
 
 from .head import (
@@ -36,8 +37,10 @@ from .head import (
 _MAX_SHAPES: Final = 128
 _MAX_PATTERNS: Final = 8
 """Of one shape."""
-_MAX_TEMPLATES: Final = 64
-"""Of one shape that are shared: clients that send the same values use the same one."""
+_MAX_TEMPLATES: Final = 512
+"""That are shared: clients that send the same values use the same one."""
+_MAX_GIVEN: Final = 2048
+"""Bytes of lines that are given: a template holds them in four forms, and each connection may have one."""
 _SECRETS: Final = frozenset({b'authorization', b'cookie', b'proxy-authorization'})
 """A template with one of these given is its connection's alone, and goes with it."""
 _MAX_NAMES: Final = 48
@@ -46,8 +49,9 @@ _MAX_LENGTH: Final = 1024
 _MAX_REQUEST_LINE: Final = 256
 """Bytes: a longer one is not kept."""
 _ASKED_ENOUGH: Final = 16
-"""A pattern takes a millisecond to compile: not before this many askings, two heads each at least,
-so that a client that sends ever new shapes costs no more than any other that makes us work."""
+"""A pattern takes milliseconds to compile: not before this many askings, two heads each at least, and
+twice as many for each that the shape has, so that a client that sends ever new shapes, or changes
+ever other values, costs no more than any other that makes us work."""
 
 _REQUEST_LINE: Final = re.compile(
     rb"(?!CONNECT )([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/1\.1"
@@ -122,40 +126,46 @@ class Template:
     """A shape with the values of its first lines given, all or none of them too."""
 
     __slots__ = (
-        '_controls', '_environ_is_plain', '_environ_keys', '_given', '_given_environ', '_host', '_length',
+        '_begun', '_controls', '_count', '_environ_keys', '_given', '_given_environ', '_host', '_length',
         '_match', '_raw', '_request_line', '_shape', 'content_length', 'given', 'given_raw', 'names',
         'raw_names',
     )  # fmt: skip
 
     def __init__(self, shape: Shape, lines: list[bytes], match: _Matcher | None) -> None:
-        """`lines` are those that are given, as they come; `match` is for the others together."""
+        """`lines` are those that are given, as they come; `match` is for the others together.
+
+        What only a head that was read needs is made with the first such, see `_begin`: many a client
+        has none.
+        """
         self._shape = shape
         self._raw = shape.raw
-        fields = shape.fields
-        self._given = b''.join([line + b'\r\n' for line in lines])
-        if len(lines) == len(fields):
+        self._count = count = len(lines)
+        self._given = b'\r\n'.join([*lines, b''])
+        if count == len(shape.fields):
             self._given += b'\r\n'
         self._match: Any = match
         # The last one, which may well come again. At first none: no line has its end within.
         self._request_line = b'\r\n', '', '', '', ''
-        values = [line.partition(b':')[2].strip(b' \t') for line in lines]
-        self.given = [(field, value.decode('latin-1')) for field, value in zip(fields, values)]
-        self.given_raw = [(field.raw, value) for field, value in zip(fields, values)]
-        self._given_environ = {field.environ_key: value for field, value in self.given}
-        self.content_length = next(
-            (int(value) for field, value in self.given if field.role == ROLE_CONTENT_LENGTH), None
-        )
-        self.names = fields[len(lines) :]
+        self.names = shape.fields[count:]
+        # Where in the values of a match; negative: nowhere.
+        self._host = shape.host - count
+        self._length = shape.length - count
+        self._controls = 2 * (len(self.names) - 1)
+        self._begun = False
+
+    def _begin(self) -> None:
+        """By two threads at once, perhaps: both make the same."""
+        shape = self._shape
+        values = [line.partition(b':')[2].strip(b' \t') for line in self._given.split(b'\r\n')[: self._count]]
+        self.given_raw = [(field.raw, value) for field, value in zip(shape.fields, values)]
         self.raw_names = [field.raw for field in self.names]
-        keys = [field.environ_key for field in fields]
-        # None: a name that WSGI must not see; twice the same: values to be joined. Those go one by one.
-        self._environ_is_plain = None not in keys and len(set(keys)) == len(keys)
-        self._environ_keys = keys[len(lines) :]
-        roles = [field.role for field in self.names]
-        # Where in the values of a match; -1: nowhere.
-        self._host = roles.index(ROLE_HOST) if ROLE_HOST in roles else -1
-        self._length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
-        self._controls = 2 * (len(roles) - 1)
+        self._environ_keys = shape.environ_keys[self._count :]
+        self.given = given = [(field, value.decode('latin-1')) for field, value in zip(shape.fields, values)]
+        self._given_environ = {field.environ_key: value for field, value in given}
+        self.content_length = next(
+            (int(value) for field, value in given if field.role == ROLE_CONTENT_LENGTH), None
+        )
+        self._begun = True
 
     def read(self, data: bytes | bytearray) -> Head | None:
         """What `parse_head` makes of `data`, a head with its blank line; None where that must be asked."""
@@ -184,6 +194,8 @@ class Template:
             parts = _REQUEST_LINE(line)
             if parts is None:
                 return None
+            if not self._begun:
+                self._begin()
             method, target = parts[1].decode(), parts[2].decode()
             path, _, query = target.partition('?')
             known = bytes(line), method, target, path, query
@@ -195,7 +207,7 @@ class Template:
             head = RawHead(method, target, path, query, self, values)
         else:
             head = ShapedHead(method, target, path, query, self, values)
-            if self._environ_is_plain:
+            if self._shape.environ_is_plain:
                 head.environ = self._given_environ, zip(self._environ_keys, values) if values else ()
         if self._length >= 0:
             head.content_length = int(values[self._length])
@@ -208,7 +220,7 @@ class Template:
     def loosened(self, block: bytes | bytearray) -> Template | None:
         """For a head that this could not read: the template with fewer lines given that perhaps
         can. None where there is none, or none yet."""
-        given = self._given.split(b'\r\n')[: len(self.given)]
+        given = self._given.split(b'\r\n')[: self._count]
         lines = bytes(block).split(b'\r\n')[1:]
         same = 0
         for line, other in zip(given, lines):
@@ -224,27 +236,33 @@ class Shape:
     """The names of a head in order. Shared by the worker's threads: each use of a table is one
     operation, and what two threads may do at once is to make something twice."""
 
-    __slots__ = ('_asked', '_patterns', '_templates', 'fields', 'names', 'raw')
+    __slots__ = (
+        '_asked', '_patterns', 'environ_is_plain', 'environ_keys', 'fields', 'host', 'length', 'names', 'raw'
+    )  # fmt: skip
 
     def __init__(self, names: tuple[str, ...], fields: list[Field], raw: bool = False) -> None:
         """`names` as sent, each a token; `fields` what they are; `raw`: the heads are RawHeads.
         ValueError where no head of these names is for a shape."""
-        roles = {field.role for field in fields}
+        roles = [field.role for field in fields]
         known = [field for field in fields if field.role]
-        if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= roles:
+        if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= set(roles):
             raise ValueError('a head of these names needs the long way')
+        self.host = roles.index(ROLE_HOST)
+        self.length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
+        self.environ_keys = keys = [field.environ_key for field in fields]
+        # None: a name that WSGI must not see; twice the same: values to be joined. Those go one by one.
+        self.environ_is_plain = None not in keys and len(set(keys)) == len(keys)
         self.names = names
         self.fields = fields
         self.raw = raw
-        self._templates: dict[bytes, Template] = {}
         self._patterns: dict[int, _Matcher] = {}
         self._asked: dict[int, int] = {}
 
     def template(self, lines: list[bytes]) -> Template | None:
         """The template with these lines given, the first of a head that `parse_head` has taken.
         None while the pattern for the others is not worth making."""
-        prefix = b'\r\n'.join(lines)
-        template = self._templates.get(prefix)
+        key = self, b'\r\n'.join(lines)
+        template = _templates.get(key)
         if template is None:
             match = None
             if len(lines) < len(self.names):
@@ -252,10 +270,10 @@ class Shape:
                 if match is None:
                     return None
             template = Template(self, lines, match)
-            if not any(name in _SECRETS for name, _ in template.given_raw):
-                if len(self._templates) >= _MAX_TEMPLATES:
-                    self._templates.clear()
-                self._templates[prefix] = template
+            if not any(field.raw in _SECRETS for field in self.fields[: len(lines)]):
+                if len(_templates) >= _MAX_TEMPLATES:
+                    _templates.clear()
+                _templates[key] = template
         return template
 
     def _pattern(self, given: int) -> _Matcher | None:
@@ -263,7 +281,7 @@ class Shape:
         pattern = self._patterns.get(given)
         if pattern is None:
             asked = self._asked[given] = self._asked.get(given, 0) + 1
-            if asked < _ASKED_ENOUGH:
+            if asked < _ASKED_ENOUGH << len(self._patterns):
                 return None
             del self._asked[given]
             lines = [
@@ -279,14 +297,21 @@ class Shape:
 
 _shapes: dict[tuple[bool, tuple[str, ...]], Shape | None] = {}
 _asked: dict[tuple[bool, tuple[str, ...]], int] = {}
+_templates: dict[tuple[Shape, bytes], Template] = {}
 
 
 def template_of(block: bytes | bytearray, raw: bool = False) -> Template | None:
     """For the next head of a client whose last, `block`, was plain HTTP/1.1 and taken by
-    `parse_head`; None where there is none, or none yet. At first all its lines are given."""
-    lines = bytes(block).split(b'\r\n')[1:]
+    `parse_head`; None where there is none, or none yet. At first all its lines are given that fit."""
+    first, *lines = bytes(block).split(b'\r\n')
+    if not first:
+        return None  # an empty line in front (RFC 9112 2.2): what comes next is no field
     shape = _shape_of(lines, raw)
-    return None if shape is None else shape.template(lines)
+    if shape is None:
+        return None
+    if len(block) > _MAX_GIVEN:
+        lines = lines[: sum(end <= _MAX_GIVEN for end in accumulate(map(len, lines)))]
+    return shape.template(lines)
 
 
 def _shape_of(lines: list[bytes], raw: bool) -> Shape | None:

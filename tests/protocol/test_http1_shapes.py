@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from http1_help import connect
 from hypothesis import given
@@ -173,6 +175,7 @@ def test_any_values(drawn):
 def empty(monkeypatch):
     monkeypatch.setattr(shapes, '_shapes', {})
     monkeypatch.setattr(shapes, '_asked', {})
+    monkeypatch.setattr(shapes, '_templates', {})
 
 
 def test_a_template_is_made_when_it_was_asked_for_often_enough(empty):
@@ -194,15 +197,16 @@ def test_what_changes_is_not_given_any_more(empty, monkeypatch):
         changed = block([*GOOD[:at], GOOD[at] + b'1', *GOOD[at + 1 :]])
         if at == 2:
             changed = changed.replace(b'keep-alive1', b'keep-alive').replace(b'*/*', b'*')
-        looser = made.loosened(changed)
+        for _ in range(1 << len(made._shape._patterns)):  # each pattern is harder to get than the last
+            looser = made.loosened(changed)
         if looser is None:  # what changed was not given
             assert at == 4
-            assert len(made.given) == 4
+            assert made._count == 4
         else:
             made = looser
-            assert len(made.given) == (at if at != 2 else 1)
+            assert made._count == (at if at != 2 else 1)
         assert told(made.read(changed + END)) == told(parse_head(changed, LIMITS))
-    assert made.given == []
+    assert made._count == 0
     assert made.loosened(block()) is None
     assert made.loosened(block(GOOD[:-1], names=NAMES[:-1])) is None
 
@@ -279,8 +283,58 @@ def test_what_a_shape_keeps_is_bounded():
     for number in range(3 * shapes._MAX_TEMPLATES):
         lines = [b'Host: %d' % number, *(name.encode() + b': a' for name in names[1:])]
         template(shape, lines[: number % 21])
-        assert len(shape._templates) <= shapes._MAX_TEMPLATES
+        assert len(shapes._templates) <= shapes._MAX_TEMPLATES
         assert len(shape._patterns) <= shapes._MAX_PATTERNS
+
+
+def test_long_lines_are_not_kept(empty, monkeypatch):
+    # A client may send 64 KiB, and a template is for the life of its connection, or longer.
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    long = b'x' * shapes._MAX_GIVEN
+    for values, count in (
+        ([b'h', b'a', b'b', b'c'], 4), ([b'h', b'a', b'b', long], 3),
+        ([b'h', b'a', long, b'c'], 2), ([b'h', long, b'b', b'c'], 1),
+    ):  # fmt: skip
+        head = block(values, names=['Host', 'A', 'B', 'C'])
+        for _ in range(8):
+            made = shapes.template_of(head)
+        assert made._count == count
+        assert told(made.read(head + END)) == told(parse_head(head, LIMITS))
+        assert sum(len(value) for _, value in made.given_raw) <= shapes._MAX_GIVEN
+
+
+def test_all_shapes_together_keep_few_templates(empty, monkeypatch):
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    for shape in range(30):
+        for value in range(30):
+            shapes.template_of(b'GET / HTTP/1.1\r\nHost: x\r\nX-%d: %d' % (shape, value))
+            assert len(shapes._templates) <= shapes._MAX_TEMPLATES
+    assert shapes._templates
+
+
+def test_ever_other_patterns_are_seldom_made(empty, monkeypatch):
+    # A client that changes another value each time must not have us compile all the time.
+    names = ['Host', *(f'X-{number}' for number in range(40))]
+    made = []
+    pattern = SimpleNamespace(fullmatch=len)
+    monkeypatch.setattr(shapes.re, 'compile', lambda text: made.append(text) or pattern)
+    shape = shapes.Shape(tuple(names), [field_for(name) for name in names])
+    asked = 0
+    for _ in range(8 * shapes._ASKED_ENOUGH):
+        for first in range(40):
+            shape._pattern(first)
+            asked += 1
+    assert 0 < len(made) <= asked / (8 * shapes._ASKED_ENOUGH)
+
+
+@pytest.mark.parametrize('lines', [b'\r\n', b'\r\n\r\n'])
+def test_empty_lines_before_each_head(empty, monkeypatch, lines):
+    monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
+    connection = connect()
+    for _ in range(10):
+        event = exchange(connection, lines + WIRE)
+        assert isinstance(event, Request)
+        assert event.head.path == '/'
 
 
 def exchange(connection, data: bytes):
