@@ -87,6 +87,9 @@ class FirstStep:
             if self._closed:
                 return asyncio.Task(request, loop=self._loop)
             self._end_spare()
+            if not possible(self._loop):  # changed by the application: nest_asyncio does, when it is asked to
+                self._closed = True
+                return asyncio.Task(request, loop=self._loop)
             self._spare = spare = Spare(self._loop, self._context.copy())
         task = spare.task
         rest = spare.rest

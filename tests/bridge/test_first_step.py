@@ -739,6 +739,7 @@ def test_what_else_calls_the_loop_while_a_spare_is_made(loop, monkeypatch):
         loop.loop.call_soon(called.append, 'called')
         return task_type(*args, **kwargs)
 
+    task.__module__ = task_type.__module__
     monkeypatch.setattr(asyncio, 'Task', task)
     loop.requests(quick(), quick())
     assert called == ['called']
@@ -757,6 +758,35 @@ def test_where_it_is_not_possible(monkeypatch, loop):
     with monkeypatch.context() as patch:
         patch.setattr(sys, 'version_info', (3, 12, 0))
         assert not first_step.possible(loop.loop)
+
+
+@spare_only
+@pytest.mark.parametrize('what', ['tasks', 'loop'])
+def test_not_possible_any_more(monkeypatch, loop, what):
+    """nest_asyncio puts Python's tasks in the place of C's when it is asked to, within a request perhaps."""
+    seen = []
+
+    async def patches():
+        if what == 'tasks':
+            monkeypatch.setattr(asyncio, 'Task', asyncio.tasks._PyTask)
+        else:
+            call_soon = loop.loop.call_soon
+            monkeypatch.setattr(loop.loop, 'call_soon', lambda *args, **kwargs: call_soon(*args, **kwargs))
+        await asyncio.sleep(0)
+
+    async def request():
+        seen.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        seen.append(asyncio.current_task())
+
+    loop.requests(quick(), patches())
+    kept = loop.loop.call_soon
+    loop.requests(*[request() for _ in range(5)])
+    assert len(seen) == 10
+    assert len(set(seen)) == 5
+    assert what == 'tasks' or loop.loop.call_soon is kept
+    assert loop.spare is None
+    monkeypatch.undo()
 
 
 @pytest.mark.skipif(SPARE, reason='there it is possible')
