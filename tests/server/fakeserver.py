@@ -7,13 +7,14 @@ import sys
 
 import fakeworker
 
-from granian.server import MTServer, Server
+from granian.server import MTServer, Server, mt
 
 method, target, options = sys.argv[1:4]
 if method == 'thread':
     Server = MTServer
 else:
     multiprocessing.set_start_method(method, force=True)
+    mt.BUILD_GIL = True  # processes are asked for here, where threads would do as well
 server = Server(target, **json.loads(options))
 
 
