@@ -195,7 +195,7 @@ def test_files_that_are_something_else(pki, settings):
 def test_files_that_are_damaged(pki, settings):
     def damaged(name: str) -> str:
         lines = pki[name].read_bytes().split(b'\n')
-        lines[2] = lines[2][::-1]
+        del lines[2]  # shorter than it says (a line turned round may be a good one that says other things)
         (pki.folder / f'damaged-{name}').write_bytes(b'\n'.join(lines))
         return f'damaged-{name}'
 
