@@ -107,7 +107,12 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
     'asgi-asyncio': ASGI,
     'ws': {'ws-text-1': WS, 'ws-text-32': WS, 'ws-binary': WS},
     'rsgi': {
-        'hello': RSGI, '10k': RSGI, 'browser': RSGI, 'changing': {}, 'post': RSGI, 'file': {'granian': 1},
+        'hello': RSGI,
+        '10k': RSGI,
+        'browser': RSGI,
+        'changing': {},
+        'post': RSGI,
+        'file': {'granian': 1},
     },
     'h2-wsgi': {'h2': H2, 'h2-tls': H2},
     'h2-asgi': {'h2': H2, 'h2-tls': H2},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from granian._options import Option
 from granian.config import OPTIONS
+from granian.config.options import Option
 
 PAGE = Path(__file__).with_name('options.md')
 HEADER = """# Options

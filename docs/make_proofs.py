@@ -9,8 +9,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from granian._options import Option
 from granian.config import OPTIONS
+from granian.config.options import Option
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).with_name('proofs.md')

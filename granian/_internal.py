@@ -130,9 +130,7 @@ def load_env_files(paths: Sequence[Path]) -> None:
         try:
             text = path.read_text(encoding='utf-8')
         except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                REFUSALS['env_file_unreadable'].format(path=path, error=error)
-            ) from None
+            raise ConfigurationError(REFUSALS['env_file_unreadable'].format(path=path, error=error)) from None
         # override=False: in ${NAME} too, what the environment has wins.
         for name, value in DotEnv(None, stream=io.StringIO(text), override=False).dict().items():
             if value is not None and (name not in os.environ or name in _set_by_us):

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from . import __version__, _internal, messages
-from ._options import Option, parse_duration
 from .config import OPTIONS, api_arguments
+from .config.options import Option, parse_duration
 from .constants import Interfaces
 from .errors import ConfigurationError, FatalError
 from .server import Server

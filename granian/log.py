@@ -29,8 +29,16 @@ LOGGING_CONFIG: dict[str, Any] = {
         'access': {'()': 'logging.Formatter', 'fmt': '%(message)s', 'datefmt': _DATE},
     },
     'handlers': {
-        'console': {'formatter': 'generic', 'class': 'granian.log.ConsoleHandler', 'stream': 'ext://sys.stdout'},
-        'access': {'formatter': 'access', 'class': 'granian.log.ConsoleHandler', 'stream': 'ext://sys.stdout'},
+        'console': {
+            'formatter': 'generic',
+            'class': 'granian.log.ConsoleHandler',
+            'stream': 'ext://sys.stdout',
+        },
+        'access': {
+            'formatter': 'access',
+            'class': 'granian.log.ConsoleHandler',
+            'stream': 'ext://sys.stdout',
+        },
     },
     'loggers': {
         '_granian': {'handlers': ['console'], 'level': 'INFO', 'propagate': False},

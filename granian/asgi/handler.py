@@ -13,7 +13,7 @@ from .types import Application, log_failure
 
 if TYPE_CHECKING:
     from ..stream import AsyncHandler, AsyncStream
-    from ..websocket import WebSocketSettings
+    from ..websocket_session import WebSocketSettings
 
 NOT_FOUND = b'Not Found\n'
 

@@ -6,14 +6,14 @@ import reprlib
 from typing import TYPE_CHECKING, Any
 
 from ..stream import InvalidResponse
-from ..websocket import Closed, WebSocketClosed, open_session
+from ..websocket_session import Closed, WebSocketClosed, open_session
 from .http import as_bytes
 from .scope import make_websocket_scope, under_prefix
 from .types import Application, Message, log_failure, logger, misuse
 
 if TYPE_CHECKING:
     from ..stream import AsyncStream
-    from ..websocket import WebSocketSession, WebSocketSettings
+    from ..websocket_session import WebSocketSession, WebSocketSettings
 
 # How far it is, from the application's side.
 CONNECTING = 'waiting for websocket.accept'

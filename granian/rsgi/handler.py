@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..stream import InvalidResponse
-from ..websocket import open_session
+from ..websocket_session import open_session
 from .errors import ProtocolClosed
 from .http import HTTPProtocol, RequestBodyCut, SecondResponse
 from .scope import Scope
@@ -17,7 +17,7 @@ from .websocket import WebsocketProtocol
 
 if TYPE_CHECKING:
     from ..stream import AsyncHandler, AsyncStream
-    from ..websocket import WebSocketSettings
+    from ..websocket_session import WebSocketSettings
 
 Application = Callable[[Scope, Any], Awaitable[Any]]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from ..protocol.websocket import may_be_sent
+from ..protocol.websocket.codec import may_be_sent
 from ..stream import ClientDisconnected, InvalidResponse
-from ..websocket import Closed
+from ..websocket_session import Closed
 from .errors import ProtocolClosed, ProtocolError
 
 if TYPE_CHECKING:
-    from ..websocket import WebSocketSession
+    from ..websocket_session import WebSocketSession
 
 
 class WebsocketMessageType(IntEnum):

@@ -152,9 +152,7 @@ class AbstractServer(Hooks):
                 MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
             )
         if config.reload:
-            companions.append(
-                FileWatch(watch_context(), config, self.working_dir, endpoint, self.reload)
-            )
+            companions.append(FileWatch(watch_context(), config, self.working_dir, endpoint, self.reload))
 
     def _before_reload(self) -> None:
         self._read_logging_again()

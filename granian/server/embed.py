@@ -17,7 +17,7 @@ from ..config import OPTIONS, Config, signature
 from ..constants import Interfaces
 from ..errors import ConfigurationError
 from ..messages import refusal
-from ..observe import AccessLog
+from ..observe.access_log import AccessLog
 from ..worker import kinds
 from .hooks import Hooks, call
 

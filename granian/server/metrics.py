@@ -17,7 +17,7 @@ from time import monotonic, time
 from typing import Any, Final
 
 from .. import net
-from ..counters import BUCKETS, CLASSES, Figures
+from ..observe.counters import BUCKETS, CLASSES, Figures
 from ..protocol.events import Refused, Request, RequestFailed
 from ..protocol.http1 import Http1
 from ..protocol.interface import Clock, Limits

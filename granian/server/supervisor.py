@@ -215,9 +215,7 @@ class Supervisor:
             self._tell(member, loading=before is Life.STARTING)
         elif what is Do.KILL:
             if event is Happening.OVERDUE:
-                logger.warning(
-                    WARNINGS['overdue'], member.name, self.policy.kill_timeout
-                )
+                logger.warning(WARNINGS['overdue'], member.name, self.policy.kill_timeout)
             member.kill_at = inf
             member.handle.kill()
         elif what is Do.ARRIVED:

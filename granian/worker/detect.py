@@ -42,8 +42,12 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     name = f'{"a" if found == Interfaces.WSGI else "an"} {found.value.upper()} application'
     raise ConfigurationError(
         refusal(
-            'app_other', app=_described(app), name=name, called_as=_CALLED_AS[found],
-            found=found.value, asked=interface.value,
+            'app_other',
+            app=_described(app),
+            name=name,
+            called_as=_CALLED_AS[found],
+            found=found.value,
+            asked=interface.value,
         )
     )
 

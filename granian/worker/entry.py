@@ -15,11 +15,11 @@ from typing import Any
 from .. import log
 from .._internal import load_env_files, load_target, put_first
 from ..constants import Cores
-from ..core.settings import Core
-from ..counters import Counters
+from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
-from ..observe import AccessLog, Exchange
+from ..observe.access_log import AccessLog, Exchange
+from ..observe.counters import Counters
 from . import ipc, kinds
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
@@ -137,8 +137,11 @@ def load(spec: WorkerSpec) -> Any:
     except Exception as exc:
         raise LoadError(
             refusal(
-                'app_broken', target=config.target, folder=str(spec.working_dir),
-                kind=type(exc).__name__, error=exc,
+                'app_broken',
+                target=config.target,
+                folder=str(spec.working_dir),
+                kind=type(exc).__name__,
+                error=exc,
             )
         ) from exc
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import static
 from .._loops import loops
 from ..constants import Cores, Interfaces
-from ..core.settings import Core, CoreSettings, Listeners
+from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
 from ..protocol.interface import Limits
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from ..asgi import LifespanProtocol
     from ..config import Config
-    from ..core.threads import ThreadCore
-    from ..counters import Counters, Figures
-    from ..observe import Exchange
+    from ..core.threads.core import ThreadCore
+    from ..observe.access_log import Exchange
+    from ..observe.counters import Counters, Figures
     from ..stream import AsyncHandler
-    from ..websocket import WebSocketSettings
+    from ..websocket_session import WebSocketSettings
 
 
 def prepare(config: Config) -> Callable[[Any], None]:
@@ -148,10 +148,10 @@ def _wsgi(
 
 def _blocking_core(config: Config) -> type[ThreadCore]:
     if config.core == Cores.gevent:
-        from ..core.greenlets import GreenletCore
+        from ..core.greenlets.core import GreenletCore
 
         return GreenletCore
-    from ..core.threads import ThreadCore
+    from ..core.threads.core import ThreadCore
 
     return ThreadCore
 
@@ -214,7 +214,7 @@ class LoopCore:
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
-        from ..core.bridge import AsyncCore
+        from ..core.loop.core import AsyncCore
 
         if loop is None:
             loop = loops.get(config.loop)
@@ -233,7 +233,7 @@ class LoopCore:
         )  # fmt: skip
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        from ..core.bridge import close_loop
+        from ..core.loop.core import close_loop
 
         try:
             if self._before is not None:
@@ -286,7 +286,7 @@ def _drain_timeout(config: Config) -> float | None:
 def _websockets(config: Config, counters: Counters | None = None) -> WebSocketSettings | None:
     if not config.websockets:
         return None
-    from ..websocket import WebSocketSettings
+    from ..websocket_session import WebSocketSettings
 
     return WebSocketSettings(
         ping_interval=config.ws_ping_interval or None,

@@ -14,7 +14,7 @@ from granian.asgi import asgi_handler
 from granian.asgi import websocket as module
 from granian.asgi.types import ApplicationError
 from granian.protocol.interface import Limits
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 SETTINGS = WebSocketSettings(close_timeout=2)
 

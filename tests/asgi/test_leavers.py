@@ -6,7 +6,7 @@ import pytest
 from leavers import CHUNKED, LEAVE, POST, TEXT, UPGRADE, many, start, walk, walk_http2
 
 from granian.asgi import asgi_handler
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 
 class Application:
@@ -75,7 +75,6 @@ WALKS = {
     'in a message to it': (UPGRADE + TEXT, 'message again'),
     'pings it does not read the answers of': (UPGRADE + b'\x89\x80\0\0\0\0' * 1000, 'message'),
 }
-
 
 
 def handler_of(app):

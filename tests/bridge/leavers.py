@@ -109,8 +109,10 @@ def many(served, walks, rounds=10):
                 made.append(1)
         core = served.core
         served.wait_for(
-            lambda: core.connections_handled == len(made)
-            and not (core.running or core.connections or core.acceptor.joining)
+            lambda: (
+                core.connections_handled == len(made)
+                and not (core.running or core.connections or core.acceptor.joining)
+            )
         )
 
     round_of_leavers()

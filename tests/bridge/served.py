@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from granian.core.bridge import AsyncCore, close_loop
-from granian.core.settings import CoreSettings
+from granian.core.contract import CoreSettings
+from granian.core.loop.core import AsyncCore, close_loop
 from granian.protocol.interface import Limits
 
 LOOPS = ['asyncio']

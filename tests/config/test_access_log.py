@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from granian import log, observe
+from granian import log
 from granian.errors import ConfigurationError
-from granian.observe import AccessLog
+from granian.observe import access_log as observe
+from granian.observe.access_log import AccessLog
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import granian
-from granian import _rules, cli, messages
-from granian._options import Option
+from granian import cli, messages
 from granian.config import OPTIONS, Config
+from granian.config import rules as _rules
+from granian.config.options import Option
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError, FatalError
 

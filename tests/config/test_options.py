@@ -8,9 +8,9 @@ from enum import Enum
 import click
 import pytest
 
-from granian import _rules
-from granian._options import Option, coerce, parse_duration
 from granian.config import OPTIONS, Config, api_arguments, signature
+from granian.config import rules as _rules
+from granian.config.options import Option, coerce, parse_duration
 from granian.constants import Interfaces, LogLevels, Loops, SSLProtocols
 from granian.errors import ConfigurationError
 from granian.http import HTTP1Settings, HTTP2Settings

@@ -15,12 +15,13 @@ from typing import Any
 import click
 import pytest
 
-from granian import _internal, _loops, _rules, cli, log, messages, net, tls
+from granian import _internal, _loops, cli, log, messages, net, tls
 from granian.asgi.handler import check_application
 from granian.config import OPTIONS, Config
+from granian.config import rules as _rules
 from granian.constants import Interfaces
-from granian.core import reactor
-from granian.core.bridge_accept import Acceptor
+from granian.core.blocking import reactor
+from granian.core.loop.accept import Acceptor
 from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server import embed, mt
@@ -127,7 +128,7 @@ def _weak() -> None:
 
 
 def _watchdog() -> None:
-    module = pytest.importorskip('granian.core.greenlet_watchdog')
+    module = pytest.importorskip('granian.core.greenlets.watchdog')
     module.Watchdog._report(SimpleNamespace(_thread=threading.get_ident()))
 
 
@@ -138,7 +139,8 @@ def _acceptor() -> Acceptor:
 
 LOGGED = {
     'no_descriptors': lambda: reactor.Reactor._complain(
-        SimpleNamespace(now=100, _complained=0), OSError(errno.EMFILE, 'Too many open files')  # type: ignore[arg-type]
+        SimpleNamespace(now=100, _complained=0),
+        OSError(errno.EMFILE, 'Too many open files'),  # type: ignore[arg-type]
     ),
     'accept_failed': lambda: _acceptor()._accept_failed(OSError(errno.EPERM, 'x')),
     'accept_paused': lambda: _acceptor()._accept_failed(OSError(errno.EMFILE, 'x')),
@@ -162,8 +164,10 @@ def test_no_refusal_and_no_warning_is_spelled_elsewhere() -> None:
                 continue
             name = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
             ours = name in {'FatalError', 'ConfigurationError', 'PidFileError', 'TargetError', 'LoadError'}
-            if ours or name in {'ClickException', 'UsageError', 'BadParameter', 'Failure', 'warning'} or (
-                name == 'fail' and path.name == 'cli.py'
+            if (
+                ours
+                or name in {'ClickException', 'UsageError', 'BadParameter', 'Failure', 'warning'}
+                or (name == 'fail' and path.name == 'cli.py')
             ):
                 text = node.args[0]
                 if isinstance(text, (ast.JoinedStr, ast.BinOp)) or (
@@ -185,6 +189,8 @@ def test_what_is_provoked_elsewhere_is_there() -> None:
     for name, (file, test) in ELSEWHERE.items():
         path = Path(__file__).parents[1] / f'{file}.py'
         assert re.search(rf'^(async )?def {test}\(', path.read_text(encoding='utf-8'), re.MULTILINE), name
+
+
 RULES, TLS, NET, PID = (
     'config/test_rules', 'tls/test_tls_context', 'server/test_net', 'server/test_pidfile'
 )  # fmt: skip

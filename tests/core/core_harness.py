@@ -11,16 +11,16 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from granian.core.settings import CoreSettings
+from granian.core.contract import CoreSettings
 
 if os.environ.get('GRANIAN_TEST_CORE') == 'gevent':  # in a process patched by gevent: see test_greenlets
-    from granian.core import hub
-    from granian.core.greenlets import GreenletCore as CoreUnderTest
+    from granian.core.greenlets import hub
+    from granian.core.greenlets.core import GreenletCore as CoreUnderTest
 
     if os.environ.get('GRANIAN_TEST_POLLER') == 'watchers':
         hub.make_hub_poller = hub.HubWatchers
 else:
-    from granian.core.threads import ThreadCore as CoreUnderTest
+    from granian.core.threads.core import ThreadCore as CoreUnderTest
 
 Address = tuple[str, int]
 

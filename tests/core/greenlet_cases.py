@@ -14,7 +14,9 @@ import gevent.local
 import pytest
 from core_harness import GET, GET_CLOSE, read_all, read_response, running
 
-from granian.core import greenlet_pool, greenlet_watchdog, hub
+from granian.core.greenlets import hub
+from granian.core.greenlets import pool as greenlet_pool
+from granian.core.greenlets import watchdog as greenlet_watchdog
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

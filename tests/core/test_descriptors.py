@@ -16,8 +16,8 @@ from core_harness import GET, GET_CLOSE, read_all, read_response
 
 SERVER = """
 import resource, signal, socket, sys, threading
-from granian.core.settings import CoreSettings
-from granian.core.threads import ThreadCore
+from granian.core.contract import CoreSettings
+from granian.core.threads.core import ThreadCore
 
 def handler(stream):
     if stream.head.path == '/held':

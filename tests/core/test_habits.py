@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from granian.core.habits import KINDS, LONGEST_TRIAL, TRIAL, Habits
-from granian.core.pool import SLOW_CALL, Pool
+from granian.core.threads.habits import KINDS, LONGEST_TRIAL, TRIAL, Habits
+from granian.core.threads.pool import SLOW_CALL, Pool
 
 
 def quick(habits: Habits, kind: str, times: int) -> None:

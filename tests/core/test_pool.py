@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
-from granian.core import pool as pool_module
-from granian.core.pool import Pool
+from granian.core.threads import pool as pool_module
+from granian.core.threads.pool import Pool
 
 
 class Calls:

@@ -14,8 +14,8 @@ import pytest
 from core_harness import GET, read_response, running
 from http2_client import Http2Client
 
-from granian.core.poller import READ, WRITE
-from granian.core.settings import CoreSettings
+from granian.core.blocking.poller import READ, WRITE
+from granian.core.contract import CoreSettings
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

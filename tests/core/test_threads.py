@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from core_harness import GET, GET_CLOSE, read_all, read_response, running
 
-from granian.core import reactor
-from granian.core.poller import SelectorPoller
+from granian.core.blocking import reactor
+from granian.core.blocking.poller import SelectorPoller
 from granian.stream import RequestBodyError
 
 TEXT = [(b'Content-Type', b'text/plain')]

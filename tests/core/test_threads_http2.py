@@ -11,8 +11,8 @@ import pytest
 from core_harness import read_all, running
 from http2_client import Http2Client
 
-from granian.core import reactor
-from granian.core.poller import SelectorPoller
+from granian.core.blocking import reactor
+from granian.core.blocking.poller import SelectorPoller
 from granian.protocol.interface import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
 

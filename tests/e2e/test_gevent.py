@@ -136,7 +136,8 @@ REFUSED = {
     ),
     'imported before': ('imported.py', "the module 'e2e_gevent_apps' was imported before gevent could patch"),
     'not importable': (
-        'broken.py', '--core gevent: gevent cannot be imported (none for this Python): pip install gevent',
+        'broken.py',
+        '--core gevent: gevent cannot be imported (none for this Python): pip install gevent',
     ),
     'half patched': ('half.py', 'gevent has patched only a part of the standard library'),
 }

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from granian.core.pool import MeasuredQueue, Pool
-from granian.counters import BUCKETS, CLASSES, Counters
+from granian.core.threads.pool import MeasuredQueue, Pool
+from granian.observe.counters import BUCKETS, CLASSES, Counters
 
 
 def exchange(status=200, took=0.0, path='/', upgrade=None, version='1.1', received=0, sent=0):

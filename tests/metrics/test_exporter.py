@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from granian.counters import BUCKETS, CLASSES, Counters
 from granian.net import ListenError
+from granian.observe.counters import BUCKETS, CLASSES, Counters
 from granian.server import metrics
 from granian.server.metrics import GAUGES, SERVER_FAMILIES, WORKER_FAMILIES, Exporter, Store, page
 from granian.server.supervisor import Counts, Member, Slot

@@ -200,5 +200,3 @@ def test_what_is_accepted_for_compatibility_changes_nothing():
         core.stop()
         thread.join(20)
     assert threads == {thread.ident}
-
-

@@ -6,8 +6,8 @@ import pytest
 from http1_help import connect, feed, pieces, pull, refused, request, split_response, story, verdict
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
-from granian.protocol.http1_exchange import DRAIN_LIMIT
-from granian.protocol.http1_h11 import DONE, ChunkGuard
+from granian.protocol.http1.exchange import DRAIN_LIMIT
+from granian.protocol.http1.h11_body import DONE, ChunkGuard
 from granian.protocol.interface import Limits
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\n'

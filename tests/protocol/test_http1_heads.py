@@ -7,13 +7,7 @@ import pytest
 from http1_help import CLOCK, connect, feed, pull, refused, request, story, verdict
 
 from granian.protocol.events import EndOfRequest, Refused, Request
-from granian.protocol.head import (
-    _MAX_NAMES,
-    _NAMES,
-    BadRequest,
-    field_for,
-    parse_head,
-)
+from granian.protocol.head import _MAX_NAMES, _NAMES, BadRequest, field_for, parse_head
 from granian.protocol.http1 import Http1
 from granian.protocol.interface import Limits
 

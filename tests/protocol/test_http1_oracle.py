@@ -10,9 +10,9 @@ from http1_help import CLOCK, connect, pieces, pull, split_response, story
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from granian.protocol import http1
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.head import BadRequest, parse_head
+from granian.protocol.http1 import connection as http1
 from granian.protocol.interface import Limits
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,8 +7,8 @@ import itertools
 import pytest
 from http1_help import CLOCK, connect, feed, pull, request, split_response
 
-from granian.protocol import http1_exchange as states
 from granian.protocol.events import Data, EndOfRequest, Request
+from granian.protocol.http1 import exchange as states
 from granian.protocol.interface import Connection, InvalidResponse, Limits
 from granian.protocol.response import read_fields, response_field, status_line
 

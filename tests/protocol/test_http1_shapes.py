@@ -9,9 +9,10 @@ from http1_help import connect
 from hypothesis import given
 from hypothesis import strategies as st
 
-from granian.protocol import http1, shapes
 from granian.protocol.events import Request
 from granian.protocol.head import BadRequest, field_for, parse_head
+from granian.protocol.http1 import connection as http1
+from granian.protocol.http1 import templates as shapes
 from granian.protocol.interface import Limits
 
 LIMITS = Limits()

@@ -6,7 +6,7 @@ import pytest
 from leavers import CHUNKED, LEAVE, POST, TEXT, UPGRADE, many, start, walk, walk_http2
 
 from granian.rsgi import ProtocolClosed, rsgi_handler
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 PIECE = b'x' * 200_000
 

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from granian.rsgi import ProtocolClosed, ProtocolError, rsgi_handler
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 UPGRADE = (
     b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'

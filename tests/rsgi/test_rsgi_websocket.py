@@ -7,7 +7,7 @@ import pytest
 from granian.protocol.head import parse_head
 from granian.protocol.interface import InvalidResponse, Limits
 from granian.rsgi import ProtocolClosed, ProtocolError, WebsocketMessageType, rsgi_handler
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 REQUEST = (
     'GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'

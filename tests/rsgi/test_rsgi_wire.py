@@ -10,7 +10,7 @@ import pytest
 from http2_client import Http2Client
 
 from granian.rsgi import ProtocolClosed, rsgi_handler
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 TEXT = [('content-type', 'text/plain')]
 BIG = 3_000_000

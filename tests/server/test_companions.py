@@ -134,7 +134,7 @@ def test_replacement_says_why(caplog):
     assert 'worker-1 is going to be replaced: it holds too much memory' in caplog.text
 
 
-BURIAL = '''
+BURIAL = """
 import multiprocessing, os, time
 from granian.server.companions import Adopted
 
@@ -165,7 +165,7 @@ if __name__ == '__main__':
     living.kill()
     living.join()
     Adopted().look((), 0)  # without any child
-'''
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, 'waitid'), reason='no waitid')

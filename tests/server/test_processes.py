@@ -210,7 +210,7 @@ def test_an_application_that_leaves_while_it_is_imported(serve, code, tmp_path):
 
 
 UNSHARE = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
-FIRST = '''
+FIRST = """
 import os, threading, time
 from granian import Granian
 server = Granian('fakeapp:app', port=0, interface='wsgi')
@@ -230,7 +230,7 @@ def look(pid):
     server.stop()
 
 server.serve()
-'''
+"""
 
 
 def _may_unshare():

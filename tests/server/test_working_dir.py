@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-FORMATTER = '''
+FORMATTER = """
 import logging
 
 
 class Loud(logging.Formatter):
     def format(self, record):
         return super().format(record).upper()
-'''
+"""
 
 
 @pytest.fixture

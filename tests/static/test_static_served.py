@@ -17,8 +17,8 @@ from core_harness import CoreUnderTest
 from static_site import put
 
 from granian import static
-from granian.core.bridge import AsyncCore, close_loop
-from granian.core.settings import CoreSettings
+from granian.core.contract import CoreSettings
+from granian.core.loop.core import AsyncCore, close_loop
 from granian.static import Mount, Mounts
 from granian.static import handlers as static_handlers
 

@@ -14,8 +14,10 @@ import pytest
 from core_harness import GET, GET_CLOSE, exchange, read_all, read_response, running
 from http2_client import Http2Client
 
-from granian.core import connection, opening, reactor, threads
-from granian.core.poller import SelectorPoller
+from granian.core.blocking import http1_connection as connection
+from granian.core.blocking import opening, reactor
+from granian.core.blocking.poller import SelectorPoller
+from granian.core.threads import core as threads
 from granian.tls import TLSSettings, make_context
 
 TEXT = [(b'Content-Type', b'text/plain')]

@@ -13,8 +13,8 @@ from wsproto.events import Ping as WsprotoPing
 from wsproto.events import Pong as WsprotoPong
 from wsproto.extensions import PerMessageDeflate
 
-from granian.protocol.websocket import TRANSITIONS, Close, Input, Ping, Pong, State, WebSocket, unmask
-from granian.protocol.websocket_deflate import TAIL, Deflate, DeflateParameters, negotiate
+from granian.protocol.websocket.codec import TRANSITIONS, Close, Input, Ping, Pong, State, WebSocket, unmask
+from granian.protocol.websocket.deflate import TAIL, Deflate, DeflateParameters, negotiate
 
 MAX = 1 << 20
 
@@ -52,7 +52,7 @@ def test_unmasking_without_c(size):
 @pytest.fixture(params=['C', 'Python'], autouse=True)
 def unmasking(request, monkeypatch):
     if request.param == 'Python':
-        monkeypatch.setattr('granian.protocol.websocket._unmask', unmask)
+        monkeypatch.setattr('granian.protocol.websocket.codec._unmask', unmask)
 
 
 @pytest.mark.parametrize('size', [0, 1, 63, 125, 126, 65535, 65536])

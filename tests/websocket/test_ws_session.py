@@ -10,7 +10,13 @@ from wsframes import binary, close, frame, text
 from granian.protocol.head import parse_head
 from granian.protocol.interface import InvalidResponse, Limits
 from granian.stream import ClientDisconnected
-from granian.websocket import Closed, WebSocketClosed, WebSocketSession, WebSocketSettings, open_session
+from granian.websocket_session import (
+    Closed,
+    WebSocketClosed,
+    WebSocketSession,
+    WebSocketSettings,
+    open_session,
+)
 
 HANDSHAKE = {
     'Host': 'h',
@@ -434,7 +440,7 @@ async def test_messages_before_a_close_or_a_violation_can_be_answered():
 
 @on_loop
 async def test_a_close_is_answered_after_a_while_when_the_application_does_not_receive(monkeypatch):
-    monkeypatch.setattr('granian.websocket._LAST_WORD', 0.01)
+    monkeypatch.setattr('granian.websocket_session._LAST_WORD', 0.01)
     stream, ws = await accepted()
     stream.receiver(text('a') + close(1000))
     await asyncio.wait_for(stream.ended.wait(), 10)
@@ -538,7 +544,7 @@ async def test_the_client_is_lost_while_reading_is_paused():
 
 @on_loop
 async def test_too_big_a_message_is_read_to_its_end_before_the_connection_is(monkeypatch):
-    monkeypatch.setattr('granian.websocket._LINGER', 0.01)
+    monkeypatch.setattr('granian.websocket_session._LINGER', 0.01)
     stream, ws = await accepted(max_message_size=10)
     stream.receiver(binary(b'x' * 100)[:20])
     assert (await ws.receive()).code == 1009

@@ -11,7 +11,7 @@ from wsframes import close, text
 
 from granian.asgi import asgi_handler
 from granian.rsgi import rsgi_handler
-from granian.websocket import WebSocketSettings
+from granian.websocket_session import WebSocketSettings
 
 UPGRADE = (
     b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import connect
 from wsframes import binary, close, frame, text
 
-from granian.websocket import Closed, WebSocketSettings, open_session
+from granian.websocket_session import Closed, WebSocketSettings, open_session
 
 REQUEST = (
     'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -103,7 +103,7 @@ def test_byte_by_byte(serve):
     ],
 )
 def test_violations_close_with_their_code(serve, monkeypatch, data, code):
-    monkeypatch.setattr('granian.websocket._LINGER', 0.05)
+    monkeypatch.setattr('granian.websocket_session._LINGER', 0.05)
     echo = Echo(max_message_size=1000)
     client = raw(serve(echo), text('a') + data)
     answer = client.rest()

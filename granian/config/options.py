@@ -1,0 +1,166 @@
+"""What an option is, and how a value from Python becomes what the option holds.
+
+`granian.config` declares the options with `opt`; the command line, the environment, the
+Python signature and the options page are made from what is kept here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from .. import messages
+from ..errors import ConfigurationError
+
+_DURATION = re.compile(r'(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?', re.ASCII)
+_SECONDS = (86400, 3600, 60, 1)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, for every form it takes. `name` is the command line's and the environment's,
+    `field` is Config's and (but for the HTTP settings) the Python API's."""
+
+    group: str
+    kind: str
+    """text, int, octal, float, bool, enum, duration (seconds), path, file, dir; or object: Python only."""
+    default: Any
+    help: str
+    name: str = ''
+    flags: str = ''
+    """'--ws/--no-ws'; empty: not on the command line."""
+    ge: float | None = None
+    le: float | None = None
+    zero: bool = False
+    """0 is allowed although `ge` is above it: it turns the option off."""
+    enum: type[Enum] | None = None
+    multiple: bool = False
+    default_text: str | None = None
+    """What to show as default where the value says nothing."""
+    setting: tuple[str, str] | None = None
+    """The API's HTTP settings class that holds it, and its name there."""
+    secret: bool = False
+    field: str = ''
+
+    @property
+    def env(self) -> str:
+        return f'GRANIAN_{self.name.upper()}' if self.flags else ''
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        if not self.flags:
+            return self.field
+        flag = self.flags.split('/')[0].strip()
+        return flag if self.field == self.name or self.setting else f'{flag} ({self.field})'
+
+
+def opt(group: str, kind: str, default: Any, help: str, **more: Any) -> Any:
+    """A dataclass field that is an option."""
+    return field(default=default, metadata={'option': Option(group, kind, default, help, **more)})
+
+
+def bind(option: Option, name: str) -> Option:
+    """The option once its field's name is known: what follows from the name is filled in."""
+    cli_name = option.name or name
+    flags = option.flags
+    if not flags and option.kind != 'object':
+        flags = '--' + cli_name.replace('_', '-')
+    if option.kind == 'bool' and '/' not in flags:
+        flags = f'{flags}/--no-{flags[2:]}'
+    return replace(option, field=name, name=cli_name, flags=flags)
+
+
+def parse_duration(text: str) -> int | None:
+    """Seconds from `90` or `1d2h3m4s` (any subset, in that order); None when it is neither."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    return sum(int(count) * unit for count, unit in zip(match.groups('0'), _SECONDS))
+
+
+def out_of_range(option: Option, value: float) -> str | None:
+    """One line when the value is outside the option's range, else None."""
+    if option.zero and value == 0:
+        return None
+    if not isfinite(value):
+        return messages.REFUSALS['wrong_type'].format(option=option.label, what='a number', value=value)
+    unit = ' seconds' if option.kind == 'duration' else ''
+    if option.ge is not None and value < option.ge:
+        return messages.REFUSALS['too_small'].format(
+            option=option.label, value=value, limit=option.ge, unit=unit
+        )
+    if option.le is not None and value > option.le:
+        return messages.REFUSALS['too_big'].format(
+            option=option.label, value=value, limit=option.le, unit=unit
+        )
+    return None
+
+
+def coerce(option: Option, value: Any) -> Any:
+    """A value from Python as the option holds it: enums from strings, paths from strings, tuples.
+
+    None is the default. Raises ConfigurationError for a wrong type or a value out of range.
+    """
+    if value is None:
+        return option.default
+    if not option.multiple:
+        return _coerce_one(option, value)
+    single = isinstance(value, (str, Path)) or not isinstance(value, Iterable)
+    return tuple(_coerce_one(option, item) for item in ([value] if single else value)) or option.default
+
+
+def _coerce_one(option: Option, value: Any) -> Any:
+    kind = option.kind
+    if kind == 'object':
+        return value
+    if kind == 'enum':
+        return _coerce_enum(option, value)
+    if kind == 'bool':
+        return _expect(option, value, isinstance(value, int), 'true or false', bool)
+    if kind == 'text':
+        return _expect(option, value, isinstance(value, str), 'text', str)
+    if kind in ('path', 'file', 'dir'):
+        path = _expect(option, value, hasattr(value, '__fspath__') or isinstance(value, str), 'a path', Path)
+        exists = {'file': path.is_file, 'dir': path.is_dir}.get(kind)
+        if exists is not None and not exists():
+            raise ConfigurationError(
+                messages.REFUSALS[f'no_such_{kind}'].format(option=option.label, path=path)
+            )
+        # What has been looked at here is what a worker opens, in --working-dir.
+        return path if exists is None else path.absolute()
+    whole = kind in ('int', 'octal')
+    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    number = _expect(option, value, good, 'a whole number' if whole else 'a number', lambda number: number)
+    problem = out_of_range(option, number)
+    if problem:
+        raise ConfigurationError(problem)
+    return number
+
+
+def _expect(option: Option, value: Any, good: bool, what: str, convert: Callable[[Any], Any]) -> Any:
+    if not good:
+        raise ConfigurationError(
+            messages.REFUSALS['wrong_type'].format(option=option.label, what=what, value=value)
+        )
+    return convert(value)
+
+
+def _coerce_enum(option: Option, value: Any) -> Any:
+    assert option.enum is not None
+    if isinstance(value, option.enum):
+        return value
+    for member in option.enum:
+        if isinstance(value, str) and value.lower() == member.value:
+            return member
+    choices = ', '.join(member.value for member in option.enum)
+    raise ConfigurationError(
+        messages.REFUSALS['not_one_of'].format(option=option.label, value=value, choices=choices)
+    )

@@ -1,0 +1,191 @@
+"""What options may be together: values adapted with a warning, and combinations refused.
+
+The tables here name fields of Config; the texts are in `granian.messages`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import messages
+from ..constants import Cores, HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
+from ..errors import ConfigurationError
+from ..observe.access_log import check_access_format
+
+if TYPE_CHECKING:
+    from .declaration import Config
+
+Values = MutableMapping[str, Any]
+
+NOT_BUILT: dict[str, Callable[[Config], bool]] = {}
+"""Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""
+
+NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Config], bool]]] = [
+    ('--reload', 'watchfiles', 'reload', lambda c: c.reload),
+    ('--process-name', 'setproctitle', 'pname', lambda c: c.process_name is not None),
+    ('--env-files', 'dotenv', 'dotenv', lambda c: bool(c.env_files)),
+    ('--loop uvloop', 'uvloop', 'uvloop', lambda c: c.loop == Loops.uvloop),
+    ('--loop rloop', 'rloop', 'rloop', lambda c: c.loop == Loops.rloop),
+    ('--loop winloop', 'winloop', 'winloop', lambda c: c.loop == Loops.winloop),
+]
+"""(what was asked for, module that must be there, extra that brings it, when)."""
+
+NEEDS_OPTION: dict[str, str] = {
+    'uds_permissions': 'uds',
+    'http2_keep_alive_timeout': 'http2_keep_alive_interval',
+    'log_access_format': 'log_access',
+    'ssl_key_password': 'ssl_key',
+    'ssl_protocol_min': 'ssl_cert',
+    'ssl_ca': 'ssl_cert',
+    'ssl_crl': 'ssl_ca',
+    'ssl_handshake_timeout': 'ssl_cert',
+    'rss_sample_interval': 'workers_max_rss',
+    'rss_samples': 'workers_max_rss',
+    'workers_lifetime_jitter': 'workers_lifetime',
+    'workers_max_requests_jitter': 'workers_max_requests',
+    'static_path_route': 'static_path_mount',
+    'static_path_dir_to_file': 'static_path_mount',
+    'static_path_expires': 'static_path_mount',
+    'static_path_precompressed': 'static_path_mount',
+    'static_path_dotfiles': 'static_path_mount',
+    'metrics_scrape_interval': 'metrics_enabled',
+    'metrics_address': 'metrics_enabled',
+    'metrics_port': 'metrics_enabled',
+    'reload_paths': 'reload',
+    'reload_ignore_dirs': 'reload',
+    'reload_ignore_patterns': 'reload',
+    'reload_ignore_paths': 'reload',
+    'reload_filter': 'reload',
+    'reload_tick': 'reload',
+    'reload_ignore_worker_failure': 'reload',
+    'ws_ping_interval': 'websockets',
+    'ws_ping_timeout': 'websockets',
+    'ws_max_message_size': 'websockets',
+    'ws_max_queue': 'websockets',
+    'ws_per_message_deflate': 'websockets',
+}
+"""An option that says how, and the one that says whether: alone the first has no effect."""
+
+ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
+              'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
+WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout')
+COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
+    'runtime_threads': (1,), 'runtime_mode': (RuntimeModes.auto, RuntimeModes.st),
+}  # fmt: skip
+"""Options of the compiled server, and the values of each that describe what is done here anyway."""
+
+
+def adapt(values: Values) -> list[str]:
+    """Changes values that mean something else here, and returns the warnings to log."""
+    from .declaration import OPTIONS  # the declaration needs this module first
+
+    text = messages.WARNINGS
+    notices = []
+
+    def changed(name: str) -> bool:
+        return bool(values[name] != OPTIONS[name].default)
+
+    for name, other in NEEDS_OPTION.items():
+        if changed(name) and not values[other]:
+            notices.append(text['needs'].format(option=OPTIONS[name].label, other=OPTIONS[other].label))
+    interface = values['interface']
+    foreign = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
+    for name in foreign if interface != Interfaces.AUTO else ():
+        if changed(name) and values[name] != 1:  # one blocking thread is what the others have anyway
+            notices.append(text['other_interface'].format(option=OPTIONS[name].label, interface=interface))
+    for name, same in COMPATIBILITY_ONLY.items():
+        if values[name] not in same:
+            notices.append(text['compatibility'].format(option=OPTIONS[name].label))
+    for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
+        for name in OPTIONS if values['http'] == mode else ():
+            # An idle HTTP/2 connection is closed after http1_keep_alive_timeout, too.
+            if name.startswith(prefix) and name != 'http1_keep_alive_timeout' and changed(name):
+                notices.append(text['other_http'].format(option=OPTIONS[name].label, http=mode))
+    if values['task_impl'] == TaskImpl.rust:
+        notices.append(text['task_impl'])
+        values['task_impl'] = TaskImpl.asyncio
+    if values['ssl_client_verify'] and not values['ssl_ca']:
+        notices.append(text['client_verify'])
+        values['ssl_client_verify'] = False
+    if values['uds'] and _mistaken_for_octal(values['uds_permissions']):
+        notices.append(text['permissions'].format(value=values['uds_permissions']))
+    if values['http2_max_frame_size'] < 16384:  # RFC 9113 6.5.2: no setting below it
+        notices.append(text['frame_size'].format(value=values['http2_max_frame_size']))
+        values['http2_max_frame_size'] = 16384
+    if values['http1_max_head_size'] > values['http1_buffer_size']:
+        if changed('http1_max_head_size'):
+            notices.append(text['head_size'].format(buffer=values['http1_buffer_size']))
+        values['http1_max_head_size'] = values['http1_buffer_size']
+    if values['url_path_prefix'] is not None:
+        values['url_path_prefix'] = _prefix(values['url_path_prefix'])
+    values['static_path_route'] = tuple(_prefix(route) or '/' for route in values['static_path_route'])
+    return notices
+
+
+def refuse_missing(values: Values) -> None:
+    """Raises ConfigurationError where there is nothing to watch. Asked once, at the start: a path that
+    goes away later must not be in the way of a worker's start."""
+    for path in values['reload_paths'] if values['reload'] else ():
+        if not ((values['working_dir'] or Path()) / path).exists():
+            text = messages.REFUSALS['no_such_path']
+            raise ConfigurationError(text.format(option='--reload-paths', path=path))
+
+
+def _mistaken_for_octal(mode: int | None) -> bool:
+    """Whether a mode's decimal digits read like one in octal, which it is not: a socket that its owner
+    may not read and write is of no use, and 600 to 777 in decimal are all such."""
+    return mode is not None and mode & 0o600 != 0o600 and re.fullmatch('[0-7]{3,4}', str(mode)) is not None
+
+
+def _prefix(path: str) -> str | None:
+    """A path prefix with one slash before and none after; None for the root."""
+    return '/' + path.strip('/') if path.strip('/') else None
+
+
+def refuse(config: Config) -> None:
+    """Raises ConfigurationError, with one line, for what cannot be had."""
+    if config.log_access_format is not None:
+        check_access_format(config.log_access_format)
+    for name, found, more in _refusals(config):
+        if found:
+            raise ConfigurationError(messages.REFUSALS[name].format(**more))
+
+
+def _refusals(c: Config) -> list[tuple[str, bool, dict[str, Any]]]:
+    mounts, routes = len(c.static_path_mount), len(c.static_path_route)
+    rows: list[tuple[str, bool, dict[str, Any]]] = [
+        ('no_target', not c.target.strip(), {}),
+        ('no_address', c.uds is None and not c.address.strip(), {}),
+        ('cert_without_key', c.ssl_cert is not None and c.ssl_key is None, {}),
+        ('key_without_cert', c.ssl_key is not None and c.ssl_cert is None, {}),
+        ('mounts_and_routes', mounts > 0 and mounts != routes, {'mounts': mounts, 'routes': routes}),
+        ('route_twice', len(set(c.static_path_route)) != routes, {}),
+        ('log_config_twice', c.log_config is not None and c.log_dictconfig is not None, {}),
+        (
+            'gevent_needs_wsgi',
+            c.core == Cores.gevent and c.interface not in (Interfaces.WSGI, Interfaces.AUTO),
+            {'interface': c.interface},
+        ),
+        ('uds_on_windows', c.uds is not None and sys.platform == 'win32', {}),
+    ]
+    for pattern in c.reload_ignore_patterns:
+        problem = _regex_problem(pattern)
+        rows.append(('bad_pattern', problem is not None, {'pattern': pattern, 'error': problem}))
+    for what, module, extra, wanted in NEEDS_EXTRA:
+        missing = wanted(c) and importlib.util.find_spec(module) is None
+        rows.append(('needs_extra', missing, {'option': what, 'module': module, 'extra': extra}))
+    rows += [('not_built', wanted(c), {'option': what}) for what, wanted in NOT_BUILT.items()]
+    return rows
+
+
+def _regex_problem(pattern: str) -> str | None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return None

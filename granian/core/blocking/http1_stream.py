@@ -1,0 +1,222 @@
+"""The blocking stream over an HTTP/1 connection: what a WSGI handler reads and writes."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ...protocol.events import Data, EndOfRequest, RequestFailed
+from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
+
+if TYPE_CHECKING:
+    from ...protocol.events import Request
+    from ...protocol.interface import Headers
+    from .http1_connection import Connection
+
+FILE_CHUNK = 65536
+"""Bytes read at a time from a file that the kernel cannot send by itself."""
+SENDFILE_CHUNK = 1 << 20
+"""Bytes asked of one sendfile(): a client that stalls is noticed between two."""
+
+
+class BlockingStream:
+    """The exchanges of an HTTP/1 connection, one after the other; owned by the thread that runs the
+    handler. See `stream.Stream`."""
+
+    __slots__ = (
+        '_connection', '_head_bytes', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
+        'head', 'memo', 'received', 'scheme', 'server', 'started', 'status', 'tls', 'trailers',
+    )  # fmt: skip
+
+    started: float
+    """Set by the core, only where exchanges are observed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.client = connection.client
+        self.server = connection.server
+        self.scheme = connection.scheme
+        self.tls = connection.tls
+        self.memo: dict[str, Any] = {}
+
+    def begin(self, request: Request) -> None:
+        """Be the stream of this exchange: making one anew for each costs half a microsecond."""
+        self._head_bytes = b''
+        self.head = request.head
+        self.body = request.body
+        self.complete = request.complete
+        self.status = 0
+        self.bytes_sent = 0
+        self.received = 0
+        self.ended = False
+        self.aborted = False
+
+    # -- the request body ---------------------------------------------------------------
+
+    @property
+    def bytes_received(self) -> int:
+        return self.received + len(self.body)
+
+    def read(self) -> bytes:
+        body = self.body
+        if body:
+            self.body = b''
+            self.received = len(body)
+            return body
+        if self.complete:
+            return b''
+        connection = self._connection
+        http = connection.http
+        if wanted := http.body_wanted(1):
+            connection.write(wanted)
+        while True:
+            event = http.next_event()
+            if event is None:
+                self._receive()
+            elif type(event) is Data:
+                self.received += len(event.data)
+                return event.data
+            elif type(event) is EndOfRequest:
+                self.complete = True
+                self.trailers = event.trailers
+                return b''
+            elif type(event) is RequestFailed:
+                raise RequestBodyError(event.reason, event.status)
+            else:
+                raise RequestBodyError('the request body is not usable')
+
+    def _receive(self) -> None:
+        connection = self._connection
+        try:
+            data = connection.wait_for_data()
+        except TimeoutError as exc:
+            raise RequestBodyError(str(exc), 408) from None
+        except OSError as exc:
+            raise RequestBodyError(str(exc)) from None
+        if data:
+            connection.http.receive_data(data)
+        else:
+            connection.http.receive_eof()
+
+    # -- the response -------------------------------------------------------------------
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        connection = self._connection
+        if connection.reactor.stopping:
+            connection.http.shutdown()
+        data = connection.http.respond(1, status, headers, body, reason)
+        self.status = status
+        self.bytes_sent = len(body)
+        self.ended = True
+        if connection.outbox or connection.corked:
+            connection.write_joined(data)
+            return
+        # Here and not in write(): the quick way of every small response.
+        try:
+            sent = connection.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            self._lost(exc)
+        if sent != len(data):
+            connection.write_rest(memoryview(data)[sent:])
+
+    def _lost(self, exc: OSError) -> None:
+        self.aborted = True
+        raise ClientDisconnected(str(exc)) from None
+
+    def send_informational(self, status: int, headers: Headers) -> None:
+        self._write(self._connection.http.send_informational(1, status, headers))
+
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
+        connection = self._connection
+        if connection.reactor.stopping:
+            connection.http.shutdown()
+        self._head_bytes = connection.http.send_response(1, status, headers, reason)
+        self.status = status
+
+    def send_data(self, data: bytes) -> None:
+        out = self._connection.http.send_data(1, data)
+        self.bytes_sent += len(data)
+        self._write(out)
+
+    def send_end(self, trailers: Headers = ()) -> None:
+        out = self._connection.http.send_end(1, trailers)
+        self.ended = True
+        self._write(out)
+
+    def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        connection = self._connection
+        if hasattr(os, 'sendfile') and self.tls is None and connection.http.raw_body(1):
+            self._write(b'')
+            self._sendfile(file.fileno(), offset, count)
+            return
+        file.seek(offset)
+        while count:
+            chunk = file.read(min(FILE_CHUNK, count))
+            if not chunk:
+                self.abort()
+                raise InvalidResponse('the file became shorter while it was sent')
+            count -= len(chunk)
+            self.send_data(chunk)
+
+    def _sendfile(self, source: int, offset: int, count: int) -> None:
+        """The kernel copies from file to socket. S-S-11: a file cut meanwhile breaks the exchange."""
+        connection = self._connection
+        connection.drain()
+        while count:
+            try:
+                sent = os.sendfile(connection.fd, source, offset, min(count, SENDFILE_CHUNK))
+            except BlockingIOError:
+                connection.wait_for_room()
+                continue
+            except OSError as exc:
+                self._lost(exc)
+            if not sent:
+                self.abort()
+                raise InvalidResponse('the file became shorter while it was sent')
+            offset += sent
+            count -= sent
+            self.bytes_sent += sent
+            connection.http.count_data(1, sent)
+
+    def _write(self, data: bytes) -> None:
+        """`data`, behind the head if that has not left yet."""
+        if self._head_bytes:
+            data = self._head_bytes + data
+            self._head_bytes = b''
+        if not data:
+            return
+        try:
+            self._connection.write(data)
+        except ClientDisconnected:
+            self.aborted = True
+            raise
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.ended = True
+
+
+class TimedStream(BlockingStream):
+    """One exchange of an eager pool, which learns what kinds of calls are quick."""
+
+    __slots__ = ('answered', 'entered', 'kind')
+
+    kind: str
+    """See `habits`."""
+    entered: float
+    answered: float
+    """When the application was done with a response given whole; 0: it was not."""
+
+    def begin(self, request: Request) -> None:
+        super().begin(request)
+        self.kind = request.head.method + request.head.path
+        self.answered = 0.0
+        self.entered = monotonic()
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        # Before it is sent: while it is, other threads may take the interpreter's lock.
+        self.answered = monotonic()
+        super().respond(status, headers, body, reason)

@@ -1,0 +1,275 @@
+"""One HTTP/2 exchange on the thread core: the blocking stream, and the unit of work that runs its handler."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ...protocol.events import Data, EndOfRequest
+from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from .http1_connection import OUTBOX_LIMIT
+from .http1_stream import FILE_CHUNK
+
+if TYPE_CHECKING:
+    from ...protocol.events import Request, RequestFailed
+    from ...protocol.interface import Headers
+    from .http2_connection import Http2Connection
+
+PIECE = 262144
+"""Bytes of a response that are framed at a time: a large one is not copied whole."""
+
+logger = logging.getLogger('_granian')
+
+
+class Http2Stream:
+    """See `stream.Stream`. The thread that runs the handler owns it, but for what the connection's
+    lock guards: `inbox`, `failure` and all that the protocol object says."""
+
+    __slots__ = (
+        '_answered', '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
+        'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since', 'started',
+        'status', 'stream_id', 'tls', 'trailers',
+    )  # fmt: skip
+
+    started: float
+    """Set only where exchanges are observed."""
+    since: float
+    """While the body is gathered: when the last of it came."""
+
+    def __init__(self, connection: Http2Connection, request: Request) -> None:
+        self._connection = connection
+        self.stream_id = request.stream_id
+        self.head = request.head
+        self.body = request.body
+        self.complete = request.complete
+        self.client = connection.client
+        self.server = connection.server
+        self.scheme = connection.scheme
+        self.tls = connection.tls
+        self.memo = connection.memo
+        self.status = 0
+        self.bytes_sent = 0
+        self.received = 0
+        self.ended = False
+        self.aborted = False
+        self.inbox: deque[Any] = deque()
+        self.failure: RequestFailed | None = None
+        self._news: threading.Condition | None = None
+        self._quick = False
+        """The response can wait for others of its turn."""
+        self._answered = 0.0
+        """When the application was done with a response given whole."""
+
+    # -- a unit of work: the leader, then whichever thread it became --------------------------
+
+    def work(self) -> bool:
+        """Run the application. Returns whether this thread still leads."""
+        connection = self._connection
+        core = connection.core
+        pool = core.pool
+        entered = connection.reactor.now
+        kind = ''
+        if pool.eager:
+            kind = self.head.method + self.head.path
+            called = monotonic()
+            self._quick = pool.enter_eagerly(kind)
+        else:
+            self._quick = True
+            pool.enter_call()
+        observe = core.settings.on_exchange
+        if observe is not None:
+            self.started = entered
+        try:
+            core.handler(self)
+            if not self.ended:
+                self._finish_for_handler()
+        except ClientDisconnected:
+            self.aborted = True
+        except BaseException:
+            logger.exception('Internal error while a request was handled')
+            self.aborted = True
+        now = monotonic()
+        if observe is not None:
+            if self.head.method == 'HEAD':
+                self.bytes_sent = 0
+            observe(self)
+        connection.finish(self)
+        if kind:
+            pool.learn(kind, (self._answered or now) - called)
+        if pool.leave_call(now - entered, now):
+            connection.reactor.now = now
+            return True
+        if connection.deferred:
+            with connection.lock:
+                connection.flush()
+        if not connection.reactor.accepting:
+            connection.reactor.wake()  # there may be room for new connections again
+        return False
+
+    def _finish_for_handler(self) -> None:
+        if self.status:
+            self.aborted = True
+        else:
+            self.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
+
+    # -- the request body -----------------------------------------------------------------------
+
+    def end_of_request(self, event: EndOfRequest) -> None:
+        self.complete = True
+        self.trailers = event.trailers
+
+    @property
+    def bytes_received(self) -> int:
+        return self.received + len(self.body)
+
+    def read(self) -> bytes:
+        body = self.body
+        if body:
+            self.body = b''
+            self.received = len(body)
+            return body
+        if self.complete:
+            return b''
+        connection = self._connection
+        http = connection.http
+        with connection.lock:
+            connection.push(http.body_wanted(self.stream_id))
+            connection.flush()
+            while not self.inbox:
+                if self.failure is not None:
+                    raise RequestBodyError(self.failure.reason, self.failure.status)
+                if not self._wait(connection.settings.body_timeout) and not self.inbox:
+                    raise RequestBodyError('the client sent nothing more of its request body', 408)
+            event = self.inbox.popleft()
+            if type(event) is not Data:
+                self.end_of_request(event)
+                return b''
+            connection.push(http.consumed(self.stream_id, event.credit))
+            connection.flush()
+            self.received += len(event.data)
+            return event.data
+
+    def _wait(self, timeout: float) -> bool:
+        """Until there is news of this stream. The connection's lock is held, and let go meanwhile."""
+        if self._news is None:
+            self._news = threading.Condition(self._connection.lock)
+        return self._news.wait(timeout)
+
+    def wake(self) -> None:
+        """The connection's lock is held."""
+        if self._news is not None:
+            self._news.notify()
+
+    # -- the response ---------------------------------------------------------------------------
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        connection = self._connection
+        if not self._quick:
+            self._answered = monotonic()
+        with connection.lock:
+            self._check()
+            connection.push(connection.http.respond(self.stream_id, status, headers, body))
+            self.status = status
+            self.bytes_sent = len(body)
+            self.ended = True
+            if self._quick:
+                connection.flush_soon()
+            else:
+                connection.flush()
+            if len(body) > PIECE:
+                self._wait_for_room()
+
+    def send_informational(self, status: int, headers: Headers) -> None:
+        connection = self._connection
+        with connection.lock:
+            self._check()
+            connection.push(connection.http.send_informational(self.stream_id, status, headers))
+            connection.flush()
+
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
+        connection = self._connection
+        with connection.lock:
+            self._check()
+            connection.push(connection.http.send_response(self.stream_id, status, headers))
+            self.status = status
+
+    def send_data(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE):
+            self._send_piece(data[start : start + PIECE] if len(data) > PIECE else data)
+
+    def _send_piece(self, data: bytes) -> None:
+        connection = self._connection
+        http = connection.http
+        with connection.lock:
+            self._check()
+            self.bytes_sent += len(data)
+            try:
+                connection.push(http.send_data(self.stream_id, data))
+            except InvalidResponse:
+                connection.push(http.data_to_send())
+                connection.flush()
+                raise
+            connection.flush()
+            self._wait_for_room()
+
+    def send_end(self, trailers: Headers = ()) -> None:
+        connection = self._connection
+        http = connection.http
+        with connection.lock:
+            self._check()
+            self.ended = True
+            try:
+                connection.push(http.send_end(self.stream_id, trailers))
+            except InvalidResponse:
+                self.aborted = True
+                connection.push(http.data_to_send())
+                connection.flush()
+                raise
+            if self._quick:
+                connection.flush_soon()
+            else:
+                connection.flush()
+
+    def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        file.seek(offset)
+        while count:
+            chunk = file.read(min(FILE_CHUNK, count))
+            if not chunk:
+                self.abort()
+                raise InvalidResponse('the file became shorter while it was sent')
+            count -= len(chunk)
+            self.send_data(chunk)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.ended = True
+
+    def _check(self) -> None:
+        """Whether anybody is there to send to. The connection's lock is held."""
+        if self.failure is not None:
+            self.aborted = True
+            raise ClientDisconnected(self.failure.reason)
+
+    def _wait_for_room(self) -> None:
+        """Until little of this stream, and of the connection, is unsent. The connection's lock is held."""
+        connection = self._connection
+        unsent = connection.http.unsent
+        limit = connection.settings.limits.max_send_buffer_size
+        least = math.inf
+        until = 0.0
+        while (rest := unsent(self.stream_id)) > limit or connection.outbox > OUTBOX_LIMIT:
+            now = monotonic()
+            if rest + connection.outbox < least:
+                least = rest + connection.outbox
+                until = now + connection.settings.write_timeout
+            elif now >= until:
+                self.aborted = True
+                raise ClientDisconnected('the client took nothing of its response for too long')
+            connection.waiting.add(self)
+            self._wait(until - now)
+            connection.waiting.discard(self)
+            self._check()

@@ -1,0 +1,67 @@
+"""What every core is told, and what every core is: the contract with the worker room."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from ..protocol.interface import Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ..observe.access_log import Exchange
+    from ..observe.counters import Counters, Figures
+
+
+@dataclass(frozen=True)
+class CoreSettings:
+    """Durations in seconds, sizes in bytes."""
+
+    limits: Limits = field(default_factory=Limits)
+    http: str = 'auto'
+    """'auto', '1' or '2': the HTTP versions spoken."""
+    backpressure: int = 1024
+    """Requests held at once, running or waiting for a thread, before accepting stops."""
+    threads: int = 1
+    """Most threads (or greenlets) that run the application."""
+    thread_idle_timeout: float = 30
+    head_timeout: float = 30
+    body_timeout: float = 60
+    write_timeout: float = 60
+    keep_alive_timeout: float = 75
+    handshake_timeout: float = 15
+    http2_keep_alive_interval: float | None = None
+    http2_keep_alive_timeout: float = 20
+    pipeline_flush: bool = False
+    tls: ssl.SSLContext | None = None
+    on_exchange: Callable[[Exchange], None] | None = None
+    """Called after each exchange (access log, counters); None costs nothing."""
+    counters: Counters | None = None
+    """Where `on_exchange` counts; with it the core takes the times that `figures` has."""
+
+
+class Core(Protocol):
+    """A worker's engine: made with listening sockets, settings and a handler."""
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve from the calling (main) thread until `stop`; returns when nothing is in flight.
+
+        `on_ready` is called once, when connections are being accepted.
+        """
+        ...
+
+    def stop(self, reload: bool = False) -> None:
+        """From any thread or a signal handler: close the listeners' share, end idle connections,
+        `Connection: close` and GOAWAY to the busy, let what is in flight finish."""
+        ...
+
+    def figures(self) -> Figures:
+        """For the metrics, by their names: connections_active, connections_handled, connections_err and
+        the pool's (blocking_…, py_wait_cumulative; see the metrics page). From any thread."""
+        ...
+
+
+Listeners = list[socket.socket]

@@ -1,0 +1,109 @@
+"""The gevent core: blocking handlers in greenlets, on the hub of one thread.
+
+The thread core with greenlets in place of threads. The hub calls `_turn` when a socket is
+ready or a deadline may have passed; that accepts and gathers, and then a greenlet of the
+pool reads, parses and runs the application. Where a thread would block (a large body, a slow
+reader) it is the standard library that gevent has patched: the greenlet waits, the hub goes on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub
+from gevent.event import Event
+
+from ..threads.core import ThreadCore
+from .hub import HubReactor
+from .pool import GreenletPool
+from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..blocking.http2_connection import Http2Connection
+
+    Connections = deque[Http2Connection]
+else:
+    Connections = deque
+
+
+class GreenletCore(ThreadCore):
+    """See `settings.Core`. `handler` runs in up to `settings.threads` greenlets at a time."""
+
+    pool: GreenletPool
+    reactor: HubReactor
+    make_reactor = HubReactor
+
+    def make_pool(self) -> GreenletPool:
+        return GreenletPool(self.settings.threads, measured=self.settings.counters is not None)
+
+    def make_deferred(self) -> deque[Http2Connection]:
+        return _Deferred(self)
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until stopped, on the hub of the calling thread."""
+        self._done: Any = Event()
+        self._error: BaseException | None = None
+        self._turn_asked = False
+        self._over = False
+        self._trim_at = monotonic() + self.settings.thread_idle_timeout
+        self._loop = get_hub().loop
+        self.pool.start(self.ask_turn)
+        self._watchdog = Watchdog(self.pool, self.reactor.wake)
+        self.reactor.attach(self._turn)
+        self.reactor.resume_accepting()
+        self.ask_turn()
+        on_ready()
+        self._done.wait()
+        self._watchdog.close()
+        self.reactor.close()
+        if self._error is not None:
+            raise self._error
+
+    def ask_turn(self) -> None:
+        if not self._turn_asked:
+            self._turn_asked = True
+            self._loop.run_callback(self._turn)
+
+    def _turn(self) -> None:
+        """The hub: something is ready, or a deadline may have passed."""
+        self._turn_asked = False
+        pool = self.pool
+        reactor = self.reactor
+        try:
+            self._gather()
+            if self._watchdog.asleep and pool.ready:
+                self._watchdog.wake()
+            pool.serve()
+            self._flush_deferred()
+            if reactor.now > self._trim_at:
+                self._trim_at = reactor.now + self.settings.thread_idle_timeout
+                pool.trim()
+            reactor.set_alarm(self._trim_at if pool.threads else inf)
+            if self._over:
+                pool.close()
+                self._done.set()
+        except BaseException as exc:  # the hub would only print it, and go on without us
+            self._error = exc
+            self._done.set()
+
+    def _drained(self) -> None:
+        self._over = True
+        self.ask_turn()
+
+
+class _Deferred(Connections):
+    """Connections whose responses leave at the end of a turn. Outside of one, it asks for one."""
+
+    def __init__(self, core: GreenletCore) -> None:
+        super().__init__()
+        self._core = core
+
+    def append(self, connection: Http2Connection) -> None:
+        super().append(connection)
+        if self._core.pool.leader is None:
+            self._core.ask_turn()

@@ -1,0 +1,156 @@
+"""Readiness on gevent's hub: the poller is looked at when the hub finds it readable.
+
+An epoll set is itself a descriptor that can be waited for. So the hub watches one, ours,
+and our connections stay registered in it, edge-triggered, as in the thread core: libev's
+own watchers are level-triggered, and cost it system calls each time one is stopped.
+Where there is no epoll, the watchers have to do.
+"""
+
+from __future__ import annotations
+
+import _socket
+import math
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub
+from gevent.monkey import get_original
+
+from ..blocking.poller import READ, WRITE, EpollPoller
+from ..blocking.reactor import Reactor
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+
+class HubEpoll(EpollPoller):
+    """Our own epoll set under the hub's. Looking into it never waits: the hub does that."""
+
+    def __init__(self) -> None:
+        super().__init__(get_original('select', 'epoll')())  # the patched `select` has none
+        self._watcher: Any = None
+
+    def attach(self, turn: Callable[[], None]) -> None:
+        """Have `turn` called on this thread's hub whenever there is news."""
+        self._watcher = get_hub().loop.io(self._epoll.fileno(), 1)
+        self._watcher.start(turn)
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        return super().poll(0)
+
+    def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+        super().close()
+
+
+class HubWatchers:
+    """A watcher for each socket, stopped when it fires and started when the owner lets go."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[int, Any] = {}
+        self._events: list[tuple[int, int]] = []
+        self._alarm: Any = None
+
+    def attach(self, turn: Callable[[], None]) -> None:
+        self._turn = turn
+        self._loop = get_hub().loop
+        self._alarm = self._loop.async_()
+        self._alarm.start(turn)
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        events, self._events = self._events, []
+        return events
+
+    def register(self, fd: int) -> None:
+        self.rearm(fd)
+
+    def rearm(self, fd: int, writing: bool = False) -> None:
+        self.unregister(fd)
+        self._watchers[fd] = watcher = self._loop.io(fd, 3 if writing else 1)
+        watcher.start(self._told, fd, False, pass_events=True)
+
+    def unregister(self, fd: int) -> None:
+        watcher = self._watchers.pop(fd, None)
+        if watcher is not None:
+            watcher.close()
+
+    def listen(self, fd: int) -> None:
+        self._watchers[fd] = watcher = self._loop.io(fd, 1)
+        watcher.start(self._told, fd, True, pass_events=True)
+
+    def unlisten(self, fd: int) -> None:
+        self.unregister(fd)
+
+    def _told(self, events: int, fd: int, listening: bool) -> None:
+        if not self._events:
+            self._loop.run_callback(self._turn)
+        self._events.append((fd, (READ if events & 1 else 0) | (WRITE if events & 2 else 0)))
+        if not listening:
+            self._watchers[fd].stop()
+
+    def wake(self) -> None:
+        if self._alarm is not None:
+            self._alarm.send()
+
+    def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.close()
+        for fd in list(self._watchers):
+            self.unregister(fd)
+
+
+def make_hub_poller() -> HubEpoll | HubWatchers:
+    """The quicker one where it can be had."""
+    try:
+        get_original('select', 'epoll')
+    except AttributeError:
+        return HubWatchers()
+    return HubEpoll() if hasattr(os, 'eventfd') else HubWatchers()
+
+
+def accept(listener: socket.socket) -> tuple[Any, Any]:
+    """A connection's socket without gevent around it: the core does its own waiting."""
+    fd, address = listener._accept()  # type: ignore[attr-defined]
+    return _socket.socket(listener.family, listener.type, listener.proto, fd), address
+
+
+class HubReactor(Reactor):
+    """The reactor, on the hub: `attach` before it accepts."""
+
+    accept = staticmethod(accept)
+    _poller: HubEpoll | HubWatchers
+    _timer: Any = None
+    _alarm_at = math.inf
+
+    def make_poller(self) -> HubEpoll | HubWatchers:
+        return make_hub_poller()
+
+    def attach(self, turn: Callable[[], None]) -> None:
+        """Have `turn` called when something is ready, and when a deadline may have passed."""
+        self._turn = turn
+        self._loop = get_hub().loop
+        self._poller.attach(turn)
+
+    def set_alarm(self, latest: float) -> None:
+        """At the end of a turn: the next one comes at the next deadline, or at `latest`."""
+        timeout = self._timeout()
+        now = monotonic()
+        alarm_at = latest if timeout is None else min(latest, now + timeout)
+        if alarm_at < self._alarm_at:
+            if self._timer is not None:
+                self._timer.close()
+            self._alarm_at = alarm_at
+            self._timer = self._loop.timer(max(0.0, alarm_at - now))
+            self._timer.start(self._alarm)
+
+    def _alarm(self) -> None:
+        self._alarm_at = math.inf
+        self._turn()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+        super().close()

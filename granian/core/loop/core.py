@@ -1,0 +1,282 @@
+"""The asyncio core: the worker's one loop, in its main thread.
+
+Its `Acceptor` takes connections from the inherited listening sockets; each is a
+`BridgeConnection`, which lives on the loop from then on. Here are the handlers' tasks,
+back-pressure, the one timer that sweeps all deadlines, and the graceful end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...protocol.interface import Clock
+from . import first_step
+from .accept import Acceptor
+from .connection import FRESH
+
+if TYPE_CHECKING:
+    from ...observe.counters import Figures
+    from ...protocol.http2 import Http2
+    from ...stream import AsyncHandler
+    from ..contract import CoreSettings, Listeners
+    from .connection import BridgeConnection
+    from .stream import BridgeStream
+
+logger = logging.getLogger('_granian')
+
+EAGER: dict[str, Any] = {'eager_start': True} if sys.version_info >= (3, 12) else {}
+
+
+class Lifespan(Protocol):
+    """What an application does before the first and after the last request, on the loop."""
+
+    async def startup(self) -> None:
+        """Raises granian.errors.FatalError when the application cannot start."""
+        ...
+
+    async def shutdown(self) -> None: ...
+
+
+class AsyncCore:
+    """Serves an asynchronous handler from one asyncio loop.
+
+    `loop` is not closed at the end (see `close_loop`); `lifespan` runs on it around the
+    serving. `drain_timeout` (seconds; None: no limit) is how long `stop` lets what is in
+    flight take before it is cancelled.
+    """
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        settings: CoreSettings,
+        handler: AsyncHandler,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        lifespan: Lifespan | None = None,
+        drain_timeout: float | None = None,
+    ) -> None:
+        self.acceptor = Acceptor(self, listeners)
+        self.settings = settings
+        self.loop = loop
+        self.lifespan = lifespan
+        self.drain_timeout = drain_timeout
+        self.clock = Clock()
+        self.now = loop.time()
+        self.context = contextvars.copy_context()
+        self.connections: set[BridgeConnection] = set()
+        self.running: set[BridgeStream] = set()
+        self.stopping = False
+        self.reloading = False
+        self.connections_handled = 0
+        self.connections_failed = 0
+        self._handler = handler
+        self._create_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None] | None] = loop.create_task
+        self._first_step: first_step.FirstStep | None = None
+        self._observed = settings.on_exchange is not None
+        self._backpressure = settings.backpressure
+        self._over: asyncio.Future[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        shortest = min(
+            settings.head_timeout, settings.body_timeout, settings.write_timeout, settings.keep_alive_timeout
+        )
+        if settings.http2_keep_alive_interval is not None:
+            shortest = min(shortest, settings.http2_keep_alive_interval, settings.http2_keep_alive_timeout)
+        self._interval = min(1.0, max(0.02, shortest / 4))
+
+    # -- the worker's side
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop`. Raises what the lifespan's startup raises."""
+        self.loop.run_until_complete(self.serve(on_ready))
+
+    def stop(self, reload: bool = False) -> None:
+        """From any thread, or a signal handler."""
+        try:
+            self.loop.call_soon_threadsafe(self._stop, reload)
+        except RuntimeError:
+            pass  # the loop is closed: it is over
+
+    def figures(self) -> Figures:
+        """There is no pool."""
+        return {
+            'connections_active': len(self.connections),
+            'connections_handled': self.connections_handled,
+            'connections_err': self.connections_failed,
+            'blocking_threads': 0,
+            'blocking_queue': 0,
+            'blocking_idle_cumulative': 0,
+            'blocking_busy_cumulative': 0,
+            'py_wait_cumulative': 0,
+        }
+
+    async def serve(self, on_ready: Callable[[], None] | None = None) -> None:
+        """As `run`, on a loop that is already running."""
+        self._over = self.loop.create_future()
+        self.context = contextvars.copy_context()
+        try:
+            if self.lifespan is not None:
+                await self.lifespan.startup()
+            if self.loop.get_task_factory() is None:  # the loop's own way is a little longer
+                self._create_task = partial(asyncio.Task, loop=self.loop, **EAGER)
+                if first_step.possible(self.loop):
+                    self._first_step = first_step.FirstStep(self.loop, self.context)
+                    self._create_task = self._first_step.start
+            self._sweep()
+            if not self.stopping:
+                self.acceptor.start()
+            if on_ready is not None:
+                on_ready()
+            self.check_over()
+            try:
+                await self._over
+            except asyncio.CancelledError:
+                # A host program ends its loop: everything at once, then the lifespan's end.
+                await self._give_up()
+                raise
+        finally:
+            self.acceptor.close()
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+            if self._first_step is not None:
+                self._first_step.close()
+        if self.lifespan is not None:
+            await self.lifespan.shutdown()
+
+    async def _give_up(self) -> None:
+        self._stop(False)
+        self._over = self.loop.create_future()
+        self._stop_connections()
+        self._cancel_all()
+        await self._over
+        if self.lifespan is not None:
+            await self.lifespan.shutdown()
+
+    # -- what connections ask
+
+    def in_own_context(self, call: Callable[[], None]) -> None:
+        """Call what registers a callback: the loop would hand on the context of the application
+        that happens to be running, to every later request of the connection."""
+        self.context.copy().run(call)
+
+    def make_http2(self) -> Http2:
+        from ...protocol.http2 import Http2
+
+        return Http2(self.settings.limits, self.clock)
+
+    def refused(self, status: int, reason: str) -> None:
+        self.connections_failed += 1
+        logger.debug('Refused a request with %d: %s', status, reason)
+
+    def start(self, stream: BridgeStream) -> None:
+        """Run the handler on a stream, as a task of its own."""
+        if self.stopping and not stream.connection.multiplexed:
+            stream.connection.protocol.shutdown()  # its answer says `Connection: close`
+        running = self.running
+        running.add(stream)
+        if self._observed:
+            stream.started = time.monotonic()
+        stream.task = self._create_task(self._run(stream))
+        if len(running) >= self._backpressure and not self.acceptor.pressed:
+            self.acceptor.press()
+
+    async def _run(self, stream: BridgeStream) -> None:
+        try:
+            await self._handler(stream)
+        except asyncio.CancelledError:
+            pass  # by us, at the end of the drain, or by the application itself
+        except BaseException as error:  # SystemExit too: an application does not end the worker
+            logger.error('The request handler failed', exc_info=error)
+        finally:
+            self.running.discard(stream)
+            if not stream.response_ended:
+                self._end_badly(stream)
+            elif stream.aborted and stream.connection.multiplexed:
+                stream.connection.handler_ended(stream)
+            if self.acceptor.pressed and len(self.running) < self._backpressure:
+                self.in_own_context(self.acceptor.release)
+            if self.stopping:
+                self.check_over()
+
+    def _end_badly(self, stream: BridgeStream) -> None:
+        """The handler left a response unfinished."""
+        if stream.status or stream.disconnected:
+            stream.abort()
+        else:
+            stream.respond(500, [(b'content-type', b'text/plain; charset=utf-8')], b'Internal Server Error\n')
+            stream.aborted = True
+
+    # -- deadlines
+
+    def _sweep(self) -> None:
+        """Once in an interval, on the second: the date, and every connection's deadlines."""
+        self.now = now = self.loop.time()
+        seconds = time.time()
+        self.clock.date = formatdate(int(seconds), usegmt=True).encode()
+        self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
+        for connection in list(self.connections):
+            connection.sweep(now)
+
+    # -- the end
+
+    def _stop(self, reload: bool) -> None:
+        if self.stopping:
+            return
+        self.stopping = True
+        self.reloading = reload
+        if not reload:
+            self.acceptor.last_call()
+        self.acceptor.close()
+        if self._first_step is not None:
+            self._first_step.close()  # the lifespan's end may wait for all tasks that there are
+        # After one more turn of the loop: a request that has arrived already is read, and answered.
+        self.loop.call_soon(self.loop.call_soon, self._stop_connections)
+        if self.drain_timeout is not None:
+            self.loop.call_later(self.drain_timeout, self._cancel_all)
+
+    def _stop_connections(self) -> None:
+        for connection in list(self.connections):
+            connection.shutdown()
+        self.loop.call_later(FRESH, self.acceptor.cancel_handshakes)
+        self._stop_told = True
+        self.check_over()
+
+    _stop_told = False
+
+    def _cancel_all(self) -> None:
+        self.acceptor.cancel_handshakes()
+        for stream in list(self.running):
+            if stream.task is not None:
+                stream.task.cancel()
+        for connection in list(self.connections):
+            connection.transport.abort()
+
+    def connection_gone(self) -> None:
+        if self.stopping:
+            self.check_over()
+
+    def check_over(self) -> None:
+        busy = self.connections or self.running or self.acceptor.joining
+        if self._stop_told and not busy and self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+
+def close_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left on a loop that has stopped, and close it, without a warning in the log."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()

@@ -1,0 +1,336 @@
+"""One exchange on the asyncio loop: the asynchronous colour of the stream port.
+
+Everything here runs on the loop's thread. What must be quick is a whole request answered by
+one `respond`: class attributes hold the defaults, so that such a stream stores only what
+differs from them, and what it reads on its way (Python 3.11 reads a class's attribute four
+times as slowly as the instance's own).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from ...protocol.events import Data
+from ...stream import ClientDisconnected, RequestBodyError
+from .files import SENDFILE, send_file_by_kernel, send_file_by_reading
+
+if TYPE_CHECKING:
+    from ...protocol.events import Request
+    from ...protocol.interface import Headers
+    from ...stream import Address, TLSInfo
+    from .connection import BridgeConnection
+
+
+class BridgeStream:
+    """An `AsyncStream` of either HTTP version; see the port for what each call promises."""
+
+    status = 0
+    bytes_sent = 0
+    disconnected = False
+    aborted = False
+    started = 0.0
+    on_disconnect: Callable[[], None] | None = None
+    on_shutdown: Callable[[bool], None] | None = None
+
+    # How far each direction has come.
+    request_ended = False  # no more input will come: complete, failed or cut
+    response_ended = False  # no more output will be taken
+    client_left = False  # the client has gone, or at least has half-closed
+    failure: str | None = None  # why the body cannot be read to its end
+    write_timed_out = False
+    stalled_since = 0.0  # HTTP/2: when output began to wait for the window
+    waiting_since = 0.0  # when the handler began to wait for the body, 0 when it does not
+    received = 0  # body bytes that came after the first
+    buffered = 0  # body bytes held for the handler
+    early = 0  # HTTP/1: bytes that came after the request, from a client that pipelines
+    task: asyncio.Task[None] | None = None
+    _first_read = True
+    _paused = False  # an accepted WebSocket whose receiver must not be called
+    _receiver: Callable[[bytes], None] | None = None
+    _pieces: deque[Data] | None = None
+    _readers: list[asyncio.Future[None]] | None = None
+    _drainers: list[asyncio.Future[None]] | None = None
+    _watchers: list[asyncio.Future[None]] | None = None
+
+    def __init__(self, connection: BridgeConnection, request: Request) -> None:
+        self.connection = connection
+        self.protocol = connection.protocol
+        self.stream_id = request.stream_id
+        self.head = request.head
+        self.body = request.body
+        self.complete = self.request_ended = request.complete
+        self.memo = connection.memo
+        self.disconnected = self.aborted = self.response_ended = False
+
+    # -- whose it is: seldom asked, most handlers keep what they make of it in `memo`
+
+    @property
+    def scheme(self) -> str:
+        return self.connection.scheme
+
+    @property
+    def client(self) -> Address | None:
+        return self.connection.client
+
+    @property
+    def server(self) -> Address | str:
+        return self.connection.server
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        return self.connection.tls
+
+    # -- the request body
+
+    @property
+    def bytes_received(self) -> int:
+        return self.received + len(self.body)
+
+    async def read(self) -> bytes:
+        if self._first_read:
+            self._first_read = False
+            if self.body:
+                if not self.complete:
+                    self.connection.write(self.protocol.consumed(self.stream_id, len(self.body)))
+                return self.body
+            if not self.request_ended:
+                # Expect: 100-continue is answered when the application first asks for the body.
+                self.connection.write(self.protocol.body_wanted(self.stream_id))
+        while not self._pieces:
+            if self.failure is not None:
+                raise RequestBodyError(self.failure)
+            if self.request_ended:
+                return b''
+            await self._wait_for_body()
+        piece = self._pieces.popleft()
+        self.buffered -= len(piece.data)
+        connection = self.connection
+        connection.write(self.protocol.consumed(self.stream_id, piece.credit))
+        if connection.reading_paused:
+            connection.resume_reading(self)
+        return piece.data
+
+    async def _wait_for_body(self) -> None:
+        if self._readers is None:
+            self._readers = []
+        waiter = self.connection.loop.create_future()
+        self._readers.append(waiter)
+        self.waiting_since = self.connection.loop.time()
+        try:
+            await waiter
+        finally:
+            if waiter in self._readers:
+                self._readers.remove(waiter)
+            if not self._readers:
+                self.waiting_since = 0.0
+
+    # -- the response
+
+    def send_informational(self, status: int, headers: Headers) -> None:
+        if not self.disconnected:
+            self.connection.write(self.protocol.send_informational(self.stream_id, status, headers))
+
+    def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
+        if self.disconnected:
+            return
+        head = self.protocol.send_response(self.stream_id, status, headers, reason)
+        self.status = status
+        self.connection.write_later(head)  # it leaves with the first data, or with this loop turn
+
+    def send_data(self, data: bytes) -> None:
+        if self.disconnected:
+            return
+        connection = self.connection
+        out = self.protocol.send_data(self.stream_id, data)
+        self.bytes_sent += len(data)
+        connection.write_soon(out)
+        if connection.multiplexed:
+            self.watch_window()
+
+    def send_end(self, trailers: Headers = ()) -> None:
+        if self.disconnected:
+            return
+        self.connection.write_last(self.protocol.send_end(self.stream_id, trailers))
+        self.connection.response_ended(self)
+
+    def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
+        if self.disconnected:
+            return
+        out = self.protocol.respond(self.stream_id, status, headers, body, reason)
+        self.status = status
+        self.bytes_sent = len(body)
+        connection = self.connection
+        if connection.direct and not connection.outbox:
+            connection.transport.write(out)
+        else:
+            connection.write_last(out)
+        connection.response_ended(self)
+
+    def abort(self) -> None:
+        if not self.response_ended:
+            self.aborted = True
+            self.connection.abort_stream(self)
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        if self.disconnected:
+            return
+        if self.tls is None and SENDFILE and self.protocol.raw_body(self.stream_id):
+            await send_file_by_kernel(self, file.fileno(), offset, count)
+        else:
+            await send_file_by_reading(self, file.fileno(), offset, count)
+
+    # -- flow control of the response
+
+    @property
+    def congested(self) -> bool:
+        connection = self.connection
+        return connection.writing_paused or (
+            connection.multiplexed
+            and self.protocol.unsent(self.stream_id) > connection.settings.limits.max_send_buffer_size
+        )
+
+    async def drain(self) -> None:
+        while self.congested and not self.disconnected:
+            await self.writable_again()
+        if self.write_timed_out:
+            raise ClientDisconnected('the client took no bytes of the response for too long')
+
+    def watch_window(self) -> None:
+        if not self.protocol.unsent(self.stream_id):
+            self.stalled_since = 0.0
+        elif not self.stalled_since:
+            self.stalled_since = self.connection.loop.time()
+
+    # -- a WebSocket's bytes
+
+    def accept_websocket(self, headers: Headers, receiver: Callable[[bytes], None]) -> None:
+        if self.disconnected:
+            return
+        out = self.protocol.accept_tunnel(self.stream_id, headers)
+        self.status = 200 if self.head.version == '2' else 101
+        self._receiver = receiver
+        if self.connection.multiplexed:
+            self._hand_over_early()
+        else:
+            self.request_ended = False  # the head was all of it; now bytes come again
+        self.connection.write(out)
+        self.connection.tunnel_opened()
+
+    def _hand_over_early(self) -> None:
+        """HTTP/2: the client's DATA may have come before our 200, and been taken for a body."""
+        if self.body:
+            if self._pieces is None:
+                self._pieces = deque()
+            self._pieces.appendleft(Data(self.stream_id, self.body, len(self.body)))
+            self.buffered += len(self.body)
+        if self._pieces or self.request_ended:
+            self.connection.loop.call_soon(self._deliver, context=self.connection.core.context)
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        self._deliver()
+        if self.connection.reading_paused:
+            self.connection.resume_reading(self)
+
+    def _deliver(self) -> None:
+        """Give an accepted WebSocket what came while it was paused."""
+        while self._pieces and self._receiver is not None and not self._paused:
+            piece = self._pieces.popleft()
+            self.buffered -= len(piece.data)
+            self.connection.write(self.protocol.consumed(self.stream_id, piece.credit))
+            self._receiver(piece.data)
+        if self.request_ended and self._receiver is not None and not self._pieces and not self._paused:
+            receiver, self._receiver = self._receiver, None
+            receiver(b'')
+
+    # -- what the connection tells
+
+    def feed(self, piece: Data) -> None:
+        """A piece of the body, or of the tunnel, has come."""
+        if self._pieces is None:
+            self._pieces = deque()
+        self._pieces.append(piece)
+        size = len(piece.data)
+        self.received += size
+        self.buffered += size
+        if self._receiver is not None:
+            self._deliver()
+        elif self._readers:
+            self.waiting_since = self.connection.loop.time()
+            _wake(self._readers)
+
+    def end_request(self) -> None:
+        self.request_ended = True
+        if self._receiver is not None:
+            self._deliver()
+        elif self._readers:
+            _wake(self._readers)
+
+    def discard(self) -> None:
+        """The response is complete and more of the request is to come: nobody will read it."""
+        self.waiting_since = self.connection.loop.time()
+        while self._pieces:
+            self.connection.write(self.protocol.consumed(self.stream_id, self._pieces.popleft().credit))
+        self.buffered = 0
+
+    def fail_request(self, reason: str) -> None:
+        """The rest of the body will never come."""
+        if not self.request_ended:
+            self.failure = reason
+            self.end_request()
+
+    def leave(self) -> None:
+        """The client has half-closed or gone: whoever waits for that is told, once."""
+        if self.client_left:
+            return
+        self.client_left = True
+        if self._watchers:
+            _wake(self._watchers)
+        if self.on_disconnect is not None:
+            self.on_disconnect()
+
+    def lose(self) -> None:
+        """Nothing can be sent any more."""
+        self.disconnected = True
+        self.fail_request('the client has gone')
+        self.leave()
+        self.writable()
+
+    def writable_again(self) -> asyncio.Future[None]:
+        """Done at the next `writable()`."""
+        waiter = self.connection.loop.create_future()
+        if self._drainers is None:
+            self._drainers = []
+        self._drainers.append(waiter)
+        return waiter
+
+    def writable(self) -> None:
+        """There is room again, or the client has gone."""
+        if self._drainers:
+            _wake(self._drainers)
+
+    async def wait_disconnected(self) -> None:
+        if self.client_left:
+            return
+        if self._watchers is None:
+            self._watchers = []
+        waiter = self.connection.loop.create_future()
+        self._watchers.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._watchers:
+                self._watchers.remove(waiter)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()

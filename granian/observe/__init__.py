@@ -1,0 +1,1 @@
+"""What is recorded of each exchange: the access log's lines and the counters of metrics."""

@@ -1,0 +1,323 @@
+"""HTTP/1.0 and 1.1, a server's side: one connection, one exchange at a time.
+
+Two lanes behind the same events. The plain lane, here: the request body is a counter. The
+h11 lane (`http1_h11`) for bodies that are chunked, waited for with Expect, or followed by a
+tunnel. Response heads and their framing are the same for both.
+
+The hot path of a request is `receive_data`, `next_event`, `respond`: it takes shortcuts,
+which the tests hold against EXCHANGE, the table.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
+from ..head import BadRequest, Head, check_request_line, parse_head
+from ..interface import Clock, Limits
+from ..response import error_response
+from .exchange import (
+    COMPLETE,
+    IDLE,
+    READING_CLOSED,
+    READING_COUNTED,
+    READING_DONE,
+    READING_HEAD,
+    READING_LANE,
+    WAITING,
+    Exchange,
+)
+from .h11_body import H11Body
+from .templates import Template, template_of
+
+_MAX_EMPTY_LINES: Final = 4
+_AFTER_A_MISS: Final = 8
+"""A client whose heads had a shape and then another may well change to and fro."""
+_LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
+
+
+class Http1(Exchange):
+    """A `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
+
+    __slots__ = ('_alike', '_count', '_empty_lines', '_line_checked', '_partial', '_scanned', '_template')
+
+    http_version: str = '1'
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        super().__init__(limits, clock)
+        self._partial = False
+        """This head has come in pieces; the next three tell what of it has been looked at."""
+        self._scanned = 0
+        """The buffer has no blank line before this position."""
+        self._line_checked = False
+        self._empty_lines = 0
+        self._template: Template | None = None
+        """What this client's heads look like, once it is known."""
+        self._alike = 0
+        """So many heads in a row had as many fields as this:"""
+        self._count = -1
+
+    def receive_data(self, data: bytes) -> None:
+        buffer = self._buffer
+        if not buffer:
+            self._buffer = data
+        elif isinstance(buffer, bytearray):
+            buffer += data
+        else:
+            self._buffer = bytearray(buffer)
+            self._buffer += data
+
+    def receive_eof(self) -> None:
+        """The client will send no more; it may still read (a half-closed connection)."""
+        self._eof = True
+        if not self._buffer:
+            self._close = True
+            self._quick = False
+            if self._state is IDLE:
+                self.must_close = True
+
+    def next_event(self) -> Event | None:
+        reading = self._reading
+        if reading != READING_HEAD:
+            if reading == READING_DONE and self._pending is None:
+                return None
+            return self._next_of_body()
+        buffer = self._buffer
+        known = self._template
+        head: Head | None = None
+        if known is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._limits.max_head_size:
+            # Most often there is a head and nothing else; with a blank line within, it does not match.
+            head = known.read(buffer)
+            if head is not None and not head.content_length and not self._partial:
+                self._buffer = b''
+                self._head = head
+                self._state = WAITING
+                self._close = close = self._last or self._eof
+                self._reading = READING_DONE
+                self._quick = not close and head.method != 'HEAD'
+                return Request(1, head)
+        return self._next_head(head)
+
+    def _next_head(self, head: Head | None) -> Event | None:
+        """The general case. `head`: what the buffer has been found to be, if its blank line is its end."""
+        buffer = self._buffer
+        limits = self._limits
+        if head is not None:
+            end = len(buffer) - 4
+            block = buffer[:end]
+        else:
+            end = buffer.find(b'\r\n\r\n', self._scanned)
+            if end < 1:
+                return self._partial_head()
+            if end + 4 > limits.max_head_size:
+                return self._refuse_size()
+            block = buffer[:end]
+            if self._template is not None:
+                head = self._read_alike(self._template, buffer[: end + 4], end + 4 == len(buffer))
+        if head is None:
+            try:
+                head = parse_head(block, limits)
+            except BadRequest as error:
+                return self._refuse(error.status, error.reason)
+            self._look_for_template(block, head)
+        end += 4
+        self._buffer = rest = bytes(buffer[end:]) if len(buffer) > end else b''
+        self._head = head
+        self._state = WAITING
+        self._close = self._last or not head.keep_alive
+        if self._partial:
+            self._partial = self._line_checked = False
+            self._scanned = self._empty_lines = 0
+        if self._eof and not rest:
+            self._close = True
+        if not head.plain:
+            return self._begin_lane(block, head)
+        length = head.content_length
+        if not length:
+            self._reading = READING_DONE
+            self._quick = not self._close and head.method != 'HEAD' and head.version == '1.1'
+            return Request(1, head)
+        body = rest[:length]
+        self._buffer = rest[length:]
+        self._left = length - len(body)
+        if self._left:
+            self._reading = READING_COUNTED
+            return Request(1, head, body, False)
+        self._reading = READING_DONE
+        self._quick = not self._close and head.version == '1.1' and head.method != 'HEAD'
+        return Request(1, head, body)
+
+    def _read_alike(self, template: Template, data: bytes | bytearray, tried: bool) -> Head | None:
+        """By the template, where that has not been `tried`, or by one that asks less of a head."""
+        head = None if tried else template.read(data)
+        if head is None:
+            looser = template.loosened(data[:-4])
+            head = None if looser is None else looser.read(data)
+            if head is not None:
+                self._template = looser
+        return head
+
+    def _look_for_template(self, block: bytes | bytearray, head: Head) -> None:
+        """After a head that took the long way. To ask for a template costs as much as half a head: so
+        only at the second head that may be alike, and then at every eighth."""
+        if self._template is not None:
+            self._template = None
+            self._alike = -_AFTER_A_MISS
+        count = len(head.fields)
+        if count != self._count:
+            self._count = count
+            self._alike = min(self._alike, 0)
+            return
+        self._alike += 1
+        usual = head.plain and head.keep_alive and head.version == '1.1' and head.authority is None
+        if usual and self._alike > 0 and self._alike % 8 == 1:
+            self._template = template_of(block, self._limits.raw_fields)
+
+    def _partial_head(self) -> Event | None:
+        """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""
+        buffer = self._buffer
+        self._partial = True
+        while buffer.startswith(b'\r\n'):
+            self._empty_lines += 1
+            buffer = self._buffer = buffer[2:]
+            self._scanned = 0
+            if self._empty_lines > _MAX_EMPTY_LINES:
+                return self._refuse(400, 'too many empty lines')
+        if not buffer or buffer == b'\r':
+            if self._eof:
+                self._reading = READING_CLOSED
+                self.must_close = True
+            return None
+        if buffer.find(b'\r\n\r\n', self._scanned) > 0:
+            return self.next_event()
+        if _LONE_LF(buffer, self._scanned) is not None:
+            return self._refuse(400, 'line end other than CRLF in request head')
+        if len(buffer) > self._limits.max_head_size:
+            return self._refuse_size()
+        if buffer[0] <= 0x20 or buffer[0] >= 0x7F:  # TLS, a fold, binary junk
+            return self._refuse(400, 'invalid request line')
+        if not self._line_checked:
+            end = buffer.find(b'\r\n', self._scanned)
+            if end >= 0:
+                self._line_checked = True
+                try:
+                    check_request_line(buffer[:end])
+                except BadRequest as error:
+                    return self._refuse(error.status, error.reason)
+        if self._eof:
+            return self._refuse(400, 'the connection ended within the request head')
+        self._scanned = max(0, len(buffer) - 3)
+        return None
+
+    def _refuse_size(self) -> Refused:
+        end = self._buffer.find(b'\r\n', 0, self._limits.max_head_size)
+        if end < 0:
+            return self._refuse(414, 'request line too long')
+        return self._refuse(431, 'request head too large')
+
+    def _refuse(self, status: int, reason: str) -> Refused:
+        """No request, no more parsing (RFC 9112 11.2 is why)."""
+        self._reading = READING_CLOSED
+        self._buffer = b''
+        self.must_close = True
+        return Refused(status, reason, error_response(status, reason, self._clock))
+
+    def _begin_lane(self, block: bytes | bytearray, head: Head) -> Event:
+        try:
+            self._lane = H11Body(block, head, self._limits)
+        except BadRequest as error:
+            self._state = IDLE
+            return self._refuse(error.status, error.reason)
+        self._reading = READING_LANE
+        body: list[bytes] = []
+        event = self._next_of_body()
+        while isinstance(event, Data):
+            body.append(event.data)
+            event = self._next_of_body()
+        complete = isinstance(event, EndOfRequest) and not event.trailers
+        if not complete:
+            self._pending = event
+        self._wait_continue = head.expects_continue and not body and event is None
+        return Request(1, head, b''.join(body), complete)
+
+    def _next_of_body(self) -> Event | None:
+        """The rest of a request: a body, or what comes through a tunnel."""
+        event: Event | None
+        if self._pending is not None:
+            event, self._pending = self._pending, None
+            return self._dropped(event)
+        reading = self._reading
+        if reading == READING_CLOSED:
+            return None
+        if reading == READING_COUNTED:
+            event = self._next_counted()
+        elif reading == READING_LANE:
+            event = self._next_of_lane()
+        else:
+            event = self._next_raw()
+        if event is None and self._eof and self._reading in (READING_COUNTED, READING_LANE):
+            self._reading = READING_CLOSED
+            self._close = True
+            event = RequestFailed(1, 'the connection ended within the request body', disconnected=True)
+        return self._dropped(event) if event is not None else None
+
+    def _dropped(self, event: Event) -> Event | None:
+        """After the response nobody asks for the rest of its request: it is taken in and forgotten."""
+        if self._state is not COMPLETE:
+            return event
+        if isinstance(event, RequestFailed):
+            self.must_close = True
+        elif self._reading == READING_DONE:
+            self._begin_next()
+        return self.next_event()
+
+    def _next_counted(self) -> Event | None:
+        if not self._left:
+            self._reading = READING_DONE
+            return EndOfRequest(1)
+        buffer = self._buffer
+        if not buffer:
+            return None
+        data = bytes(buffer[: self._left])
+        self._buffer = bytes(buffer[self._left :])
+        self._left -= len(data)
+        return Data(1, data, len(data))
+
+    def _next_of_lane(self) -> Event | None:
+        lane = self._lane
+        assert lane is not None
+        if self._buffer:
+            lane.receive(self._buffer)
+            self._buffer = b''
+        event = lane.next_event()
+        if isinstance(event, Data):
+            self._wait_continue = False
+        elif isinstance(event, EndOfRequest):
+            self._wait_continue = False
+            self._reading = READING_DONE
+            self._buffer = lane.rest
+            self._lane = None
+        elif isinstance(event, RequestFailed):
+            self._fail()
+        return event
+
+    def _fail(self) -> None:
+        self._reading = READING_CLOSED
+        self._buffer = b''
+        self._lane = None
+        self._close = True
+
+    def _next_raw(self) -> Event | None:
+        data = bytes(self._buffer)
+        if data:
+            self._buffer = b''
+            return Data(1, data, len(data))
+        if self._eof:
+            self._reading = READING_CLOSED
+            return EndOfRequest(1)
+        return None
+
+    def data_to_send(self) -> bytes:
+        out, self._out = self._out, b''
+        return out

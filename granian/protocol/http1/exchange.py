@@ -1,0 +1,380 @@
+"""One HTTP/1 exchange as the application sees it: its response, and when it may be given.
+
+The request's side, bytes in and events out, is in `http1`. What both sides know of each
+other is little: the response must know whether more of the request is to come (then the
+connection closes, or the rest is dropped), the request whether the response is complete.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..events import Event
+from ..head import Head
+from ..interface import Clock, Headers, InvalidResponse, Limits
+from ..response import (
+    HAS_CONNECTION,
+    HAS_CONTENT_LENGTH,
+    HAS_DATE,
+    HAS_HOP_BY_HOP,
+    HAS_SERVER,
+    check_trailers,
+    known_status_line,
+    read_fields,
+    status_line,
+    wants_close,
+    without,
+)
+from .h11_body import H11Body
+
+DRAIN_LIMIT: Final = 65536
+"""An unread rest of a request body up to this size is taken in and dropped, to keep the connection."""
+
+# How far the response is: the states of an exchange …
+IDLE: Final = 'idle'
+WAITING: Final = 'waiting'
+SENDING: Final = 'sending'
+COMPLETE: Final = 'complete'
+TUNNEL: Final = 'tunnel'
+BROKEN: Final = 'broken'
+
+# … and what happens to one.
+REQUEST: Final = 'request'
+INFORMATIONAL: Final = 'send_informational'
+RESPONSE: Final = 'send_response'
+DATA: Final = 'send_data'
+END: Final = 'send_end'
+RESPOND: Final = 'respond'
+ACCEPT: Final = 'accept_tunnel'
+ABORT: Final = 'abort'
+NEXT: Final = 'next'
+
+EXCHANGE: Final[dict[tuple[str, str], str]] = {
+    (IDLE, REQUEST): WAITING,
+    (IDLE, ABORT): BROKEN,
+    (WAITING, INFORMATIONAL): WAITING,
+    (WAITING, RESPONSE): SENDING,
+    (WAITING, RESPOND): COMPLETE,
+    (WAITING, ACCEPT): TUNNEL,
+    (WAITING, ABORT): BROKEN,
+    (SENDING, DATA): SENDING,
+    (SENDING, END): COMPLETE,
+    (SENDING, ABORT): BROKEN,
+    (TUNNEL, DATA): TUNNEL,
+    (TUNNEL, END): COMPLETE,
+    (TUNNEL, ABORT): BROKEN,
+    (COMPLETE, NEXT): IDLE,  # once the request, too, is complete
+    (COMPLETE, ABORT): BROKEN,
+    (BROKEN, ABORT): BROKEN,
+}
+"""What is not here is an InvalidResponse; in BROKEN, commands are ignored."""
+
+_SERVER_END: Final = b'\r\nServer: granian\r\n\r\n'
+_SERVER_LENGTH: Final = b'\r\nServer: granian\r\nContent-Length: '
+
+# What the bytes that come are part of: the states of the request.
+READING_HEAD: Final = 0
+READING_COUNTED: Final = 1  # a body with Content-Length
+READING_LANE: Final = 2  # a body in the h11 lane
+READING_DONE: Final = 3  # the request is complete: what comes is the next one's
+READING_RAW: Final = 4  # a tunnel
+READING_CLOSED: Final = 5  # nothing that comes matters any more
+
+_UNUSUAL: Final = frozenset({*range(100, 200), 204, 304, 426})
+"""Statuses with rules of their own."""
+
+# How the response body is framed.
+_LENGTH: Final = 0
+_CHUNKED: Final = 1
+_UNTIL_CLOSE: Final = 2
+_NO_BODY: Final = 3
+"""HEAD, 204, 304: what the application sends is dropped."""
+
+
+class Exchange:
+    """The commands of `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
+
+    __slots__ = (
+        '_buffer', '_clock', '_close', '_eof', '_framing', '_head', '_lane', '_last', '_left', '_limits',
+        '_out', '_pending', '_quick', '_reading', '_response_left', '_state', '_wait_continue', 'must_close',
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self.must_close = False
+        """Once what was returned has been written, close the connection."""
+        self._last = not limits.keep_alive
+        """No request after this one, whatever the client says."""
+        self._eof = False
+        # the request
+        self._buffer: bytes | bytearray = b''
+        self._reading = READING_HEAD
+        self._left = 0
+        """Bytes of a counted body still to be taken."""
+        self._lane: H11Body | None = None
+        self._pending: Event | None = None
+        self._wait_continue = False
+        """The client waits for 100 Continue before it sends the body."""
+        # the response
+        self._state = IDLE
+        self._head: Head | None = None
+        self._close = False
+        """The connection ends with this exchange."""
+        self._quick = False
+        """Nothing is special about this exchange, and its request is complete: `respond` may take
+        its shortcut."""
+        self._framing = _LENGTH
+        self._response_left = 0
+        self._out = b''
+
+    def body_wanted(self, stream_id: int) -> bytes:
+        """The application reads the body for the first time: answers Expect: 100-continue, once."""
+        if not self._wait_continue or self._state is not WAITING or self._buffer:
+            return b''
+        self._wait_continue = False
+        return b'HTTP/1.1 100 Continue\r\n\r\n'
+
+    def consumed(self, stream_id: int, credit: int) -> bytes:
+        return b''
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> bytes:
+        if self._step(INFORMATIONAL) is BROKEN:
+            return b''
+        if not isinstance(status, int) or not 100 <= status <= 199 or status == 101:
+            raise InvalidResponse(f'status {status!r} is not an informational one')
+        lines, flags, _ = read_fields(headers)
+        if flags & (HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH):
+            lines, _, _ = read_fields(without(headers, HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH))
+        if self._head is None or self._head.version == '1.0':
+            return b''  # RFC 9110 15.2: a 1.0 client does not know them
+        if status == 100:
+            self._wait_continue = False
+        return status_line(status) + lines + b'\r\n\r\n'
+
+    def send_response(
+        self, stream_id: int, status: int, headers: Headers, reason: bytes | None = None
+    ) -> bytes:
+        after = self._step(RESPONSE)
+        if after is BROKEN:
+            return b''
+        out = self._response_head(status, headers, reason, None)
+        self._state = after
+        return out
+
+    def respond(
+        self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None
+    ) -> bytes:
+        """A whole response at once. An InvalidResponse comes before anything of it was kept:
+        another one can be given instead."""
+        if not self._quick:
+            return self._respond_in_steps(status, headers, body, reason)
+        key = status if reason is None else (status, reason)
+        line = known_status_line(key) or status_line(status, reason)
+        lines, flags, length = read_fields(headers)
+        if flags > HAS_CONTENT_LENGTH or status in _UNUSUAL:
+            return self._respond_in_steps(status, headers, body, reason)
+        size = len(body)
+        if flags:
+            if length != size:
+                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
+            out = b''.join((line, lines, b'\r\nDate: ', self._clock.date, _SERVER_END, body))
+        else:
+            out = b''.join(
+                (line, lines, b'\r\nDate: ', self._clock.date, _SERVER_LENGTH, b'%d\r\n\r\n' % size, body)
+            )
+        self._quick = False
+        self._state = IDLE
+        self._reading = READING_HEAD
+        return out
+
+    def _respond_in_steps(self, status: int, headers: Headers, body: bytes, reason: bytes | None) -> bytes:
+        after = self._step(RESPOND)
+        if after is BROKEN:
+            return b''
+        out = self._response_head(status, headers, reason, len(body))
+        self._state = after
+        if self._framing != _NO_BODY:
+            out += body
+        self._finish()
+        return out
+
+    def send_data(self, stream_id: int, data: bytes) -> bytes:
+        after = self._step(DATA)
+        if after is BROKEN:
+            return b''
+        if after is TUNNEL:
+            return data
+        framing = self._framing
+        if framing == _CHUNKED:
+            return b'%x\r\n%b\r\n' % (len(data), data) if data else b''
+        if framing == _NO_BODY:
+            return b''
+        if framing == _LENGTH:
+            left = self._response_left - len(data)
+            if left < 0:
+                self._out += data[: self._response_left]
+                self._response_left = 0
+                raise InvalidResponse(f'{-left} bytes more than Content-Length says')
+            self._response_left = left
+        return data
+
+    def send_end(self, stream_id: int, trailers: Headers = ()) -> bytes:
+        after = self._step(END)
+        if after is BROKEN:
+            return b''
+        out, self._out = self._out, b''
+        if self._state is SENDING:
+            if self._framing == _LENGTH and self._response_left:
+                left = self._response_left
+                self._out = self.abort(stream_id)
+                raise InvalidResponse(f'{left} bytes fewer than Content-Length says')
+            lines = check_trailers(trailers) if trailers else b''
+            if self._framing == _CHUNKED:
+                out += b'0%b\r\n\r\n' % lines
+        self._state = after
+        self._finish()
+        return out
+
+    def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
+        after = self._step(ACCEPT)
+        if after is BROKEN:
+            return b''
+        if self._head is None or self._head.upgrade is None or self._reading != READING_DONE:
+            raise InvalidResponse('the request does not ask for an upgrade')
+        lines, _, _ = read_fields(without(headers, HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH))
+        self._state = after
+        self._reading = READING_RAW
+        self._close = True
+        upgrade = self._head.upgrade.encode()
+        return b'%b\r\nUpgrade: %b\r\nConnection: Upgrade%b\r\n\r\n' % (status_line(101), upgrade, lines)
+
+    def abort(self, stream_id: int) -> bytes:
+        self._state = BROKEN
+        self._quick = False
+        self._reading = READING_CLOSED
+        self._buffer = b''
+        self._lane = self._pending = None
+        self.must_close = True
+        out, self._out = self._out, b''
+        return out
+
+    def shutdown(self) -> bytes:
+        self._last = self._close = True
+        self._quick = False
+        if self.idle or self._state is COMPLETE:
+            self._reading = READING_CLOSED
+            self.must_close = True
+        return b''
+
+    def raw_body(self, stream_id: int) -> bool:
+        return self._state is SENDING and self._framing in (_LENGTH, _UNTIL_CLOSE)
+
+    def count_data(self, stream_id: int, count: int) -> None:
+        if not self.raw_body(stream_id):
+            raise InvalidResponse('this body does not go onto the wire as it is')
+        if self._framing == _LENGTH:
+            if count > self._response_left:
+                raise InvalidResponse(f'{count - self._response_left} bytes more than Content-Length says')
+            self._response_left -= count
+
+    def unsent(self, stream_id: int) -> int:
+        return 0
+
+    @property
+    def idle(self) -> bool:
+        """No exchange is under way and no part of one has been received."""
+        return self._state is IDLE and not self._buffer
+
+    @property
+    def head_begun(self) -> bool:
+        """Part of a request head has come: who sent it can be told that the rest is late."""
+        return self._state is IDLE and bool(self._buffer)
+
+    def _step(self, command: str) -> str:
+        """Where `command` leads; BROKEN: ignore it. Raises InvalidResponse where the table has nothing."""
+        if self._state is BROKEN:
+            return BROKEN
+        after = EXCHANGE.get((self._state, command))
+        if after is None:
+            raise InvalidResponse(f'{command} is not possible here: the exchange is {self._state}')
+        return after
+
+    def _response_head(self, status: int, headers: Headers, reason: bytes | None, size: int | None) -> bytes:
+        """Check and frame the final response's head. `size` is that of a body known whole, else None."""
+        head = self._head
+        assert head is not None
+        line = status_line(status, reason)
+        if status < 200:
+            raise InvalidResponse(f'status {status} is not a final one')
+        lines, flags, length = read_fields(headers)
+        bodiless = status in (204, 304)
+        close = self._close or self._leaves_body_unread()
+        # S-F-13: after an error, who knows whether this client thinks that its body was taken.
+        close = close or (head.expects_continue and status >= 500)
+        dropped = HAS_HOP_BY_HOP if status != 204 else HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH
+        if flags & dropped:
+            close = close or (flags & HAS_CONNECTION != 0 and wants_close(headers))
+            lines, _, length = read_fields(without(headers, dropped))
+        parts = [line, lines]
+        if status == 426:  # it must say to what (RFC 9110 15.5.22), and we know but one
+            parts.append(b'\r\nUpgrade: websocket\r\nConnection: Upgrade')
+        if not flags & HAS_DATE:
+            parts += (b'\r\nDate: ', self._clock.date)
+        if not flags & HAS_SERVER:
+            parts.append(b'\r\nServer: granian')
+        left = length
+        if bodiless or head.method == 'HEAD':
+            framing = _NO_BODY
+            if size and length < 0 and not bodiless:
+                parts.append(b'\r\nContent-Length: %d' % size)
+        elif length >= 0:
+            framing = _LENGTH
+            if size is not None and size != length:
+                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
+        elif size is not None:
+            framing = _LENGTH
+            parts.append(b'\r\nContent-Length: %d' % size)
+        elif head.version != '1.0':
+            framing = _CHUNKED
+            parts.append(b'\r\nTransfer-Encoding: chunked')
+        else:
+            framing = _UNTIL_CLOSE
+            close = True
+        if close:
+            parts.append(b'\r\nConnection: close')
+        elif head.version == '1.0':
+            parts.append(b'\r\nConnection: keep-alive')
+        parts.append(b'\r\n\r\n')
+        self._close = close
+        self._framing = framing
+        self._response_left = left
+        return b''.join(parts)
+
+    def _leaves_body_unread(self) -> bool:
+        """Whether more of the request is to come than we would take in and drop after the response.
+
+        Of a chunked body, or one the client asks leave to send, nobody knows how much.
+        """
+        if self._reading == READING_COUNTED:
+            return self._left - len(self._buffer) > DRAIN_LIMIT
+        return self._reading != READING_DONE
+
+    def _finish(self) -> None:
+        """The response is complete. Keep the connection, or close it."""
+        self._quick = False
+        if self._close:
+            self._reading = READING_CLOSED
+            self._buffer = b''
+            self._lane = self._pending = None
+            self.must_close = True
+        elif self._reading == READING_DONE or not self._left:
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        self._state = EXCHANGE[self._state, NEXT]
+        self._reading = READING_HEAD
+        self._pending = None
+        if self._eof and not self._buffer:
+            self._reading = READING_CLOSED
+            self.must_close = True

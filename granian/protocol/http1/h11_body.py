@@ -1,0 +1,183 @@
+"""The h11 lane: request bodies that are more than a counter, read by an `h11.Connection` of their own.
+
+h11 is strict about much, but not about all of chunked coding: it takes a bare CR in a chunk
+extension, and extensions of any size. So a guard reads the chunk lines first, and h11 gets
+only bytes that have passed it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import h11
+
+from ..events import Data, EndOfRequest, RequestFailed
+from ..head import BadRequest, Head, field_for
+from ..interface import Limits
+from ..response import TRAILERS_REFUSED
+
+MAX_CHUNK_EXTENSIONS: Final = 16384
+"""Bytes of chunk extensions in one request (CVE-2024-21647 and its like)."""
+
+# chunk-size of at most sixteen digits; an extension without controls. White space after the size is
+# borne, as h11 does; white space before a semicolon is not, though RFC 9112 7.1.1 would bear it.
+_SIZE_LINE: Final = re.compile(rb'([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]*)').fullmatch
+_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
+_MAX_LINE: Final = MAX_CHUNK_EXTENSIONS + 18
+
+# What the guard reads next: the states of `ChunkGuard`.
+SIZE: Final = 'size line'
+DATA: Final = 'data'
+DATA_END: Final = 'CRLF after data'
+TRAILERS: Final = 'trailers'
+DONE: Final = 'done'
+
+
+class ChunkGuard:
+    """Reads the framing of a chunked body, and tells how many of the bytes are in order.
+
+    A line that comes in pieces is kept here, so each byte is looked at once.
+    """
+
+    __slots__ = (
+        '_extensions', '_left', '_limits', '_line', '_trailer_count', '_trailer_size', 'error', 'state',
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self.state = SIZE
+        self.error: BadRequest | None = None
+        """What broke a rule; nothing after it may be read."""
+        self._limits = limits
+        self._line = bytearray()
+        self._left = 0
+        self._extensions = 0
+        self._trailer_count = 0
+        self._trailer_size = 0
+
+    def scan(self, data: bytes | bytearray) -> int:
+        """Read on. Returns how much of `data` belongs to this message and is in order."""
+        position = 0
+        try:
+            while position < len(data) and self.state is not DONE:
+                if self.state is DATA:
+                    taken = min(self._left, len(data) - position)
+                    position += taken
+                    self._left -= taken
+                    if not self._left:
+                        self.state = DATA_END
+                elif self.state is DATA_END:
+                    position += self._end_of_data(data, position)
+                else:
+                    position += self._read_line(data, position)
+        except BadRequest as error:
+            self.error = error
+        return position
+
+    def _end_of_data(self, data: bytes | bytearray, position: int) -> int:
+        """Exactly CRLF, judged byte by byte (CVE-2025-43859)."""
+        if data[position] != b'\r\n'[len(self._line)]:
+            raise BadRequest(400, 'chunk data is not followed by CRLF')
+        self._line.append(data[position])
+        if len(self._line) == 2:
+            self._line.clear()
+            self.state = SIZE
+        return 1
+
+    def _read_line(self, data: bytes | bytearray, position: int) -> int:
+        """A chunk-size or trailer line, whole or not; returns the bytes taken."""
+        end = data.find(b'\n', position)
+        taken = (end + 1 if end >= 0 else len(data)) - position
+        # A malformed line that came in pieces has reached h11 in part: it waits for the whole, for ever.
+        limit = _MAX_LINE if self.state is SIZE else self._limits.max_head_size - self._trailer_size
+        if len(self._line) + taken > limit:
+            raise BadRequest(431 if self.state is TRAILERS else 400, f'{self.state} too long')
+        self._line += data[position : position + taken]
+        if end < 0:
+            return taken
+        line = bytes(self._line)
+        self._line.clear()
+        if not line.endswith(b'\r\n'):
+            raise BadRequest(400, 'line end other than CRLF in chunked body')
+        if self.state is SIZE:
+            self._size_line(line[:-2])
+        else:
+            self._trailer_line(line[:-2])
+        return taken
+
+    def _size_line(self, line: bytes) -> None:
+        match = _SIZE_LINE(line)
+        if match is None:
+            raise BadRequest(400, 'invalid chunk size')
+        digits = match[1]
+        self._extensions += len(line) - len(digits)
+        if self._extensions > MAX_CHUNK_EXTENSIONS:
+            raise BadRequest(400, 'too many chunk extensions')
+        self._left = int(digits, 16)
+        self.state = DATA if self._left else TRAILERS
+
+    def _trailer_line(self, line: bytes) -> None:
+        if not line:
+            self.state = DONE
+            return
+        self._trailer_size += len(line) + 2
+        self._trailer_count += 1
+        if self._trailer_count > self._limits.max_headers:
+            raise BadRequest(431, 'too many trailer fields')
+        name, colon, _ = line.partition(b':')
+        if not colon or len(line.translate(None, _CONTROLS)) != len(line):
+            raise BadRequest(400, 'invalid trailer field')
+        field = field_for(name.decode('latin-1'))
+        if field.raw in TRAILERS_REFUSED or '_' in field.name:
+            raise BadRequest(400, 'field not allowed in trailers')
+
+
+class H11Body:
+    """What follows one valid head, as `Data`, then `EndOfRequest` or `RequestFailed`."""
+
+    __slots__ = ('_connection', '_finished', '_guard', '_rest')
+
+    def __init__(self, block: bytes | bytearray, head: Head, limits: Limits) -> None:
+        """`block` is the head without its blank line. Raises BadRequest if h11 thinks otherwise of it."""
+        self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=2 * limits.max_head_size)
+        self._guard = ChunkGuard(limits) if head.chunked else None
+        self._rest = b''
+        self._finished = False
+        try:
+            self._connection.receive_data(bytes(block).lstrip(b'\r\n') + b'\r\n\r\n')
+            self._connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(400, 'malformed request head') from error
+
+    def receive(self, data: bytes | bytearray) -> None:
+        """Take bytes that are not empty; those that lie after this message end up in `rest`."""
+        taken = len(data) if self._guard is None else self._guard.scan(data)
+        if taken:
+            self._connection.receive_data(bytes(data[:taken]))
+        if taken < len(data):
+            self._rest += data[taken:]
+
+    def next_event(self) -> Data | EndOfRequest | RequestFailed | None:
+        """The next event, None when more bytes are needed or the message has ended."""
+        if self._finished:
+            return None
+        try:
+            event = self._connection.next_event()
+        except h11.RemoteProtocolError as error:
+            self._finished = True
+            return RequestFailed(1, f'malformed request body: {error}')
+        if isinstance(event, h11.Data):
+            return Data(1, bytes(event.data), len(event.data))
+        if isinstance(event, h11.EndOfMessage):
+            self._finished = True
+            return EndOfRequest(1, [(bytes(name), bytes(value)) for name, value in event.headers])
+        if self._guard is not None and self._guard.error is not None:
+            self._finished = True
+            error_ = self._guard.error
+            return RequestFailed(1, error_.reason, status=error_.status)
+        return None
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes after the message: the next request, or a tunnel's first."""
+        return self._connection.trailing_data[0] + self._rest

@@ -1,0 +1,338 @@
+"""Heads that come again: the names a client sends, in its order, and the values it repeats.
+
+A client sends the same names in the same order request after request, and most values too.
+Once a connection has sent two heads of one shape, a *template* reads the next: the lines at
+the beginning that stay the same are compared as they are, the rest is one regular
+expression. For a browser's twelve fields that takes 2.6 µs where `parse_head` takes 4, 1.7
+if the first eight are as they were, 0.9 if all are (measured on one machine, Python 3.11).
+
+A template takes a *subset* of what `parse_head` takes, and gives the same Head: whatever is
+unusual (white space around a value, a second Host, anything that bears on framing but
+Content-Length) does not match, and goes to `parse_head`, which alone refuses. What is
+compared was taken by `parse_head` before, byte for byte. A test holds the two together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from typing import Any, Final
+
+from ..head import (
+    FORBIDDEN,
+    HOST,
+    HOSTS,
+    ROLE_CONNECTION,
+    ROLE_CONTENT_LENGTH,
+    ROLE_HOST,
+    ROLE_NONE,
+    ROLE_SINGLETON,
+    Field,
+    Head,
+    field_for,
+)
+
+_MAX_SHAPES: Final = 128
+_MAX_PATTERNS: Final = 8
+"""Of one shape."""
+_MAX_TEMPLATES: Final = 512
+"""That are shared: clients that send the same values use the same one."""
+_MAX_GIVEN: Final = 2048
+"""Bytes of lines that are given: a template holds them in four forms, and each connection may have one."""
+_SECRETS: Final = frozenset({b'authorization', b'cookie', b'proxy-authorization'})
+"""A template with one of these given is its connection's alone, and goes with it."""
+_MAX_NAMES: Final = 48
+_MAX_LENGTH: Final = 1024
+"""Of all names together; a pattern takes about eight bytes of memory for each character."""
+_MAX_REQUEST_LINE: Final = 256
+"""Bytes: a longer one is not kept."""
+_ASKED_ENOUGH: Final = 16
+"""A pattern takes milliseconds to compile: not before this many askings, two heads each at least, and
+twice as many for each that the shape has, so that a client that sends ever new shapes, or changes
+ever other values, costs no more than any other that makes us work."""
+
+_REQUEST_LINE: Final = re.compile(
+    rb"(?!CONNECT )([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/1\.1"
+).fullmatch
+# White space before a line's end is looked for after it: a literal must follow the value for its
+# backtracking to be quick. There is one step back over each value and no more, so a head that does
+# not match costs time in proportion to its length.
+_LINE_END: Final = r'\r\n(?<![ \t]\r\n)'
+_LAST_END: Final = r'(?<![ \t])'
+_VALUE: Final = r'([^ \t\r][^\r]*)'
+_VALUES: Final = {
+    ROLE_NONE: _VALUE,
+    ROLE_SINGLETON: _VALUE,
+    ROLE_HOST: _VALUE,
+    ROLE_CONTENT_LENGTH: '([0-9]{1,20})',
+    ROLE_CONNECTION: '(keep-alive)',  # what every browser says, and in HTTP/1.1 it means nothing
+}
+
+_Matcher = Callable[[Any], Any]
+
+
+class ShapedHead(Head):
+    """A head read by a template. Its fields are put together only when somebody asks for them."""
+
+    _fields: list[tuple[Field, str]] | None = None
+
+    def __init__(
+        self, method: str, target: str, path: str, query: str, template: Template, values: tuple[str, ...]
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self._template = template
+        self._values = values
+        # What these heads have of the class anyway: every request asks, and Python 3.11 finds an
+        # instance's own attribute four times as fast.
+        self.version = '1.1'
+        self.plain = self.keep_alive = True
+        self.content_length = template.content_length
+        self.upgrade = None
+
+    @property
+    def fields(self) -> list[tuple[Field, str]]:  # type: ignore[override]
+        # Not functools.cached_property: before Python 3.12 that takes a lock.
+        fields = self._fields
+        if fields is None:
+            template = self._template
+            fields = self._fields = [*template.given, *zip(template.names, self._texts())]
+        return fields
+
+    def _texts(self) -> Iterable[str]:
+        return self._values
+
+
+class RawHead(ShapedHead):
+    """As ShapedHead, with values as bytes: for an application that takes them so, or seldom."""
+
+    _values: tuple[bytes, ...]  # type: ignore[assignment]
+
+    def _texts(self) -> Iterable[str]:
+        return [value.decode('latin-1') for value in self._values]
+
+    def raw_fields(self) -> list[tuple[bytes, bytes]]:
+        template = self._template
+        if not self._values:
+            return template.given_raw.copy()
+        return [*template.given_raw, *zip(template.raw_names, self._values)]
+
+
+class Template:
+    """A shape with the values of its first lines given, all or none of them too."""
+
+    __slots__ = (
+        '_begun', '_controls', '_count', '_environ_keys', '_given', '_given_environ', '_host', '_length',
+        '_match', '_raw', '_request_line', '_shape', 'content_length', 'given', 'given_raw', 'names',
+        'raw_names',
+    )  # fmt: skip
+
+    def __init__(self, shape: Shape, lines: list[bytes], match: _Matcher | None) -> None:
+        """`lines` are those that are given, as they come; `match` is for the others together.
+
+        What only a head that was read needs is made with the first such, see `_begin`: many a client
+        has none.
+        """
+        self._shape = shape
+        self._raw = shape.raw
+        self._count = count = len(lines)
+        self._given = b'\r\n'.join([*lines, b''])
+        if count == len(shape.fields):
+            self._given += b'\r\n'
+        self._match: Any = match
+        # The last one, which may well come again. At first none: no line has its end within.
+        self._request_line = b'\r\n', '', '', '', ''
+        self.names = shape.fields[count:]
+        # Where in the values of a match; negative: nowhere.
+        self._host = shape.host - count
+        self._length = shape.length - count
+        self._controls = 2 * (len(self.names) - 1)
+        self._begun = False
+
+    def _begin(self) -> None:
+        """By two threads at once, perhaps: both make the same."""
+        shape = self._shape
+        values = [line.partition(b':')[2].strip(b' \t') for line in self._given.split(b'\r\n')[: self._count]]
+        self.given_raw = [(field.raw, value) for field, value in zip(shape.fields, values)]
+        self.raw_names = [field.raw for field in self.names]
+        self._environ_keys = shape.environ_keys[self._count :]
+        self.given = given = [(field, value.decode('latin-1')) for field, value in zip(shape.fields, values)]
+        self._given_environ = {field.environ_key: value for field, value in given}
+        self.content_length = next(
+            (int(value) for field, value in given if field.role == ROLE_CONTENT_LENGTH), None
+        )
+        self._begun = True
+
+    def read(self, data: bytes | bytearray) -> Head | None:
+        """What `parse_head` makes of `data`, a head with its blank line; None where that must be asked."""
+        # What is called here was chosen by the count of instructions: partition and slices take half of
+        # what find and startswith do.
+        line, _, rest = data.partition(b'\r\n')
+        raw = self._raw
+        values: tuple[Any, ...] = ()
+        if self.names:
+            given = self._given
+            if rest[: len(given)] != given:
+                return None
+            rest = rest[len(given) : -4]
+            match = self._match(rest if raw else rest.decode('latin-1'))
+            # The pattern has a CR LF between the lines. With no other control byte, no value has a line
+            # end in it, nor is there a blank line.
+            if match is None or len(rest.translate(None, FORBIDDEN)) != len(rest) - self._controls:
+                return None
+            values = match.groups()
+            if self._host >= 0 and not self._takes_host(values[self._host]):
+                return None
+        elif rest != self._given:
+            return None
+        known = self._request_line
+        if line != known[0]:
+            parts = _REQUEST_LINE(line)
+            if parts is None:
+                return None
+            if not self._begun:
+                self._begin()
+            method, target = parts[1].decode(), parts[2].decode()
+            path, _, query = target.partition('?')
+            known = bytes(line), method, target, path, query
+            if len(line) <= _MAX_REQUEST_LINE:
+                self._request_line = known
+        _, method, target, path, query = known
+        head: ShapedHead
+        if raw:
+            head = RawHead(method, target, path, query, self, values)
+        else:
+            head = ShapedHead(method, target, path, query, self, values)
+            if self._shape.environ_is_plain:
+                head.environ = self._given_environ, zip(self._environ_keys, values) if values else ()
+        if self._length >= 0:
+            head.content_length = int(values[self._length])
+        return head
+
+    def _takes_host(self, value: str | bytes) -> bool:
+        host = value.decode('latin-1') if isinstance(value, bytes) else value
+        return host in HOSTS or HOST(host) is not None
+
+    def loosened(self, block: bytes | bytearray) -> Template | None:
+        """For a head that this could not read: the template with fewer lines given that perhaps
+        can. None where there is none, or none yet."""
+        given = self._given.split(b'\r\n')[: self._count]
+        lines = bytes(block).split(b'\r\n')[1:]
+        same = 0
+        for line, other in zip(given, lines):
+            if line != other:
+                break
+            same += 1
+        if same == len(given) or len(lines) != len(self._shape.fields):
+            return None
+        return self._shape.template(lines[:same])
+
+
+class Shape:
+    """The names of a head in order. Shared by the worker's threads: each use of a table is one
+    operation, and what two threads may do at once is to make something twice."""
+
+    __slots__ = (
+        '_asked', '_patterns', 'environ_is_plain', 'environ_keys', 'fields', 'host', 'length', 'names', 'raw'
+    )  # fmt: skip
+
+    def __init__(self, names: tuple[str, ...], fields: list[Field], raw: bool = False) -> None:
+        """`names` as sent, each a token; `fields` what they are; `raw`: the heads are RawHeads.
+        ValueError where no head of these names is for a shape."""
+        roles = [field.role for field in fields]
+        known = [field for field in fields if field.role]
+        if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= set(roles):
+            raise ValueError('a head of these names needs the long way')
+        self.host = roles.index(ROLE_HOST)
+        self.length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
+        self.environ_keys = keys = [field.environ_key for field in fields]
+        # None: a name that WSGI must not see; twice the same: values to be joined. Those go one by one.
+        self.environ_is_plain = None not in keys and len(set(keys)) == len(keys)
+        self.names = names
+        self.fields = fields
+        self.raw = raw
+        self._patterns: dict[int, _Matcher] = {}
+        self._asked: dict[int, int] = {}
+
+    def template(self, lines: list[bytes]) -> Template | None:
+        """The template with these lines given, the first of a head that `parse_head` has taken.
+        None while the pattern for the others is not worth making."""
+        key = self, b'\r\n'.join(lines)
+        template = _templates.get(key)
+        if template is None:
+            match = None
+            if len(lines) < len(self.names):
+                match = self._pattern(len(lines))
+                if match is None:
+                    return None
+            template = Template(self, lines, match)
+            if not any(field.raw in _SECRETS for field in self.fields[: len(lines)]):
+                if len(_templates) >= _MAX_TEMPLATES:
+                    _templates.clear()
+                _templates[key] = template
+        return template
+
+    def _pattern(self, given: int) -> _Matcher | None:
+        """For the lines after the first `given`."""
+        pattern = self._patterns.get(given)
+        if pattern is None:
+            asked = self._asked[given] = self._asked.get(given, 0) + 1
+            if asked < _ASKED_ENOUGH << len(self._patterns):
+                return None
+            del self._asked[given]
+            lines = [
+                f'{re.escape(name)}: {_VALUES[field.role]}'
+                for name, field in zip(self.names[given:], self.fields[given:])
+            ]
+            text = _LINE_END.join(lines) + _LAST_END
+            if len(self._patterns) >= _MAX_PATTERNS:
+                self._patterns.clear()
+            pattern = self._patterns[given] = re.compile(text.encode() if self.raw else text).fullmatch
+        return pattern
+
+
+_shapes: dict[tuple[bool, tuple[str, ...]], Shape | None] = {}
+_asked: dict[tuple[bool, tuple[str, ...]], int] = {}
+_templates: dict[tuple[Shape, bytes], Template] = {}
+
+
+def template_of(block: bytes | bytearray, raw: bool = False) -> Template | None:
+    """For the next head of a client whose last, `block`, was plain HTTP/1.1 and taken by
+    `parse_head`; None where there is none, or none yet. At first all its lines are given that fit."""
+    first, *lines = bytes(block).split(b'\r\n')
+    if not first:
+        return None  # an empty line in front (RFC 9112 2.2): what comes next is no field
+    shape = _shape_of(lines, raw)
+    if shape is None:
+        return None
+    if len(block) > _MAX_GIVEN:
+        lines = lines[: sum(end <= _MAX_GIVEN for end in accumulate(map(len, lines)))]
+    return shape.template(lines)
+
+
+def _shape_of(lines: list[bytes], raw: bool) -> Shape | None:
+    names = tuple([line.partition(b':')[0].decode('latin-1') for line in lines])
+    key = raw, names
+    shape = _shapes.get(key)
+    if shape is not None or key in _shapes:
+        return shape
+    if len(names) > _MAX_NAMES or sum(map(len, names)) > _MAX_LENGTH:
+        return None
+    asked = _asked.get(key, 0) + 1
+    if asked < _ASKED_ENOUGH:
+        # Both tables begin anew when they are full: shapes that are in use come back soon.
+        if len(_asked) >= _MAX_SHAPES:
+            _asked.clear()
+        _asked[key] = asked
+        return None
+    _asked.pop(key, None)
+    if len(_shapes) >= _MAX_SHAPES:
+        _shapes.clear()
+    with contextlib.suppress(ValueError):
+        shape = Shape(names, [field_for(name) for name in names], raw)
+    _shapes[key] = shape
+    return shape

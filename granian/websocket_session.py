@@ -1,0 +1,506 @@
+"""One WebSocket on the event loop: the codec of `protocol.websocket` married to a stream.
+
+Adapters (ASGI, RSGI) see messages; the core sees bytes. This room knows the handshake's two
+outcomes, the queue between client and application, pings, and the two-sided close. It does
+not know what an application is. Everything runs on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from .observe.counters import WebSocketCounts
+from .protocol.websocket.codec import (
+    ABNORMAL,
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    RESTART,
+    TOO_BIG,
+    Close,
+    Event,
+    Ping,
+    State,
+    WebSocket,
+    may_be_sent,
+)
+from .protocol.websocket.handshake import Handshake, HandshakeRefused
+from .stream import ClientDisconnected, Headers, InvalidResponse
+
+if TYPE_CHECKING:
+    from .stream import AsyncStream
+
+_OPEN, _CLOSE_DUE = State.OPEN, State.CLOSE_DUE
+_LAST_WORD = 1.0  # seconds between the peer's close frame and ours, while messages wait for the application
+_LINGER = 1.0  # seconds in which input is thrown away after a message that was too big
+
+__all__ = ['Closed', 'WebSocketClosed', 'WebSocketSession', 'WebSocketSettings', 'open_session']
+
+
+@dataclass(frozen=True)
+class WebSocketSettings:
+    """Durations in seconds (None: never), sizes in bytes."""
+
+    ping_interval: float | None = 20
+    ping_timeout: float | None = 20
+    max_message_size: int = 16 * 1024 * 1024
+    """Of one whole message, after inflating; beyond it the WebSocket is closed with 1009."""
+    max_queue: int = 32
+    """Messages that wait for the application before reading pauses."""
+    per_message_deflate: bool = True
+    close_timeout: float = 10
+    """How long the peer has to answer our close frame."""
+    counts: WebSocketCounts | None = None
+    """Where to count; None costs nothing."""
+
+
+class Closed(NamedTuple):
+    """The WebSocket is over: the peer's code (1005 when it gave none, 1006 when it just went),
+    or our own after `close()` and `shutdown()`."""
+
+    code: int
+    reason: str
+
+
+class WebSocketClosed(ClientDisconnected):
+    """send() or close() after the WebSocket was over."""
+
+
+def open_session(stream: AsyncStream, settings: WebSocketSettings) -> WebSocketSession | None:
+    """The session of a stream whose head asks for an upgrade to WebSocket (`head.upgrade`).
+
+    None when the handshake is not a valid one: it has been answered then (400, or 426 with
+    Sec-WebSocket-Version), and the handler only has to return.
+    """
+    try:
+        handshake = Handshake(stream.head, settings.per_message_deflate)
+    except HandshakeRefused as refused:
+        headers = [*refused.headers, (b'content-type', b'text/plain; charset=utf-8')]
+        stream.respond(refused.status, headers, f'{refused.reason}\n'.encode())
+        return None
+    return WebSocketSession(stream, handshake, settings)
+
+
+class CountedWebSocket(WebSocket):
+    """A codec that counts messages."""
+
+    __slots__ = ('counts',)
+
+    counts: WebSocketCounts
+
+    def next_event(self) -> Event | None:
+        event = super().next_event()
+        if isinstance(event, (str, bytes)):
+            self.counts.received += 1
+        return event
+
+    def send_text(self, text: str) -> bytes:
+        frame = super().send_text(text)
+        self.counts.sent += 1
+        return frame
+
+    def send_bytes(self, data: bytes) -> bytes:
+        frame = super().send_bytes(data)
+        self.counts.sent += 1
+        return frame
+
+
+class WebSocketSession:
+    """A WebSocket, from the client's wish for one to the end of the close handshake.
+
+    The adapter calls `open_session()`, then the application's `accept()` or `refuse()`, then
+    `receive()` and `send()` in any order, and always, when the application has ended,
+    `await finish()`. One task at a time may wait in `receive()`.
+    """
+
+    __slots__ = (
+        '_answered', '_codec', '_final', '_flooded', '_handshake', '_heard', '_loop', '_over', '_ping_timer',
+        '_pong_timer', '_queue', '_queued', '_reading', '_released', '_settings', '_stalled', '_stream',
+        '_tasks', '_timer', '_waiter', 'accepted',
+    )  # fmt: skip
+
+    def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
+        self._stream = stream
+        self._handshake = handshake
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._codec: WebSocket | None = None
+        self.accepted = False
+        """accept() has been called."""
+        self._answered = False  # accepted, refused, or being refused in pieces
+        self._queue: deque[str | bytes] = deque()
+        self._queued = 0  # size of what is in it
+        self._waiter: asyncio.Future[str | bytes | Closed] | None = None
+        self._final: Closed | None = None  # what receive() returns after the queue
+        self._over: asyncio.Future[None] | None = None  # the stream has been ended; for finish()
+        self._reading = True
+        self._stalled = False  # the client does not read the pongs it asks for
+        self._heard = False
+        self._flooded = False  # the client sends a message that is too big
+        self._timer: asyncio.TimerHandle | None = None  # of the close handshake
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._pong_timer: asyncio.TimerHandle | None = None
+        self._released = False  # the stream has been ended, no timer runs
+        self._tasks: set[asyncio.Task[None]] = set()
+        stream.on_shutdown = self._on_shutdown
+        stream.on_disconnect = self._on_disconnect
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """What the client offers, in its order."""
+        return self._handshake.subprotocols
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more can be sent: refused, closed by either side, or the client has gone."""
+        if self._codec is None:
+            return self._answered
+        return self._codec.state in (State.CLOSING, State.CLOSED)
+
+    # the handshake's two outcomes
+
+    async def accept(self, subprotocol: str | None = None, headers: Headers = ()) -> None:
+        """Answer the handshake. `subprotocol` must be one of those offered.
+
+        Raises InvalidResponse for what the handshake does not allow, RuntimeError when it has
+        been answered already. A client that has gone is no error: receive() tells.
+        """
+        self._only_once()
+        response = self._handshake.response(subprotocol, headers)
+        settings = self._settings
+        if settings.counts is None:
+            self._codec = WebSocket(settings.max_message_size, self._handshake.deflate)
+        else:
+            self._codec = counted = CountedWebSocket(settings.max_message_size, self._handshake.deflate)
+            counted.counts = settings.counts
+        try:
+            self._stream.accept_websocket(response, self._on_data)
+        except InvalidResponse:
+            self._codec = None
+            raise
+        self._answered = self.accepted = True
+        self._cancel_tasks()
+        if settings.counts is not None and not self._stream.disconnected:
+            settings.counts.opened += 1
+        if self._stream.disconnected:
+            self._on_data(b'')
+        elif settings.ping_interval is not None:
+            self._ping_timer = self._loop.call_later(settings.ping_interval, self._ping)
+
+    def refuse(self, status: int = 403, headers: Headers = (), body: bytes = b'') -> None:
+        """Answer the handshake with an ordinary response instead, whole. RuntimeError when it has
+        been answered already; InvalidResponse, and it has not been answered yet."""
+        self._only_once()
+        self._stream.respond(status, headers, body)
+        self._refused()
+
+    def refusing(self) -> AsyncStream:
+        """The stream, to answer the handshake with a response in pieces by its send_response,
+        send_data and send_end. RuntimeError when it has been answered already."""
+        self._only_once()
+        self._refused()
+        return self._stream
+
+    def _only_once(self) -> None:
+        if self._answered:
+            raise RuntimeError('the WebSocket handshake has been answered already')
+
+    def _refused(self) -> None:
+        self._answered = True
+        self._conclude(Closed(ABNORMAL, ''))
+        self._cancel_tasks()
+
+    # messages
+
+    async def receive(self) -> str | bytes | Closed:
+        """The next message. Once Closed has been returned, it is returned again at each call.
+
+        Before accept() it waits (for the client to go: Closed(1006)). RuntimeError when another
+        task is already waiting.
+        """
+        if self._queue:
+            message = self._queue.popleft()
+            self._queued -= len(message)
+            if not self._reading:
+                self._read_on()
+            return message
+        if self._final is not None:
+            self._answer_close()
+            return self._final
+        if self._waiter is not None:
+            raise RuntimeError('another task is waiting in receive() already')
+        if not self._answered and self._stream.disconnected:
+            return Closed(ABNORMAL, '')
+        waiter: asyncio.Future[str | bytes | Closed] = self._loop.create_future()
+        self._waiter = waiter
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # a message came, then the cancellation
+                delivered = waiter.result()
+                if not isinstance(delivered, Closed):
+                    self._queue.appendleft(delivered)
+                    self._queued += len(delivered)
+            raise
+        finally:
+            if self._waiter is waiter:
+                self._waiter = None
+
+    async def send(self, message: str | bytes | bytearray | memoryview) -> None:
+        """Waits while the client does not read. Raises WebSocketClosed when the WebSocket is over
+        (an OSError), RuntimeError before accept(), TypeError for another type."""
+        codec = self._codec
+        if codec is None:
+            raise RuntimeError('send() before the WebSocket was accepted')
+        stream = self._stream
+        if (codec.state is not _OPEN and codec.state is not _CLOSE_DUE) or stream.disconnected:
+            raise WebSocketClosed('the WebSocket is closed')
+        if isinstance(message, str):
+            frame = codec.send_text(message)
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            frame = codec.send_bytes(message if isinstance(message, bytes) else bytes(message))
+        else:
+            raise TypeError(f'a WebSocket message is str or bytes, not {type(message).__name__}')
+        stream.send_data(frame)
+        if stream.congested:
+            await stream.drain()
+
+    # the end
+
+    async def close(self, code: int = 1000, reason: str = '') -> None:
+        """Start the close handshake; does not wait for the client's answer (finish() does).
+
+        From then on receive() returns Closed(code, reason). A second close does nothing.
+        ValueError for a code that must not be sent (1005, 1006, 1015, outside 1000-4999),
+        RuntimeError before the handshake was answered: refuse() is meant then.
+        """
+        if not may_be_sent(code):
+            raise ValueError(f'{code} cannot be sent as a WebSocket close code')
+        if not self._answered:
+            raise RuntimeError('close() before the WebSocket was accepted')
+        self.start_close(code, reason)
+
+    def shutdown(self, code: int = 1001) -> None:
+        """The server stops (1001) or reloads (1012): close, and receive() returns Closed(code, '').
+        Before accept(): the handshake is refused with 503."""
+        if self._answered:
+            self.start_close(code, '')
+        else:
+            self._conclude(Closed(code, ''))
+            self.refuse(503)
+
+    def _on_shutdown(self, reload: bool) -> None:
+        self.shutdown(RESTART if reload else GOING_AWAY)
+
+    async def finish(self, code: int = 1000) -> None:
+        """The application has ended: close with `code` if nobody did (1011 after an exception),
+        refuse with 403 (500 for 1011) if it never answered, and wait for the peer's close frame,
+        close_timeout seconds at most. Then the stream is ended and the handler may return."""
+        if not self._answered:
+            self.refuse(500 if code == INTERNAL_ERROR else 403)
+        self._cancel_tasks()
+        if self._codec is None:
+            return
+        self.start_close(code, '')
+        if not self._released and not self._stream.disconnected:
+            self._over = self._loop.create_future()
+            await self._over
+
+    def start_close(self, code: int, reason: str = '') -> None:
+        """close() for who cannot wait; nothing where there is no open WebSocket."""
+        codec = self._codec
+        if codec is None:
+            return
+        frame = codec.close(code, reason)
+        if not frame:
+            return
+        self._stream.send_data(frame)
+        self._queue.clear()
+        self._queued = 0
+        self._conclude(Closed(code, reason))
+        if codec.state is State.CLOSED:
+            self._end_stream()
+            return
+        self._restart_timer(self._settings.close_timeout, self._abort)
+        if not self._reading:
+            self._read_on()  # the peer's close frame is behind what was not read
+
+    def _conclude(self, final: Closed) -> None:
+        """receive() has nothing more to wait for."""
+        if self._final is None:
+            self._final = final
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(self._final)
+            self._answer_close()
+
+    def _answer_close(self) -> None:
+        """Send the close frame we owe, if we do."""
+        codec = self._codec
+        if codec is not None and codec.state is _CLOSE_DUE:
+            self._stream.send_data(codec.answer_close())
+            if self._flooded:
+                # To close with input unread would reset the connection, and lose the close frame
+                # (RFC 9112 9.6 says it of HTTP): let the client come to its end first.
+                self._restart_timer(_LINGER, self._end_stream)
+            else:
+                self._end_stream()
+
+    def _end_stream(self) -> None:
+        """Both close frames have passed, or the peer's side has ended: RFC 6455 7.1.1 lets the
+        server close the connection first."""
+        self._stream.send_end()
+        self._release()
+
+    def _abort(self) -> None:
+        self._stream.abort()
+        if self._codec is not None:
+            self._codec.receive_eof()
+        self._conclude(Closed(ABNORMAL, ''))
+        self._release()
+
+    def _release(self) -> None:
+        self._released = True
+        for timer in (self._timer, self._ping_timer, self._pong_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._ping_timer = self._pong_timer = None
+        self._cancel_tasks()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def _restart_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, action)
+
+    # input
+
+    def _on_data(self, data: bytes) -> None:
+        """The core has read these bytes; b'' when the client's side has ended."""
+        codec = self._codec
+        assert codec is not None
+        if not data:
+            self._on_eof(codec)
+            return
+        self._heard = True
+        codec.receive_data(data)
+        if not self._pull(codec) and self._reading:
+            self._reading = False
+            self._stream.pause_reading()
+
+    def _on_eof(self, codec: WebSocket) -> None:
+        codec.receive_eof()
+        self._conclude(Closed(ABNORMAL, ''))
+        if not self._released:
+            self._end_stream()
+
+    def _pull(self, codec: WebSocket) -> bool:
+        """Make messages of what has been received; False when there was no room for all of them."""
+        while (event := codec.next_event()) is not None:
+            if isinstance(event, (str, bytes)):
+                waiter = self._waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(event)
+                elif self._final is None and not self._enqueue(event):
+                    return False
+            elif isinstance(event, Ping):
+                self._stream.send_data(event.answer)
+                if self._stream.congested and not self._stalled:
+                    self._stalled = True
+                    self._spawn(self._unstall())
+                    return False
+            elif isinstance(event, Close):
+                self._on_close(codec, event)
+        return True
+
+    def _enqueue(self, message: str | bytes) -> bool:
+        """False when there is no room for another one after it."""
+        self._queue.append(message)
+        self._queued += len(message)
+        return len(self._queue) < self._settings.max_queue and self._queued <= self._settings.max_message_size
+
+    def _read_on(self) -> None:
+        """Reading was paused; read on if there is room again."""
+        settings = self._settings
+        if (
+            self._stalled
+            or len(self._queue) > settings.max_queue // 2
+            or self._queued > settings.max_message_size
+        ):
+            return
+        codec = self._codec
+        assert codec is not None
+        if self._pull(codec):
+            self._reading = True
+            self._stream.resume_reading()
+
+    def _on_close(self, codec: WebSocket, event: Close) -> None:
+        if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
+            self._end_stream()
+            return
+        self._flooded = event.violation and event.code == TOO_BIG
+        self._conclude(Closed(event.code, event.reason))
+        if codec.state is _CLOSE_DUE:
+            # The application has not come to it yet: what it has to say to the messages before
+            # may go first (RFC 6455 5.5.1), if it is quick.
+            self._restart_timer(_LAST_WORD, self._answer_close)
+
+    def _on_disconnect(self) -> None:
+        """The client has gone, or has ended its side only: then _on_data() comes to that in its turn."""
+        codec = self._codec
+        if codec is None:
+            self._conclude(Closed(ABNORMAL, ''))
+        elif self._stream.disconnected and not self._released:
+            self._on_eof(codec)
+
+    async def _unstall(self) -> None:
+        """The client asks for pongs and does not read them: no more is read from it until it does."""
+        try:
+            await self._stream.drain()
+        except ClientDisconnected:
+            return  # _on_disconnect() has been told
+        self._stalled = False
+        if not self._reading:
+            self._read_on()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    # keep-alive
+
+    def _ping(self) -> None:
+        settings, codec = self._settings, self._codec
+        assert codec is not None
+        assert settings.ping_interval is not None
+        self._ping_timer = self._loop.call_later(settings.ping_interval, self._ping)
+        if codec.state is not _OPEN or not self._reading or self._stream.congested:
+            return  # an answer could not be seen, or the ping not leave
+        if self._pong_timer is not None:
+            if not self._heard:
+                return  # an earlier one has not been answered
+            self._pong_timer.cancel()
+            self._pong_timer = None
+        self._stream.send_data(codec.ping())
+        self._heard = False
+        if settings.ping_timeout is not None:
+            self._pong_timer = self._loop.call_later(settings.ping_timeout, self._pong_missing)
+
+    def _pong_missing(self) -> None:
+        """Whatever has come since the ping is a sign of life: a pong may wait behind a long message."""
+        self._pong_timer = None
+        codec = self._codec
+        assert codec is not None
+        if self._heard or not self._reading or codec.state is not _OPEN:
+            return
+        self._stream.send_data(codec.close(INTERNAL_ERROR, 'keep-alive ping timeout'))
+        self._abort()
