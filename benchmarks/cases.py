@@ -31,6 +31,7 @@ class Workload:
     message: int = 0
     """Size of a WebSocket message; text up to 125 bytes, above that binary."""
     tls: bool = False
+    workers: int = 1
 
 
 WORKLOADS = {
@@ -40,6 +41,7 @@ WORKLOADS = {
     'changing': Workload("a browser's 12 headers, all changing", script='changing.lua'),
     'post': Workload('10 KB POST echoed', path='/echo', script='post.lua', post=BODY_10K, expect=BODY_10K),
     'stream': Workload('100 KB streamed in 10 parts', path='/stream', expect=STREAM),
+    'four': Workload('hello world, four workers, 256 connections', connections=256, workers=4),
     'close': Workload('a connection per request', script='close.lua'),
     'sleep64': Workload('application sleeps 10 ms, 64 connections', path='/sleep', threads=64),
     'sleep256': Workload(
@@ -87,7 +89,7 @@ GEVENT = {'gunicorn gevent': 4}
 
 ASGI = {
     'hello': ASGI_QUICK, 'browser': ASGI_QUICK, 'changing': {}, '10k': ASGI_QUICK, 'post': NO_SLOWER,
-    'stream': NO_SLOWER,
+    'stream': NO_SLOWER, 'four': {},
 }  # fmt: skip
 
 GROUPS: dict[str, dict[str, dict[str, float]]] = {
@@ -98,6 +100,7 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
         'changing': {},
         'post': WSGI_QUICK,
         'stream': {},
+        'four': {},
         'close': {},
         'sleep64': {'granian': 0.9},
         'sleep512': {'gunicorn gthread 64': 1.5, 'gunicorn gthread': 1.5},

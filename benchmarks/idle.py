@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import environments
-import run
+import processes
 from servers import SERVERS, Run
 
 REQUEST = b'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
@@ -77,11 +77,11 @@ def main() -> int:
     if broken := environments.prepare([server.env]):
         print(broken[server.env])
         return 2
-    port = run.free_port()
+    port = processes.free_port()
     program, *rest = shlex.split(server.command(Run(port, None, None)))
     command = [str(environments.directory(server.env) / 'bin' / program), *rest]
     print(shlex.join([program, *rest]))
-    with run.running(command, port, dict(os.environ)) as process:
+    with processes.running(command, port, dict(os.environ)) as process:
         for _ in range(200):
             connect(port).close()
         before = memory(process.pid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import resource
 import shutil
 import statistics
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import environments
 from cases import Workload
+from processes import processor_time
 
 HERE = Path(__file__).resolve().parent
 
@@ -110,16 +110,8 @@ def missing(tools: set[str]) -> str | None:
     return f'{" and ".join(absent)} not found: apt-get install {packages}'
 
 
-def processor_time(pid: int) -> float:
-    """Seconds of processor time that a process and its children have spent so far (Linux)."""
-    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')  # utime, stime
-    return own + sum(processor_time(int(child)) for child in children)
-
-
 def measure(load: Workload, port: int, seconds: int, pin: list[str], server: int) -> Figures:
-    """Make the load, and note what it and the server, whose process is given, spent on it."""
+    """Make the load, and note the processor time that it and the server, whose process is given, spent."""
     spent = processor_time(server)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     figures = TOOLS[load.tool](load, port, seconds, pin)
@@ -130,16 +122,16 @@ def measure(load: Workload, port: int, seconds: int, pin: list[str], server: int
     return replace(figures, load_cpu=used / wall, server_cpu=spent / requests * 1e6)
 
 
-def median(rounds: list[Figures]) -> Figures:
-    """The median of each figure over the rounds; the errors of all of them."""
+def median(turns: list[Figures]) -> Figures:
+    """Return the median of each figure over the turns, and the errors of all of them."""
     return Figures(
-        statistics.median(figures.rate for figures in rounds),
-        statistics.median(figures.p50 for figures in rounds),
-        statistics.median(figures.p99 for figures in rounds),
-        sum(figures.errors for figures in rounds),
-        statistics.median(figures.load_cpu for figures in rounds),
-        rounds[0].command,
-        statistics.median(figures.server_cpu for figures in rounds),
+        statistics.median(figures.rate for figures in turns),
+        statistics.median(figures.p50 for figures in turns),
+        statistics.median(figures.p99 for figures in turns),
+        sum(figures.errors for figures in turns),
+        statistics.median(figures.load_cpu for figures in turns),
+        turns[0].command,
+        statistics.median(figures.server_cpu for figures in turns),
     )
 
 

@@ -5,61 +5,48 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from cases import Case
-from load import Figures
-
-
-@dataclass
-class Outcome:
-    """What came of one case: medians by server, or why there are none, and the command lines."""
-
-    case: Case
-    figures: dict[str, Figures] = field(default_factory=dict)
-    rounds: dict[str, list[Figures]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    commands: dict[str, str] = field(default_factory=dict)
-
+from turns import Outcome, Ratio
 
 COLUMNS = [
     'server',
     'req/s',
-    'min-max',
+    'CPU us',
     'p50 ms',
     'p99 ms',
-    'CPU us',
-    'ours/peer',
-    'p99 ours/peer',
+    'rate: ours/theirs',
+    'CPU: theirs/ours',
     'goal',
     'notes',
 ]
+ABOUT = """All servers of a case are up at once and get slices of load in turn, so that each turn gives two
+ratios: of requests a second (ours to theirs) and of processor time per request (theirs to ours). Above 1 we
+are better, in both. A ratio is the median of the turns, with the quartiles in brackets; the other figures
+are medians. `CPU us` is the processor time that a server, with all its threads and children, spent on each
+request, in microseconds."""
 
 
 def rows(outcome: Outcome) -> list[list[str]]:
-    ours = outcome.figures.get('ours')
-    return [
-        row(outcome, name, figures, ours if name != 'ours' else None)
-        for name, figures in outcome.figures.items()
-    ] + [[name, *'--------', reason] for name, reason in outcome.failures.items()]
+    measured = [row(outcome, name) for name in outcome.turns]
+    return measured + [[name, *'-------', reason] for name, reason in outcome.failures.items()]
 
 
-def row(outcome: Outcome, name: str, figures: Figures, ours: Figures | None) -> list[str]:
-    rates = [one.rate for one in outcome.rounds[name]]
-    ratio = p99_ratio = goal = ''
-    if ours is not None and figures.rate:
-        ratio, p99_ratio = f'{ours.rate / figures.rate:.2f}', f'{ours.p99 / figures.p99:.2f}'
-        if (least := outcome.case.goals.get(name)) is not None:
-            goal = f'>= {least:g} {"met" if ours.rate / figures.rate >= least else "MISSED"}'
+def row(outcome: Outcome, name: str) -> list[str]:
+    figures = outcome.median(name)
+    rate, cpu = outcome.rate_ratio(name), outcome.cpu_ratio(name)
+    least = outcome.case.goals.get(name)
+    goal = ''
+    if rate is not None and least is not None:
+        goal = f'>= {least:g} {"met" if rate.median >= least else "MISSED"}'
     notes = []
     if figures.errors:
         notes.append(f'{figures.errors} errors')
     if figures.load_cpu > 0.95:
         notes.append('load generator at its limit')
     return [
-        name, f'{figures.rate:,.0f}', f'{min(rates):,.0f}-{max(rates):,.0f}', f'{figures.p50:.2f}',
-        f'{figures.p99:.2f}', f'{figures.server_cpu:.1f}', ratio, p99_ratio, goal, ', '.join(notes),
+        name, f'{figures.rate:,.0f}', f'{figures.server_cpu:.1f}', f'{figures.p50:.2f}',
+        f'{figures.p99:.2f}', str(rate or ''), str(cpu or ''), goal, ', '.join(notes),
     ]  # fmt: skip
 
 
@@ -73,26 +60,42 @@ def text(outcome: Outcome) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def markdown(outcomes: Iterable[Outcome], about: dict[str, str]) -> str:
-    lines = ['# Benchmark', '', *(f'- {name}: {value}' for name, value in about.items()), '']
-    lines += [
-        'Rounds are interleaved: each round measures every server once. Figures are medians of the',
-        'rounds, min-max their spread. `ours/peer` is requests a second (above 1: ours is faster),',
-        '`p99 ours/peer` the 99th percentile of the response time (below 1: ours is quicker),',
-        '`CPU us` the microseconds of processor time the server spent on each request.',
-    ]
+def slower(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return a line for each peer that beats us by either ratio, the worst first."""
+    found = []
     for outcome in outcomes:
-        lines += ['', f'## {outcome.case.name}: {outcome.case.load.title}', '']
+        for name in outcome.turns:
+            rate, cpu = outcome.rate_ratio(name), outcome.cpu_ratio(name)
+            if rate is not None and cpu is not None and min(rate.median, cpu.median) < 0.995:
+                title = f'{outcome.case.name} ({outcome.case.load.title})'
+                line = f'- {title}, beside {name}: {rate.median:.2f} by rate, {cpu.median:.2f} by CPU'
+                found.append((min(rate.median, cpu.median), line))
+    return [line for _, line in sorted(found)]
+
+
+def markdown(outcomes: list[Outcome], about: dict[str, str]) -> str:
+    lines = [*(f'- {name}: {value}' for name, value in about.items()), '', ABOUT, '']
+    if behind := slower(outcomes):
+        lines += ['## Where a peer is ahead', '', *behind, '']
+    for outcome in outcomes:
+        lines += [f'## {outcome.case.name}: {outcome.case.load.title}', '']
         lines += ['| ' + ' | '.join(COLUMNS) + ' |', '|' + ' --- |' * len(COLUMNS)]
         lines += ['| ' + ' | '.join(cells) + ' |' for cells in rows(outcome)]
-        lines += ['', *(f'- {name}: `{command}`' for name, command in commands(outcome))]
-    return '\n'.join(lines) + '\n'
+        lines += ['', *(f'- {name}: `{command}`' for name, command in commands(outcome)), '']
+    return '\n'.join(lines)
 
 
 def commands(outcome: Outcome) -> list[tuple[str, str]]:
-    """The command lines of the servers measured, and of the load."""
-    load = next((figures.command for figures in outcome.figures.values()), None)
+    """Return the command lines of the servers measured, and of the load."""
+    load = next((turns[0].command for turns in outcome.turns.values()), None)
     return [*outcome.commands.items(), *([('load', load)] if load else [])]
+
+
+def verdict(cpu: Ratio) -> str:
+    """Say what the processor time of two commits means: half of the turns must lie beyond two percent."""
+    if cpu.high < 0.98:
+        return 'SLOWER'
+    return 'faster' if cpu.low > 1.02 else 'no difference'
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""Who is measured: the environments that hold the servers, and a command line for each.
+"""The servers: the environments that hold them, and a command line for each.
 
 To add a server: its packages to ENVIRONMENTS, a row to each group of SERVERS it belongs in.
 """
@@ -33,6 +33,7 @@ class Run:
     """Threads for an application that blocks; None where it never does."""
     tls: tuple[Path, Path] | None
     """Certificate and key, where the load is to be encrypted."""
+    workers: int = 1
 
     def tls_flags(self, certificate: str, key: str) -> str:
         return f' {certificate} {self.tls[0]} {key} {self.tls[1]}' if self.tls else ''
@@ -43,6 +44,8 @@ class Server:
     name: str
     env: str
     command: Callable[[Run], str]
+    baseline: str = 'ours'
+    """The server of the group that this one is compared with."""
     only: tuple[str, ...] = ()
     """Workloads that this row is limited to; empty: all."""
 
@@ -52,10 +55,11 @@ def granian(interface: str, flags: str = '', threads: bool = False) -> Callable[
 
     def command(run: Run) -> str:
         blocking = f' --blocking-threads {run.threads or 1}' if threads or run.threads else ''
+        workers = f' --workers {run.workers}' if run.workers > 1 else ''
         tls = run.tls_flags('--ssl-certificate', '--ssl-keyfile')
         return (
             f'granian --host 127.0.0.1 --port {run.port} --log-level warning --interface {interface}'
-            f'{flags}{blocking}{tls} {interface}_app:app'
+            f'{flags}{blocking}{workers}{tls} {interface}_app:app'
         )
 
     return command
@@ -64,7 +68,10 @@ def granian(interface: str, flags: str = '', threads: bool = False) -> Callable[
 def gunicorn(worker: str, app: str = 'wsgi_app', flags: str = '') -> Callable[[Run], str]:
     def command(run: Run) -> str:
         tls = run.tls_flags('--certfile', '--keyfile')
-        return f'gunicorn -b 127.0.0.1:{run.port} -w 1 --no-control-socket -k {worker}{flags}{tls} {app}:app'
+        return (
+            f'gunicorn -b 127.0.0.1:{run.port} -w {run.workers} --no-control-socket -k {worker}{flags}{tls}'
+            f' {app}:app'
+        )
 
     return command
 
@@ -93,15 +100,20 @@ def bjoern(run: Run) -> str:
 
 
 def uvicorn(flags: str) -> Callable[[Run], str]:
-    return lambda run: (
-        f'uvicorn --host 127.0.0.1 --port {run.port} --log-level warning --no-access-log {flags} asgi_app:app'
-    )
+    def command(run: Run) -> str:
+        workers = f' --workers {run.workers}' if run.workers > 1 else ''
+        return (
+            f'uvicorn --host 127.0.0.1 --port {run.port} --log-level warning --no-access-log'
+            f' {flags}{workers} asgi_app:app'
+        )
+
+    return command
 
 
 def hypercorn(app: str) -> Callable[[Run], str]:
     def command(run: Run) -> str:
         tls = run.tls_flags('--certfile', '--keyfile')
-        return f'hypercorn -b 127.0.0.1:{run.port} -k uvloop{tls} {app}'
+        return f'hypercorn -b 127.0.0.1:{run.port} -k uvloop -w {run.workers}{tls} {app}'
 
     return command
 

@@ -17,8 +17,7 @@ import sys
 import time
 
 import environments
-import load
-import run
+import processes
 from servers import ENVIRONMENTS, SERVERS, Run
 
 CLIENTS, DELAY, ROUNDS = 1000, 0.1, 4
@@ -67,7 +66,7 @@ def main(paths: list[str]) -> int:
     for name in ('ours', 'gunicorn'):
         ENVIRONMENTS[name] = [*ENVIRONMENTS[name], 'requests']
     broken = environments.prepare(['ours', 'gunicorn'])
-    pin, other = run.cores()
+    pin, other = processes.cores()
     slow = subprocess.Popen([*other, sys.executable, __file__, 'slow'], stdout=subprocess.PIPE, text=True)
     try:
         assert slow.stdout is not None
@@ -76,16 +75,16 @@ def main(paths: list[str]) -> int:
             if server.env in broken:
                 print(server.name, broken[server.env])
                 continue
-            port = run.free_port()
+            port = processes.free_port()
             program, *rest = shlex.split(
                 server.command(Run(port, None, None)).replace('wsgi_app', 'waiting_app')
             )
             program = str(environments.directory(server.env) / 'bin' / program)
-            with run.running([*pin, program, *rest], port, env) as process:
+            with processes.running([*pin, program, *rest], port, env) as process:
                 for path in paths * ROUNDS:
-                    spent = load.processor_time(process.pid)
+                    spent = processes.processor_time(process.pid)
                     taken = asyncio.run(visit(port, path)) - DELAY
-                    spent = load.processor_time(process.pid) - spent
+                    spent = processes.processor_time(process.pid) - spent
                     print(f'{server.name:16}{path:10}{taken:6.2f} s beyond the wait, processor {spent:.2f} s')
     finally:
         slow.terminate()

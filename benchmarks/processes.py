@@ -1,0 +1,110 @@
+"""Start servers, pin them, and read from Linux what they spend: processor time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class StartError(Exception):
+    """A server did not start."""
+
+
+def cores() -> tuple[list[str], list[str]]:
+    """Return command prefixes that pin the servers to one core and the load to another."""
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2 or not shutil.which('taskset'):
+        print('fewer than two cores, or no taskset: nothing is pinned, the figures are not comparable')
+        return [], []
+    return ['taskset', '-c', str(usable[0])], ['taskset', '-c', str(usable[1])]
+
+
+def free_port() -> int:
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], port: int, env: dict[str, str], folder: Path = HERE / 'apps'
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server, wait until it accepts connections, stop it and its children."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            await_port(process, port)
+            yield process
+        except StartError as error:
+            log.seek(0)
+            output = log.read().decode(errors='replace').strip()
+            raise StartError(f'{error}; its output: {output[-300:]}') from None
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        pass
+    with contextlib.suppress(ProcessLookupError):  # what it left behind, too
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(('127.0.0.1', port), 1):
+            return
+        time.sleep(0.005)
+    raise StartError('the server did not start')
+
+
+def tree(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [pid]
+    for process in found:
+        for task in Path(f'/proc/{process}/task').glob('*/children'):
+            with contextlib.suppress(OSError):
+                found += map(int, task.read_text().split())
+    return found
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process and its descendants have spent so far.
+
+    The clock of each process is the sum of the run times in /proc/PID/task/*/schedstat, in nanoseconds,
+    and keeps those of threads that have ended. It is there on kernels without schedstat, too.
+    """
+    spent = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            spent += time.clock_gettime(~process << 3 | 2)  # CPUCLOCK_SCHED of the process
+    return spent
+
+
+def memory(pid: int) -> dict[int, int]:
+    """Return the proportional set size (PSS, bytes) of a process and of each of its descendants."""
+    sizes = {}
+    for process in tree(pid):
+        with contextlib.suppress(OSError):
+            rollup = Path(f'/proc/{process}/smaps_rollup').read_text()
+            sizes[process] = next(
+                int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith('Pss:')
+            )
+    return sizes
