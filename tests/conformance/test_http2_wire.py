@@ -6,9 +6,7 @@ An early answer must not hide the client's mistake, and no mistake may cost a tr
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,18 +62,6 @@ class Site:
 
     def connect(self) -> Any:
         return connect(self.server.port, self.context)
-
-
-@pytest.fixture(scope='module')
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which('openssl') is None:
-        pytest.skip('the openssl command is not there')
-    folder = tmp_path_factory.mktemp('certificate')
-    command = 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'
-    names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
-    files = ['-keyout', str(folder / 'key.pem'), '-out', str(folder / 'cert.pem')]
-    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
-    return folder
 
 
 @pytest.fixture(scope='module', params=SERVERS)
