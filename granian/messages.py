@@ -40,7 +40,6 @@ REFUSALS = {
     'target_no_attribute': "could not load '{target}': '{place}' has no attribute '{name}'",
     'target_not_callable': "--factory: '{target}' is not callable, it is of type {kind}",
     'no_such_loop': "--loop: there is no event loop '{loop}' here, only {available}",
-    'not_built': '{option} is not available in this version yet',
     # The command line's own: click says which option it is about.
     'cli_octal': '{value!r} is not a valid octal or decimal number',
     'cli_octal_range': '{value!r} is not in the range {low:#o} to {high:#o}',

@@ -1,28 +1,22 @@
-"""`Config`: the one list of options.
+"""`Declaration`: the one list of options.
 
 The command line, the `GRANIAN_` environment variables, `Granian(...)`'s signature, what a
-worker is given and the options page are projections of this class. A new option is a new
-field here, and nothing else. Validation is in `granian._rules`, its texts in `granian.messages`.
+worker is given and the options page are projections of this class. A new option is a new field
+here. Rules between options are in `granian.config.rules`, their texts in `granian.messages`.
 """
 
 # ruff: noqa: RUF009 (opt() makes a dataclasses.field, which ruff cannot see)
 
 from __future__ import annotations
 
-import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .. import messages
 from ..constants import Cores, HTTPModes, Interfaces, LogLevels, Loops, RuntimeModes, SSLProtocols, TaskImpl
-from ..errors import ConfigurationError
-from ..http import HTTP1Settings, HTTP2Settings
 from ..observe.access_log import ATOMS
-from . import rules as _rules
-from .options import Option, bind, coerce, opt
+from .options import Option, bind, opt
 
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1
 
@@ -51,12 +45,8 @@ def _http2(kind: str, default: Any, help: str, setting: str, **more: Any) -> Any
 
 
 @dataclass(frozen=True)
-class Config:
-    """What to serve and how. Checked when made: raises ConfigurationError with one line.
-
-    Make one with `Config.from_api`, which takes what `Granian(...)` takes. Times are in
-    seconds and sizes in bytes unless the field's help says otherwise.
-    """
+class Declaration:
+    """Every option as a field. Times are in seconds and sizes in bytes unless the help says otherwise."""
 
     target: str
     """Import string of the application."""
@@ -79,7 +69,13 @@ class Config:
         default_text='half the backpressure for WSGI, else 1',
     )  # fmt: skip
     blocking_threads_idle_timeout: int = opt(
-        WORK, 'duration', 30, 'An idle pool thread ends after this', ge=5, le=600
+        WORK,
+        'duration',
+        30,
+        'An idle pool thread ends after this',
+        ge=5,
+        le=600,
+        to='core.thread_idle_timeout',
     )
     runtime_threads: int = opt(
         WORK, 'int', 1, 'Accepted for compatibility: a worker has one event loop', ge=1
@@ -100,6 +96,7 @@ class Config:
     http: HTTPModes = opt(
         PROTO, 'enum', HTTPModes.auto, enum=HTTPModes,
         help='HTTP versions spoken; auto: both, as the client chooses (ALPN with TLS, else its first bytes)',
+        to='core.http',
     )  # fmt: skip
     websockets: bool = opt(WS, 'bool', True, 'WebSocket on ASGI and RSGI', flags='--ws/--no-ws')
     backlog: int = opt(WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=128)
@@ -111,47 +108,73 @@ class Config:
 
     http1_header_read_timeout: int = _http1(
         'int', 30_000, 'Time allowed to send a whole request head, in milliseconds',
-        'header_read_timeout', ge=1, le=60_000,
+        'header_read_timeout', ge=1, le=60_000, to='core.head_timeout', milliseconds=True,
     )  # fmt: skip
-    http1_keep_alive: bool = _http1('bool', True, 'Keep connections open between requests', 'keep_alive')
+    http1_keep_alive: bool = _http1(
+        'bool', True, 'Keep connections open between requests', 'keep_alive', to='limits.keep_alive'
+    )
     http1_buffer_size: int = _http1(
-        'int', 417_792, 'Most bytes buffered for one connection', 'max_buffer_size', ge=8192
+        'int',
+        417_792,
+        'Most bytes buffered for one connection',
+        'max_buffer_size',
+        ge=8192,
+        to='limits.max_buffer_size',
     )
     http1_pipeline_flush: bool = _http1(
-        'bool', False, 'Join the writes of pipelined responses', 'pipeline_flush'
+        'bool', False, 'Join the writes of pipelined responses', 'pipeline_flush', to='core.pipeline_flush'
     )
 
     http2_adaptive_window: bool = _http2(
-        'bool', False, 'Grow the receive windows with the measured bandwidth-delay product', 'adaptive_window'
+        'bool',
+        False,
+        'Grow the receive windows with the measured bandwidth-delay product',
+        'adaptive_window',
+        to='limits.adaptive_window',
     )
     http2_initial_connection_window_size: int = _http2(
         'int', 1_048_576, "A connection's receive window in bytes", 'initial_connection_window_size',
-        ge=1024, le=_MAX_WINDOW,
+        ge=1024, le=_MAX_WINDOW, to='limits.initial_connection_window_size',
     )  # fmt: skip
     http2_initial_stream_window_size: int = _http2(
         'int', 1_048_576, "A stream's receive window in bytes", 'initial_stream_window_size',
-        ge=1024, le=_MAX_WINDOW,
+        ge=1024, le=_MAX_WINDOW, to='limits.initial_stream_window_size',
     )  # fmt: skip
     http2_keep_alive_interval: int | None = _http2(
         'int', None, 'Send a PING this often, in milliseconds', 'keep_alive_interval',
-        ge=1, le=60_000, default_text='off',
+        ge=1, le=60_000, default_text='off', to='core.http2_keep_alive_interval', milliseconds=True,
     )  # fmt: skip
     http2_keep_alive_timeout: int = _http2(
-        'duration', 20, 'Close when a PING is not answered in this time', 'keep_alive_timeout', ge=1
+        'duration',
+        20,
+        'Close when a PING is not answered in this time',
+        'keep_alive_timeout',
+        ge=1,
+        to='core.http2_keep_alive_timeout',
     )
     http2_max_concurrent_streams: int = _http2(
         'int', 200, 'Streams a client may have open at once', 'max_concurrent_streams',
-        ge=10, le=_MAX_WINDOW,
+        ge=10, le=_MAX_WINDOW, to='limits.max_concurrent_streams',
     )  # fmt: skip
     http2_max_frame_size: int = _http2(
         'int', 16_384, 'Largest frame payload a client may send, in bytes', 'max_frame_size',
-        ge=1024, le=2**24 - 1,
+        ge=1024, le=2**24 - 1, to='limits.max_frame_size',
     )  # fmt: skip
     http2_max_headers_size: int = _http2(
-        'int', 65_536, 'Most bytes of a decoded header list', 'max_headers_size', ge=1
+        'int',
+        65_536,
+        'Most bytes of a decoded header list',
+        'max_headers_size',
+        ge=1,
+        to='limits.max_headers_size',
     )
     http2_max_send_buffer_size: int = _http2(
-        'int', 409_600, 'Most unsent bytes held for one stream', 'max_send_buffer_size', ge=1024
+        'int',
+        409_600,
+        'Most unsent bytes held for one stream',
+        'max_send_buffer_size',
+        ge=1024,
+        to='limits.max_send_buffer_size',
     )
 
     log_enabled: bool = opt(LOG, 'bool', True, 'Write logs', flags='--log/--no-log')
@@ -171,20 +194,22 @@ class Config:
 
     ssl_cert: Path | None = opt(
         TLS, 'file', None, 'Certificate chain (PEM); TLS is on when this and the key are given',
-        name='ssl_certificate',
+        name='ssl_certificate', to='tls.certificate',
     )  # fmt: skip
-    ssl_key: Path | None = opt(TLS, 'file', None, 'Private key (PEM)', name='ssl_keyfile')
+    ssl_key: Path | None = opt(TLS, 'file', None, 'Private key (PEM)', name='ssl_keyfile', to='tls.key')
     ssl_key_password: str | None = opt(
-        TLS, 'text', None, 'Password of the private key', name='ssl_keyfile_password', secret=True
+        TLS, 'text', None, 'Password of the private key', name='ssl_keyfile_password', to='tls.password'
     )
     ssl_protocol_min: SSLProtocols = opt(
-        TLS, 'enum', SSLProtocols.tls13, 'Oldest TLS version accepted', enum=SSLProtocols
+        TLS, 'enum', SSLProtocols.tls13, 'Oldest TLS version accepted', enum=SSLProtocols, to='tls.minimum'
     )
-    ssl_ca: Path | None = opt(TLS, 'file', None, 'Root certificates for client certificates (PEM)')
+    ssl_ca: Path | None = opt(
+        TLS, 'file', None, 'Root certificates for client certificates (PEM)', to='tls.ca'
+    )
     ssl_crl: tuple[Path, ...] = opt(
-        TLS, 'file', (), 'Revocation list for client certificates (PEM)', multiple=True
+        TLS, 'file', (), 'Revocation list for client certificates (PEM)', multiple=True, to='tls.crl'
     )
-    ssl_client_verify: bool = opt(TLS, 'bool', False, 'Require a client certificate')
+    ssl_client_verify: bool = opt(TLS, 'bool', False, 'Require a client certificate', to='tls.client_verify')
 
     url_path_prefix: str | None = opt(
         APP, 'text', None, 'Path the application is mounted on, such as /app; anything else is 404'
@@ -226,10 +251,20 @@ class Config:
         STATIC, 'dir', (), 'Folder whose files are served without the application', multiple=True
     )
     static_path_dir_to_file: str | None = opt(
-        STATIC, 'text', None, 'Name of the file served for a folder', default_text='none: 404'
+        STATIC,
+        'text',
+        None,
+        'Name of the file served for a folder',
+        default_text='none: 404',
+        to='mount.index',
     )
     static_path_expires: int = opt(
-        STATIC, 'duration', 86400, 'max-age of the cache-control header; 0: no header', ge=0
+        STATIC,
+        'duration',
+        86400,
+        'max-age of the cache-control header; 0: no header',
+        ge=0,
+        to='mount.expires',
     )
     metrics_enabled: bool = opt(
         METRICS, 'bool', False, 'Export metrics to Prometheus', flags='--metrics/--no-metrics'
@@ -279,33 +314,81 @@ class Config:
         help='What WSGI applications run in: threads, or the greenlets of gevent',
     )  # fmt: skip
     http1_keep_alive_timeout: int = opt(
-        HTTP1, 'duration', 75, 'An idle kept-alive connection is closed after this', ge=1
+        HTTP1,
+        'duration',
+        75,
+        'An idle kept-alive connection is closed after this',
+        ge=1,
+        to='core.keep_alive_timeout',
     )
     http1_max_head_size: int = opt(
         HTTP1, 'int', 65_536, 'Most bytes of a request head, its blank line included; above: 414 or 431',
-        ge=4096,
+        ge=4096, to='limits.max_head_size',
     )  # fmt: skip
-    http1_max_headers: int = opt(HTTP1, 'int', 100, 'Most header lines; above: 431', ge=1)
+    http1_max_headers: int = opt(
+        HTTP1, 'int', 100, 'Most header lines; above: 431', ge=1, to='limits.max_headers'
+    )
     request_body_timeout: int = opt(
-        PROTO, 'duration', 60, 'Longest silence while a request body is awaited', ge=1
+        PROTO, 'duration', 60, 'Longest silence while a request body is awaited', ge=1, to='core.body_timeout'
     )
     response_write_timeout: int = opt(
-        PROTO, 'duration', 60, 'Longest a client may take no bytes of its response', ge=1
+        PROTO,
+        'duration',
+        60,
+        'Longest a client may take no bytes of its response',
+        ge=1,
+        to='core.write_timeout',
     )
-    ssl_handshake_timeout: int = opt(TLS, 'duration', 15, 'Longest a TLS handshake may take', ge=1)
-    ws_ping_interval: int = opt(WS, 'duration', 20, 'Ping after this much silence; 0: never', ge=1, zero=True)
+    ssl_handshake_timeout: int = opt(
+        TLS, 'duration', 15, 'Longest a TLS handshake may take', ge=1, to='core.handshake_timeout'
+    )
+    ws_ping_interval: int = opt(
+        WS,
+        'duration',
+        20,
+        'Ping after this much silence; 0: never',
+        ge=1,
+        zero=True,
+        to='websockets.ping_interval',
+    )
     ws_ping_timeout: int = opt(
-        WS, 'duration', 20, 'Close when a ping is not answered in this time; 0: never', ge=1, zero=True
+        WS,
+        'duration',
+        20,
+        'Close when a ping is not answered in this time; 0: never',
+        ge=1,
+        zero=True,
+        to='websockets.ping_timeout',
     )
     ws_max_message_size: int = opt(
-        WS, 'int', 16_777_216, 'Most bytes of a message, inflated; above: close code 1009', ge=1
+        WS,
+        'int',
+        16_777_216,
+        'Most bytes of a message, inflated; above: close code 1009',
+        ge=1,
+        to='websockets.max_message_size',
     )
-    ws_max_queue: int = opt(WS, 'int', 32, 'Messages waiting for the application before reading pauses', ge=1)
-    ws_per_message_deflate: bool = opt(WS, 'bool', True, 'Offer compression of messages')
+    ws_max_queue: int = opt(
+        WS,
+        'int',
+        32,
+        'Messages waiting for the application before reading pauses',
+        ge=1,
+        to='websockets.max_queue',
+    )
+    ws_per_message_deflate: bool = opt(
+        WS, 'bool', True, 'Offer compression of messages', to='websockets.per_message_deflate'
+    )
     static_path_precompressed: bool = opt(
-        STATIC, 'bool', False, 'Serve the .br, .zst or .gz file beside a file to clients that accept it'
+        STATIC,
+        'bool',
+        False,
+        'Serve the .br, .zst or .gz file beside a file to clients that accept it',
+        to='mount.precompressed',
     )
-    static_path_dotfiles: bool = opt(STATIC, 'bool', False, 'Serve files whose name starts with a dot')
+    static_path_dotfiles: bool = opt(
+        STATIC, 'bool', False, 'Serve files whose name starts with a dot', to='mount.dotfiles'
+    )
     workers_lifetime_jitter: int = opt(
         RESPAWN, 'duration', 0, 'Lengthen each --workers-lifetime by a random time up to this', ge=0
     )
@@ -316,114 +399,10 @@ class Config:
         RESPAWN, 'int', 0, 'Raise each --workers-max-requests by a random number up to this', ge=0
     )
 
-    notices: tuple[str, ...] = ()
-    """Warnings for the log: what was asked for and has no effect, or another effect."""
-
-    def __post_init__(self) -> None:
-        _rules.refuse(self)
-
-    @classmethod
-    def from_api(cls, target: str, *args: Any, **options: Any) -> Config:
-        """What `Granian(target, **options)` is given: None is the default, strings do for enums and paths.
-
-        Raises TypeError for a keyword that does not exist, ConfigurationError for a value that
-        cannot be, or for options that contradict each other.
-        """
-        try:
-            given = signature().bind(target, *args, **options).arguments
-        except TypeError as error:
-            raise TypeError(f'Granian(): {error}') from None
-        if not isinstance(target, str):
-            raise ConfigurationError(messages.REFUSALS['target_not_text'].format(value=target))
-        for name, kind, what in _OBJECTS:
-            if not isinstance(given.get(name), (kind, type(None))):
-                raise ConfigurationError(
-                    messages.REFUSALS['wrong_type'].format(option=name, what=what, value=given[name])
-                )
-        values = {name: coerce(option, _given(given, option)) for name, option in OPTIONS.items()}
-        _rules.refuse_missing(values)
-        notices = _rules.adapt(values)
-        return cls(target=target, notices=tuple(notices), **values)
-
-    @property
-    def worker_backpressure(self) -> int:
-        """`backpressure`, or its default: a worker's share of the backlog."""
-        return self.backpressure or max(1, self.backlog // self.workers)
-
-    @property
-    def worker_threads(self) -> int:
-        """`blocking_threads`, or its default for the interface."""
-        if self.blocking_threads:
-            return self.blocking_threads
-        if self.core == Cores.gevent:
-            return self.worker_backpressure
-        return max(1, self.worker_backpressure // 2) if self.interface == Interfaces.WSGI else 1
-
-    @property
-    def tls(self) -> bool:
-        return self.ssl_cert is not None
-
-    def logging_config(self) -> dict[str, Any] | None:
-        """What is laid over the default logging configuration; --log-config is read anew at each call.
-
-        Raises ConfigurationError when the file cannot be read or is not a JSON object.
-        """
-        if self.log_config is None:
-            return dict(self.log_dictconfig) if self.log_dictconfig is not None else None
-        try:
-            loaded = json.loads(self.log_config.read_text(encoding='utf-8'))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                messages.REFUSALS['log_config_unreadable'].format(path=self.log_config, error=error)
-            ) from None
-        if not isinstance(loaded, dict):
-            raise ConfigurationError(messages.REFUSALS['log_config_not_object'].format(path=self.log_config))
-        return loaded
-
 
 OPTIONS: dict[str, Option] = {
     field.name: bind(field.metadata['option'], field.name)
-    for field in fields(Config)
+    for field in fields(Declaration)
     if 'option' in field.metadata
 }
 """Every option by the name of its field, in the order of the declaration."""
-
-_OBJECTS: tuple[tuple[str, type, str], ...] = (
-    ('http1_settings', HTTP1Settings, 'an HTTP1Settings'),
-    ('http2_settings', HTTP2Settings, 'an HTTP2Settings'),
-    ('log_dictconfig', Mapping, 'a mapping'),
-)
-"""What only Python can give: (argument, its type, that in words). No other check looks inside them."""
-
-
-def _given(given: Mapping[str, Any], option: Option) -> Any:
-    """The option's value among the arguments of the API, where the HTTP settings hold some."""
-    if option.setting is None:
-        return given.get(option.field)
-    return getattr(given.get(option.setting[0]), option.setting[1], None)
-
-
-def signature() -> inspect.Signature:
-    """`Granian(target, ...)`'s: the options in their order, HTTP settings as two objects."""
-    kinds = inspect.Parameter
-    found = {'target': kinds('target', kinds.POSITIONAL_OR_KEYWORD, annotation=str)}
-    for option in OPTIONS.values():
-        name = option.setting[0] if option.setting else option.field
-        default = None if option.setting or option.multiple else option.default
-        found.setdefault(name, kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=default))
-    return inspect.Signature(list(found.values()))
-
-
-def api_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by field name as the keywords of `Granian(target, ...)`: HTTP settings in their objects."""
-    settings: dict[str, dict[str, Any]] = {'http1_settings': {}, 'http2_settings': {}}
-    arguments: dict[str, Any] = {}
-    for name, value in values.items():
-        place = OPTIONS[name].setting
-        if place is None:
-            arguments[name] = value
-        else:
-            settings[place[0]][place[1]] = value
-    arguments['http1_settings'] = HTTP1Settings(**settings['http1_settings'])
-    arguments['http2_settings'] = HTTP2Settings(**settings['http2_settings'])
-    return arguments

@@ -44,7 +44,11 @@ class Option:
     """What to show as default where the value says nothing."""
     setting: tuple[str, str] | None = None
     """The API's HTTP settings class that holds it, and its name there."""
-    secret: bool = False
+    to: str = ''
+    """The receiver and its field that take the value as it is, such as `limits.max_headers` or
+    `core.body_timeout`: see `granian.config.projection`."""
+    milliseconds: bool = False
+    """The option is in milliseconds; the receiver takes seconds."""
     field: str = ''
 
     @property

@@ -10,22 +10,17 @@ import re
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import messages
 from ..constants import Cores, HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
 from ..errors import ConfigurationError
 from ..observe.access_log import check_access_format
-
-if TYPE_CHECKING:
-    from .declaration import Config
+from .declaration import OPTIONS, Declaration
 
 Values = MutableMapping[str, Any]
 
-NOT_BUILT: dict[str, Callable[[Config], bool]] = {}
-"""Options whose room is not there yet: refused with one line. Remove an entry when its room lands."""
-
-NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Config], bool]]] = [
+NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Declaration], bool]]] = [
     ('--reload', 'watchfiles', 'reload', lambda c: c.reload),
     ('--process-name', 'setproctitle', 'pname', lambda c: c.process_name is not None),
     ('--env-files', 'dotenv', 'dotenv', lambda c: bool(c.env_files)),
@@ -82,8 +77,6 @@ COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
 
 def adapt(values: Values) -> list[str]:
     """Changes values that mean something else here, and returns the warnings to log."""
-    from .declaration import OPTIONS  # the declaration needs this module first
-
     text = messages.WARNINGS
     notices = []
 
@@ -147,7 +140,7 @@ def _prefix(path: str) -> str | None:
     return '/' + path.strip('/') if path.strip('/') else None
 
 
-def refuse(config: Config) -> None:
+def refuse(config: Declaration) -> None:
     """Raises ConfigurationError, with one line, for what cannot be had."""
     if config.log_access_format is not None:
         check_access_format(config.log_access_format)
@@ -156,7 +149,7 @@ def refuse(config: Config) -> None:
             raise ConfigurationError(messages.REFUSALS[name].format(**more))
 
 
-def _refusals(c: Config) -> list[tuple[str, bool, dict[str, Any]]]:
+def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
@@ -179,7 +172,6 @@ def _refusals(c: Config) -> list[tuple[str, bool, dict[str, Any]]]:
     for what, module, extra, wanted in NEEDS_EXTRA:
         missing = wanted(c) and importlib.util.find_spec(module) is None
         rows.append(('needs_extra', missing, {'option': what, 'module': module, 'extra': extra}))
-    rows += [('not_built', wanted(c), {'option': what}) for what, wanted in NOT_BUILT.items()]
     return rows
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import static
 from .._loops import loops
+from ..config import projection
 from ..constants import Cores, Interfaces
 from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
@@ -87,36 +88,16 @@ def settings(
     on_exchange: Callable[[Exchange], None] | None = None,
     counters: Counters | None = None,
 ) -> CoreSettings:
-    """What every core is told; milliseconds become seconds."""
-    interval = config.http2_keep_alive_interval
+    """Return the core's settings: options copied by their declaration, and what is made from several."""
     return CoreSettings(
         limits=Limits(
-            max_head_size=config.http1_max_head_size,
-            max_headers=config.http1_max_headers,
-            max_buffer_size=config.http1_buffer_size,
-            keep_alive=config.http1_keep_alive,
-            initial_connection_window_size=config.http2_initial_connection_window_size,
-            initial_stream_window_size=config.http2_initial_stream_window_size,
-            max_concurrent_streams=config.http2_max_concurrent_streams,
-            max_frame_size=config.http2_max_frame_size,
-            max_headers_size=config.http2_max_headers_size,
-            max_send_buffer_size=config.http2_max_send_buffer_size,
-            adaptive_window=config.http2_adaptive_window,
+            **projection(config, 'limits'),
             websockets=config.websockets and config.interface != Interfaces.WSGI,
             raw_fields=config.interface != Interfaces.WSGI,
         ),
-        http=config.http.value,
+        **projection(config, 'core'),
         backpressure=config.worker_backpressure,
         threads=config.worker_threads,
-        thread_idle_timeout=config.blocking_threads_idle_timeout,
-        head_timeout=config.http1_header_read_timeout / 1000,
-        body_timeout=config.request_body_timeout,
-        write_timeout=config.response_write_timeout,
-        keep_alive_timeout=config.http1_keep_alive_timeout,
-        handshake_timeout=config.ssl_handshake_timeout,
-        http2_keep_alive_interval=interval / 1000 if interval else None,
-        http2_keep_alive_timeout=config.http2_keep_alive_timeout,
-        pipeline_flush=config.http1_pipeline_flush,
         tls=_tls(config),
         on_exchange=on_exchange,
         counters=counters,
@@ -266,10 +247,7 @@ def static_mounts(config: Config, counters: Counters | None = None) -> static.Mo
         static.Mount(
             route,
             folder.absolute(),
-            index=config.static_path_dir_to_file,
-            expires=config.static_path_expires,
-            precompressed=config.static_path_precompressed,
-            dotfiles=config.static_path_dotfiles,
+            **projection(config, 'mount'),
         )
         for route, folder in zip(config.static_path_route, config.static_path_mount)
     )
@@ -289,11 +267,7 @@ def _websockets(config: Config, counters: Counters | None = None) -> WebSocketSe
     from ..websocket_session import WebSocketSettings
 
     return WebSocketSettings(
-        ping_interval=config.ws_ping_interval or None,
-        ping_timeout=config.ws_ping_timeout or None,
-        max_message_size=config.ws_max_message_size,
-        max_queue=config.ws_max_queue,
-        per_message_deflate=config.ws_per_message_deflate,
+        **projection(config, 'websockets'),
         counts=counters.websockets if counters is not None else None,
     )
 
@@ -303,18 +277,7 @@ def _tls(config: Config) -> ssl.SSLContext | None:
         return None
     from ..tls import TLSSettings, make_context
 
-    return make_context(
-        TLSSettings(
-            certificate=config.ssl_cert,
-            key=config.ssl_key,
-            password=config.ssl_key_password,
-            minimum=config.ssl_protocol_min.value,
-            ca=config.ssl_ca,
-            crl=config.ssl_crl,
-            client_verify=config.ssl_client_verify,
-            http=config.http.value,
-        )
-    )
+    return make_context(TLSSettings(**projection(config, 'tls'), http=config.http.value))
 
 
 _ASYNC: dict[Interfaces, Callable[[Config, Listeners, Any, CoreSettings], Core]] = {

@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 import granian
 from granian import cli, messages
 from granian.config import OPTIONS, Config
-from granian.config import rules as _rules
 from granian.config.options import Option
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError, FatalError
@@ -40,7 +39,6 @@ def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith('GRANIAN_')]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(cli, 'Server', FakeServer)
-    monkeypatch.setattr(_rules, 'NOT_BUILT', {})
     monkeypatch.setattr('importlib.util.find_spec', lambda name: name)
 
 

@@ -9,7 +9,6 @@ import click
 import pytest
 
 from granian.config import OPTIONS, Config, api_arguments, signature
-from granian.config import rules as _rules
 from granian.config.options import Option, coerce, parse_duration
 from granian.constants import Interfaces, LogLevels, Loops, SSLProtocols
 from granian.errors import ConfigurationError
@@ -68,11 +67,6 @@ API_NAMES = {
     'host': 'address', 'log_access_enabled': 'log_access', 'log_access_fmt': 'log_access_format',
     'ssl_certificate': 'ssl_cert', 'ssl_keyfile': 'ssl_key', 'ssl_keyfile_password': 'ssl_key_password',
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _every_room_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_rules, 'NOT_BUILT', {})
 
 
 def ids(option: Option) -> str:

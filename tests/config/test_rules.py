@@ -29,12 +29,6 @@ from granian.server.pidfile import PidFile
 from granian.worker import detect, entry
 
 
-@pytest.fixture(autouse=True)
-def _every_room_built(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    if 'not_built' not in request.node.name:
-        monkeypatch.setattr(_rules, 'NOT_BUILT', {})
-
-
 def pattern(text: str) -> str:
     """A message's text with its placeholders open."""
     return ''.join(re.escape(literal) + ('.*' if name is not None else '')
@@ -196,7 +190,6 @@ RULES, TLS, NET, PID = (
 )  # fmt: skip
 ELSEWHERE = {
     'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
-    'not_built': (RULES, 'test_what_is_not_built_is_refused_in_one_line'),
     'uds_on_windows': (RULES, 'test_unix_sockets_are_refused_on_windows'),
     'gevent_half_patched': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'gevent_missing': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
@@ -253,18 +246,6 @@ def test_a_missing_extra_is_named(row: Any, monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(ConfigurationError) as caught:
         make(**{option: values[option]})
     assert str(caught.value) == f'{what} needs {module}, which is not installed: pip install granian[{extra}]'
-
-
-def test_what_is_not_built_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_rules, 'NOT_BUILT', {'--url-path-prefix': lambda c: c.url_path_prefix is not None})
-    make()
-    with pytest.raises(ConfigurationError, match=pattern(messages.REFUSALS['not_built'])):
-        make(url_path_prefix='/p')
-
-
-def test_what_is_left_as_not_built_is_never_a_default_but_the_interface() -> None:
-    config = Config.from_api('m:app', interface='wsgi')
-    assert [what for what, wanted in _rules.NOT_BUILT.items() if wanted(config)] == []
 
 
 WARNED: dict[str, dict[str, Any]] = {
