@@ -6,23 +6,43 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from . import __version__
-from .rsgi import Headers as RSGIHeaders
-from .rsgi import HTTPProtocol as RSGIHTTPProtocol
-from .rsgi import HTTPStreamTransport as RSGIHTTPStreamTransport
-from .rsgi import ProtocolClosed as RSGIProtocolClosed
-from .rsgi import ProtocolError as RSGIProtocolError
-from .rsgi import Scope as RSGIHTTPScope
-from .rsgi import Scope as RSGIWebsocketScope
-from .rsgi import WebsocketProtocol as RSGIWebsocketProtocol
-from .rsgi import WebsocketTransport as RSGIWebsocketTransport
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .rsgi import Headers as RSGIHeaders
+    from .rsgi import HTTPProtocol as RSGIHTTPProtocol
+    from .rsgi import HTTPStreamTransport as RSGIHTTPStreamTransport
+    from .rsgi import ProtocolClosed as RSGIProtocolClosed
+    from .rsgi import ProtocolError as RSGIProtocolError
+    from .rsgi import Scope as RSGIHTTPScope
+    from .rsgi import Scope as RSGIWebsocketScope
+    from .rsgi import WebsocketProtocol as RSGIWebsocketProtocol
+    from .rsgi import WebsocketTransport as RSGIWebsocketTransport
 
 __all__ = [
     'BUILD_GIL', 'ProcInfoCollector', 'RSGIHTTPProtocol', 'RSGIHTTPScope', 'RSGIHTTPStreamTransport',
     'RSGIHeaders', 'RSGIProtocolClosed', 'RSGIProtocolError', 'RSGIWebsocketProtocol', 'RSGIWebsocketScope',
     'RSGIWebsocketTransport', 'SocketHolder', '__version__',
 ]  # fmt: skip
+
+_RSGI = {
+    'RSGIHTTPScope': 'Scope', 'RSGIWebsocketScope': 'Scope', 'RSGIHTTPProtocol': 'HTTPProtocol',
+    'RSGIHTTPStreamTransport': 'HTTPStreamTransport', 'RSGIHeaders': 'Headers',
+    'RSGIProtocolClosed': 'ProtocolClosed', 'RSGIProtocolError': 'ProtocolError',
+    'RSGIWebsocketProtocol': 'WebsocketProtocol', 'RSGIWebsocketTransport': 'WebsocketTransport',
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the server needs this module, and not RSGI.
+    if name in _RSGI:
+        from . import rsgi
+
+        return getattr(rsgi, _RSGI[name])
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
 
 BUILD_GIL: bool = getattr(sys, '_is_gil_enabled', lambda: True)()
 """Whether this interpreter runs with the global interpreter lock."""

@@ -12,8 +12,8 @@ from ..protocol.interface import Limits
 if TYPE_CHECKING:
     import ssl
 
-    from ..observe.access_log import Exchange
     from ..observe.counters import Counters, Figures
+    from ..observe.exchange import Exchange
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What is told of each exchange once it is over: the access log and the counters read this.
+"""The access log: a line for each finished exchange.
 
-The access log is on the path of every request, so a line is one compiled expression and an
+It is on the path of every request, so a line is one compiled expression and an
 append; a thread of its own hands the lines to the logger's handlers, many at a time.
 """
 
@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..log import access_logger
@@ -21,29 +21,7 @@ from ..messages import REFUSALS
 
 if TYPE_CHECKING:
     from ..protocol.head import Head
-
-
-class Exchange(Protocol):
-    """A finished exchange. Streams of every core satisfy it; durations in seconds."""
-
-    head: Head
-    status: int
-    bytes_sent: int
-    started: float
-    """time.monotonic() when the head had been read; set only where `on_exchange` is in use."""
-    aborted: bool
-    """The response was broken off (client gone, application failed half way)."""
-
-    @property
-    def scheme(self) -> str: ...
-
-    @property
-    def client(self) -> tuple[str, int] | None: ...
-
-    @property
-    def bytes_received(self) -> int:
-        """Of the request's body, as far as it came to the exchange."""
-        ...
+    from .exchange import Exchange
 
 
 FLUSH_AFTER = 0.1

@@ -22,7 +22,6 @@ from .companions import Adopted, Companion, MemoryWatch
 from .handles import Handle
 from .hooks import Hooks, call
 from .mainloop import MainLoop
-from .metrics import Exporter
 from .pidfile import PidFile
 from .reload import FileWatch, watch_context
 from .signals import SignalInbox
@@ -31,6 +30,8 @@ from .tables import State
 
 if TYPE_CHECKING:
     import socket
+
+    from .metrics import Exporter
 
 logger = logging.getLogger('_granian')
 
@@ -136,6 +137,8 @@ class AbstractServer(Hooks):
         config = self.config
         if not config.metrics_enabled:
             return None
+        from .metrics import Exporter
+
         exporter = Exporter(config.metrics_address, config.metrics_port, supervisor)
         companions.append(exporter)
         return exporter

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from math import inf
 from multiprocessing.connection import wait
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
 from ..worker import ipc
 from .companions import Companion, earliest
 from .handles import Handle
-from .metrics import Exporter
 from .signals import SignalInbox
 from .supervisor import Member, Reason, Supervisor
 from .tables import Happening, Input, Life
+
+if TYPE_CHECKING:
+    from .metrics import Exporter
 
 logger = logging.getLogger('_granian')
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Awaitable
@@ -71,6 +70,8 @@ async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
     reply = answer(head, file)
     source: BinaryIO | None = None
     if reply.form is not None or (file is None and reply.status != 405):
+        import asyncio  # WSGI workers do without it
+
         loop = asyncio.get_running_loop()
         reply, source = await loop.run_in_executor(None, prepare, head, mounts, mount)
     if source is None:

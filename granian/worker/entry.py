@@ -18,8 +18,9 @@ from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
-from ..observe.access_log import AccessLog, Exchange
+from ..observe.access_log import AccessLog
 from ..observe.counters import Counters
+from ..observe.exchange import Exchange
 from . import ipc, kinds
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec

@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import static
-from .._loops import loops
 from ..config import projection
 from ..constants import Cores, Interfaces
 from ..core.contract import Core, CoreSettings, Listeners
@@ -21,11 +19,12 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from .. import static
     from ..asgi import LifespanProtocol
     from ..config import Config
     from ..core.threads.core import ThreadCore
-    from ..observe.access_log import Exchange
     from ..observe.counters import Counters, Figures
+    from ..observe.exchange import Exchange
     from ..stream import AsyncHandler
     from ..websocket_session import WebSocketSettings
 
@@ -123,7 +122,9 @@ def _wsgi(
     )
     mounts = static_mounts(config, settings.counters)
     if mounts is not None:
-        handler = static.blocking(handler, mounts)
+        from ..static import blocking
+
+        handler = blocking(handler, mounts)
     return _blocking_core(config)(listeners, settings, handler)
 
 
@@ -195,6 +196,7 @@ class LoopCore:
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
+        from .._loops import loops
         from ..core.loop.core import AsyncCore
 
         if loop is None:
@@ -207,7 +209,9 @@ class LoopCore:
         self._after = after
         mounts = static_mounts(config, settings.counters)
         if mounts is not None:
-            handler = static.asynchronous(handler, mounts)
+            from ..static import asynchronous
+
+            handler = asynchronous(handler, mounts)
         self._core = AsyncCore(
             listeners, settings, handler,
             loop=self._loop, lifespan=lifespan, drain_timeout=_drain_timeout(config),
@@ -243,8 +247,10 @@ class LoopCore:
 def static_mounts(config: Config, counters: Counters | None = None) -> static.Mounts | None:
     if not config.static_path_mount:
         return None
-    mounts = static.Mounts(
-        static.Mount(
+    from ..static import Mount, Mounts
+
+    mounts = Mounts(
+        Mount(
             route,
             folder.absolute(),
             **projection(config, 'mount'),

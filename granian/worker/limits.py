@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..observe.access_log import Exchange
+    from ..observe.exchange import Exchange
 
 
 class RequestLimit:
