@@ -60,34 +60,16 @@ native_local = threading.local()
 greenlet_local = gevent.local.local()
 
 
-def thread_local() -> str:
-    found = getattr(native_local, 'value', 'nothing')
-    native_local.value = 'left behind'
-    return found
-
-
-def of_greenlet() -> str:
-    found = getattr(greenlet_local, 'value', 'nothing')
-    greenlet_local.value = 'left behind'
-    return found
-
-
-def context_variable() -> str:
-    found = variable.get('nothing')
-    variable.set('left behind')
-    return found
-
-
 @pytest.mark.parametrize('waits', [False, True])
-@pytest.mark.parametrize('leave', [context_variable, thread_local, of_greenlet])
-def test_a_request_sees_nothing_of_the_one_before(leave: Any, waits: bool) -> None:
+def test_context_variable_does_not_reach_next_request(waits: bool) -> None:
     found: list[str] = []
 
     def handler(stream: Any) -> None:
-        found.append(leave())
+        found.append(variable.get('nothing'))
+        variable.set('left behind')
         if waits:
             gevent.sleep(0)
-        assert leave() == 'left behind'
+        assert variable.get() == 'left behind'
         stream.respond(200, TEXT, b'ok')
 
     with running(handler, threads=1) as server:
@@ -95,6 +77,75 @@ def test_a_request_sees_nothing_of_the_one_before(leave: Any, waits: bool) -> No
         data = server.request(GET % b'/' * 5 + GET_CLOSE % b'/')
     assert data.count(b'HTTP/1.1 200') == 6
     assert found == ['nothing'] * 6
+
+
+@pytest.mark.parametrize('waits', [False, True])
+@pytest.mark.parametrize('local', [native_local, greenlet_local], ids=['threading', 'gevent'])
+def test_thread_local_is_kept_for_next_request(local: Any, waits: bool) -> None:
+    """A connection to a database that an application keeps in it is opened once for each greenlet."""
+    opened: list[int] = []
+    local.__dict__.clear()
+
+    def handler(stream: Any) -> None:
+        if not hasattr(local, 'connection'):
+            opened.append(1)
+            local.connection = object()
+        if waits:
+            gevent.sleep(0.001)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler) as server, server.connect() as sock:
+        for _ in range(20):
+            sock.sendall(GET % b'/')
+            read_response(sock)
+    assert len(opened) == 1
+
+
+def test_thread_locals_are_no_more_than_calls_at_once() -> None:
+    class Connection:
+        pass
+
+    local = threading.local()
+    made: list[Connection] = []
+
+    def handler(stream: Any) -> None:
+        if not hasattr(local, 'connection'):
+            local.connection = Connection()
+            made.append(local.connection)
+        gevent.sleep(0.001)
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler, threads=100) as server:
+        socks = [server.connect() for _ in range(4)]
+        for _ in range(25):
+            for sock in socks:
+                sock.sendall(GET % b'/')
+            for sock in socks:
+                read_response(sock)
+        for sock in socks:
+            sock.close()
+    assert len(made) <= 4
+
+
+def test_thread_local_ends_with_idle_greenlet() -> None:
+    closed: list[int] = []
+
+    class Connection:
+        def __del__(self) -> None:
+            closed.append(1)
+
+    def handler(stream: Any) -> None:
+        native_local.connection = Connection()
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler, thread_idle_timeout=0.05) as server, server.connect() as sock:
+        sock.sendall(GET % b'/')
+        read_response(sock)
+        deadline = time.monotonic() + 10
+        while not closed:
+            assert time.monotonic() < deadline
+            gevent.sleep(0.005)
+        assert server.core.pool.threads == 0
 
 
 def test_a_timeout_left_running_does_not_hit_a_later_request() -> None:
@@ -113,8 +164,10 @@ def test_a_timeout_left_running_does_not_hit_a_later_request() -> None:
 
 
 def test_greenlets_that_are_held_end() -> None:
+    held: list[Any] = []
+
     def handler(stream: Any) -> None:
-        native_local.value = 1
+        held.append(gevent.getcurrent())
         stream.respond(200, TEXT, b'ok')
 
     with running(handler) as server, server.connect() as sock:
@@ -122,6 +175,7 @@ def test_greenlets_that_are_held_end() -> None:
             sock.sendall(GET % b'/')
             read_response(sock)
         assert server.core.pool.threads <= 1
+        held.clear()
         gc.collect()
         members = [thing for thing in gc.get_objects() if type(thing) is greenlet_pool.Member]
         assert sum(not member.dead for member in members) <= 1

@@ -70,14 +70,19 @@ def with_django() -> Any:
             cursor.execute('SELECT pg_advisory_unlock(1)')
         return HttpResponse('got it')
 
+    def backend(request: Any) -> HttpResponse:
+        with connection.cursor() as cursor:
+            cursor.execute('SELECT pg_backend_pid(), pg_sleep(0.005)')
+            return HttpResponse(str(cursor.fetchone()[0]))
+
     settings.configure(
-        ROOT_URLCONF=(path('', view),),
+        ROOT_URLCONF=(path('', view), path('backend', backend)),
         SECRET_KEY='x',
         ALLOWED_HOSTS=['*'],
         DATABASES={
             'default': {
                 'ENGINE': 'django.db.backends.postgresql', 'HOST': DATABASE, 'NAME': 'postgres',
-                'USER': 'postgres', 'PORT': '5432',
+                'USER': 'postgres', 'PORT': '5432', 'CONN_MAX_AGE': 60,
             },
         },
     )  # fmt: skip

@@ -110,6 +110,24 @@ def test_requests_wait_for_postgresql_together(application: str, postgres: str) 
             assert b'got it' in read_all(sock)
 
 
+@pytest.mark.skipif(sys.platform == 'win32', reason='a Unix socket is used')
+def test_django_connections_are_kept_between_requests(postgres: str) -> None:
+    """CONN_MAX_AGE: no more connections to the database than requests were in progress at once."""
+    at_once = 5
+    application = 'e2e_gevent_apps:with_django'
+    server = serving('granian', application, '--core gevent --factory', HERE, TEST_DATABASE=postgres)
+    backends: set[bytes] = set()
+    with server as running:
+        for _ in range(8):
+            with ExitStack() as stack:
+                socks = [ask(stack, running.port, '/backend') for _ in range(at_once)]
+                for sock in socks:
+                    response = read_all(sock)
+                    assert response.startswith(b'HTTP/1.1 200'), running.log
+                    backends.add(response.partition(b'\r\n\r\n')[2])
+    assert len(backends) <= at_once
+
+
 def test_flask_sqlalchemy_with_sqlite(tmp_path: Path) -> None:
     pytest.importorskip('flask_sqlalchemy')
     application = 'e2e_gevent_apps:with_flask_sqlalchemy'

@@ -6,17 +6,19 @@ application is quick there is no switch between requests at all. When a call wai
 is back at the hub, which makes another greenlet the leader; the one that waited is none
 when its call returns, and lies down among the idle. This room knows neither sockets nor HTTP.
 
-A greenlet costs about 20 µs to make and 1 µs to use again, so they are used again; but a
-request must not see what another one left behind. Context variables are dropped after each
-unit. Whatever else the application ties to a greenlet (`gevent.local`, and so a patched
-`threading.local`; a `gevent.Timeout` that it forgot to cancel; a dummy `threading.Thread`)
-refers to the greenlet: one to which new references exist is not used again.
+Greenlets are kept as the thread pool keeps threads: last in, first out, ended when idle for
+long. `gevent.local`, and so a patched `threading.local`, lives as long as its greenlet, and
+with it a database connection of Django's. It holds the greenlet by a weak reference.
+
+Two things must not pass from one request to the next. Context variables are dropped after
+each unit. A `gevent.Timeout` that the application did not cancel holds the greenlet by a
+strong reference and would be raised in a later request: a greenlet with new strong references
+is not used again.
 """
 
 from __future__ import annotations
 
 import logging
-from _weakref import getweakrefcount
 from collections import deque
 from collections.abc import Callable
 from sys import getrefcount
@@ -100,7 +102,7 @@ class GreenletPool:
         idle = self._idle
         while idle:
             member = idle.pop()
-            if getrefcount(member) == self._unheld and not getweakrefcount(member):
+            if getrefcount(member) == self._unheld:
                 if len(idle) < self._unused:
                     self._unused = len(idle)
                 return member
@@ -143,7 +145,7 @@ class GreenletPool:
                     if ready:
                         self._again()
                     break
-                if getrefcount(me) != references or getweakrefcount(me):
+                if getrefcount(me) != references:
                     self.threads -= 1
                     return
                 if self._now > self._stint_ends:
