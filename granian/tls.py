@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import ConfigurationError
 from .messages import refusal
-from .protocol.interface import Clock
+from .protocol.limits import Clock
 from .protocol.response import error_response
 from .stream import TLSInfo
 

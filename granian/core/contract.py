@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from ..protocol.interface import Limits
+from ..protocol.limits import Limits
 
 if TYPE_CHECKING:
     import ssl

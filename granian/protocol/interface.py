@@ -15,44 +15,12 @@ written in that order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from .events import Event
 
 Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
 """Response fields, all of bytes or all of (latin-1) str: names in any case. Checked where they are sent."""
-
-
-class Clock:
-    """Time as the protocol room sees it: the Date field's line, set anew by the core each second."""
-
-    __slots__ = ('date',)
-
-    def __init__(self, date: bytes = b'Thu, 01 Jan 1970 00:00:00 GMT') -> None:
-        self.date = date
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a peer may make us hold. Sizes in bytes."""
-
-    max_head_size: int = 65536
-    max_headers: int = 100
-    max_buffer_size: int = 417792
-    keep_alive: bool = True
-    # HTTP/2
-    initial_connection_window_size: int = 1048576
-    initial_stream_window_size: int = 1048576
-    max_concurrent_streams: int = 200
-    max_frame_size: int = 16384
-    max_headers_size: int = 65536
-    max_send_buffer_size: int = 409600
-    adaptive_window: bool = False
-    websockets: bool = field(default=False)
-    """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
-    raw_fields: bool = field(default=False)
-    """The application takes header fields as bytes, or seldom: best not to make text of them all."""
 
 
 class InvalidResponse(Exception):

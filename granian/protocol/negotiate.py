@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .interface import Clock
+from .limits import Clock
 from .response import error_response
 
 PREFACE: Final = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from .head import TOKEN
-from .interface import Clock, Headers, InvalidResponse
+from .interface import Headers, InvalidResponse
+from .limits import Clock
 
 HAS_CONTENT_LENGTH: Final = 1
 HAS_DATE: Final = 2

@@ -20,7 +20,7 @@ from .. import net
 from ..observe.counters import BUCKETS, CLASSES, Figures
 from ..protocol.events import Refused, Request, RequestFailed
 from ..protocol.http1 import Http1
-from ..protocol.interface import Clock, Limits
+from ..protocol.limits import Clock, Limits
 from .handles import keep_from_children
 from .supervisor import Counts, Member, Slot, Supervisor
 

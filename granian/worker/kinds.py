@@ -12,7 +12,7 @@ from ..constants import Cores, Interfaces
 from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
-from ..protocol.interface import Limits
+from ..protocol.limits import Limits
 from .detect import resolve
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from granian.protocol.head import parse_head
-from granian.protocol.interface import InvalidResponse, Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.interface import InvalidResponse
+from granian.protocol.limits import Limits
 from granian.stream import RequestBodyError
 
 

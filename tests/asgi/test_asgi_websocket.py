@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 from granian.asgi import asgi_handler
 from granian.asgi import websocket as module
 from granian.asgi.types import ApplicationError
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 from granian.websocket_session import WebSocketSettings
 
 SETTINGS = WebSocketSettings(close_timeout=2)

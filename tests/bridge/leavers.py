@@ -13,7 +13,7 @@ import socket
 
 from http2_client import Http2Client
 
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n'
 CHUNKED = POST.replace(b'Content-Length: 10', b'Transfer-Encoding: chunked')

@@ -12,7 +12,7 @@ import pytest
 
 from granian.core.contract import CoreSettings
 from granian.core.loop.core import AsyncCore, close_loop
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 
 LOOPS = ['asyncio']
 try:

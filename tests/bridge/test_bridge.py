@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
 
 PLAIN = [(b'content-type', b'text/plain')]

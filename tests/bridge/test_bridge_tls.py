@@ -13,7 +13,7 @@ import httpx
 import pytest
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 
 PLAIN = [(b'content-type', b'text/plain')]
 

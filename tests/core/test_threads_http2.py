@@ -13,7 +13,7 @@ from http2_client import Http2Client
 
 from granian.core.blocking import reactor
 from granian.core.blocking.poller import SelectorPoller
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
 
 TEXT = [(b'Content-Type', b'text/plain')]

@@ -16,7 +16,7 @@ from hyperframe.frame import (
 
 from granian.protocol.events import Refused
 from granian.protocol.http2 import Http2
-from granian.protocol.interface import Clock, Limits
+from granian.protocol.limits import Clock, Limits
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]

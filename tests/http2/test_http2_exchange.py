@@ -6,7 +6,8 @@ import pytest
 from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
 from granian.protocol.events import Data, EndOfRequest, Request, RequestFailed, Writable
-from granian.protocol.interface import InvalidResponse, Limits
+from granian.protocol.interface import InvalidResponse
+from granian.protocol.limits import Limits
 
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
 POST = [(':method', 'POST'), *GET[1:]]

@@ -14,7 +14,7 @@ from hyperframe.frame import (
 )
 
 from granian.protocol.events import Data, Request, RequestFailed
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
 POST = [(':method', 'POST'), *GET[1:]]

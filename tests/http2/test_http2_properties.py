@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http2 import Http2
-from granian.protocol.interface import Clock, Limits
+from granian.protocol.limits import Clock, Limits
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 REQUEST = [(':method', 'POST'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/x?y')]

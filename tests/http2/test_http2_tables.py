@@ -8,7 +8,7 @@ from granian.protocol.http2 import frames
 from granian.protocol.http2.guard import CREDIT, NOISE, RESETS, Guard, seconds_of_day
 from granian.protocol.http2.streams import CLOSED, RECEIVED, TRANSITIONS, Input, State, Stream, Verdict
 from granian.protocol.http2.windows import LARGEST, Adaptive
-from granian.protocol.interface import Clock
+from granian.protocol.limits import Clock
 
 
 def test_every_state_is_reached_and_only_closed_ones_end():

@@ -6,7 +6,7 @@ import itertools
 
 from granian.protocol.events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from granian.protocol.http1 import Http1
-from granian.protocol.interface import Clock, Limits
+from granian.protocol.limits import Clock, Limits
 
 CLOCK = Clock(b'Sun, 06 Nov 1994 08:49:37 GMT')
 

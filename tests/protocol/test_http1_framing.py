@@ -8,7 +8,7 @@ from http1_help import connect, feed, pieces, pull, refused, request, split_resp
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1.exchange import DRAIN_LIMIT
 from granian.protocol.http1.h11_body import DONE, ChunkGuard
-from granian.protocol.interface import Limits
+from granian.protocol.limits import Limits
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\n'
 CHUNKED = POST + b'Transfer-Encoding: chunked\r\n\r\n'

@@ -7,9 +7,10 @@ import pytest
 from http1_help import CLOCK, connect, feed, pull, refused, request, story, verdict
 
 from granian.protocol.events import EndOfRequest, Refused, Request
-from granian.protocol.head import _MAX_NAMES, _NAMES, BadRequest, field_for, parse_head
+from granian.protocol.head import _MAX_NAMES, NAMES, BadRequest, field_for
 from granian.protocol.http1 import Http1
-from granian.protocol.interface import Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.limits import Limits
 
 LIMITS = Limits()
 
@@ -79,6 +80,7 @@ def test_the_plain_head_is_accepted():
         *(
             pytest.param(get(host=b'Host: ' + value + b'\r\n'), id=f'S-H-07-{value!r}')
             for value in (
+                b'',
                 b'a@b', b'a@b c', b'a b', b'a/b', b'a?b', b'a#b', b'\xffa\xff', b'a:b', b'a:1:2', b'a:-1',
                 b':80',
                 b'[::1', b'::1', b'[g::]', b'[]', b'[::1]x', b'a:123456', b'a\tb', b'%zz', b'%4', b'a\\b',
@@ -133,8 +135,7 @@ def test_refused_with_400(data):
         pytest.param(501, get(first=b'CONNECT / HTTP/1.1'), id='S-H-09-CONNECT-path'),
         *(
             pytest.param(505, get(first=b'GET / ' + version), id=f'S-H-10-{version.decode()}')
-            for version in (b'HTTP/0.9', b'HTTP/1.2', b'HTTP/1.9', b'HTTP/2.0', b'HTTP/3.0', b'HTTP/9.9',
-            b'HTTP/0.0')
+            for version in (b'HTTP/0.9', b'HTTP/2.0', b'HTTP/3.0', b'HTTP/9.9', b'HTTP/0.0')
         ),
         pytest.param(505, b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', id='S-H-10-preface'),
         pytest.param(501, get(first=b'A' * 33 + b' / HTTP/1.1'), id='S-H-10-long-method'),
@@ -184,7 +185,7 @@ def test_environ_keys():
 
 @pytest.mark.parametrize(
     'host',
-    [b'', b'x', b'example.com', b'EXAMPLE.com:8080', b'a:', b'127.0.0.1:80', b'[::1]', b'[2001:db8::1]:443',
+    [b'x', b'example.com', b'EXAMPLE.com:8080', b'a:', b'127.0.0.1:80', b'[::1]', b'[2001:db8::1]:443',
      b'my_service', b'xn--bcher-kva.example', b'a%20b', b"!$&'()*+,;=~"],
     ids=lambda host: f'S-H-07-{host!r}',
 )  # fmt: skip
@@ -518,19 +519,19 @@ def test_spellings_of_a_name_with_a_role_share_one_field():
 
 
 def test_the_table_of_names_is_bounded():
-    kept = dict(_NAMES)
+    kept = dict(NAMES)
     try:
         for n in range(2 * _MAX_NAMES):
             assert field_for(f'X-Filler-{n}').name == f'x-filler-{n}'
         field_for('Y' * 65)
-        assert len(_NAMES) <= _MAX_NAMES
-        assert 'Y' * 65 not in _NAMES
+        assert len(NAMES) <= _MAX_NAMES
+        assert 'Y' * 65 not in NAMES
         parsed = head(b'x-not-in-the-table: 1', b'Content-Length: 0')
         assert parsed.content_length == 0
         assert verdict(get(b'Content-Length: 1', b'CONTENT-LENGTH: 1')) == refused(400)
     finally:
-        _NAMES.clear()
-        _NAMES.update(kept)
+        NAMES.clear()
+        NAMES.update(kept)
 
 
 def test_field_for_refuses_what_is_not_a_token():

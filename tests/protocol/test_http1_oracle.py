@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
-from granian.protocol.head import BadRequest, parse_head
+from granian.protocol.head import BadRequest
 from granian.protocol.http1 import connection as http1
-from granian.protocol.interface import Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.limits import Limits
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

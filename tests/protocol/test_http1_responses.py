@@ -9,7 +9,8 @@ from http1_help import CLOCK, connect, feed, pull, request, split_response
 
 from granian.protocol.events import Data, EndOfRequest, Request
 from granian.protocol.http1 import exchange as states
-from granian.protocol.interface import Connection, InvalidResponse, Limits
+from granian.protocol.interface import Connection, InvalidResponse
+from granian.protocol.limits import Limits
 from granian.protocol.response import read_fields, response_field, status_line
 
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from granian.protocol.interface import Clock
+from granian.protocol.limits import Clock
 from granian.protocol.negotiate import HTTP1, HTTP2, MORE, PREFACE, REFUSED, negotiate, refusal
 
 

@@ -7,8 +7,9 @@ from io import FileIO
 
 import pytest
 
-from granian.protocol.head import parse_head
-from granian.protocol.interface import InvalidResponse, Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.interface import InvalidResponse
+from granian.protocol.limits import Limits
 from granian.protocol.response import read_fields, status_line
 from granian.rsgi import (
     Headers,

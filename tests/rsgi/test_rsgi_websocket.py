@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from granian.protocol.head import parse_head
-from granian.protocol.interface import InvalidResponse, Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.interface import InvalidResponse
+from granian.protocol.limits import Limits
 from granian.rsgi import ProtocolClosed, ProtocolError, WebsocketMessageType, rsgi_handler
 from granian.websocket_session import WebSocketSettings
 

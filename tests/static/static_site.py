@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from granian.protocol.head import parse_head
-from granian.protocol.interface import Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.limits import Limits
 from granian.static import Mount, Mounts
 from granian.static.answer import answer
 

@@ -9,8 +9,8 @@ from email.utils import formatdate
 import pytest
 from static_site import OLD, Site, put
 
-from granian.protocol.head import parse_head
-from granian.protocol.interface import Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.limits import Limits
 from granian.static.answer import answer
 
 BODY = b'hello, world\n'

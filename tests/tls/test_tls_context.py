@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from granian.errors import ConfigurationError
-from granian.protocol.interface import Clock
+from granian.protocol.limits import Clock
 from granian.tls import (
     TLSSettings,
     distinguished_name,

@@ -7,8 +7,9 @@ from array import array
 import pytest
 from wsframes import binary, close, frame, text
 
-from granian.protocol.head import parse_head
-from granian.protocol.interface import InvalidResponse, Limits
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.interface import InvalidResponse
+from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected
 from granian.websocket_session import (
     Closed,

@@ -12,7 +12,7 @@ import pytest
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1 import Http1
-from granian.protocol.interface import Clock, Limits
+from granian.protocol.limits import Clock, Limits
 from granian.stream import RequestBodyError
 from granian.wsgi import make_handler
 

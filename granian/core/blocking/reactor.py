@@ -22,7 +22,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from ...messages import WARNINGS
-from ...protocol.interface import Clock
+from ...protocol.limits import Clock
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 
 if TYPE_CHECKING:

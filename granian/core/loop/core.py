@@ -17,7 +17,7 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...protocol.interface import Clock
+from ...protocol.limits import Clock
 from . import first_step
 from .accept import Acceptor
 from .connection import FRESH

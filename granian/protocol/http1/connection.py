@@ -14,8 +14,8 @@ import re
 from typing import Final
 
 from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
-from ..head import BadRequest, Head, check_request_line, parse_head
-from ..interface import Clock, Limits
+from ..head import BadRequest, Head, check_sizes
+from ..limits import Clock, Limits
 from ..response import error_response
 from .exchange import (
     COMPLETE,
@@ -28,6 +28,7 @@ from .exchange import (
     WAITING,
     Exchange,
 )
+from .grammar import check_request_line, parse_head
 from .h11_body import H11Body
 from .templates import Template, template_of
 
@@ -40,7 +41,16 @@ _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 class Http1(Exchange):
     """A `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
 
-    __slots__ = ('_alike', '_count', '_empty_lines', '_line_checked', '_partial', '_scanned', '_template')
+    __slots__ = (
+        '_alike',
+        '_count',
+        '_empty_lines',
+        '_line_checked',
+        '_partial',
+        '_scanned',
+        '_template',
+        '_template_limit',
+    )
 
     http_version: str = '1'
 
@@ -54,6 +64,9 @@ class Http1(Exchange):
         self._empty_lines = 0
         self._template: Template | None = None
         """What this client's heads look like, once it is known."""
+        sizes = (limits.max_head_size, limits.max_request_line, limits.max_field_size)
+        self._template_limit = min(size for size in sizes if size)
+        """Bytes of the longest head that a template may read: no line of it can be too long."""
         self._alike = 0
         """So many heads in a row had as many fields as this:"""
         self._count = -1
@@ -86,7 +99,7 @@ class Http1(Exchange):
         buffer = self._buffer
         known = self._template
         head: Head | None = None
-        if known is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._limits.max_head_size:
+        if known is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._template_limit:
             # Most often there is a head and nothing else; with a blank line within, it does not match.
             head = known.read(buffer)
             if head is not None and not head.content_length and not self._partial:
@@ -113,7 +126,7 @@ class Http1(Exchange):
             if end + 4 > limits.max_head_size:
                 return self._refuse_size()
             block = buffer[:end]
-            if self._template is not None:
+            if self._template is not None and end + 4 <= self._template_limit:
                 head = self._read_alike(self._template, buffer[: end + 4], end + 4 == len(buffer))
         if head is None:
             try:
@@ -177,6 +190,7 @@ class Http1(Exchange):
     def _partial_head(self) -> Event | None:
         """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""
         buffer = self._buffer
+        limits = self._limits
         self._partial = True
         while buffer.startswith(b'\r\n'):
             self._empty_lines += 1
@@ -193,18 +207,20 @@ class Http1(Exchange):
             return self.next_event()
         if _LONE_LF(buffer, self._scanned) is not None:
             return self._refuse(400, 'line end other than CRLF in request head')
-        if len(buffer) > self._limits.max_head_size:
+        if len(buffer) > limits.max_head_size:
             return self._refuse_size()
         if buffer[0] <= 0x20 or buffer[0] >= 0x7F:  # TLS, a fold, binary junk
             return self._refuse(400, 'invalid request line')
         if not self._line_checked:
             end = buffer.find(b'\r\n', self._scanned)
-            if end >= 0:
-                self._line_checked = True
-                try:
-                    check_request_line(buffer[:end])
-                except BadRequest as error:
-                    return self._refuse(error.status, error.reason)
+            self._line_checked = end >= 0
+            try:
+                if end >= 0:
+                    check_request_line(buffer[:end], limits)
+                else:
+                    check_sizes(limits, len(buffer) - buffer.endswith(b'\r'), ())
+            except BadRequest as error:
+                return self._refuse(error.status, error.reason)
         if self._eof:
             return self._refuse(400, 'the connection ended within the request head')
         self._scanned = max(0, len(buffer) - 3)

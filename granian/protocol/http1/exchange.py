@@ -11,7 +11,8 @@ from typing import Final
 
 from ..events import Event
 from ..head import Head
-from ..interface import Clock, Headers, InvalidResponse, Limits
+from ..interface import Headers, InvalidResponse
+from ..limits import Clock, Limits
 from ..response import (
     HAS_CONNECTION,
     HAS_CONTENT_LENGTH,

@@ -14,7 +14,7 @@ import h11
 
 from ..events import Data, EndOfRequest, RequestFailed
 from ..head import BadRequest, Head, field_for
-from ..interface import Limits
+from ..limits import Limits
 from ..response import TRAILERS_REFUSED
 
 MAX_CHUNK_EXTENSIONS: Final = 16384

@@ -21,17 +21,18 @@ from itertools import accumulate
 from typing import Any, Final
 
 from ..head import (
-    FORBIDDEN,
-    HOST,
-    HOSTS,
+    CONTROLS,
     ROLE_CONNECTION,
     ROLE_CONTENT_LENGTH,
     ROLE_HOST,
     ROLE_NONE,
     ROLE_SINGLETON,
+    BadRequest,
     Field,
     Head,
+    check_method,
     field_for,
+    request_target,
 )
 
 _MAX_SHAPES: Final = 128
@@ -53,9 +54,7 @@ _ASKED_ENOUGH: Final = 16
 twice as many for each that the shape has, so that a client that sends ever new shapes, or changes
 ever other values, costs no more than any other that makes us work."""
 
-_REQUEST_LINE: Final = re.compile(
-    rb"(?!CONNECT )([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]*) HTTP/1\.1"
-).fullmatch
+_REQUEST_LINE: Final = re.compile(r'([^ ]+) ([^ ]+) HTTP/1\.1').fullmatch
 # White space before a line's end is looked for after it: a literal must follow the value for its
 # backtracking to be quick. There is one step back over each value and no more, so a head that does
 # not match costs time in proportion to its length.
@@ -126,7 +125,7 @@ class Template:
     """A shape with the values of its first lines given, all or none of them too."""
 
     __slots__ = (
-        '_begun', '_controls', '_count', '_environ_keys', '_given', '_given_environ', '_host', '_length',
+        '_begun', '_checks', '_controls', '_count', '_environ_keys', '_given', '_given_environ', '_length',
         '_match', '_raw', '_request_line', '_shape', 'content_length', 'given', 'given_raw', 'names',
         'raw_names',
     )  # fmt: skip
@@ -147,8 +146,8 @@ class Template:
         # The last one, which may well come again. At first none: no line has its end within.
         self._request_line = b'\r\n', '', '', '', ''
         self.names = shape.fields[count:]
+        self._checks = [(i, field.check) for i, field in enumerate(self.names) if field.check is not None]
         # Where in the values of a match; negative: nowhere.
-        self._host = shape.host - count
         self._length = shape.length - count
         self._controls = 2 * (len(self.names) - 1)
         self._begun = False
@@ -182,23 +181,21 @@ class Template:
             match = self._match(rest if raw else rest.decode('latin-1'))
             # The pattern has a CR LF between the lines. With no other control byte, no value has a line
             # end in it, nor is there a blank line.
-            if match is None or len(rest.translate(None, FORBIDDEN)) != len(rest) - self._controls:
+            if match is None or len(rest.translate(None, CONTROLS)) != len(rest) - self._controls:
                 return None
             values = match.groups()
-            if self._host >= 0 and not self._takes_host(values[self._host]):
+            if self._checks and not self._passes(values):
                 return None
         elif rest != self._given:
             return None
         known = self._request_line
         if line != known[0]:
-            parts = _REQUEST_LINE(line)
-            if parts is None:
+            read = _read_request_line(line)
+            if read is None:
                 return None
             if not self._begun:
                 self._begin()
-            method, target = parts[1].decode(), parts[2].decode()
-            path, _, query = target.partition('?')
-            known = bytes(line), method, target, path, query
+            known = bytes(line), *read
             if len(line) <= _MAX_REQUEST_LINE:
                 self._request_line = known
         _, method, target, path, query = known
@@ -213,9 +210,15 @@ class Template:
             head.content_length = int(values[self._length])
         return head
 
-    def _takes_host(self, value: str | bytes) -> bool:
-        host = value.decode('latin-1') if isinstance(value, bytes) else value
-        return host in HOSTS or HOST(host) is not None
+    def _passes(self, values: tuple[Any, ...]) -> bool:
+        """Apply the rules for the values that are not given (those that are have passed them before)."""
+        try:
+            for index, check in self._checks:
+                value = values[index]
+                check(value.decode('latin-1') if self._raw else value)
+        except BadRequest:
+            return False
+        return True
 
     def loosened(self, block: bytes | bytearray) -> Template | None:
         """For a head that this could not read: the template with fewer lines given that perhaps
@@ -232,12 +235,26 @@ class Template:
         return self._shape.template(lines[:same])
 
 
+def _read_request_line(line: bytes | bytearray) -> tuple[str, str, str, str] | None:
+    """Return method, target, path and query of an ordinary request line, by the rules of `protocol.head`."""
+    match = _REQUEST_LINE(line.decode('latin-1'))
+    if match is None:
+        return None
+    method, target = match.groups()
+    try:
+        check_method(method)
+        path, query, _, authority = request_target(method, target)
+    except BadRequest:
+        return None
+    return None if authority is not None else (method, target, path, query)
+
+
 class Shape:
     """The names of a head in order. Shared by the worker's threads: each use of a table is one
     operation, and what two threads may do at once is to make something twice."""
 
     __slots__ = (
-        '_asked', '_patterns', 'environ_is_plain', 'environ_keys', 'fields', 'host', 'length', 'names', 'raw'
+        '_asked', '_patterns', 'environ_is_plain', 'environ_keys', 'fields', 'length', 'names', 'raw'
     )  # fmt: skip
 
     def __init__(self, names: tuple[str, ...], fields: list[Field], raw: bool = False) -> None:
@@ -247,7 +264,6 @@ class Shape:
         known = [field for field in fields if field.role]
         if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= set(roles):
             raise ValueError('a head of these names needs the long way')
-        self.host = roles.index(ROLE_HOST)
         self.length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
         self.environ_keys = keys = [field.environ_key for field in fields]
         # None: a name that WSGI must not see; twice the same: values to be joined. Those go one by one.

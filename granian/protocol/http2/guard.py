@@ -10,7 +10,7 @@ Two levels, each a leaky bucket (reference: CVE-2023-44487, CVE-2025-8671, CVE-2
 
 from __future__ import annotations
 
-from ..interface import Clock
+from ..limits import Clock
 
 RESETS, RESETS_PER_SECOND = 100, 10
 NOISE, NOISE_PER_SECOND = 1000, 500

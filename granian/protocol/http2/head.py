@@ -1,6 +1,6 @@
 """Header lists into request heads (RFC 9113 8.2, 8.3): the same `Head` and `Field`s as HTTP/1's.
 
-HPACK carries any bytes at all, so each rule of the field grammar is asked here again: what
+HPACK carries any bytes at all. So the rules of `protocol.head` are applied here as in `http1`: what
 passes may be put into an environ or sent on to an HTTP/1 server (h2's CVE-2025-57804).
 """
 
@@ -10,64 +10,53 @@ import re
 from typing import Final
 
 from ..head import (
+    CONTROLS,
     ROLE_CONNECTION,
-    ROLE_CONTENT_LENGTH,
-    ROLE_EXPECT,
     ROLE_HOST,
-    ROLE_SINGLETON,
     ROLE_TRANSFER_ENCODING,
     ROLE_UPGRADE,
     BadRequest,
     Field,
     Head,
     check_host,
+    check_method,
+    check_sizes,
     field_for,
-    parse_content_length,
+    note_field,
+    request_target,
 )
-from ..interface import Limits
+from ..limits import Limits
 from ..response import TRAILERS_REFUSED
 
 HeaderList = list[tuple[bytes, bytes]]
 
-_PLAIN, _FORBIDDEN, _TE, _HOST, _COOKIE, _LENGTH, _EXPECT, _SINGLETON = range(8)
-
-_RULES: Final = {
-    ROLE_CONNECTION: _FORBIDDEN,
-    ROLE_TRANSFER_ENCODING: _FORBIDDEN,
-    ROLE_UPGRADE: _FORBIDDEN,
-    ROLE_HOST: _HOST,
-    ROLE_CONTENT_LENGTH: _LENGTH,
-    ROLE_EXPECT: _EXPECT,
-    ROLE_SINGLETON: _SINGLETON,
-}
+# Rules of HTTP/2 alone, by name. Those of both versions go by `Field.role`.
+_NONE, _FORBIDDEN, _TE, _COOKIE = range(4)
 _NAMED_RULES: Final = {
     b'te': _TE,
     b'cookie': _COOKIE,
     b'keep-alive': _FORBIDDEN,
     b'proxy-connection': _FORBIDDEN,
 }
+_FORBIDDEN_ROLES: Final = frozenset((ROLE_CONNECTION, ROLE_TRANSFER_ENCODING, ROLE_UPGRADE))
 _PSEUDO: Final = frozenset((b':method', b':scheme', b':authority', b':path', b':protocol'))
-_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
+_SPACES: Final = frozenset((b' ', b'\t'))
+_SCHEME: Final = re.compile(rb'[A-Za-z][A-Za-z0-9+.-]{0,31}').fullmatch
+_REQUEST_LINE_REST: Final = len('  HTTP/2.0')
+_FIELD_LINE_REST: Final = len(': \r\n')
 _MAX_NAMES: Final = 1024
 _MAX_NAME_LENGTH: Final = 64
 
-_METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}").fullmatch
-_SCHEME: Final = re.compile(rb'[A-Za-z][A-Za-z0-9+.-]{0,31}').fullmatch
-_PATH: Final = re.compile(rb'/[!"$-~]*').fullmatch
-
 _fields: dict[bytes, tuple[Field, int]] = {}
+"""Names seen before, with their rule."""
 
 
 class Malformed(Exception):
     """A malformed request (RFC 9113 8.1.1): a stream error of type PROTOCOL_ERROR."""
 
 
-def _rule_of(field: Field) -> int:
-    return _NAMED_RULES.get(field.raw) or _RULES.get(field.role, _PLAIN)
-
-
 def _field(name: bytes) -> tuple[Field, int]:
-    """A name that is not in the table yet: a token without upper case, or Malformed."""
+    """Return the Field of a name that is not in the table yet: a token without upper case, or Malformed."""
     text = name.decode('latin-1')
     try:
         field = field_for(text)
@@ -75,57 +64,70 @@ def _field(name: bytes) -> tuple[Field, int]:
         raise Malformed('invalid field name') from None
     if field.name != text:
         raise Malformed('upper case in a field name')
-    rule = _rule_of(field)
+    rule = _FORBIDDEN if field.role in _FORBIDDEN_ROLES else _NAMED_RULES.get(name, _NONE)
     if len(_fields) < _MAX_NAMES and len(name) <= _MAX_NAME_LENGTH:
         _fields[name] = field, rule
     return field, rule
 
 
 def read_head(headers: HeaderList, ended: bool, limits: Limits) -> Head:
-    """The head that a header list says; `ended` tells that no body follows.
+    """Return the head that a header list says; `ended` tells that no body follows.
 
     Raises Malformed, or BadRequest with a status for what is well-formed and not served.
     """
+    try:
+        return _read_head(headers, ended, limits)
+    except BadRequest as error:
+        if error.status != 400:
+            raise
+        raise Malformed(error.reason) from None
+
+
+def _read_head(headers: HeaderList, ended: bool, limits: Limits) -> Head:
     _check_values(headers)
     pseudo: dict[bytes, bytes] = {}
-    fields: list[tuple[Field, str]] = []
-    special = False
-    known = _fields.get
+    count = 0
     for name, value in headers:
-        entry = known(name)
-        if entry is None:
-            if name[:1] == b':':
-                if fields:
-                    raise Malformed('pseudo-field after a field')
-                if name not in _PSEUDO or name in pseudo:
-                    raise Malformed('unknown or repeated pseudo-field')
-                pseudo[name] = value
-                continue
-            entry = _field(name)
-        field, rule = entry
-        if rule:
-            special = True
-            if rule == _FORBIDDEN or (rule == _TE and value.lower() != b'trailers'):
-                raise Malformed('connection-specific field')
-        fields.append((field, value.decode('latin-1')))
-    if len(fields) > limits.max_headers:
-        raise BadRequest(431, 'too many header fields')
-    head = _read_pseudo(pseudo, fields, limits)
-    if special:
-        _read_special(head, ended)
-    authority = head.authority
-    if authority:
-        # Agreed with, or added (RFC 9113 8.3.1): applications look at Host.
-        host = next((value for field, value in fields if field.role == ROLE_HOST), None)
-        if host is None:
-            head.fields.insert(0, (_HOST_FIELD, authority))
-        elif host.lower() != authority.lower():
-            raise Malformed('Host and :authority differ')
+        if name[:1] != b':':
+            break
+        if name not in _PSEUDO or name in pseudo:
+            raise Malformed('unknown or repeated pseudo-field')
+        pseudo[name] = value
+        count += 1
+    head = _read_pseudo(pseudo, limits)
+    _read_fields(head, headers[count:] if count else headers, limits)
+    if ended and head.content_length:
+        raise Malformed('content-length of a request without a body')
+    head.expects_continue = head.expects_continue and not ended
+    _agree_on_host(head)
     return head
 
 
+def _read_fields(head: Head, headers: HeaderList, limits: Limits) -> None:
+    if len(headers) > limits.max_headers:
+        raise BadRequest(431, 'too many header fields')
+    if limits.max_field_size:
+        check_sizes(limits, 0, (len(name) + len(value) + _FIELD_LINE_REST for name, value in headers))
+    fields = head.fields
+    known = _fields.get
+    crumbs = 0
+    for name, value in headers:
+        field, rule = known(name) or _field(name)
+        text = value.decode('latin-1')
+        if rule:
+            if rule == _COOKIE:
+                crumbs += 1
+            elif rule == _FORBIDDEN or value.lower() != b'trailers':
+                raise Malformed('connection-specific field')
+        elif field.role:
+            field = note_field(head, field, text, limits)
+        fields.append((field, text))
+    if crumbs > 1:
+        _join_cookies(head)
+
+
 def read_trailers(headers: HeaderList) -> HeaderList:
-    """Trailer fields, checked; those that frame or route make the request malformed."""
+    """Check trailer fields and return them. Raises Malformed, also for names that frame or route."""
     _check_values(headers)
     for name, _ in headers:
         if name[:1] == b':':
@@ -137,41 +139,40 @@ def read_trailers(headers: HeaderList) -> HeaderList:
 
 
 def _check_values(headers: HeaderList) -> None:
-    """RFC 9113 8.2.1, and no other control byte but HTAB either."""
+    """Refuse control bytes but HTAB (more than RFC 9113 8.2.1 asks) and white space around a value."""
     values = b''.join([value for _, value in headers])
-    if len(values.translate(None, _CONTROLS)) != len(values):
+    if len(values.translate(None, CONTROLS)) != len(values):
         raise Malformed('control character in a field value')
     for _, value in headers:
         if value[:1] in _SPACES or value[-1:] in _SPACES:
             raise Malformed('white space around a field value')
 
 
-_SPACES: Final = frozenset((b' ', b'\t'))
-
-
-def _read_pseudo(pseudo: dict[bytes, bytes], fields: list[tuple[Field, str]], limits: Limits) -> Head:
-    method = pseudo.get(b':method')
+def _read_pseudo(pseudo: dict[bytes, bytes], limits: Limits) -> Head:
     scheme, path, authority = pseudo.get(b':scheme'), pseudo.get(b':path'), pseudo.get(b':authority')
     protocol = pseudo.get(b':protocol')
-    if method is None or _METHOD(method) is None:
-        raise Malformed(':method is missing or invalid')
-    if protocol is not None and (method != b'CONNECT' or not limits.websockets):
+    method = pseudo.get(b':method', b'').decode('latin-1')
+    check_method(method)
+    if protocol is not None and (method != 'CONNECT' or not limits.websockets):
         raise Malformed(':protocol without CONNECT, or not offered')
-    if method == b'CONNECT' and protocol is None:
+    if method == 'CONNECT' and protocol is None:
         if scheme is not None or path is not None or not authority:
             raise Malformed('CONNECT with :scheme or :path, or without :authority')
         raise BadRequest(501, 'CONNECT is not supported')
     if scheme is None or _SCHEME(scheme) is None:
         raise Malformed(':scheme is missing or invalid')
-    if path is None or (_PATH(path) is None and not (path == b'*' and method == b'OPTIONS')):
+    if path is None or path[:1] not in (b'/', b'*'):
         raise Malformed(':path is missing or invalid')
     target = path.decode('latin-1')
-    before, _, query = target.partition('?')
-    head = Head(method.decode('latin-1'), target, before, query, '2', fields)
+    if limits.max_request_line:
+        check_sizes(limits, len(method) + len(target) + _REQUEST_LINE_REST, ())
+    # An extended CONNECT asks for a resource as GET does (RFC 8441 4).
+    before, query, _, _ = request_target('GET' if protocol is not None else method, target)
+    head = Head(method, target, before, query, '2', [])
     head.scheme = scheme.decode('latin-1').lower()
-    if authority:
+    if authority is not None:
         head.authority = authority.decode('latin-1')
-        _check_host(head.authority)
+        check_host(head.authority)
     if protocol is not None:
         if protocol != b'websocket' or not authority:
             raise BadRequest(501, 'unknown :protocol')
@@ -179,53 +180,20 @@ def _read_pseudo(pseudo: dict[bytes, bytes], fields: list[tuple[Field, str]], li
     return head
 
 
-def _check_host(value: str) -> None:
-    if value in _hosts:
-        return
-    try:
-        check_host(value)
-    except BadRequest:
-        raise Malformed('invalid authority') from None
-    if len(_hosts) < _MAX_NAMES:
-        _hosts.add(value)
+def _agree_on_host(head: Head) -> None:
+    """Hold Host against `:authority`, or add it (RFC 9113 8.3.1): applications look at Host."""
+    host = next((value for field, value in head.fields if field.role == ROLE_HOST), None)
+    if host is None:
+        if head.authority is None:
+            raise Malformed('neither :authority nor Host')
+        head.fields.insert(0, (_HOST_FIELD, head.authority))
+    elif head.authority is not None and host.lower() != head.authority.lower():
+        raise Malformed('Host and :authority differ')
 
 
-_hosts: set[str] = set()
-
-
-def _read_special(head: Head, ended: bool) -> None:
-    """The fields with a rule of their own: which may come once, and what they say."""
-    seen: set[Field] = set()
-    crumbs: list[str] = []
-    for field, value in head.fields:
-        rule = _rule_of(field)
-        if rule == _COOKIE:
-            crumbs.append(value)
-            continue
-        if not rule or rule == _TE:
-            continue
-        if field in seen:
-            raise Malformed(f'more than one {field.name}')
-        seen.add(field)
-        if rule == _LENGTH:
-            try:
-                head.content_length = parse_content_length(value)
-            except BadRequest:
-                raise Malformed('invalid content-length') from None
-            if ended and head.content_length:
-                raise Malformed('content-length of a request without a body')
-        elif rule == _HOST:
-            _check_host(value)
-        elif rule == _EXPECT:
-            if value.lower() != '100-continue':
-                raise BadRequest(417, 'unknown expectation')
-            head.expects_continue = not ended
-    if len(crumbs) > 1:
-        _join_cookies(head, crumbs)
-
-
-def _join_cookies(head: Head, crumbs: list[str]) -> None:
-    """RFC 9113 8.2.3: a client may split its cookies for HPACK's sake; applications see one field."""
+def _join_cookies(head: Head) -> None:
+    """Join the crumbs into one field, as applications expect (RFC 9113 8.2.3)."""
+    crumbs = [value for field, value in head.fields if field is _COOKIE_FIELD]
     joined: list[tuple[Field, str]] = []
     for field, value in head.fields:
         if field is not _COOKIE_FIELD:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..events import Data, EndOfRequest, Request
 from ..head import BadRequest
-from ..interface import Clock, Limits
+from ..limits import Clock, Limits
 from . import frames
 from .compression import CompressionError, ListTooLarge
 from .frames import BrokenConnection

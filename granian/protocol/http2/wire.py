@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ..events import Event, Refused, Request, RequestFailed, Writable
-from ..interface import Clock, Limits
+from ..limits import Clock, Limits
 from . import frames
 from .compression import Decoder, Encoder
 from .frames import FrameReader

@@ -1,0 +1,50 @@
+"""Limits on what a peer may send, and the one clock of the protocol room. Imports nothing of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+DROP: Final = 'drop'
+REFUSE: Final = 'refuse'
+DANGEROUS: Final = 'dangerous'
+
+
+class Clock:
+    """The value of the Date field. The core sets it each second: nothing here reads a clock."""
+
+    __slots__ = ('date',)
+
+    def __init__(self, date: bytes = b'Thu, 01 Jan 1970 00:00:00 GMT') -> None:
+        self.date = date
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a peer may make us hold. Sizes in bytes."""
+
+    max_head_size: int = 65536
+    max_headers: int = 100
+    max_buffer_size: int = 417792
+    keep_alive: bool = True
+    server_header: str = 'granian'
+    """Value of the Server field where the application gives none; '' for no such field."""
+    max_request_line: int = 0
+    """Bytes of a request line, without its end; 0: only the head's limit. HTTP/2: of the same line."""
+    max_field_size: int = 0
+    """Bytes of one field line: name, colon, value, line end; 0: only the head's limit. HTTP/2 alike."""
+    header_map: str = DROP
+    """What becomes of a name with an underscore: DROP hides it from WSGI, REFUSE answers 400, DANGEROUS
+    gives it to WSGI as if it had a dash."""
+    # HTTP/2
+    initial_connection_window_size: int = 1048576
+    initial_stream_window_size: int = 1048576
+    max_concurrent_streams: int = 200
+    max_frame_size: int = 16384
+    max_headers_size: int = 65536
+    max_send_buffer_size: int = 409600
+    adaptive_window: bool = False
+    websockets: bool = field(default=False)
+    """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
+    raw_fields: bool = field(default=False)
+    """The application takes header fields as bytes, or seldom: best not to make text of them all."""
