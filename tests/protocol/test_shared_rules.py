@@ -87,7 +87,7 @@ def everywhere(method: str, target: str, fields: Fields, limits: Limits | None =
     return first
 
 
-FIELDS: Fields = [('Host', 'a.example'), ('Accept', '*/*'), ('X-Rule', 'good')]
+FIELDS: Fields = [('Host', 'a.example'), ('Accept', '*/*'), ('X-Requested-With', 'good')]
 
 
 @pytest.fixture(autouse=True)
@@ -116,16 +116,16 @@ def test_new_target_rule_holds_everywhere(monkeypatch):
 
 
 def test_new_rule_for_a_value_holds_everywhere():
-    field = field_for('x-rule')
+    field = field_for('x-requested-with')
 
     def never_bad(value: str) -> None:
         if value == 'bad':
             raise BadRequest(400, 'a bad value')
 
-    bad = [*FIELDS[:2], ('X-Rule', 'bad')]
+    bad = [*FIELDS[:2], ('X-Requested-With', 'bad')]
     assert everywhere('GET', '/', bad)
     role = field.role
-    add_rule('x-rule', never_bad)
+    add_rule('x-requested-with', never_bad)
     templates._shapes.clear()  # a rule is added before the first request
     try:
         assert everywhere('GET', '/', FIELDS)
@@ -165,8 +165,8 @@ def test_new_rule_for_a_name_holds_everywhere(monkeypatch):
     ('limits', 'target', 'fields'),
     [
         (Limits(max_request_line=100), '/' + 'a' * 100, FIELDS),
-        (Limits(max_field_size=60), '/', [*FIELDS[:2], ('X-Rule', 'a' * 60)]),
-        (Limits(header_map='refuse'), '/', [*FIELDS[:2], ('X_Rule', 'a')]),
+        (Limits(max_field_size=60), '/', [*FIELDS[:2], ('X-Requested-With', 'a' * 60)]),
+        (Limits(header_map='refuse'), '/', [*FIELDS[:2], ('X_Requested_With', 'a')]),
         (Limits(max_headers=2), '/', FIELDS),
     ],
     ids=['request line', 'field size', 'underscore', 'count'],
@@ -177,11 +177,13 @@ def test_limit_holds_everywhere(limits, target, fields):
 
 
 def test_sizes_at_their_limit_are_accepted():
-    limits = Limits(max_request_line=len('GET /aaaa HTTP/1.1'), max_field_size=len('X-Rule: aaaaaaaaaa\r\n'))
+    limits = Limits(
+        max_request_line=len('GET /aaaa HTTP/1.1'), max_field_size=len('X-Requested-With: aaaaaaaaaa\r\n')
+    )
     connection = Http1(limits, Clock())
-    assert ask_http1(connection, 'GET', '/aaaa', [*FIELDS[:2], ('X-Rule', 'a' * 10)])
+    assert ask_http1(connection, 'GET', '/aaaa', [*FIELDS[:2], ('X-Requested-With', 'a' * 10)])
     assert ask_http1(Http1(limits, Clock()), 'GET', '/aaaaa', FIELDS) is None
-    assert ask_http1(connection, 'GET', '/', [*FIELDS[:2], ('X-Rule', 'a' * 11)]) is None
+    assert ask_http1(connection, 'GET', '/', [*FIELDS[:2], ('X-Requested-With', 'a' * 11)]) is None
 
 
 @pytest.mark.parametrize(
@@ -200,12 +202,12 @@ def test_size_over_its_limit_has_its_status(limits, data, status):
     assert event.status == status
 
 
-@pytest.mark.parametrize(('header_map', 'key'), [('drop', None), ('dangerous', 'HTTP_X_RULE')])
+@pytest.mark.parametrize(('header_map', 'key'), [('drop', None), ('dangerous', 'HTTP_X_REQUESTED_WITH')])
 def test_header_map_decides_what_wsgi_sees(header_map, key):
-    fields = [('Host', 'a.example'), ('X_Rule', '1')]
+    fields = [('Host', 'a.example'), ('X_Requested_With', '1')]
     heard = everywhere('GET', '/', fields, Limits(header_map=header_map))
     assert heard is not None
-    assert heard[3][-1] == ('x_rule', '1', key)
+    assert heard[3][-1] == ('x_requested_with', '1', key)
 
 
 hosts = st.sampled_from(['a.example', 'a.example:80', '', 'a b', 'u@h', '[::1]', 'h/', 'a,b', 'A.EXAMPLE'])
