@@ -27,8 +27,8 @@ REFUSALS = {
     'gevent_half_patched': 'gevent has patched only a part of the standard library (not {missing}): '
     'call gevent.monkey.patch_all() without arguments, or leave it to --core gevent',
     'gevent_too_late': '--core gevent: the module {module!r} was imported before gevent could patch the '
-    'standard library; name the application as module:attribute and do not import it before, or call '
-    'gevent.monkey.patch_all() first of all',
+    'standard library, and holds {names}, which would block the worker; name the application as '
+    'module:attribute and do not import it before, or call gevent.monkey.patch_all() first of all',
     'gevent_needs_wsgi': '--core gevent runs WSGI applications only, not {interface}',
     'uds_on_windows': '--uds: there are no Unix sockets on Windows',
     'bad_pattern': '--reload-ignore-patterns: {pattern!r} is not a regular expression: {error}',
@@ -103,6 +103,8 @@ WARNINGS = {
     'accept_paused': 'Cannot accept a connection: %s; trying again in %.1f s',
     'gevent_held': 'A request has kept this worker from all others for more than a second, without yielding '
     'to gevent. It is here:\n%s',
+    'gevent_unpatched': '--core gevent: imported before gevent could patch the standard library: %s; '
+    'these block the worker while they wait (gevent.monkey.patch_all() first of all avoids it)',
     'frame_size': '--http2-max-frame-size: {value} is below what HTTP/2 allows, 16384 is used',
 }
 """One line in the log; the server starts."""

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import warnings
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..messages import REFUSALS
+from ..messages import REFUSALS, WARNINGS
 
 NEEDED = ('socket', 'select', 'threading', 'time')
-"""What has to be patched for a greenlet to let the others run while it waits."""
+"""Modules that must be patched for a greenlet to let the others run while it waits."""
+
+_OURS = frozenset({'granian', 'gevent', 'greenlet', 'zope', 'click', '__main__', '__mp_main__'})
+"""Packages that are not asked: ours waits by the core, gevent's keep the originals on purpose."""
+
+logger = logging.getLogger('_granian')
 
 
 def patch() -> frozenset[str]:
-    """Patch the standard library, once. Returns the modules that were there before: see `check`.
+    """Patch the standard library, once. Return the modules that were imported before: see `check`.
 
-    Where the user has patched it, that is left alone, and nothing is returned. Raises
-    ConfigurationError when it is patched only in part, or gevent cannot be imported.
+    Where the user has patched it, leave that alone and return nothing. Raise ConfigurationError
+    when it is patched only in part, or gevent cannot be imported.
     """
     try:
         from gevent import monkey
@@ -33,8 +39,8 @@ def patch() -> frozenset[str]:
         raise ConfigurationError(REFUSALS['gevent_half_patched'].format(missing=missing))
     loaded = frozenset(sys.modules)
     with warnings.catch_warnings():
-        # That ssl has been imported: a danger to those who have subclassed its classes, so not to us;
-        # and an application that had been there to do it is refused below.
+        # gevent warns that ssl has been imported, which endangers modules that hold or subclass its
+        # classes. Ours is loaded again below; `check` names the others.
         warnings.simplefilter('ignore', monkey.MonkeyPatchWarning)
         monkey.patch_all()
     if 'granian.tls' in loaded:
@@ -43,9 +49,42 @@ def patch() -> frozenset[str]:
 
 
 def check(app: Any, loaded: frozenset[str]) -> None:
-    """Raises ConfigurationError when `app` comes from one of the modules `loaded` before the patch:
-    whatever that module and those it imports hold of the standard library still blocks."""
-    module = getattr(app, '__module__', None) or type(app).__module__
-    package = module.partition('.')[0]
-    if module in loaded and package != 'granian' and package not in sys.stdlib_module_names:
-        raise ConfigurationError(REFUSALS['gevent_too_late'].format(module=module))
+    """Refuse an application whose own module holds unpatched functions of the standard library.
+
+    `loaded` are the modules that were imported before the patch. A module that reaches the
+    standard library through its modules (`time.sleep(1)`) sees the patched functions. One that
+    has imported the functions by name (`from time import sleep`) would block the whole worker:
+    the application's own is refused with a ConfigurationError, others are named in one warning.
+    """
+    own = getattr(app, '__module__', None) or type(app).__module__
+    held = {name: ', '.join(names) for name in sorted(loaded) if (names := unpatched(name))}
+    if own in held:
+        raise ConfigurationError(REFUSALS['gevent_too_late'].format(module=own, names=held[own]))
+    if held:
+        modules = '; '.join(f'{name} ({names})' for name, names in held.items())
+        logger.warning(WARNINGS['gevent_unpatched'], modules)
+
+
+def unpatched(name: str) -> list[str]:
+    """Return the replaced objects that a module outside the standard library holds, as `time.sleep`."""
+    module = sys.modules.get(name)
+    package = name.partition('.')[0]
+    if module is None or package in _OURS or package in sys.stdlib_module_names:
+        return []
+    values = {id(value) for value in vars(module).values()}
+    return sorted(name for name, original in _originals().items() if id(original) in values)
+
+
+def _originals() -> dict[str, Any]:
+    """Return what waits, or is a thread's own, as it was before the patch, by name.
+
+    A `threading.Thread` that was held starts a greenlet as the patched one does.
+    """
+    from gevent.monkey import saved
+
+    return {
+        f'{module}.{attribute}': original
+        for module in (*NEEDED, 'subprocess', 'ssl')
+        for attribute, original in saved.get(module, {}).items()
+        if callable(original) and not attribute.startswith('_') and attribute != 'Thread'
+    }

@@ -192,6 +192,7 @@ ELSEWHERE = {
     'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
     'uds_on_windows': (RULES, 'test_unix_sockets_are_refused_on_windows'),
     'gevent_half_patched': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
+    'gevent_unpatched': ('e2e/test_gevent', 'test_modules_imported_early_are_named_and_served'),
     'gevent_missing': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'gevent_too_late': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'listen_metrics': ('metrics/test_metrics_server', 'test_the_port_is_taken'),

@@ -134,7 +134,11 @@ REFUSED = {
         '-m granian --interface auto --core gevent --port 0 e2e_gevent_apps:asynchronous',
         '--core gevent runs WSGI applications only, not asgi',
     ),
-    'imported before': ('imported.py', "the module 'e2e_gevent_apps' was imported before gevent could patch"),
+    'imported before': (
+        'imported.py',
+        "the module 'e2e_gevent_early' was imported before gevent could patch the standard library, and "
+        'holds time.sleep, which would block',
+    ),
     'not importable': (
         'broken.py',
         '--core gevent: gevent cannot be imported (none for this Python): pip install gevent',
@@ -160,7 +164,9 @@ def run(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize('what', REFUSED)
 def test_what_cannot_work_is_one_line(what: str, tmp_path: Path) -> None:
     port = free_port()
-    (tmp_path / 'imported.py').write_text(SCRIPT.format(first='import e2e_gevent_apps', port=port))
+    (tmp_path / 'imported.py').write_text(
+        SCRIPT.format(first='import e2e_gevent_early', port=port).replace('apps:says', 'early:app')
+    )
     half = 'import gevent.monkey; gevent.monkey.patch_socket()'
     (tmp_path / 'half.py').write_text(SCRIPT.format(first=half, port=port))
     broken = "import sys, pathlib; sys.path.insert(0, str(pathlib.Path(__file__).parent / 'broken'))"
@@ -178,6 +184,36 @@ def free_port() -> int:
     with socket.create_server(('127.0.0.1', 0)) as sock:
         port: int = sock.getsockname()[1]
         return port
+
+
+@pytest.mark.parametrize('early', ['import e2e_gevent_apps', 'import e2e_gevent_early'])
+def test_modules_imported_early_are_named_and_served(early: str, tmp_path: Path) -> None:
+    """As a tracer's wrapper imports them: only the application's own functions would truly block."""
+    (tmp_path / 'sitecustomize.py').write_text(early)
+    path = os.pathsep.join([str(tmp_path), str(ROOT), str(HERE)])
+    with (
+        serving('granian', 'e2e_gevent_apps:says', '--core gevent', HERE, PYTHONPATH=path) as server,
+        clients(server.port, 1) as (sock,),
+    ):
+        assert b'True False True' in read_all(sock)
+        named = 'e2e_gevent_early (time.sleep)' in server.log
+    assert named == early.endswith('early')
+
+
+def test_opentelemetry_instrument_starts_under_gevent(tmp_path: Path) -> None:
+    """Its wrapper imports Flask, whose class the application is an instance of, before the server runs."""
+    pytest.importorskip('opentelemetry.instrumentation.flask')
+    app = "from flask import Flask\napp = Flask(__name__)\napp.route('/')(lambda: 'traced')\n"
+    (tmp_path / 'traced.py').write_text(app)
+    wrapper = pytest.importorskip('opentelemetry.instrumentation.auto_instrumentation')
+    # What opentelemetry-instrument does: its folder first on the path, where Python finds sitecustomize.
+    path = os.pathsep.join([*wrapper.__path__, str(ROOT)])
+    off = {f'OTEL_{kind}_EXPORTER': 'none' for kind in ('TRACES', 'METRICS', 'LOGS')}
+    with (
+        serving('granian', 'traced:app', '--core gevent', tmp_path, PYTHONPATH=path, **off) as server,
+        clients(server.port, 1) as (sock,),
+    ):
+        assert read_all(sock).endswith(b'traced')
 
 
 def test_a_script_that_has_patched_by_itself(tmp_path: Path) -> None:
