@@ -11,6 +11,9 @@ REFUSALS = {
     'no_such_dir': "{option}: no folder at '{path}'",
     'no_such_path': "{option}: nothing at '{path}'",
     'no_address': '--host is empty: give an address, 0.0.0.0 for all of this machine',
+    'bad_bind': '--bind: {error}',
+    'bind_twice': '--bind says where to listen: leave out {option}',
+    'reuse_port': '--reuse-port: this system has no SO_REUSEPORT',
     'target_not_text': "the target must be an import string such as 'module:app', got {value!r}",
     'no_target': "the target is empty: give an import string such as 'module:app'",
     'cert_without_key': '--ssl-certificate needs --ssl-keyfile as well',
@@ -93,7 +96,11 @@ WARNINGS = {
     'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
     'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '
     '{value:04o}: write 0{value} if that is what was meant',
-    # While it serves; with logging's placeholders.
+    # With logging's placeholders, from here on.
+    'in_use': 'Connection in use: %s; trying again in one second',
+    'passed_sockets': 'Listening on the sockets passed by systemd (%d), not on those of the options',
+    'no_ipv6': 'Not listening on %s: this machine has no IPv6',
+    # While it serves.
     'no_lifespan': 'ASGI application without lifespan support%s; --interface asginl says so',
     'overdue': '%s has not stopped within %g seconds: killing it',
     'last_worker': 'The last worker stays',

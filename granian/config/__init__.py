@@ -14,6 +14,7 @@ from dataclasses import dataclass, make_dataclass
 from typing import Any
 
 from .. import messages
+from ..addresses import Address, Listening, TCPAddress, UnixAddress, parse_address
 from ..constants import Cores, Interfaces
 from ..errors import ConfigurationError
 from . import rules
@@ -97,6 +98,19 @@ class Config(Declaration):
         if self.core == Cores.gevent:
             return self.worker_backpressure
         return max(1, self.worker_backpressure // 2) if self.interface == Interfaces.WSGI else 1
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The addresses to listen on."""
+        if self.bind:
+            return [parse_address(text) for text in self.bind]
+        if self.uds is not None:
+            return [UnixAddress(str(self.uds))]
+        return [TCPAddress(self.address, self.port)]
+
+    @property
+    def listening(self) -> Listening:
+        return Listening(**projection(self, 'listening'))
 
     @property
     def tls(self) -> bool:

@@ -58,6 +58,7 @@ class Declaration:
     uds_permissions: int | None = opt(
         BIND, 'octal', None, ge=0, le=0o7777, default_text="the umask's",
         help='Permissions of the Unix socket file, such as 0660; octal only when it starts with 0',
+        to='listening.permissions',
     )  # fmt: skip
     interface: Interfaces = opt(
         APP, 'enum', Interfaces.RSGI, enum=Interfaces,
@@ -99,7 +100,9 @@ class Declaration:
         to='core.http',
     )  # fmt: skip
     websockets: bool = opt(WS, 'bool', True, 'WebSocket on ASGI and RSGI', flags='--ws/--no-ws')
-    backlog: int = opt(WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=128)
+    backlog: int = opt(
+        WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=1, to='listening.backlog'
+    )
     backpressure: int | None = opt(
         WORK, 'int', None, ge=1, default_text='backlog // workers',
         help='Requests a worker holds at once, running or waiting, before it stops accepting; '
@@ -306,6 +309,15 @@ class Declaration:
     )
 
     # Of our own.
+    bind: tuple[str, ...] = opt(
+        BIND, 'text', (), multiple=True, default_text='--host and --port, or --uds',
+        help='Address to bind: HOST:PORT, HOST, :PORT, [IPV6]:PORT, unix:PATH, or fd://N for an inherited '
+        'socket',
+    )  # fmt: skip
+    reuse_port: bool = opt(
+        BIND, 'bool', False, 'Set SO_REUSEPORT, so that a second server can listen on the same port',
+        to='listening.reuse_port',
+    )  # fmt: skip
     log_config: Path | None = opt(
         LOG, 'file', None, 'JSON file in `logging.config.dictConfig` form, laid over the default'
     )

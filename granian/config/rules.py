@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from .. import messages
+from ..addresses import parse_address
 from ..constants import Cores, HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
 from ..errors import ConfigurationError
 from ..observe.access_log import check_access_format
@@ -31,7 +32,6 @@ NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Declaration], bool]]] = [
 """(what was asked for, module that must be there, extra that brings it, when)."""
 
 NEEDS_OPTION: dict[str, str] = {
-    'uds_permissions': 'uds',
     'http2_keep_alive_timeout': 'http2_keep_alive_interval',
     'log_access_format': 'log_access',
     'ssl_key_password': 'ssl_key',
@@ -76,53 +76,92 @@ COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
 
 
 def adapt(values: Values) -> list[str]:
-    """Changes values that mean something else here, and returns the warnings to log."""
-    text = messages.WARNINGS
-    notices = []
-
-    def changed(name: str) -> bool:
-        return bool(values[name] != OPTIONS[name].default)
-
-    for name, other in NEEDS_OPTION.items():
-        if changed(name) and not values[other]:
-            notices.append(text['needs'].format(option=OPTIONS[name].label, other=OPTIONS[other].label))
-    interface = values['interface']
-    foreign = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
-    for name in foreign if interface != Interfaces.AUTO else ():
-        if changed(name) and values[name] != 1:  # one blocking thread is what the others have anyway
-            notices.append(text['other_interface'].format(option=OPTIONS[name].label, interface=interface))
-    for name, same in COMPATIBILITY_ONLY.items():
-        if values[name] not in same:
-            notices.append(text['compatibility'].format(option=OPTIONS[name].label))
-    for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
-        for name in OPTIONS if values['http'] == mode else ():
-            # An idle HTTP/2 connection is closed after http1_keep_alive_timeout, too.
-            if name.startswith(prefix) and name != 'http1_keep_alive_timeout' and changed(name):
-                notices.append(text['other_http'].format(option=OPTIONS[name].label, http=mode))
-    if values['task_impl'] == TaskImpl.rust:
-        notices.append(text['task_impl'])
-        values['task_impl'] = TaskImpl.asyncio
-    if values['ssl_client_verify'] and not values['ssl_ca']:
-        notices.append(text['client_verify'])
-        values['ssl_client_verify'] = False
-    if values['uds'] and _mistaken_for_octal(values['uds_permissions']):
-        notices.append(text['permissions'].format(value=values['uds_permissions']))
-    if values['http2_max_frame_size'] < 16384:  # RFC 9113 6.5.2: no setting below it
-        notices.append(text['frame_size'].format(value=values['http2_max_frame_size']))
-        values['http2_max_frame_size'] = 16384
-    if values['http1_max_head_size'] > values['http1_buffer_size']:
-        if changed('http1_max_head_size'):
-            notices.append(text['head_size'].format(buffer=values['http1_buffer_size']))
-        values['http1_max_head_size'] = values['http1_buffer_size']
+    """Change values that mean something else here. Return the warnings to log."""
+    notices: list[str] = []
+    for rule in _ADAPTATIONS:
+        notices += rule(values)
+    values['static_path_route'] = tuple(_prefix(route) or '/' for route in values['static_path_route'])
     if values['url_path_prefix'] is not None:
         values['url_path_prefix'] = _prefix(values['url_path_prefix'])
-    values['static_path_route'] = tuple(_prefix(route) or '/' for route in values['static_path_route'])
     return notices
 
 
+def _given(values: Values, name: str) -> bool:
+    return bool(values[name] != OPTIONS[name].default)
+
+
+def _notice(name: str, **more: Any) -> str:
+    return messages.WARNINGS[name].format(**more)
+
+
+def _needs_option(values: Values) -> Iterator[str]:
+    for name, other in NEEDS_OPTION.items():
+        if _given(values, name) and not values[other]:
+            yield _notice('needs', option=OPTIONS[name].label, other=OPTIONS[other].label)
+    if values['uds_permissions'] is not None and not _unix(values):
+        yield _notice('needs', option='--uds-permissions', other='--uds')
+
+
+def _other_interface(values: Values) -> Iterator[str]:
+    interface = values['interface']
+    foreign = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
+    for name in foreign if interface != Interfaces.AUTO else ():
+        if _given(values, name) and values[name] != 1:  # one blocking thread is what the others have anyway
+            yield _notice('other_interface', option=OPTIONS[name].label, interface=interface)
+
+
+def _compatibility(values: Values) -> Iterator[str]:
+    for name, same in COMPATIBILITY_ONLY.items():
+        if values[name] not in same:
+            yield _notice('compatibility', option=OPTIONS[name].label)
+    if values['task_impl'] == TaskImpl.rust:
+        yield _notice('task_impl')
+        values['task_impl'] = TaskImpl.asyncio
+
+
+def _other_http(values: Values) -> Iterator[str]:
+    for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
+        for name in OPTIONS if values['http'] == mode else ():
+            # An idle HTTP/2 connection is closed after http1_keep_alive_timeout, too.
+            if name.startswith(prefix) and name != 'http1_keep_alive_timeout' and _given(values, name):
+                yield _notice('other_http', option=OPTIONS[name].label, http=mode)
+
+
+def _client_certificates(values: Values) -> Iterator[str]:
+    if values['ssl_client_verify'] and not values['ssl_ca']:
+        yield _notice('client_verify')
+        values['ssl_client_verify'] = False
+
+
+def _socket_permissions(values: Values) -> Iterator[str]:
+    if _unix(values) and _mistaken_for_octal(values['uds_permissions']):
+        yield _notice('permissions', value=values['uds_permissions'])
+
+
+def _sizes(values: Values) -> Iterator[str]:
+    if values['http2_max_frame_size'] < 16384:  # RFC 9113 6.5.2: no setting below it
+        yield _notice('frame_size', value=values['http2_max_frame_size'])
+        values['http2_max_frame_size'] = 16384
+    if values['http1_max_head_size'] > values['http1_buffer_size']:
+        if _given(values, 'http1_max_head_size'):
+            yield _notice('head_size', buffer=values['http1_buffer_size'])
+        values['http1_max_head_size'] = values['http1_buffer_size']
+
+
+_ADAPTATIONS: tuple[Callable[[Values], Iterator[str]], ...] = (
+    _needs_option, _other_interface, _compatibility, _other_http, _client_certificates, _socket_permissions,
+    _sizes,
+)  # fmt: skip
+
+
+def _unix(values: Values) -> bool:
+    """Return whether a Unix socket is bound."""
+    return bool(values['uds']) or any(text.strip().startswith('unix:') for text in values['bind'])
+
+
 def refuse_missing(values: Values) -> None:
-    """Raises ConfigurationError where there is nothing to watch. Asked once, at the start: a path that
-    goes away later must not be in the way of a worker's start."""
+    """Raise ConfigurationError for a path to watch that is missing. Called once, at the start: a path that
+    goes away later must not keep a worker from starting."""
     for path in values['reload_paths'] if values['reload'] else ():
         if not ((values['working_dir'] or Path()) / path).exists():
             text = messages.REFUSALS['no_such_path']
@@ -130,18 +169,19 @@ def refuse_missing(values: Values) -> None:
 
 
 def _mistaken_for_octal(mode: int | None) -> bool:
-    """Whether a mode's decimal digits read like one in octal, which it is not: a socket that its owner
-    may not read and write is of no use, and 600 to 777 in decimal are all such."""
+    """Return whether a mode was meant in octal and given in decimal, as 660 for 0660.
+
+    A socket that its owner may not read and write is of no use, and 600 to 777 in decimal are all such."""
     return mode is not None and mode & 0o600 != 0o600 and re.fullmatch('[0-7]{3,4}', str(mode)) is not None
 
 
 def _prefix(path: str) -> str | None:
-    """A path prefix with one slash before and none after; None for the root."""
+    """Return a path prefix with one slash before and none after; None for the root."""
     return '/' + path.strip('/') if path.strip('/') else None
 
 
 def refuse(config: Declaration) -> None:
-    """Raises ConfigurationError, with one line, for what cannot be had."""
+    """Raise ConfigurationError, with one line, for options that cannot be obeyed."""
     if config.log_access_format is not None:
         check_access_format(config.log_access_format)
     for name, found, more in _refusals(config):
@@ -151,8 +191,13 @@ def refuse(config: Declaration) -> None:
 
 def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
+    bad_bind = next(filter(None, map(_address_problem, c.bind)), None)
+    elsewhere = next((OPTIONS[name].label for name in ('uds', 'address', 'port') if _changed(c, name)), None)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
+        ('bad_bind', bad_bind is not None, {'error': bad_bind}),
+        ('bind_twice', bool(c.bind) and elsewhere is not None, {'option': elsewhere}),
+        ('reuse_port', c.reuse_port and sys.platform == 'win32', {}),
         ('no_address', c.uds is None and not c.address.strip(), {}),
         ('cert_without_key', c.ssl_cert is not None and c.ssl_key is None, {}),
         ('key_without_cert', c.ssl_key is not None and c.ssl_cert is None, {}),
@@ -173,6 +218,18 @@ def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
         missing = wanted(c) and importlib.util.find_spec(module) is None
         rows.append(('needs_extra', missing, {'option': what, 'module': module, 'extra': extra}))
     return rows
+
+
+def _changed(c: Declaration, name: str) -> bool:
+    return bool(getattr(c, name) != OPTIONS[name].default)
+
+
+def _address_problem(text: str) -> str | None:
+    try:
+        parse_address(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _regex_problem(pattern: str) -> str | None:

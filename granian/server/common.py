@@ -9,14 +9,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import log, net
 from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
+from ..messages import WARNINGS
 from ..worker.spec import WorkerSpec
 from .companions import Adopted, Companion, MemoryWatch
 from .handles import Handle
@@ -78,10 +80,12 @@ class AbstractServer(Hooks):
         # Before and after the run too: a SIGTERM that comes while the pid file is there must not end us.
         inbox = SignalInbox()
         inbox.open(interrupt=False)
+        self._inbox = inbox
         try:
             with self._surroundings() as endpoint:
                 status = self._run(endpoint, self._launcher(endpoint, spawn_target, loader), inbox)
         finally:
+            self._inbox = None
             inbox.close(last=self.ends_process)
         if status:
             sys.exit(status)
@@ -184,8 +188,8 @@ class AbstractServer(Hooks):
             stack.callback(endpoint.close)
             _set_process_name(config.process_name)
             logger.info('Starting granian (main PID: %d)', os.getpid())
-            for url in endpoint.urls('https' if config.tls else 'http'):
-                logger.info('Listening at: %s', url)
+            urls = endpoint.urls('https' if config.tls else 'http')
+            logger.info('Listening at: %s (%d)', ','.join(urls), os.getpid())
             call(self.hooks_startup)
             stack.callback(call, self.hooks_shutdown)
             yield endpoint
@@ -215,10 +219,20 @@ class AbstractServer(Hooks):
 
     def _init_shared_socket(self) -> None:
         config = self.config
-        if config.uds is not None:
-            self._endpoint = net.listen_unix(config.uds, config.uds_permissions, config.backlog)
+        passed = net.passed_descriptors()
+        if passed:
+            logger.info(WARNINGS['passed_sockets'], len(passed))
+            self._endpoint = net.inherit(passed, config.backlog)
         else:
-            self._endpoint = net.listen(config.address, config.port, config.backlog)
+            how = config.listening
+            self._endpoint = net.listen_patiently(lambda: net.listen_on(config.addresses, how), self._pause)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, before anything is served. A signal to stop ends the process, with status 0."""
+        if self._inbox is None:
+            sleep(seconds)
+        elif wait([self._inbox.source], seconds) and {'SIGTERM', 'SIGQUIT'} & {*self._inbox.take()}:
+            sys.exit(0)
 
     def _listen(self) -> net.Endpoint:
         self._endpoint = None

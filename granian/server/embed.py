@@ -73,7 +73,7 @@ class Server(Hooks):
         access_log = None
         if config.log_access:
             access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
-        endpoint = _listen(config)
+        endpoint = net.listen_on(config.addresses, config.listening)
         try:
             self.addresses = [each.getsockname() for each in endpoint.sockets]
             self._core = self._make(endpoint, app, access_log)
@@ -93,7 +93,7 @@ class Server(Hooks):
         urls = endpoint.urls('https' if self.config.tls else 'http')
         while self._core is not None:
             self._reloading = False
-            await self._core.serve(lambda: logger.info('Listening at: %s', ', '.join(urls)))
+            await self._core.serve(lambda: logger.info('Listening at: %s', ','.join(urls)))
             self._core = self._make(endpoint, app, access_log) if self._reloading else None
 
     def _make(
@@ -128,9 +128,3 @@ def _refuse(given: Mapping[str, Any]) -> None:
     for name in _NOT_HERE:
         if given.get(name) and given[name] != OPTIONS[name].default:
             raise ConfigurationError(refusal('embedded_option', option=OPTIONS[name].label))
-
-
-def _listen(config: Config) -> net.Endpoint:
-    if config.uds is not None:
-        return net.listen_unix(config.uds, config.uds_permissions, config.backlog)
-    return net.listen(config.address, config.port, config.backlog)

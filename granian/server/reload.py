@@ -106,7 +106,7 @@ class FileWatch:
             pipe=theirs,
             inherited=tuple(sock.fileno() for sock in endpoint.sockets) if forks else (),
         )
-        self._own = OwnFiles(config.pid_file, endpoint.path)
+        self._own = OwnFiles(config.pid_file, *endpoint.paths)
         self._working_dir = working_dir
         self._changed = changed
         self._pipe: Connection | None = ours

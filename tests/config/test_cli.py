@@ -70,9 +70,11 @@ def sample(option: Option, tmp_path: Path) -> tuple[str, Any]:
         'file': (str(file), file), 'dir': (str(tmp_path), tmp_path),
         'bool': ('false' if option.default else 'true', not option.default),
     }  # fmt: skip
-    return {'url_path_prefix': ('/p', '/p'), 'log_access_fmt': ('%(path)s', '%(path)s')}.get(
-        option.name, samples.get(option.kind, ('/x', '/x'))
-    )
+    return {
+        'url_path_prefix': ('/p', '/p'),
+        'bind': ('[::1]:80', '[::1]:80'),
+        'log_access_fmt': ('%(path)s', '%(path)s'),
+    }.get(option.name, samples.get(option.kind, ('/x', '/x')))
 
 
 # What an option cannot be given without.
@@ -132,9 +134,10 @@ def test_repeatable(option: Option, tmp_path: Path) -> None:
         file.mkdir() if option.kind == 'dir' else file.touch()
     routes = ['--static-path-route=/a', '--static-path-route=/b']
     args = routes if option.name == 'static_path_mount' else []
-    for file in files:
-        args += [option.flags, str(file)]
-    values = [str(file) if option.kind == 'text' else file for file in files]
+    texts = ['127.0.0.1:1', 'unix:s'] if option.name == 'bind' else [str(file) for file in files]
+    for text in texts:
+        args += [option.flags, text]
+    values = [text if option.kind == 'text' else Path(text) for text in texts]
     assert getattr(given(*args), option.field) == tuple(values)
 
 

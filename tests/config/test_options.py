@@ -20,6 +20,7 @@ NUMBERS = [option for option in ALL if option.kind in ('int', 'octal', 'float', 
 
 # The contract, written out once more on purpose: name on the command line, default.
 CLI_DEFAULTS = {
+    'bind': (), 'reuse_port': False,
     'host': '127.0.0.1', 'port': 8000, 'uds': None, 'uds_permissions': None, 'interface': 'rsgi',
     'http': 'auto', 'websockets': True, 'workers': 1, 'blocking_threads': None,
     'blocking_threads_idle_timeout': 30, 'runtime_threads': 1, 'runtime_blocking_threads': None,
@@ -48,7 +49,7 @@ CLI_DEFAULTS = {
 }  # fmt: skip
 RANGES = {
     'workers': (1, None), 'blocking_threads': (1, None), 'blocking_threads_idle_timeout': (5, 600),
-    'runtime_threads': (1, None), 'runtime_blocking_threads': (1, None), 'backlog': (128, None),
+    'runtime_threads': (1, None), 'runtime_blocking_threads': (1, None), 'backlog': (1, None),
     'backpressure': (1, None), 'http1_buffer_size': (8192, None), 'http1_header_read_timeout': (1, 60000),
     'http2_keep_alive_interval': (1, 60000), 'http2_keep_alive_timeout': (1, None), 'rss_samples': (1, None),
     'rss_sample_interval': (1, 300), 'workers_lifetime': (60, None), 'workers_max_rss': (1, None),

@@ -58,6 +58,8 @@ REFUSED = {
     'no_such_dir': lambda tmp: make(working_dir=tmp / 'none'),
     'no_such_path': lambda tmp: make(reload=True, working_dir=tmp, reload_paths=['none']),
     'no_address': lambda tmp: make(address=''),
+    'bad_bind': lambda tmp: make(bind='127.0.0.1:http'),
+    'bind_twice': lambda tmp: make(bind=':8000', port=8001),
     'target_not_text': lambda tmp: Config.from_api(3),  # type: ignore[arg-type]
     'no_target': lambda tmp: Config.from_api(' '),
     'cert_without_key': lambda tmp: make(ssl_cert=_file(tmp, '')),
@@ -190,6 +192,10 @@ RULES, TLS, NET, PID = (
 )  # fmt: skip
 ELSEWHERE = {
     'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
+    'in_use': (NET, 'test_address_in_use_is_tried_five_times'),
+    'no_ipv6': (NET, 'test_ipv6_is_passed_over_where_there_is_none'),
+    'passed_sockets': ('server/test_bind', 'test_sockets_passed_by_systemd_win'),
+    'reuse_port': (RULES, 'test_reuse_port_is_refused_on_windows'),
     'uds_on_windows': (RULES, 'test_unix_sockets_are_refused_on_windows'),
     'gevent_half_patched': ('e2e/test_gevent', 'test_what_cannot_work_is_one_line'),
     'gevent_unpatched': ('e2e/test_gevent', 'test_modules_imported_early_are_named_and_served'),
@@ -235,6 +241,12 @@ def test_unix_sockets_are_refused_on_windows(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr('sys.platform', 'win32')
     with pytest.raises(ConfigurationError, match='no Unix sockets on Windows'):
         make(uds='x')
+
+
+def test_reuse_port_is_refused_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('sys.platform', 'win32')
+    with pytest.raises(ConfigurationError, match='no SO_REUSEPORT'):
+        make(reuse_port=True)
 
 
 @pytest.mark.parametrize('row', _rules.NEEDS_EXTRA, ids=lambda row: row[0])

@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from granian import net
+from granian.addresses import Listening, parse_address
 
 HAS_IPV6 = True
 try:
@@ -78,11 +79,11 @@ def test_an_address_that_a_name_has_and_this_host_has_not_is_passed_over(opened,
 def test_free_port_of_one_family_taken_in_the_other(opened, monkeypatch):
     bind, taken = net._bind, []
 
-    def clash_once(family, address, backlog, alone):
+    def clash_once(family, address, how, v6only):
         if address[1] and not taken:
             taken.append(address[1])
             raise OSError(98, 'Address already in use')
-        return bind(family, address, backlog, alone)
+        return bind(family, address, how, v6only)
 
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, '', (host, 0)) for host in ('127.0.0.1', '127.0.0.2')]
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: found)
@@ -102,6 +103,66 @@ def message(*args, **kwargs):
 def test_port_in_use(opened):
     port = opened(net.listen('127.0.0.1', 0)).sockets[0].getsockname()[1]
     assert message('127.0.0.1', port) == f'cannot listen on 127.0.0.1:{port}: the port is in use'
+
+
+def test_address_in_use_is_tried_five_times(opened, caplog):
+    port = opened(net.listen('127.0.0.1', 0)).sockets[0].getsockname()[1]
+    pauses = []
+    with pytest.raises(net.ListenError, match='the port is in use'):
+        net.listen_patiently(lambda: net.listen('127.0.0.1', port), pauses.append)
+    assert pauses == [1.0] * 4
+    assert [record.getMessage() for record in caplog.records] == [
+        f'Connection in use: 127.0.0.1:{port}; trying again in one second'
+    ] * 4
+
+
+def test_other_errors_are_not_tried_again(caplog):
+    with pytest.raises(net.ListenError):
+        net.listen_patiently(lambda: net.listen('192.0.2.1', 8000), pytest.fail)
+    assert caplog.records == []
+
+
+def test_ipv6_is_passed_over_where_there_is_none(opened, monkeypatch, caplog):
+    bind = net._bind
+
+    def without_ipv6(family, *args):
+        if family == socket.AF_INET6:
+            raise OSError(97, 'Address family not supported by protocol')
+        return bind(family, *args)
+
+    monkeypatch.setattr(net, '_bind', without_ipv6)
+    addresses = [parse_address('[::]:0'), parse_address('127.0.0.1:0')]
+    endpoint = opened(net.listen_on(addresses, Listening()))
+    assert [sock.family for sock in endpoint.sockets] == [socket.AF_INET]
+    assert 'Not listening on [::]:0' in caplog.text
+    with pytest.raises(net.ListenError):
+        net.listen_on(addresses[:1], Listening())
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason='no IPv6 here')
+def test_ipv6_wildcard_alone_takes_ipv4_too(opened):
+    port = opened(net.listen('::', 0)).sockets[0].getsockname()[1]
+    socket.create_connection(('127.0.0.1', port)).close()
+
+
+def test_nothing_stays_open_when_one_address_fails(opened, tmp_path):
+    taken = opened(net.listen('127.0.0.1', 0)).sockets[0].getsockname()[1]
+    free = opened(net.listen('127.0.0.1', 0))
+    port = free.sockets[0].getsockname()[1]
+    free.close()
+    addresses = [parse_address(text) for text in (f':{port}', f'unix:{tmp_path}/s', f'127.0.0.1:{taken}')]
+    with pytest.raises(net.ListenError):
+        net.listen_on(addresses, Listening())
+    assert not (tmp_path / 's').exists()
+    opened(net.listen('127.0.0.1', port))
+
+
+@pytest.mark.parametrize('kind', ['closed', 'file', 'datagram'])
+def test_descriptor_that_cannot_listen_is_one_line(kind, tmp_path):
+    with open(tmp_path / 'file', 'w') as file, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        number = {'closed': 9999, 'file': file.fileno(), 'datagram': datagram.detach()}[kind]
+        with pytest.raises(net.ListenError, match=f'cannot listen on file descriptor {number}: it is not'):
+            net.inherit([number], 5)
 
 
 def test_address_of_somebody_else():
