@@ -11,6 +11,10 @@ HELLO = b'Hello, world!'
 BODY_10K = b'0123456789' * 1024
 STREAM = b'abcdefghij' * 10240
 FILE_SIZE = 50 * 1024
+ORDER = b'{"customer": "Jane", "lines": [%s]}' % b', '.join(
+    b'{"name": "Part %d", "amount": %d, "price": 2.5}' % (n, n) for n in range(1, 11)
+)
+"""As lua/json.lua sends it, but for the number of lines."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Workload:
     """Concurrent streams (HTTP/2) or messages in flight (WebSocket) on each connection."""
     message: int = 0
     """Size of a WebSocket message; text up to 125 bytes, above that binary."""
+    app: str = ''
+    """A framework's application: what is expected is then a part of the answer."""
     tls: bool = False
     workers: int = 1
 
@@ -61,6 +67,36 @@ WORKLOADS = {
     'h2-tls': Workload(
         'hello world, HTTP/2 over TLS, 16 x 16', 'h2load', connections=16, streams=16, tls=True
     ),
+    'product': Workload(
+        'Django, one indexed query on PostgreSQL',
+        path='/product/17',
+        script='products.lua',
+        expect=b'"name": "Product 17"',
+        app='django',
+    ),
+    'shelf': Workload(
+        'Django, twenty rows through a template',
+        path='/shelf/3',
+        script='shelves.lua',
+        expect=b'<td>Product 503</td>',
+        app='django',
+    ),
+    'json': Workload(
+        'Flask, a JSON view',
+        path='/orders/7?currency=CHF',
+        expect=b'"currency":"CHF"',
+        app='flask',
+    ),
+    'body-model': Workload(
+        'FastAPI, a view with a body model',
+        path='/orders',
+        script='json.lua',
+        expect=b'"total":137.5',
+        post=ORDER,
+        app='fastapi',
+    ),
+    'one': Workload('start of one worker, and its memory', 'start'),
+    'four-workers': Workload('start of four workers, and their memory', 'start', workers=4),
 }
 
 
@@ -79,6 +115,7 @@ class Case:
         return WORKLOADS[self.workload]
 
 
+START: dict[str, dict[str, float]] = {'one': {}, 'four-workers': {}}
 WSGI_QUICK = {'gunicorn gthread': 8, 'granian': 1}
 ASGI_QUICK = {'granian': 1.3, 'uvicorn': 1.5}
 NO_SLOWER = {'granian': 1, 'uvicorn': 1}
@@ -119,6 +156,11 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
     },
     'h2-wsgi': {'h2': H2, 'h2-tls': H2},
     'h2-asgi': {'h2': H2, 'h2-tls': H2},
+    'django': {'product': {}, 'shelf': {}},
+    'flask': {'json': {}},
+    'fastapi': {'body-model': {}},
+    'start-wsgi': START,
+    'start-asgi': START,
     'gevent': {'hello': GEVENT, 'browser': GEVENT, 'sleep256': {'gunicorn gevent': 2}},
 }
 

@@ -11,10 +11,25 @@ from pathlib import Path
 from servers import ENVIRONMENTS, ROOT
 
 HERE = Path(__file__).resolve().parent
+INTERPRETER = sys.executable
+"""The Python that the environments are made with; `use` changes it."""
+
+
+def use(interpreter: str) -> None:
+    """Make and find environments with another Python from now on."""
+    global INTERPRETER
+    INTERPRETER = interpreter
 
 
 def directory(name: str) -> Path:
-    return HERE / f'.env-{name}'
+    """Return the folder of an environment; another Python than the one that runs this has its own."""
+    if sys.executable == INTERPRETER:
+        return HERE / f'.env-{name}'
+    return HERE / f'.env-{name}-{Path(INTERPRETER).parent.as_posix().strip("/").replace("/", "-")}'
+
+
+def site_packages(name: str) -> Path:
+    return next(directory(name).glob('lib/python*/site-packages'))
 
 
 def prepare(names: Iterable[str]) -> dict[str, str]:
@@ -28,10 +43,7 @@ def prepare(names: Iterable[str]) -> dict[str, str]:
         if made.exists() and made.read_text() == wanted:
             continue
         print(f'making the environment for {name} ...', flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
-        pip = [folder / 'bin' / 'python', '-m', 'pip', 'install', '-q', '--disable-pip-version-check']
-        done = subprocess.run([*pip, *ENVIRONMENTS[name]], capture_output=True, text=True)
+        done = make(folder, ENVIRONMENTS[name])
         if done.returncode:
             (folder / 'pip.log').write_text(done.stdout + done.stderr)
             failures[name] = f'could not be installed, see benchmarks/{folder.name}/pip.log'
@@ -43,10 +55,20 @@ def prepare(names: Iterable[str]) -> dict[str, str]:
     return failures
 
 
+def make(folder: Path, packages: list[str]) -> subprocess.CompletedProcess[str]:
+    """Make an environment without pip, which Debian's Python does not bring, and fill it with ours."""
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([INTERPRETER, '-m', 'venv', '--without-pip', folder], check=True)
+    pip = [sys.executable, '-m', 'pip', '--python', folder / 'bin' / 'python']
+    return subprocess.run(
+        [*pip, 'install', '-q', '--disable-pip-version-check', *packages], capture_output=True, text=True
+    )
+
+
 def versions(name: str) -> str:
-    """What is installed in an environment, `name version` pairs, for the report."""
-    python = directory(name) / 'bin' / 'python'
-    freeze = [python, '-m', 'pip', 'list', '--format=freeze', '--disable-pip-version-check']
+    """Return what is installed in an environment, `name version` pairs, for the report."""
+    pip = [sys.executable, '-m', 'pip', '--python', directory(name) / 'bin' / 'python']
+    freeze = [*pip, 'list', '--format=freeze', '--disable-pip-version-check']
     lines = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.split()
     wanted = {word.split('[')[0].rsplit('/', 1)[-1] for word in ENVIRONMENTS[name] if word != '-e'}
     if name == 'ours':

@@ -47,10 +47,12 @@ def check(load: Workload, port: int) -> None:
         connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
         try:
             for _ in range(2):
-                connection.request('POST' if load.post else 'GET', path, load.post)
+                kind = {'Content-Type': 'application/json'} if load.app else {}
+                connection.request('POST' if load.post else 'GET', path, load.post, kind)
                 response = connection.getresponse()
                 body = response.read()
-                if response.status != 200 or body != load.expect:
+                right = load.expect in body if load.app else body == load.expect
+                if response.status != 200 or not right:
                     raise LoadError(f'{path}: {response.status} and {len(body)} bytes {body[:80]!r}')
         except (OSError, http.client.HTTPException) as error:
             raise LoadError(f'{path}: {error!r}') from None

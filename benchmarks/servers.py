@@ -21,6 +21,8 @@ ENVIRONMENTS: dict[str, list[str]] = {
     'uvicorn': ['uvicorn', 'httptools', 'uvloop', 'websockets', 'wsproto'],
     'hypercorn': ['hypercorn', 'uvloop'],
     'load': ['uvloop'],
+    # on the path of every server of an application's case, so that all run the same frameworks
+    'frameworks': ['django', 'psycopg[binary]', 'flask', 'fastapi'],
 }
 
 
@@ -29,43 +31,49 @@ class Run:
     """What a command line depends on."""
 
     port: int
-    threads: int | None
+    threads: int | None = None
     """Threads for an application that blocks; None where it never does."""
-    tls: tuple[Path, Path] | None
+    tls: tuple[Path, Path] | None = None
     """Certificate and key, where the load is to be encrypted."""
     workers: int = 1
 
     def tls_flags(self, certificate: str, key: str) -> str:
         return f' {certificate} {self.tls[0]} {key} {self.tls[1]}' if self.tls else ''
 
+    def worker_flags(self, flag: str) -> str:
+        """Return the flag for the number of workers, where it is not the default."""
+        return f' {flag} {self.workers}' if self.workers > 1 else ''
+
+
+Command = Callable[[Run], str]
+
 
 @dataclass(frozen=True)
 class Server:
     name: str
     env: str
-    command: Callable[[Run], str]
+    command: Command
     baseline: str = 'ours'
     """The server of the group that this one is compared with."""
     only: tuple[str, ...] = ()
     """Workloads that this row is limited to; empty: all."""
 
 
-def granian(interface: str, flags: str = '', threads: bool = False) -> Callable[[Run], str]:
+def granian(interface: str, flags: str = '', threads: bool = False, app: str = '') -> Command:
     """The command lines of both granians are the same but for the flags."""
 
     def command(run: Run) -> str:
         blocking = f' --blocking-threads {run.threads or 1}' if threads or run.threads else ''
-        workers = f' --workers {run.workers}' if run.workers > 1 else ''
-        tls = run.tls_flags('--ssl-certificate', '--ssl-keyfile')
+        workers, tls = run.worker_flags('--workers'), run.tls_flags('--ssl-certificate', '--ssl-keyfile')
         return (
             f'granian --host 127.0.0.1 --port {run.port} --log-level warning --interface {interface}'
-            f'{flags}{blocking}{workers}{tls} {interface}_app:app'
+            f'{flags}{blocking}{workers}{tls} {app or f"{interface}_app"}:app'
         )
 
     return command
 
 
-def gunicorn(worker: str, app: str = 'wsgi_app', flags: str = '') -> Callable[[Run], str]:
+def gunicorn(worker: str, app: str = 'wsgi_app', flags: str = '') -> Command:
     def command(run: Run) -> str:
         tls = run.tls_flags('--certfile', '--keyfile')
         return (
@@ -76,12 +84,12 @@ def gunicorn(worker: str, app: str = 'wsgi_app', flags: str = '') -> Callable[[R
     return command
 
 
-def gthread(threads: int | None = None) -> Callable[[Run], str]:
+def gthread(threads: int | None = None) -> Command:
     """64 threads, or as many as the workload asks for."""
     return lambda run: gunicorn('gthread', flags=f' --threads {threads or run.threads or 64}')(run)
 
 
-def gunicorn_h2(worker: str, app: str) -> Callable[[Run], str]:
+def gunicorn_h2(worker: str, app: str) -> Command:
     def command(run: Run) -> str:
         cleartext = '' if run.tls else ' --http2-cleartext prior-knowledge'
         return gunicorn(worker, app, f' --http-protocols h2,h1{cleartext}')(run)
@@ -89,9 +97,12 @@ def gunicorn_h2(worker: str, app: str) -> Callable[[Run], str]:
     return command
 
 
-def waitress(run: Run) -> str:
-    threads = f' --threads={run.threads}' if run.threads else ''
-    return f'waitress-serve --listen=127.0.0.1:{run.port} --connection-limit=2000{threads} wsgi_app:app'
+def waitress(app: str = 'wsgi_app', limit: str = ' --connection-limit=2000') -> Command:
+    def command(run: Run) -> str:
+        threads = f' --threads={run.threads}' if run.threads else ''
+        return f'waitress-serve --listen=127.0.0.1:{run.port}{limit}{threads} {app}:app'
+
+    return command
 
 
 def bjoern(run: Run) -> str:
@@ -99,21 +110,21 @@ def bjoern(run: Run) -> str:
     return f'python -c {shlex.quote(program)}'
 
 
-def uvicorn(flags: str) -> Callable[[Run], str]:
+QUIET = ' --log-level warning --no-access-log'
+
+
+def uvicorn(flags: str = '', app: str = 'asgi_app', quiet: str = QUIET) -> Command:
     def command(run: Run) -> str:
-        workers = f' --workers {run.workers}' if run.workers > 1 else ''
-        return (
-            f'uvicorn --host 127.0.0.1 --port {run.port} --log-level warning --no-access-log'
-            f' {flags}{workers} asgi_app:app'
-        )
+        workers = run.worker_flags('--workers')
+        return f'uvicorn --host 127.0.0.1 --port {run.port}{quiet}{flags}{workers} {app}:app'
 
     return command
 
 
-def hypercorn(app: str) -> Callable[[Run], str]:
+def hypercorn(app: str, flags: str = ' -k uvloop') -> Command:
     def command(run: Run) -> str:
         tls = run.tls_flags('--certfile', '--keyfile')
-        return f'hypercorn -b 127.0.0.1:{run.port} -k uvloop -w {run.workers}{tls} {app}'
+        return f'hypercorn -b 127.0.0.1:{run.port}{flags}{run.worker_flags("-w")}{tls} {app}'
 
     return command
 
@@ -122,8 +133,39 @@ def asgi(loop: str) -> list[Server]:
     return [
         Server('ours', 'ours', granian('asgi', f' --loop {loop}')),
         Server('granian', 'granian', granian('asgi', f' --http 1 --no-ws --loop {loop}')),
-        Server('uvicorn', 'uvicorn', uvicorn(f'--loop {loop} --http httptools --ws none')),
+        Server('uvicorn', 'uvicorn', uvicorn(f' --loop {loop} --http httptools --ws none')),
         Server('gunicorn asgi', 'gunicorn', gunicorn('asgi', 'asgi_app', f' --asgi-loop {loop}')),
+    ]
+
+
+def wsgi_framework(app: str, threads: int) -> list[Server]:
+    """An application that uses a framework, with each server's default settings and with tuned ones."""
+    tuned, flags = 'ours tuned', f' --blocking-threads {threads}'
+    return [
+        Server('ours', 'ours', granian('wsgi', app=app)),
+        Server('granian', 'granian', granian('wsgi', app=app)),
+        Server('gunicorn sync', 'gunicorn', gunicorn('sync', app)),
+        Server('waitress', 'waitress', waitress(app, limit='')),
+        Server('hypercorn', 'hypercorn', hypercorn(f'wsgi:{app}:app', '')),
+        Server(tuned, 'ours', granian('wsgi', flags, app=app), tuned),
+        Server('granian tuned', 'granian', granian('wsgi', f' --http 1 --no-ws{flags}', app=app), tuned),
+        Server('gunicorn tuned', 'gunicorn', gunicorn('gthread', app, f' --threads {threads}'), tuned),
+    ]
+
+
+def asgi_framework(app: str) -> list[Server]:
+    tuned, loop = 'ours tuned', ' --loop uvloop'
+    lean = uvicorn(f'{loop} --http httptools --ws none', app)
+    return [
+        Server('ours', 'ours', granian('asgi', app=app)),
+        Server('granian', 'granian', granian('asgi', app=app)),
+        Server('uvicorn', 'uvicorn', uvicorn(app=app, quiet='')),
+        Server('hypercorn', 'hypercorn', hypercorn(f'{app}:app', '')),
+        Server('gunicorn asgi', 'gunicorn', gunicorn('asgi', app)),
+        Server(tuned, 'ours', granian('asgi', loop, app=app), tuned),
+        Server('granian tuned', 'granian', granian('asgi', f' --http 1 --no-ws{loop}', app=app), tuned),
+        Server('uvicorn tuned', 'uvicorn', lean, tuned),
+        Server('hypercorn tuned', 'hypercorn', hypercorn(f'{app}:app'), tuned),
     ]
 
 
@@ -134,7 +176,7 @@ SERVERS: dict[str, list[Server]] = {
         Server('gunicorn gthread', 'gunicorn', gthread()),
         Server('gunicorn gthread 64', 'gunicorn', gthread(64), only=('sleep512',)),
         Server('gunicorn sync', 'gunicorn', gunicorn('sync')),
-        Server('waitress', 'waitress', waitress),
+        Server('waitress', 'waitress', waitress()),
         Server('bjoern', 'bjoern', bjoern),
     ],
     'asgi': asgi('uvloop'),
@@ -142,8 +184,8 @@ SERVERS: dict[str, list[Server]] = {
     'ws': [
         Server('ours', 'ours', granian('asgi', ' --loop uvloop')),
         Server('granian', 'granian', granian('asgi', ' --loop uvloop')),
-        Server('uvicorn websockets', 'uvicorn', uvicorn('--loop uvloop --http httptools --ws websockets')),
-        Server('uvicorn wsproto', 'uvicorn', uvicorn('--loop uvloop --http httptools --ws wsproto')),
+        Server('uvicorn websockets', 'uvicorn', uvicorn(' --loop uvloop --http httptools --ws websockets')),
+        Server('uvicorn wsproto', 'uvicorn', uvicorn(' --loop uvloop --http httptools --ws wsproto')),
         Server('gunicorn asgi', 'gunicorn', gunicorn('asgi', 'asgi_app', ' --asgi-loop uvloop')),
     ],
     'rsgi': [
@@ -165,5 +207,21 @@ SERVERS: dict[str, list[Server]] = {
     'gevent': [
         Server('ours', 'ours', granian('wsgi', ' --core gevent')),
         Server('gunicorn gevent', 'gunicorn', gunicorn('gevent')),
+    ],
+    'django': wsgi_framework('django_app', 16),
+    'flask': wsgi_framework('flask_app', 4),
+    'fastapi': asgi_framework('fastapi_app'),
+    'start-wsgi': [
+        Server('ours', 'ours', granian('wsgi')),
+        Server('granian', 'granian', granian('wsgi')),
+        Server('gunicorn sync', 'gunicorn', gunicorn('sync')),
+        Server('gunicorn gthread', 'gunicorn', gunicorn('gthread', flags=' --threads 4')),
+    ],
+    'start-asgi': [
+        Server('ours', 'ours', granian('asgi')),
+        Server('granian', 'granian', granian('asgi')),
+        Server('uvicorn', 'uvicorn', uvicorn()),
+        Server('gunicorn asgi', 'gunicorn', gunicorn('asgi', 'asgi_app')),
+        Server('hypercorn', 'hypercorn', hypercorn('asgi_app:app', '')),
     ],
 }

@@ -11,6 +11,7 @@ import contextlib
 import shlex
 import statistics
 import subprocess
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ class Outcome:
     baselines: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
-    date: str = ''
+    notes: dict[str, str] = field(default_factory=dict)
 
     def median(self, name: str) -> Figures:
         return generator.median(self.turns[name])
@@ -131,6 +132,9 @@ def measure(case: Case, contestants: list[Contestant], plan: Plan) -> Outcome:
             first = turn % max(1, len(up))
             for contestant, process in up[first:] + up[:first]:
                 take_turn(case, contestant, process, plan, outcome)
+        if case.load.app == 'django':
+            for contestant, _ in up:
+                outcome.notes[contestant.name] = f'{connections(contestant.port)} database connections'
     return outcome
 
 
@@ -157,3 +161,9 @@ def slice_of_load(
 
 def in_short(error: Exception) -> str:
     return ' '.join(str(error).replace(f'{generator.HERE}/', '').split())[-300:]
+
+
+def connections(port: int) -> str:
+    """Ask the Django application how many database connections its server has open."""
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/connections', timeout=10) as answer:
+        return str(answer.read().decode())
