@@ -192,6 +192,11 @@ cli.params[1:1] = [_click_option(option) for option in OPTIONS.values() if optio
 
 
 def entrypoint() -> None:
-    """What the `granian` command runs."""
+    """Run the `granian` command; `granian gunicorn …` is the gunicorn command line."""
+    if sys.argv[1:2] == ['gunicorn']:
+        from .gunicorn import main  # lazy: this room is for those who ask for it
+
+        del sys.argv[1]
+        main()
     cli(prog_name='granian', auto_envvar_prefix='GRANIAN')
     sys.exit(0)

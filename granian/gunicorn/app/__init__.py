@@ -1,0 +1,1 @@
+"""The paths that embedding programs import: `base` and `wsgiapp`."""

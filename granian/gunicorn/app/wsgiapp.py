@@ -1,0 +1,77 @@
+"""WSGIApplication: the command line, with the application named by APP, wsgi_app or a paste file."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .. import application
+from ..loader import SettingsError
+from .base import Application
+
+
+class WSGIApplication(Application):
+    """What `granian gunicorn` runs."""
+
+    def init(self, parser: Any, opts: Any, args: list[str]) -> Any:
+        self._app_uri: str | None = args[0] if args else None
+        if args:
+            self.cfg.set('default_proc_name', args[0])
+        if opts.paste:
+            return self._from_paste(opts.paste)
+        return None
+
+    def load_config(self) -> None:
+        self._app_uri = None
+        super().load_config()
+        if self._app_uri is None and not self.cfg.paste:
+            if not self.cfg.wsgi_app:
+                raise SettingsError('No application module specified.')
+            self._app_uri = self.cfg.wsgi_app
+            self.cfg.set('default_proc_name', self._app_uri)
+
+    @property
+    def app_uri(self) -> str | None:
+        return self._app_uri
+
+    def load(self) -> Any:
+        self.chdir()
+        if self._app_uri is None:
+            return self._load_paste()
+        return application.load(self._app_uri)
+
+    def _from_paste(self, location: str) -> dict[str, Any]:
+        """Return the settings that a paste file gives: its own path as the source of loggers."""
+        self._need_paste()
+        path, _, _ = location.partition('#')
+        self.cfg.set('default_proc_name', location)
+        return {'logconfig': path} if _has_loggers(path) else {}
+
+    def _need_paste(self) -> Any:
+        try:
+            return importlib.import_module('paste.deploy')
+        except ImportError:
+            raise SettingsError(
+                '--paste needs PasteDeploy, which is not installed: pip install PasteDeploy'
+            ) from None
+
+    def _load_paste(self) -> Any:
+        path, _, name = self.cfg.paste.partition('#')
+        deploy = self._need_paste()
+        return deploy.loadapp(
+            f'config:{path}',
+            name=name or None,
+            relative_to=self.cfg.chdir,
+            global_conf=self.cfg.paste_global_conf,
+        )
+
+
+def _has_loggers(path: str) -> bool:
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path)
+    except configparser.Error:
+        return False
+    return parser.has_section('loggers')

@@ -1,0 +1,142 @@
+"""`cfg`: the settings of one start, as gunicorn's configuration files, hooks and embedders know them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any
+
+from . import addresses
+from .settings import TABLE, Setting, defaults
+from .values import validate
+
+
+class Value:
+    """One setting with its value: an entry of `cfg.settings`."""
+
+    def __init__(self, setting: Setting, default: Any) -> None:
+        self.name = setting.name
+        self.section = setting.section
+        self.cli = list(setting.flags) or None
+        self.meta = setting
+        self.default = default
+        self.given = False
+        """True once the user has set it."""
+        self.value: Any = None if setting.kind == 'hook' and default is None else validate(setting, default)
+
+    def get(self) -> Any:
+        return no_hook if self.value is None and self.meta.kind == 'hook' else self.value
+
+    def set(self, value: Any) -> None:
+        self.value = validate(self.meta, value)
+        self.given = True
+
+
+class Cfg:
+    """Settings as attributes with gunicorn's names and types."""
+
+    settings: dict[str, Value]
+    env_orig: dict[str, str]
+
+    def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
+        values = defaults()
+        self.__dict__.update(
+            usage=usage,
+            prog=prog or 'gunicorn',
+            env_orig=dict(os.environ),
+            settings={name: Value(setting, values[name]) for name, setting in TABLE.items()},
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        settings = self.__dict__.get('settings', {})
+        if name not in settings:
+            raise AttributeError(f'No configuration setting for: {name}')
+        return settings[name].get()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.settings:
+            raise AttributeError(f'Invalid access: use cfg.set({name!r}, value)')
+        super().__setattr__(name, value)
+
+    def __str__(self) -> str:
+        """Return what --print-config prints."""
+        width = max(len(name) for name in self.settings)
+        return '\n'.join(
+            f'{name:{width}} = {_shown(self.settings[name].get())}' for name in sorted(self.settings)
+        )
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a setting. Raises AttributeError for an unknown name, ValueError or TypeError for a value."""
+        if name not in self.settings:
+            raise AttributeError(f'No configuration setting for: {name}')
+        self.settings[name].set(value)
+
+    def given(self, name: str) -> bool:
+        """Return whether the user has set it, in whatever way."""
+        return self.settings[name].given
+
+    def hook(self, name: str) -> Callable[..., Any] | None:
+        """Return the user's hook, or None."""
+        found: Callable[..., Any] | None = self.settings[name].value
+        return found
+
+    @property
+    def address(self) -> list[Any]:
+        """Addresses as the sockets' modules name them: (host, port), a path, or a descriptor."""
+        return [addresses.parse(each) for each in self.bind]
+
+    @property
+    def uid(self) -> int:
+        return int(self.user)
+
+    @property
+    def gid(self) -> int:
+        return int(self.group)
+
+    @property
+    def proc_name(self) -> str:
+        name = self.settings['proc_name'].get()
+        return str(name if name is not None else self.settings['default_proc_name'].get())
+
+    @property
+    def worker_class_str(self) -> str:
+        given = self.settings['worker_class'].get()
+        name = f'{given.__module__}.{given.__qualname__}' if inspect.isclass(given) else str(given or 'sync')
+        threaded = self.settings['threads'].get() > 1
+        return 'gthread' if threaded and name in ('sync', *SYNC_CLASSES) else name
+
+    @property
+    def is_ssl(self) -> bool:
+        return bool(self.certfile or self.keyfile)
+
+    @property
+    def ssl_options(self) -> dict[str, Any]:
+        return {name: value.get() for name, value in self.settings.items() if value.section == 'TLS'}
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables of `raw_env`. Raises ValueError for an entry without `=`."""
+        found = {}
+        for entry in self.raw_env:
+            name, sign, value = entry.partition('=')
+            if not sign:
+                raise ValueError(f'environment setting {entry!r} invalid')
+            found[name] = value
+        return found
+
+    @property
+    def paste_global_conf(self) -> dict[str, str] | None:
+        found = dict(entry.replace('\\=', '\0').partition('=')[::2] for entry in self.raw_paste_global_conf)
+        return {name: value.replace('\0', '=') for name, value in found.items()} or None
+
+
+SYNC_CLASSES = ('gunicorn.workers.sync.SyncWorker', 'granian.gunicorn.workers.SyncWorker')
+
+
+def no_hook(*args: Any) -> None:
+    """Stand for a hook that is not set."""
+
+
+def _shown(value: Any) -> Any:
+    return f'<{value.__qualname__}()>' if callable(value) and hasattr(value, '__qualname__') else value

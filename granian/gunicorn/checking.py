@@ -1,0 +1,33 @@
+"""--check-config: the settings and the application, loaded in this process; nothing is bound."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+from ..errors import FatalError
+from . import process, translate, workers
+from .loader import SettingsError, say
+
+if TYPE_CHECKING:
+    from .app.base import Application
+
+
+def check(app: Application) -> NoReturn:
+    """End the process: with status 0 where everything can be loaded, else 1."""
+    for hint in app.hints:
+        say(hint)
+    try:
+        kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
+        translate.native(app.cfg, kind)
+        app.cfg.set('daemon', False)
+        process.prepare(app.cfg)
+        app.wsgi()
+    except (SettingsError, FatalError) as error:
+        say(f'\nError while loading the application:\n\n{error}')
+        sys.exit(1)
+    except Exception:
+        say(f'\nError while loading the application:\n\n{traceback.format_exc()}')
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,223 @@
+"""Where values come from: the command line, GUNICORN_CMD_ARGS, and configuration files."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType, TracebackType
+from typing import Any, NoReturn
+
+from .._internal import put_first
+from .._version import __version__
+from .cfg import Cfg
+from .settings import REFUSE, SILENT, TABLE, WARN, Setting
+from .values import mode
+
+DEFAULT_FILE = './gunicorn.conf.py'
+_HELP = {SILENT: 'no effect: ', WARN: 'no effect: ', REFUSE: 'refused: '}
+
+
+class SettingsError(Exception):
+    """A value, a file or an argument is wrong. The text is what the user reads, after `Error: `."""
+
+    def __init__(self, reason: object, before: str = '') -> None:
+        super().__init__(str(reason))
+        self.before = before
+        """A line, or a traceback, that is printed first."""
+
+    def __str__(self) -> str:
+        return (
+            f'{self.before}\n\nError: {super().__str__()}' if self.before else f'Error: {super().__str__()}'
+        )
+
+
+class FileError(SettingsError):
+    """The configuration file raised."""
+
+    def __str__(self) -> str:
+        return f'{self.args[0]}\n{self.before}'
+
+
+def parser(usage: str | None = None, prog: str = 'gunicorn') -> argparse.ArgumentParser:
+    """Return the parser: one option for each setting that has flags."""
+    found = argparse.ArgumentParser(
+        prog=prog,
+        usage=usage or f'{prog} [OPTIONS] [APP_MODULE]',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_file_only(),
+    )
+    found.add_argument(
+        '-v', '--version', action='version', version=f'granian {__version__} (gunicorn command line)'
+    )
+    groups: dict[str, Any] = {}
+    for setting in TABLE.values():
+        if setting.flags:
+            group = groups.get(setting.section) or found.add_argument_group(setting.section)
+            groups[setting.section] = group
+            group.add_argument(
+                *setting.flags, dest=setting.name, default=None, help=_help(setting), **_action(setting)
+            )
+    found.add_argument('args', nargs='*', help=argparse.SUPPRESS)
+    return found
+
+
+def _action(setting: Setting) -> dict[str, Any]:
+    metavar = setting.name.upper()
+    if setting.kind == 'flag':
+        return {'action': 'store_true' if not setting.default else 'store_false'}
+    if setting.kind == 'unflag':
+        return {'action': 'store_const', 'const': False}
+    if setting.kind in ('list', 'existing'):
+        return {'action': 'append', 'metavar': metavar}
+    if setting.kind == 'proxy protocol':
+        return {'nargs': '?', 'const': 'auto', 'metavar': 'MODE'}
+    if setting.kind == 'mode':
+        return {'type': mode, 'metavar': 'MODE'}
+    if setting.kind in ('int', 'frame size'):
+        return {'type': int, 'metavar': 'INT'}
+    return {'metavar': metavar}
+
+
+def _help(setting: Setting) -> str:
+    native = f'; natively {_native_flag(setting.native)}' if setting.native else ''
+    default = setting.default
+    shown = f' [{default}]' if default not in (None, '', [], {}, False) else ''
+    return f'{_HELP.get(setting.effect, "")}{setting.meaning}{native}{shown}'.replace('%', '%%')
+
+
+def _native_flag(field: str) -> str:
+    from ..config import OPTIONS
+
+    return OPTIONS[field].flags.split('/')[0] if field in OPTIONS else field
+
+
+def _file_only() -> str:
+    rows = [f'  {each.name:22} {each.meaning}' for each in TABLE.values() if not each.flags]
+    return '\n'.join(['In the configuration file only:', *rows])
+
+
+def parse(found: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return options and positional arguments, wherever the options stand among these."""
+    options = found.parse_intermixed_args(list(argv))
+    return options, options.args
+
+
+def say(text: str) -> None:
+    """Write a line to standard error, before there is a log."""
+    sys.stderr.write(f'{text}\n')
+    sys.stderr.flush()
+
+
+def environment_arguments() -> list[str]:
+    return shlex.split(os.environ.get('GUNICORN_CMD_ARGS', ''))
+
+
+def apply(cfg: Cfg, values: Iterable[tuple[str, Any]]) -> None:
+    """Set what is given. Raises SettingsError for a value that cannot be."""
+    for name, value in values:
+        try:
+            cfg.set(name.lower(), value)
+        except Exception as error:
+            raise SettingsError(error, f'Invalid value for {name}: {value}') from None
+
+
+def apply_options(cfg: Cfg, options: argparse.Namespace) -> None:
+    """Set what flags gave; a flag that was not given does not count."""
+    given = {name: value for name, value in vars(options).items() if value is not None and name != 'args'}
+    if 'chdir' in given:  # first: other values may be paths
+        given = {'chdir': given.pop('chdir'), **given}
+    for name, value in given.items():
+        try:
+            cfg.set(name, value)
+        except Exception as error:
+            raise SettingsError(error) from None
+
+
+def default_file(start: str) -> str | None:
+    """Return gunicorn.conf.py of the folder the command was started in, where it is there."""
+    path = os.path.abspath(os.path.join(start, DEFAULT_FILE))
+    return path if os.path.exists(path) else None
+
+
+def run_file(location: str, start: str) -> dict[str, Any]:
+    """Run a configuration file, or import `python:MODULE`, and return its globals in their order.
+
+    The folder the command was started in is put first on sys.path. Raises SettingsError.
+    """
+    put_first(start)
+    if location.startswith('python:'):
+        return _from_module(location.removeprefix('python:'), location)
+    path = os.path.join(start, location.removeprefix('file:'))
+    if not os.path.exists(path):
+        raise SettingsError(f"{location.removeprefix('file:')!r} doesn't exist")
+    return _from_file(path)
+
+
+def _from_module(name: str, location: str) -> dict[str, Any]:
+    try:
+        return vars(importlib.import_module(name))
+    except Exception as error:
+        _refuse_file(location, error)
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    module = ModuleType('__config__')
+    module.__file__ = path
+    if not path.endswith('.py'):
+        say(f'configuration file should have a valid Python extension: {path}')
+    loader = importlib.machinery.SourceFileLoader('__config__', path)
+    module.__loader__ = loader
+    module.__spec__ = importlib.util.spec_from_file_location('__config__', path, loader=loader)
+    sys.modules['__config__'] = module
+    try:
+        # Compiled from the text, not from a .pyc: SIGHUP within a second of a change reads the change.
+        exec(compile(loader.get_data(path), path, 'exec'), module.__dict__)
+    except SystemExit:
+        raise
+    except Exception as error:
+        _refuse_file(path, error)
+    return vars(module)
+
+
+def _refuse_file(location: str, error: Exception) -> NoReturn:
+    trace = error.__traceback__
+    while trace is not None and _ours(trace):
+        trace = trace.tb_next
+    lines = ''.join(traceback.format_exception(type(error), error, trace)).rstrip()
+    raise FileError(f'Failed to read config file: {location}', lines) from None
+
+
+def _ours(trace: TracebackType) -> bool:
+    name = trace.tb_frame.f_code.co_filename
+    here = os.path.dirname(__file__)
+    return name.startswith((here + os.sep, '<frozen importlib')) or os.sep + 'importlib' + os.sep in name
+
+
+def apply_file(cfg: Cfg, found: Mapping[str, Any]) -> None:
+    """Set each global that is a setting; other names are ignored."""
+    given = [(name, value) for name, value in found.items() if name in cfg.settings and name != 'config']
+    apply(
+        cfg, [item for item in given if item[0] == 'chdir'] + [item for item in given if item[0] != 'chdir']
+    )
+
+
+def near_misses(found: Mapping[str, Any]) -> list[str]:
+    """Return a line for each global that is no setting and reads like one."""
+    lines = []
+    for name, value in found.items():
+        if name in TABLE or name.startswith('_') or isinstance(value, (ModuleType, type)):
+            continue
+        close = difflib.get_close_matches(name, TABLE, 1, 0.8) or [
+            each for each in TABLE if each == f'{name}_app'
+        ]
+        if close:
+            lines.append(f'{name!r} is no setting; did you mean {close[0]}?')
+    return lines

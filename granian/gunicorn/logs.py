@@ -1,0 +1,391 @@
+"""The loggers gunicorn.error and gunicorn.access, and how our own lines reach them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import logging
+import logging.handlers
+import os
+import re
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from logging.config import dictConfig, fileConfig
+from typing import Any
+
+from .. import log as native
+from ..messages import GUNICORN
+from .cfg import Cfg
+from .loader import SettingsError
+
+LEVELS = {
+    'critical': logging.CRITICAL,
+    'error': logging.ERROR,
+    'warning': logging.WARNING,
+    'warn': logging.WARNING,
+    'info': logging.INFO,
+    'debug': logging.DEBUG,
+}
+DATE = '[%Y-%m-%d %H:%M:%S %z]'
+ERROR_FORMAT = '%(asctime)s [%(process)d] [%(levelname)s] %(message)s'
+ACCESS_FORMAT = '%(message)s'
+SYSLOG_FORMAT = '[%(process)d] %(message)s'
+
+CONFIG_DEFAULTS: dict[str, Any] = {
+    'version': 1,
+    'disable_existing_loggers': False,
+    'root': {'level': 'INFO', 'handlers': ['console']},
+    'loggers': {
+        'gunicorn.error': {
+            'level': 'INFO', 'handlers': ['error_console'], 'propagate': True, 'qualname': 'gunicorn.error',
+        },
+        'gunicorn.access': {
+            'level': 'INFO', 'handlers': ['console'], 'propagate': True, 'qualname': 'gunicorn.access',
+        },
+    },
+    'handlers': {
+        'console': {'class': 'logging.StreamHandler', 'formatter': 'generic', 'stream': 'ext://sys.stdout'},
+        'error_console': {'class': 'logging.StreamHandler', 'formatter': 'generic', 'stream': 'ext://sys.stderr'},
+    },
+    'formatters': {
+        'generic': {'format': ERROR_FORMAT, 'datefmt': DATE, 'class': 'logging.Formatter'},
+    },
+}  # fmt: skip
+
+# RFC 5424 6.2.1: the facilities' numbers by the names that gunicorn takes.
+FACILITIES = logging.handlers.SysLogHandler.facility_names
+
+
+class Logger:
+    """`server.log`: gunicorn's two loggers, set up from `cfg`; the base of a logger_class of the user's."""
+
+    loglevel = logging.INFO
+    error_fmt = ERROR_FORMAT
+    access_fmt = ACCESS_FORMAT
+    syslog_fmt = SYSLOG_FORMAT
+    datefmt = DATE
+    logfile: Any = None
+
+    def __init__(self, cfg: Cfg) -> None:
+        self.cfg = cfg
+        self.error_log = logging.getLogger('gunicorn.error')
+        self.access_log = logging.getLogger('gunicorn.access')
+        self._handlers: list[logging.Handler] = []
+        self.error_log.propagate = self.access_log.propagate = False
+        self.setup(cfg)
+
+    def setup(self, cfg: Cfg) -> None:
+        """Give both loggers their levels and handlers. Raises RuntimeError or OSError for a mistake."""
+        self.cfg = cfg
+        self.loglevel = LEVELS.get((cfg.loglevel or 'info').lower(), logging.INFO)
+        self.error_log.setLevel(self.loglevel)
+        self.access_log.setLevel(logging.INFO)
+        if cfg.capture_output and cfg.errorlog not in (None, '', '-'):
+            self._capture(cfg.errorlog)
+        self._set_handler(self.error_log, cfg.errorlog, self.error_fmt, sys.stderr)
+        self._set_handler(self.access_log, cfg.accesslog, self.access_fmt, sys.stdout)
+        if cfg.syslog:
+            self._set_syslog(self.error_log, 'error')
+            if not cfg.disable_redirect_access_to_syslog:
+                self._set_syslog(self.access_log, 'access')
+        configure(cfg)
+
+    def _capture(self, path: str) -> None:
+        """Send standard output and error, those of child processes too, to the log file."""
+        self.logfile = open(path, 'a+')  # noqa: SIM115 (it stays open for the process's life)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for descriptor in (1, 2):
+            os.dup2(self.logfile.fileno(), descriptor)
+
+    def _set_handler(self, logger: logging.Logger, output: str | None, fmt: str, stream: Any) -> None:
+        for old in [each for each in logger.handlers if each in self._handlers]:
+            logger.removeHandler(old)
+            old.close()
+            self._handlers.remove(old)
+        if not output:
+            return
+        handler: logging.Handler
+        if output == '-':
+            handler = native.ConsoleHandler(stream)
+        else:
+            handler = logging.FileHandler(output)
+            _give_away(output, self.cfg)
+        handler.setFormatter(logging.Formatter(fmt, self.datefmt))
+        self._handlers.append(handler)
+        logger.addHandler(handler)
+
+    def _set_syslog(self, logger: logging.Logger, name: str) -> None:
+        cfg = self.cfg
+        prefix = cfg.syslog_prefix or (cfg.proc_name or '').replace(':', '.')
+        facility = FACILITIES.get((cfg.syslog_facility or 'user').lower())
+        if facility is None:
+            raise RuntimeError('unknown facility name')
+        kind, address = syslog_address(cfg.syslog_addr)
+        handler = logging.handlers.SysLogHandler(address=address, facility=facility, socktype=kind)
+        handler.setFormatter(logging.Formatter(f'gunicorn.{prefix}.{name}: {self.syslog_fmt}'))
+        self._handlers.append(handler)
+        logger.addHandler(handler)
+
+    # What hooks and subclasses call
+
+    def critical(self, msg: object, *args: Any, **more: Any) -> None:
+        self.error_log.critical(msg, *args, **more)
+
+    def error(self, msg: object, *args: Any, **more: Any) -> None:
+        self.error_log.error(msg, *args, **more)
+
+    def warning(self, msg: object, *args: Any, **more: Any) -> None:
+        self.error_log.warning(msg, *args, **more)
+
+    def info(self, msg: object, *args: Any, **more: Any) -> None:
+        self.error_log.info(msg, *args, **more)
+
+    def debug(self, msg: object, *args: Any, **more: Any) -> None:
+        self.error_log.debug(msg, *args, **more)
+
+    def exception(self, msg: object, *args: Any, **more: Any) -> None:
+        more.setdefault('exc_info', True)
+        self.error_log.error(msg, *args, **more)
+
+    def log(self, level: int | str, msg: object, *args: Any, **more: Any) -> None:
+        number = LEVELS.get(level.lower(), logging.INFO) if isinstance(level, str) else level
+        self.error_log.log(number, msg, *args, **more)
+
+    def now(self) -> str:
+        """Return the time as access lines say it."""
+        return time.strftime('[%d/%b/%Y:%H:%M:%S %z]')
+
+    def atoms(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> dict[str, Any]:
+        """Return the atoms of an access line."""
+        return atoms(self, resp, req, environ, request_time)
+
+    atoms_wrapper_class = dict
+
+    def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> None:
+        """Write an access line. Called for each request where logger_class is not ours."""
+        if not self.access_log.handlers:
+            return
+        values = Atoms(self.atoms(resp, req, environ, request_time))
+        try:
+            self.access_log.info(self.cfg.access_log_format, values)
+        except Exception:
+            self.error(traceback.format_exc())
+
+    def reopen_files(self) -> None:
+        native.reopen_log_files()
+
+    def close_on_exec(self) -> None:
+        """Do nothing: descriptors of Python are closed at exec."""
+
+
+class Atoms(dict[str, Any]):
+    """Atoms by name; a name that is not there is `-`, header names are found in any case."""
+
+    def __missing__(self, key: str) -> Any:
+        if key.startswith('{'):
+            lowered = key.lower()
+            return self.get(lowered, '-') if lowered != key else '-'
+        return '-'
+
+
+def atoms(
+    logger: Logger, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any
+) -> dict[str, Any]:
+    """Return gunicorn's atoms from the views of a request and its response."""
+    status = resp.status
+    status = status.decode() if isinstance(status, bytes) else str(status)
+    micros = request_time.days * 86_400_000_000 + request_time.seconds * 1_000_000 + request_time.microseconds
+    sent = getattr(resp, 'sent', None)
+    found: dict[str, Any] = {
+        'h': environ.get('REMOTE_ADDR', '-'),
+        'l': '-',
+        'u': _user(environ) or '-',
+        't': logger.now(),
+        'r': f'{environ["REQUEST_METHOD"]} {environ["RAW_URI"]} {environ["SERVER_PROTOCOL"]}',
+        's': status.partition(' ')[0],
+        'm': environ.get('REQUEST_METHOD'),
+        'U': environ.get('PATH_INFO'),
+        'q': environ.get('QUERY_STRING'),
+        'H': environ.get('SERVER_PROTOCOL'),
+        'b': str(sent) if sent else '-',
+        'B': sent,
+        'f': environ.get('HTTP_REFERER', '-'),
+        'a': environ.get('HTTP_USER_AGENT', '-'),
+        'T': micros // 1_000_000,
+        'D': micros,
+        'M': micros // 1000,
+        'L': f'{micros / 1_000_000:.6f}',
+        'p': f'<{os.getpid()}>',
+    }
+    found.update({f'{{{name.lower()}}}i': value for name, value in req.headers})
+    found.update({f'{{{name.lower()}}}o': value for name, value in resp.headers})
+    found.update({f'{{{name.lower()}}}e': value for name, value in environ.items()})
+    return found
+
+
+def _user(environ: Mapping[str, Any]) -> str | None:
+    import base64
+
+    scheme, _, given = environ.get('HTTP_AUTHORIZATION', '').partition(' ')
+    if scheme.lower() != 'basic':
+        return None
+    try:
+        return base64.b64decode(given.strip()).decode('utf-8').partition(':')[0]
+    except ValueError:
+        return None
+
+
+class Relay(logging.Handler):
+    """Hands the server's own records to gunicorn.error, or to a logger_class of the user's."""
+
+    def __init__(self, target: Any = None) -> None:
+        super().__init__()
+        self._target = target
+
+    def handle(self, record: logging.LogRecord) -> bool:  # type: ignore[override,unused-ignore]
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._target is not None:
+            method = getattr(self._target, record.levelname.lower(), self._target.info)
+            method(record.msg, *_arguments(record), exc_info=record.exc_info)
+            return
+        error_log = logging.getLogger('gunicorn.error')
+        if error_log.isEnabledFor(record.levelno):
+            record.name = error_log.name
+            error_log.handle(record)
+
+
+def _arguments(record: logging.LogRecord) -> tuple[Any, ...]:
+    args = record.args
+    if not args:
+        return ()
+    return args if isinstance(args, tuple) else (args,)
+
+
+def relay(log: Any) -> None:
+    """Send the lines of our own loggers through gunicorn's, or through a logger_class of the user's."""
+    own = logging.getLogger('_granian')
+    own.handlers[:] = [Relay(None if is_ours(log) else log)]
+    own.setLevel(logging.getLogger('gunicorn.error').level or logging.INFO)
+    own.propagate = False
+    own.disabled = False
+
+
+def configure(cfg: Cfg) -> None:
+    """Apply logconfig_dict, logconfig_json or logconfig. Raises RuntimeError with the reason."""
+    if cfg.logconfig_dict:
+        _from_mapping(cfg.logconfig_dict)
+    elif cfg.logconfig_json:
+        _from_mapping(_read_json(cfg.logconfig_json))
+    elif cfg.logconfig:
+        _from_ini(cfg.logconfig)
+
+
+def _from_mapping(given: Mapping[str, Any]) -> None:
+    merged = {**CONFIG_DEFAULTS, **given}
+    try:
+        dictConfig(merged)
+    except (AttributeError, ImportError, ValueError, TypeError, KeyError) as error:
+        reason = f'{error} ({error.__cause__})' if error.__cause__ else str(error)
+        raise RuntimeError(reason) from None
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    if not os.path.exists(path):
+        raise RuntimeError(f'Error: log config file not found: {path}')
+    try:
+        with open(path, encoding='utf-8') as file:
+            found = json.load(file)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f'{path}: {error}') from None
+    if not isinstance(found, dict):
+        raise RuntimeError(f'{path} does not hold a JSON object')
+    return found
+
+
+def _from_ini(path: str) -> None:
+    if not os.path.exists(path):
+        raise RuntimeError(f'Error: log config file not found: {path}')
+    given = {**CONFIG_DEFAULTS, '__file__': path, 'here': os.path.dirname(path)}
+    try:
+        fileConfig(path, defaults=given, disable_existing_loggers=False)
+    except Exception as error:  # configparser's errors have several bases
+        raise RuntimeError(f'{path}: {type(error).__name__}: {error}') from None
+
+
+def syslog_address(text: str) -> tuple[socket.SocketKind | None, str | tuple[str, int]]:
+    """Return a socket type and an address from `udp://HOST:PORT`, `tcp://HOST:PORT` or `unix://PATH#dgram`."""
+    if text.startswith('unix://'):
+        path, _, name = text.removeprefix('unix://').partition('#')
+        kinds = {'dgram': socket.SOCK_DGRAM, 'stream': socket.SOCK_STREAM}
+        return kinds.get(name), path
+    match = re.fullmatch(r'(?:(udp|tcp)://)?(\[[^\]]+\]|[^:]*)(?::(\d+))?', text)
+    if match is None:
+        raise RuntimeError(f'invalid syslog address: {text}')
+    kind = socket.SOCK_STREAM if match[1] == 'tcp' else socket.SOCK_DGRAM
+    return kind, (match[2].strip('[]') or 'localhost', int(match[3] or 514))
+
+
+def _give_away(path: str, cfg: Cfg) -> None:
+    """Make the workers' user the owner of a log file, where there is one to make it."""
+    if os.geteuid() == 0 and (cfg.uid, cfg.gid) != (os.geteuid(), os.getegid()):
+        os.chown(path, cfg.uid, cfg.gid)
+
+
+def refusal(error: Exception) -> SettingsError:
+    """Return the refusal for a mistake in the log settings."""
+    if isinstance(error, OSError):
+        return SettingsError(f"{error.filename or 'log'!r} isn't writable [{error!r}]")
+    return SettingsError(str(error))
+
+
+OURS = ('gunicorn.glogging.Logger', 'simple', 'granian.gunicorn.glogging.Logger')
+STATSD = ('gunicorn.instrument.statsd.Statsd', 'statsd', 'granian.gunicorn.instrument.statsd.Statsd')
+
+
+def make(cfg: Cfg) -> Logger:
+    """Return the logger that `logger_class` names, set up. Raises SettingsError."""
+    given = cfg.settings['logger_class'].get()
+    found = Logger if given is None or given in (*OURS, *STATSD) else _logger_class(given)
+    try:
+        return found(cfg)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise refusal(error) from None
+
+
+def _logger_class(given: Any) -> Any:
+    if inspect.isclass(given):
+        return given
+    module, _, name = given.rpartition('.')
+    if not module:
+        raise SettingsError(f'there is no logger class {given!r}')
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        if (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec(
+            'gunicorn'
+        ) is None:
+            what = f'logger class {given!r}'
+            raise SettingsError(
+                GUNICORN['no_gunicorn'].format(what=what, instead='remove the import')
+            ) from None
+        raise SettingsError(f'logger class {given!r} cannot be imported: {error}') from None
+    except AttributeError:
+        raise SettingsError(f'logger class {given!r}: {module!r} has no attribute {name!r}') from None
+
+
+def is_ours(log: Any) -> bool:
+    return type(log) is Logger
+
+
+def access_of(log: Any) -> Any:
+    """Return the `access` method of a logger_class of the user's; None for ours."""
+    return None if type(log).access is Logger.access else log.access

@@ -1,0 +1,195 @@
+"""What hooks are given: plain objects that read their values from the real thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..messages import GUNICORN
+from .cfg import Cfg
+
+if TYPE_CHECKING:
+    from .app.base import BaseApplication
+    from .logs import Logger
+
+BOOTING = '[booting]'
+
+
+class View:
+    """An object with gunicorn's attributes, and any that a hook sets."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(GUNICORN['no_attribute'].format(kind=type(self).__name__, name=name))
+
+
+class Listener(View):
+    """A listening socket: its text is its URL."""
+
+    def __init__(self, sock: Any, url: str) -> None:
+        self.sock = sock
+        self.cfg_addr = self._address = sock.getsockname()
+        self._url = url
+
+    def __str__(self) -> str:
+        return self._url
+
+    def getsockname(self) -> Any:
+        return self._address
+
+    def fileno(self) -> int:
+        return int(self.sock.fileno())
+
+
+class Server(View):
+    """The main process."""
+
+    WORKER_BOOT_ERROR = 3
+    APP_LOAD_ERROR = 4
+    reexec_pid = 0
+    master_pid = 0
+    master_name = 'Master'
+
+    def __init__(self, app: BaseApplication, log: Logger) -> None:
+        self.app = app
+        self.cfg: Cfg = app.cfg
+        self.log = log
+        self.pid = os.getpid()
+        self.LISTENERS: list[Listener] = []
+        self.WORKERS: dict[int, Worker] = {}
+        """The workers that are alive, by their process id."""
+        self.worker_age = 0
+        self.num_workers = self.cfg.workers
+        self.systemd = False
+        self.START_CTX: dict[Any, Any] = {}
+
+    @property
+    def address(self) -> list[Any]:
+        return self.cfg.address
+
+    @property
+    def timeout(self) -> int:
+        return int(self.cfg.timeout)
+
+    @property
+    def proc_name(self) -> str:
+        return self.cfg.proc_name
+
+    @property
+    def worker_class_str(self) -> str:
+        return self.cfg.worker_class_str
+
+    @property
+    def worker_class(self) -> Any:
+        return self.cfg.worker_class
+
+    def new_worker(self) -> Worker:
+        self.worker_age += 1
+        return Worker(self, self.worker_age)
+
+
+class Worker(View):
+    """One worker: made in the main process, carried into the worker by fork."""
+
+    reloader = None
+    tmp = None
+
+    def __init__(self, server: Server, age: int) -> None:
+        self.age = age
+        self.pid: int | str = BOOTING
+        self.ppid = server.pid
+        self.server = server
+        self.app = server.app
+        self.cfg = server.cfg
+        self.log = server.log
+        self.timeout = server.cfg.timeout / 2
+        self.booted = False
+        self.aborted = False
+        self.alive = True
+        self.nr = 0
+        self.max_requests = server.cfg.max_requests or 2**63 - 1
+
+    @property
+    def sockets(self) -> list[Listener]:
+        listeners: list[Listener] = self.server.LISTENERS
+        return listeners
+
+    @property
+    def wsgi(self) -> Any:
+        return self.app.callable
+
+    def __str__(self) -> str:
+        return f'<Worker {self.pid}>'
+
+
+class Request(View):
+    """A request, made from its environ."""
+
+    fragment = ''
+    must_close = False
+
+    def __init__(self, environ: dict[str, Any], number: int) -> None:
+        self.method = environ['REQUEST_METHOD']
+        self.uri = environ.get('RAW_URI', '')
+        self.path = self.uri.partition('?')[0]
+        self.query = environ.get('QUERY_STRING', '')
+        major, _, minor = environ.get('SERVER_PROTOCOL', 'HTTP/1.1').partition('/')[2].partition('.')
+        self.version = (int(major), int(minor or 0))
+        self.headers = _headers(environ)
+        self.scheme = environ.get('wsgi.url_scheme', 'http')
+        self.remote_addr = self.peer_addr = (
+            environ.get('REMOTE_ADDR', ''),
+            int(environ.get('REMOTE_PORT') or 0),
+        )
+        self.trailers: list[tuple[str, str]] = []
+        self.req_number = number
+        self.proxy_protocol_info = _proxied(environ)
+        self.body = environ.get('wsgi.input')
+
+    def should_close(self) -> bool:
+        return False
+
+
+def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = [
+        (name[5:].replace('_', '-'), value) for name, value in environ.items() if name.startswith('HTTP_')
+    ]
+    for name in ('CONTENT_TYPE', 'CONTENT_LENGTH'):
+        if environ.get(name):
+            found.append((name.replace('_', '-'), environ[name]))
+    return found
+
+
+def _proxied(environ: Mapping[str, Any]) -> dict[str, Any] | None:
+    if 'PROXY_PROTOCOL' not in environ:
+        return None
+    return {
+        'proxy_protocol': environ['PROXY_PROTOCOL'],
+        'client_addr': environ.get('REMOTE_ADDR'),
+        'client_port': int(environ.get('REMOTE_PORT') or 0),
+        'proxy_addr': environ.get('PROXY_ADDR'),
+        'proxy_port': int(environ.get('PROXY_PORT') or 0),
+    }
+
+
+class Response(View):
+    """A response as the application gave it."""
+
+    chunked = False
+    must_close = False
+
+    def __init__(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self.status = status
+        self.headers = headers
+        self.sent = 0
+        self.headers_sent = False
+        length = next((value for name, value in headers if name.lower() == 'content-length'), None)
+        self.response_length = int(length) if length is not None and length.isdigit() else None
+
+    @property
+    def status_code(self) -> int:
+        code = self.status.partition(' ')[0]
+        return int(code) if code.isdigit() else 0
+
+    def should_close(self) -> bool:
+        return self.must_close

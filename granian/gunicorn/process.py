@@ -1,0 +1,66 @@
+"""The process itself: environment, folders, background."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._internal import put_first
+from .._version import __version__
+from .cfg import Cfg
+from .loader import SettingsError
+
+
+def prepare(cfg: Cfg) -> None:
+    """Change to the working directory, extend sys.path and the environment, go to the background."""
+    os.environ['SERVER_SOFTWARE'] = f'gunicorn (granian/{__version__})'
+    os.chdir(cfg.chdir)
+    put_first(cfg.chdir)
+    extend_path(cfg)
+    set_environment(cfg)
+    if cfg.daemon and 'NOTIFY_SOCKET' not in os.environ:
+        daemonize(cfg.enable_stdio_inheritance)
+
+
+def extend_path(cfg: Cfg) -> None:
+    """Put the folders of `pythonpath` first on sys.path."""
+    for folder in reversed((cfg.pythonpath or '').split(',')):
+        if folder.strip():
+            put_first(os.path.abspath(folder.strip()))
+
+
+def set_environment(cfg: Cfg) -> None:
+    """Set the variables of `raw_env`; give back their first value to those that are there no more."""
+    try:
+        wanted = cfg.env
+    except ValueError as error:
+        raise SettingsError(error) from None
+    for name in _set - wanted.keys():
+        if name in cfg.env_orig:
+            os.environ[name] = cfg.env_orig[name]
+        else:
+            os.environ.pop(name, None)
+    os.environ.update(wanted)
+    _set.clear()
+    _set.update(wanted)
+
+
+_set: set[str] = set()
+"""Names that `raw_env` has set."""
+
+
+def daemonize(keep_streams: bool) -> None:
+    """Go to the background: two forks and a session of its own. Standard streams go to /dev/null."""
+    for _ in range(2):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if os.fork():
+            os._exit(0)
+        if _ == 0:
+            os.setsid()
+    os.umask(0o22)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0,) if keep_streams else (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)

@@ -1,0 +1,268 @@
+"""One validator for each kind of setting. They raise ValueError or TypeError with the reason."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .settings import Setting
+
+
+def validate(setting: Setting, value: Any) -> Any:
+    """Return the value as the setting holds it. Raises ValueError, TypeError or OSError with the reason."""
+    kind = setting.kind
+    if kind == 'hook':
+        return hook(value, setting)
+    if kind.startswith('one of '):
+        return choice(value, setting)
+    return _KINDS[kind](value)
+
+
+def flag(value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f'Invalid type for casting: {value}')
+    found = {'true': True, 'false': False}.get(value.strip().lower())
+    if found is None:
+        raise ValueError(f'Invalid boolean: {value}')
+    return found
+
+
+def whole(value: Any) -> int:
+    number = int(value) if isinstance(value, int) else int(_text(value, 'a whole number'), 0)
+    if number < 0:
+        raise ValueError(f'Value must be positive: {value}')
+    return number
+
+
+def mode(value: Any) -> int:
+    """Return a file mode: an int as it is, text as octal when it begins with 0 and a digit."""
+    if isinstance(value, str) and value.strip().lstrip('0').isdigit() and value.strip().startswith('0'):
+        return int(value, 8)
+    return whole(value)
+
+
+def text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if hasattr(value, '__fspath__'):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise TypeError(f'Not a string: {value}')
+    return value.strip()
+
+
+def texts(value: Any) -> list[str]:
+    if not value:
+        return []
+    return [_text(each, 'text').strip() for each in ([value] if isinstance(value, str) else value)]
+
+
+def commas(value: Any) -> list[str]:
+    found = text(value) if not isinstance(value, (list, tuple)) else ','.join(texts(value))
+    return [part.strip() for part in (found or '').split(',') if part.strip()]
+
+
+def uppercase_commas(value: Any) -> list[str]:
+    return [part.upper() for part in commas(value)]
+
+
+def addresses(value: Any) -> list[str]:
+    """Return IP addresses and networks; a network with host bits set is refused."""
+    found = commas(value)
+    for each in found:
+        if each != '*':
+            ipaddress.ip_network(each)
+    return found
+
+
+def existing(value: Any) -> list[str]:
+    """Return paths and patterns as absolute; a plain path has to exist."""
+    found = [os.path.abspath(each) for each in texts(value)]
+    for each in found:
+        if not any(sign in each for sign in '*?[') and not os.path.exists(each):
+            raise ValueError(f'File {os.path.basename(each)} does not exist.')
+    return found
+
+
+def folder(value: Any) -> str:
+    found = os.path.abspath(os.path.join(os.getcwd(), text(value) or ''))
+    if not os.path.isdir(found):
+        raise ValueError(f"can't chdir to {value!r}")
+    return found
+
+
+def mapping(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f'Value is not a dictionary: {value}')
+    return dict(value)
+
+
+def class_or_name(value: Any) -> Any:
+    if inspect.isfunction(value) or inspect.ismethod(value):
+        value = value()
+    return value if value is None or inspect.isclass(value) else text(value)
+
+
+def user(value: Any) -> int:
+    import pwd
+
+    return _identity(value, os.geteuid(), lambda name: pwd.getpwnam(name).pw_uid, 'user')
+
+
+def group(value: Any) -> int:
+    import grp
+
+    return _identity(value, os.getegid(), lambda name: grp.getgrnam(name).gr_gid, 'group')
+
+
+def _identity(value: Any, ours: int, look_up: Callable[[str], int], what: str) -> int:
+    if value is None:
+        return ours
+    if isinstance(value, int):
+        return int(value)
+    name = _text(value, f'the name of a {what}')
+    if name.isdigit():
+        return int(name)
+    try:
+        return look_up(name)
+    except KeyError:
+        raise ValueError(f'No such {what}: {name!r}') from None
+
+
+def protocols(value: Any) -> list[str]:
+    if value is not None and not isinstance(value, str):
+        raise TypeError('http_protocols must be a string')
+    found = [part.lower() for part in commas(value)] or ['h1']
+    for each in found:
+        if each not in ('h1', 'h2', 'h3'):
+            raise ValueError(f"Invalid protocol '{each}'. Valid protocols: h1, h2")
+        if each == 'h3':
+            raise ValueError('h3 is not spoken here')
+    return found
+
+
+def cleartext(value: Any) -> str:
+    if value is None or value is False:
+        return 'off'
+    if value is True:
+        return 'prior-knowledge'
+    found = _text(value, 'text').strip().lower()
+    if found not in ('off', 'prior-knowledge', 'upgrade', 'both'):
+        raise ValueError(f'Invalid http2_cleartext: {value}')
+    return found
+
+
+def proxy_protocol(value: Any) -> str:
+    if value is None or value is False:
+        return 'off'
+    if value is True:
+        return 'auto'
+    found = _text(value, 'text').strip().lower()
+    if found in ('true', 'false'):
+        return proxy_protocol(found == 'true')
+    if found not in ('off', 'v1', 'v2', 'auto'):
+        raise ValueError('proxy_protocol must be: off, v1, v2, or auto')
+    return found
+
+
+def frame_size(value: Any) -> int:
+    number = whole(value)
+    if not 16384 <= number <= 16_777_215:
+        raise ValueError('http2_max_frame_size must be between 16384 and 16777215')
+    return number
+
+
+def statsd(value: Any) -> str | tuple[str, int] | None:
+    """Return (host, port), or the path of a Unix socket."""
+    found = text(value)
+    if found is None:
+        return None
+    if found.startswith('unix:'):
+        return found.removeprefix('unix:').removeprefix('//')
+    host, _, port = found.rpartition(':') if ':' in found else (found, '', '8125')
+    if not port.isdigit():
+        raise ValueError(f'Invalid statsd_host: {found}')
+    return host.strip('[]') or '0.0.0.0', int(port)
+
+
+def hook(value: Any, setting: Setting) -> Any:
+    """Return a callable that takes the hook's number of positional parameters; a dotted name is imported."""
+    if value is None:
+        raise TypeError(f'Value is not callable: {value}')
+    if isinstance(value, str):
+        value = _import_attribute(value)
+    if not callable(value):
+        raise TypeError(f'Value is not callable: {value}')
+    if positional(value) not in (None, *setting.arity):
+        wanted = ' or '.join(str(number) for number in sorted(setting.arity))
+        raise TypeError(f'Value must have an arity of: {wanted}')
+    return value
+
+
+def choice(value: Any, setting: Setting) -> str | None:
+    options = setting.kind.removeprefix('one of ').split()
+    if value is None and setting.default is not None:
+        return str(setting.default)
+    if not isinstance(value, str):
+        raise TypeError(f'Invalid type for casting: {value}')
+    if value.strip().lower() not in options:
+        raise ValueError(f'Invalid {setting.name}: {value} (one of {", ".join(options)})')
+    return value.strip().lower()
+
+
+def positional(function: Callable[..., Any]) -> int | None:
+    """Return the number of positional parameters; None where Python cannot tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return None
+    return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
+
+
+def _import_attribute(name: str) -> Any:
+    module, _, attribute = name.strip().rpartition('.')
+    if not module:
+        raise TypeError(f'Value {name!r} is not import string. Format: module[.submodules...].object')
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise TypeError(f'Cannot import {name!r}: {error}') from None
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f'expected {what}, got {value!r}')
+    return value
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    'flag': flag,
+    'unflag': flag,
+    'int': whole,
+    'mode': mode,
+    'text': text,
+    'list': texts,
+    'commas': commas,
+    'upper commas': uppercase_commas,
+    'addresses': addresses,
+    'existing': existing,
+    'folder': folder,
+    'mapping': mapping,
+    'class': class_or_name,
+    'user': user,
+    'group': group,
+    'protocols': protocols,
+    'cleartext': cleartext,
+    'proxy protocol': proxy_protocol,
+    'frame size': frame_size,
+    'statsd': statsd,
+    'any': lambda value: value,
+}

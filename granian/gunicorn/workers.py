@@ -1,0 +1,209 @@
+"""Worker classes: by their name, or by a base class that is known, and what each means here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..messages import GUNICORN
+from .loader import SettingsError
+
+_OWN_SERVER = 'it brings a server of its own'
+_GUNICORN = 'gunicorn.workers.'
+
+SYNC = ('sync', f'{_GUNICORN}sync.SyncWorker')
+THREADS = ('gthread', f'{_GUNICORN}gthread.ThreadWorker')
+GEVENT = ('gevent', 'gevent_pywsgi', 'gevent_wsgi', f'{_GUNICORN}ggevent.GeventWorker',
+          f'{_GUNICORN}ggevent.GeventPyWSGIWorker')  # fmt: skip
+EVENTLET = ('eventlet', f'{_GUNICORN}geventlet.EventletWorker')
+GEVENT_WEBSOCKET = ('geventwebsocket.gunicorn.workers.GeventWebSocketWorker',)
+ASGI = ('asgi', f'{_GUNICORN}gasgi.ASGIWorker')
+_UVICORN_MODULES = ('uvicorn.workers', 'uvicorn_worker', 'uvicorn_worker._workers')
+UVICORN = tuple(
+    f'{each}.{name}' for each in _UVICORN_MODULES for name in ('UvicornWorker', 'UvicornH11Worker')
+)
+
+_FAMILIES = {
+    name: family
+    for family, names in (
+        ('sync', SYNC), ('gthread', THREADS), ('gevent', GEVENT), ('eventlet', EVENTLET),
+        ('geventwebsocket', GEVENT_WEBSOCKET), ('asgi', ASGI), ('uvicorn', UVICORN),
+    )
+    for name in names
+}  # fmt: skip
+
+_REFUSED = {
+    'tornado': ('-k asgi', _OWN_SERVER),
+    f'{_GUNICORN}gtornado.TornadoWorker': ('-k asgi', _OWN_SERVER),
+    'aiohttp.worker.GunicornWebWorker': ('run the application with aiohttp', _OWN_SERVER),
+    'aiohttp.worker.GunicornUVLoopWebWorker': ('run the application with aiohttp', _OWN_SERVER),
+    'aiohttp.GunicornWebWorker': ('run the application with aiohttp', _OWN_SERVER),
+    'aiohttp.GunicornUVLoopWebWorker': ('run the application with aiohttp', _OWN_SERVER),
+    'sanic.worker.GunicornWorker': ('say -k asgi', _OWN_SERVER),
+    'meinheld.gmeinheld.MeinheldWorker': ('say -k gthread', _OWN_SERVER),
+    'egg:meinheld#gunicorn_worker': ('say -k gthread', _OWN_SERVER),
+}
+
+
+@dataclass
+class Kind:
+    """What a worker class means here."""
+
+    family: str
+    name: str
+    """As `Using worker:` says it."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Native options that CONFIG_KWARGS of uvicorn's classes give."""
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def asynchronous(self) -> bool:
+        return self.family in ('asgi', 'uvicorn')
+
+    @property
+    def greenlets(self) -> bool:
+        return self.family in ('gevent', 'eventlet', 'geventwebsocket')
+
+
+def resolve(given: Any, threads: int) -> Kind:
+    """Return the kind of a worker class. Raises SettingsError for one that cannot be had."""
+    found = _resolve(given)
+    if found.family == 'sync' and threads > 1:
+        found.family, found.name = 'gthread', 'gthread' if found.name == 'sync' else found.name
+    return found
+
+
+def _resolve(given: Any) -> Kind:
+    if inspect.isclass(given):
+        return _by_class(given, f'{given.__module__}.{given.__qualname__}')
+    name = given or 'sync'
+    if name.startswith('egg:gunicorn#'):
+        name = name.partition('#')[2]
+    if name in _FAMILIES:
+        return _known(_FAMILIES[name], name)
+    if name in _REFUSED:
+        raise _refusal(name, *_REFUSED[name])
+    return _by_class(_import(name), name)
+
+
+def _known(family: str, name: str) -> Kind:
+    kind = Kind(family, name)
+    if family == 'eventlet':
+        kind.notices.append(GUNICORN['eventlet'])
+    elif family == 'geventwebsocket':
+        kind.notices.append(GUNICORN['geventwebsocket'])
+    return kind
+
+
+def _by_class(found: type, name: str) -> Kind:
+    for base in inspect.getmro(found):
+        known = f'{base.__module__}.{base.__qualname__}'
+        if known in _REFUSED:
+            raise _refusal(name, *_REFUSED[known])
+        if known in _FAMILIES:
+            kind = _known(_FAMILIES[known], name)
+            methods = _overridden(found, base)
+            if methods:
+                kind.notices.append(GUNICORN['class_methods'].format(name=name, methods=', '.join(methods)))
+            if kind.family == 'uvicorn':
+                _uvicorn_options(
+                    kind,
+                    getattr(found, 'CONFIG_KWARGS', None) or {},
+                    getattr(base, 'CONFIG_KWARGS', None) or {},
+                )
+            return kind
+    raise _refusal(name, 'say -k sync, gthread, gevent or asgi', _OWN_SERVER)
+
+
+def _overridden(found: type, base: type) -> list[str]:
+    own = inspect.getmro(found)[: inspect.getmro(found).index(base)]
+    names = {name for each in own for name, value in vars(each).items() if inspect.isroutine(value)}
+    return sorted(names)
+
+
+def _import(name: str) -> type:
+    module, _, attribute = name.rpartition('.')
+    if not module:
+        raise SettingsError(f'there is no worker class {name!r}: say -k sync, gthread, gevent or asgi')
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except AttributeError:
+        raise SettingsError(f'worker class {name!r}: {module!r} has no attribute {attribute!r}') from None
+    except ImportError as error:
+        if (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec(
+            'gunicorn'
+        ) is None:
+            raise SettingsError(
+                GUNICORN['no_gunicorn'].format(
+                    what=f'worker class {name!r}', instead='say -k uvicorn.workers.UvicornWorker'
+                )
+            ) from None
+        raise SettingsError(f'worker class {name!r} cannot be imported: {error}') from None
+    if not inspect.isclass(found):
+        raise SettingsError(f'worker class {name!r} is not a class')
+    return found
+
+
+def _refusal(name: str, instead: str, reason: str) -> SettingsError:
+    return SettingsError(
+        GUNICORN['refuse'].format(name='worker_class', value=name, reason=reason, instead=instead)
+    )
+
+
+# CONFIG_KWARGS
+
+_SILENT = ('http', 'log_config', 'date_header', 'interface', 'access_log', 'log_level', 'app')
+
+
+def _uvicorn_options(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> None:
+    unknown = []
+    for key, value in given.items():
+        if key in _UVICORN:
+            kind.options.update(_UVICORN[key](value))
+        elif key not in _SILENT and ordinary.get(key) != value:
+            unknown.append(key)
+    if given.get('access_log') is False:
+        kind.options['log_access'] = False
+    if isinstance(given.get('log_level'), str):
+        kind.options['log_level'] = given['log_level']
+    if unknown:
+        kind.notices.append(GUNICORN['kwargs'].format(name=kind.name, keys=', '.join(sorted(unknown))))
+
+
+def _addresses(value: Any) -> dict[str, Any]:
+    return (
+        {}
+        if value is None
+        else {'forwarded_allow_ips': value.split(',') if isinstance(value, str) else list(value)}
+    )
+
+
+def _limit(name: str) -> Callable[[Any], dict[str, Any]]:
+    return lambda value: {} if value is None else {name: value}
+
+
+def _seconds(name: str) -> Callable[[Any], dict[str, Any]]:
+    return lambda value: {name: 0 if value is None else max(1, round(value)) if value else 0}
+
+
+_UVICORN: dict[str, Callable[[Any], dict[str, Any]]] = {
+    'loop': lambda value: {'loop': value if value in ('auto', 'asyncio', 'uvloop') else 'auto'},
+    'lifespan': lambda value: {'lifespan': value},
+    'root_path': lambda value: {'root_path': value},
+    'proxy_headers': lambda value: {} if value else {'forwarded': None},
+    'forwarded_allow_ips': _addresses,
+    'server_header': lambda value: {} if value else {'server_header': ''},
+    'headers': lambda value: {'response_headers': tuple(value)} if value else {},
+    'ws': lambda value: {'websockets': False} if value == 'none' else {},
+    'ws_ping_interval': _seconds('ws_ping_interval'),
+    'ws_ping_timeout': _seconds('ws_ping_timeout'),
+    'ws_max_size': _limit('ws_max_message_size'),
+    'ws_per_message_deflate': lambda value: {'ws_per_message_deflate': bool(value)},
+    'limit_max_requests': _limit('workers_max_requests'),
+    'timeout_keep_alive': lambda value: {'http1_keep_alive_timeout': max(1, round(value))},
+}
+"""A key of uvicorn's, and the native options that it becomes."""
