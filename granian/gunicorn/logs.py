@@ -241,6 +241,10 @@ def _user(environ: Mapping[str, Any]) -> str | None:
         return None
 
 
+UNSAID = ('Starting granian (main PID: %d)', 'Spawning worker-%d with PID: %s', 'Started %s', 'Stopping %s')
+"""Lines of the native server that have another text here."""
+
+
 class Relay(logging.Handler):
     """Hands the server's own records to gunicorn.error, or to a logger_class of the user's."""
 
@@ -253,6 +257,8 @@ class Relay(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.msg in UNSAID:
+            return
         if self._target is not None:
             method = getattr(self._target, record.levelname.lower(), self._target.info)
             method(record.msg, *_arguments(record), exc_info=record.exc_info)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..config import OPTIONS, api_arguments
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
-from . import addresses, logs, process, translate, workers
+from . import logs, process, translate, workers
 from .app.base import BaseApplication
 from .loader import SettingsError
 from .objects import Listener, Server
@@ -48,14 +47,8 @@ class Front(MPServer):
         self, app: BaseApplication, kind: workers.Kind, log: Any, options: dict[str, Any], notices: list[str]
     ) -> None:
         known = {name: value for name, value in options.items() if name in OPTIONS}
-        if 'bind' not in OPTIONS:
-            found = addresses.parse(app.cfg.bind[0])
-            if isinstance(found, tuple):
-                known['address'], known['port'] = found[0] or '0.0.0.0', found[1]
-            elif isinstance(found, str):
-                known['uds'] = found
-            known['backlog'] = max(128, known['backlog'])
-            known['ssl_client_verify'] = options.get('ssl_client_verify') == 'required'
+        known['ssl_client_verify'] = options.get('ssl_client_verify') == 'required'
+        known.pop('log_access_format', None)
         super().__init__(app.cfg.proc_name, **api_arguments(known))
         self.app = app
         self.kind = kind
@@ -94,9 +87,8 @@ class Front(MPServer):
         endpoint = super()._listen()
         urls = endpoint.urls('https' if self.config.tls else 'http')
         self.view.LISTENERS = [Listener(sock, url) for sock, url in zip(endpoint.sockets, urls)]
-        logger.info('Listening at: %s (%d)', ','.join(urls), os.getpid())
-        logger.info('Using worker: %s', self.kind.name)
         return endpoint
 
     def _when_ready(self) -> None:
+        logger.info('Using worker: %s', self.kind.name)
         self._call('when_ready')
