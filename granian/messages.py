@@ -121,6 +121,7 @@ def refusal(name: str, /, **values: object) -> str:
     """The text of REFUSALS with its placeholders filled."""
     return REFUSALS[name].format(**values)
 
+
 GUNICORN = {
     'warn': "gunicorn's {name} has no effect here: {reason}",
     'differs': "gunicorn's {name}={value}: {difference}",
@@ -129,8 +130,8 @@ GUNICORN = {
     'kwargs': 'worker class {name}: CONFIG_KWARGS {keys} have no effect here',
     'eventlet': "gunicorn's worker_class=eventlet: eventlet is not used, gevent is",
     'geventwebsocket': 'GeventWebSocketWorker: no WebSocket under WSGI here, clients fall back to polling',
-    'no_gunicorn': '{what} imports gunicorn, which is not installed: pip install gunicorn (it is only imported), or '
-    '{instead}',
+    'no_gunicorn': '{what} imports gunicorn, which is not installed: pip install gunicorn (it is only '
+    'imported), or {instead}',
     'no_attribute': "granian's gunicorn front has no {kind}.{name}",
     'near_miss': '{hint}',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
@@ -139,7 +140,7 @@ GUNICORN = {
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',
     'patched_late': 'gevent patches modules that are imported already: {modules}',
     'reload_preload': "gunicorn's preload_app has no effect with reload",
-    'read_only': "pre_request: a change of req.{name} has no effect here",
+    'read_only': 'pre_request: a change of req.{name} has no effect here',
     'reload_failed': '{error}; everything goes on as before',
     'windows': 'the gunicorn command line needs fork: it is not available on Windows',
 }
