@@ -80,7 +80,7 @@ class Front(MPServer):
         logs.relay(self.log)
         logger.info('Starting granian %s (gunicorn command line)', __version__)
         for notice in self.front_notices:
-            logger.warning('%s', notice)
+            logger.warning(notice)
 
     def _listen(self) -> net.Endpoint:
         self._call('on_starting')
