@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from .. import static
     from ..asgi import LifespanProtocol
     from ..config import Config
-    from ..core.threads.core import ThreadCore
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
-    from ..stream import AsyncHandler
+    from ..stream import AsyncHandler, Handler
     from ..websocket_session import WebSocketSettings
 
 
@@ -128,7 +127,7 @@ def _wsgi(
     return _blocking_core(config)(listeners, settings, handler)
 
 
-def _blocking_core(config: Config) -> type[ThreadCore]:
+def _blocking_core(config: Config) -> Callable[[Listeners, CoreSettings, Handler], Core]:
     if config.core == Cores.gevent:
         from ..core.greenlets.core import GreenletCore
 

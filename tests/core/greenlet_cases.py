@@ -177,7 +177,7 @@ def test_greenlets_that_are_held_end() -> None:
         assert server.core.pool.threads <= 1
         held.clear()
         gc.collect()
-        members = [thing for thing in gc.get_objects() if type(thing) is greenlet_pool.Member]
+        members = [thing for thing in gc.get_objects() if type(thing) is greenlet_pool.PoolGreenlet]
         assert sum(not member.dead for member in members) <= 1
 
 

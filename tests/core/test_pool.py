@@ -184,7 +184,7 @@ def test_no_call_is_lost_and_never_two_lead() -> None:
 
 
 def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: object) -> None:
-    monkeypatch.setattr(pool_module, 'QUIET_LOOKS', 1)  # type: ignore[attr-defined]
+    monkeypatch.setattr(pool_module, 'QUIET_CHECKS', 1)  # type: ignore[attr-defined]
     stuck = threading.Event()
     free = threading.Event()
     gate = threading.Semaphore(0)
@@ -249,7 +249,7 @@ def test_polling_that_fails_once_is_survived() -> None:
 
 
 def test_a_call_is_watched_though_its_leader_was_slow_to_begin_it() -> None:
-    """More than QUIET_LOOKS between the poll and the call: the watchdog must not have gone to sleep."""
+    """More than QUIET_CHECKS between the poll and the call: the watchdog must not have gone to sleep."""
     stuck = threading.Event()
     served = threading.Event()
 

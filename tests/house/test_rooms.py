@@ -8,7 +8,6 @@ from rooms import circles, import_graph
 KNOWN = [
     'granian.config.rules',
     'granian.core.loop.core',
-    'granian.core.threads.core',
     'granian._granian',
 ]
 

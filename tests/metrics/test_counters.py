@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from granian.core.threads.pool import MeasuredQueue, Pool
+from granian.core.blocking.work import MeasuredQueue
+from granian.core.threads.pool import Pool
 from granian.observe.counters import BUCKETS, CLASSES, Counters
 
 

@@ -14,10 +14,8 @@ import pytest
 from core_harness import GET, GET_CLOSE, exchange, read_all, read_response, running
 from http2_client import Http2Client
 
-from granian.core.blocking import http1_connection as connection
-from granian.core.blocking import opening, reactor
+from granian.core.blocking import connection, http1_connection, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
-from granian.core.threads import core as threads
 from granian.tls import TLSSettings, make_context
 
 TEXT = [(b'Content-Type', b'text/plain')]
@@ -63,7 +61,7 @@ def test_a_client_that_has_just_connected_is_served_although_the_worker_stops(
     serve, make_client, monkeypatch, reload
 ):
     """Its ClientHello is on the way: to close now would reset it."""
-    for module in (threads, opening, connection):
+    for module in (connection, opening, http1_connection):
         monkeypatch.setattr(module, 'GRACE', 5)
     with serve(describe) as server, server.connect() as raw:
         until(lambda: server.core.reactor.connections)

@@ -1,4 +1,4 @@
-"""The blocking stream over an HTTP/1 connection: what a WSGI handler reads and writes."""
+"""The blocking stream over an HTTP/1 connection: a WSGI handler reads and writes it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 if TYPE_CHECKING:
     from ...protocol.events import Request
     from ...protocol.interface import Headers
-    from .http1_connection import Connection
+    from .http1_output import Http1Output
 
 FILE_CHUNK = 65536
-"""Bytes read at a time from a file that the kernel cannot send by itself."""
+"""Bytes read at a time from a file that goes through this process."""
 SENDFILE_CHUNK = 1 << 20
-"""Bytes asked of one sendfile(): a client that stalls is noticed between two."""
+"""Bytes asked of one sendfile(). A client that stalls is noticed between two calls."""
 
 
 class BlockingStream:
-    """The exchanges of an HTTP/1 connection, one after the other; owned by the thread that runs the
-    handler. See `stream.Stream`."""
+    """The exchanges of an HTTP/1 connection, one after the other. See `stream.Stream`.
+
+    The thread that runs the handler owns it. One object serves all exchanges of a connection: making
+    one for each costs half a microsecond.
+    """
 
     __slots__ = (
         '_connection', '_head_bytes', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
@@ -32,7 +35,7 @@ class BlockingStream:
     started: float
     """Set by the core, only where exchanges are observed."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Http1Output) -> None:
         self._connection = connection
         self.client = connection.client
         self.server = connection.server
@@ -41,7 +44,7 @@ class BlockingStream:
         self.memo: dict[str, Any] = {}
 
     def begin(self, request: Request) -> None:
-        """Be the stream of this exchange: making one anew for each costs half a microsecond."""
+        """Start the exchange of this request."""
         self._head_bytes = b''
         self.head = request.head
         self.body = request.body
@@ -112,7 +115,7 @@ class BlockingStream:
         if connection.outbox or connection.corked:
             connection.write_joined(data)
             return
-        # Here and not in write(): the quick way of every small response.
+        # As write() does, without the call: the fast path of small responses.
         try:
             sent = connection.sock.send(data)
         except BlockingIOError:
@@ -162,7 +165,7 @@ class BlockingStream:
             self.send_data(chunk)
 
     def _sendfile(self, source: int, offset: int, count: int) -> None:
-        """The kernel copies from file to socket. S-S-11: a file cut meanwhile breaks the exchange."""
+        """Let the kernel copy from file to socket. A file cut meanwhile breaks the exchange (S-S-11)."""
         connection = self._connection
         connection.drain()
         while count:
@@ -182,7 +185,7 @@ class BlockingStream:
             connection.http.count_data(1, sent)
 
     def _write(self, data: bytes) -> None:
-        """`data`, behind the head if that has not left yet."""
+        """Send `data`, behind the head where that has not left yet."""
         if self._head_bytes:
             data = self._head_bytes + data
             self._head_bytes = b''
@@ -200,7 +203,7 @@ class BlockingStream:
 
 
 class TimedStream(BlockingStream):
-    """One exchange of an eager pool, which learns what kinds of calls are quick."""
+    """The stream while the pool is eager and learns which kinds of calls are quick."""
 
     __slots__ = ('answered', 'entered', 'kind')
 
@@ -208,7 +211,7 @@ class TimedStream(BlockingStream):
     """See `habits`."""
     entered: float
     answered: float
-    """When the application was done with a response given whole; 0: it was not."""
+    """Time at which the application gave its whole response; 0 where it did not."""
 
     def begin(self, request: Request) -> None:
         super().begin(request)

@@ -1,4 +1,4 @@
-"""One HTTP/2 exchange on the thread core: the blocking stream, and the unit of work that runs its handler."""
+"""One HTTP/2 exchange: the blocking stream, and the unit of work that runs its handler."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
-from .http1_connection import OUTBOX_LIMIT
+from .connection import OUTBOX_LIMIT
 from .http1_stream import FILE_CHUNK
+from .services import report
 
 if TYPE_CHECKING:
     from ...protocol.events import Request, RequestFailed
     from ...protocol.interface import Headers
-    from .http2_connection import Http2Connection
+    from .http2_output import Http2Output
 
 PIECE = 262144
-"""Bytes of a response that are framed at a time: a large one is not copied whole."""
+"""Bytes of a response framed at a time. A large one is not copied whole."""
 
 logger = logging.getLogger('_granian')
 
 
 class Http2Stream:
-    """See `stream.Stream`. The thread that runs the handler owns it, but for what the connection's
-    lock guards: `inbox`, `failure` and all that the protocol object says."""
+    """See `stream.Stream`. The thread that runs the handler owns it. The connection's lock guards
+    `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_news', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
+        '_answered', '_connection', '_event', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
         'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since', 'started',
         'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
@@ -38,9 +39,9 @@ class Http2Stream:
     started: float
     """Set only where exchanges are observed."""
     since: float
-    """While the body is gathered: when the last of it came."""
+    """While the body is gathered: time of its last bytes."""
 
-    def __init__(self, connection: Http2Connection, request: Request) -> None:
+    def __init__(self, connection: Http2Output, request: Request) -> None:
         self._connection = connection
         self.stream_id = request.stream_id
         self.head = request.head
@@ -58,25 +59,24 @@ class Http2Stream:
         self.aborted = False
         self.inbox: deque[Any] = deque()
         self.failure: RequestFailed | None = None
-        self._news: threading.Condition | None = None
+        self._event: threading.Condition | None = None
         self._quick = False
-        """The response can wait for others of its turn."""
+        """The response may wait for others of its turn."""
         self._answered = 0.0
-        """When the application was done with a response given whole."""
+        """Time at which the application gave its whole response; 0 where it did not."""
 
-    # -- a unit of work: the leader, then whichever thread it became --------------------------
+    # -- a unit of work --------------------------------------------------------------------------
 
     def work(self) -> bool:
-        """Run the application. Returns whether this thread still leads."""
+        """Run the handler. Another thread may lead meanwhile. Return whether this one still does."""
         connection = self._connection
         core = connection.core
         pool = core.pool
         entered = connection.reactor.now
-        kind = ''
+        called = 0.0
         if pool.eager:
-            kind = self.head.method + self.head.path
             called = monotonic()
-            self._quick = pool.enter_eagerly(kind)
+            self._quick = pool.enter_eagerly(self.head.method + self.head.path)
         else:
             self._quick = True
             pool.enter_call()
@@ -86,7 +86,7 @@ class Http2Stream:
         try:
             core.handler(self)
             if not self.ended:
-                self._finish_for_handler()
+                self._end_response()
         except ClientDisconnected:
             self.aborted = True
         except BaseException:
@@ -94,23 +94,26 @@ class Http2Stream:
             self.aborted = True
         now = monotonic()
         if observe is not None:
-            if self.head.method == 'HEAD':
-                self.bytes_sent = 0
-            observe(self)
+            report(observe, self)
         connection.finish(self)
-        if kind:
-            pool.learn(kind, (self._answered or now) - called)
+        if called:
+            pool.learn(self.head.method + self.head.path, (self._answered or now) - called)
         if pool.leave_call(now - entered, now):
             connection.reactor.now = now
             return True
-        if connection.deferred:
-            with connection.lock:
-                connection.flush()
-        if not connection.reactor.accepting:
-            connection.reactor.wake()  # there may be room for new connections again
+        self._end_without_lead()
         return False
 
-    def _finish_for_handler(self) -> None:
+    def _end_without_lead(self) -> None:
+        """Do what no turn's end does for a thread that does not lead any more."""
+        connection = self._connection
+        if connection.deferred:
+            connection.flush_deferred()
+        if not connection.reactor.accepting:
+            connection.reactor.wake()  # there may be room for new connections again
+
+    def _end_response(self) -> None:
+        """Answer for a handler that has returned without ending its response."""
         if self.status:
             self.aborted = True
         else:
@@ -154,15 +157,18 @@ class Http2Stream:
             return event.data
 
     def _wait(self, timeout: float) -> bool:
-        """Until there is news of this stream. The connection's lock is held, and let go meanwhile."""
-        if self._news is None:
-            self._news = threading.Condition(self._connection.lock)
-        return self._news.wait(timeout)
+        """Wait for an event of this stream. Return False after `timeout` seconds.
+
+        The connection's lock is held, and released meanwhile.
+        """
+        if self._event is None:
+            self._event = threading.Condition(self._connection.lock)
+        return self._event.wait(timeout)
 
     def wake(self) -> None:
-        """The connection's lock is held."""
-        if self._news is not None:
-            self._news.notify()
+        """Wake the handler if it waits. The connection's lock is held."""
+        if self._event is not None:
+            self._event.notify()
 
     # -- the response ---------------------------------------------------------------------------
 
@@ -249,13 +255,13 @@ class Http2Stream:
         self.ended = True
 
     def _check(self) -> None:
-        """Whether anybody is there to send to. The connection's lock is held."""
+        """Raise ClientDisconnected where the stream has failed. The connection's lock is held."""
         if self.failure is not None:
             self.aborted = True
             raise ClientDisconnected(self.failure.reason)
 
     def _wait_for_room(self) -> None:
-        """Until little of this stream, and of the connection, is unsent. The connection's lock is held."""
+        """Wait while much of this stream, or of the connection, is unsent. The connection's lock is held."""
         connection = self._connection
         unsent = connection.http.unsent
         limit = connection.settings.limits.max_send_buffer_size

@@ -1,7 +1,7 @@
-"""A connection before its first request: the TLS handshake, and which HTTP is spoken.
+"""A connection before its first request: the TLS handshake, and the choice of HTTP version.
 
-A unit of work like any other, under a deadline of its own: accepting waits for nobody, and a
-client that connects and says nothing costs a small object.
+A unit of work with a deadline of its own: accepting does not wait for the client, and a client
+that connects and sends nothing costs a small object.
 """
 
 from __future__ import annotations
@@ -14,72 +14,52 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import is_plain_http, plain_http_answer, tls_info
-from .http1_connection import CLOSED, GRACE, HEAD, LINGER, LINGERING, RECEIVE_SIZE, discard
-from .locks import Lock
+from .connection import CLOSED, GRACE, LINGERING, RECEIVE_SIZE, WatchedConnection
+from .http1_connection import Http1Connection
+from .http2_connection import Http2Connection
 from .tls_socket import TLSSocket
 
 if TYPE_CHECKING:
-    from ...stream import TLSInfo
-    from ..threads.core import ThreadConnection, ThreadCore
-    from .http2_connection import Http2Connection
+    from .services import Services
 
 logger = logging.getLogger('_granian')
 
 
-class Opening:
+class Opening(WatchedConnection):
     """An accepted socket, until it becomes an HTTP/1 or an HTTP/2 connection."""
 
-    __slots__ = (
-        '_core', '_data', '_wrapped', 'client', 'deadline', 'fd', 'hung_up', 'outbox', 'owner', 'phase',
-        'readable', 'registered', 'server', 'signalled', 'sock', 'tls',
-    )  # fmt: skip
+    __slots__ = ('_data', '_wrapped')
 
-    def __init__(self, sock: socket.socket, client: Any, server: Any, core: ThreadCore) -> None:
-        sock.setblocking(False)
-        self.sock: Any = sock
-        self.fd = sock.fileno()
-        self.client = client
-        self.server = server
-        self.owner = Lock()
-        self.owner.acquire()
-        self.signalled = False
-        self.readable = True
-        self.hung_up = False
-        self.registered = False
+    outbox: bytes
+
+    def __init__(self, sock: socket.socket, client: Any, server: Any, core: Services) -> None:
+        super().__init__(sock, client, server, core)
         self.outbox = b''
-        self.phase = HEAD
-        settings = core.settings
-        self.deadline = core.reactor.now + (
-            settings.handshake_timeout if settings.tls else settings.head_timeout
-        )
-        self._core = core
+        if self.settings.tls is not None:
+            self.deadline = self.reactor.now + self.settings.handshake_timeout
         self._data = b''
         self._wrapped: ssl.SSLSocket | None = None
-        self.tls: TLSInfo | None = None
-        """Set when the handshake is complete."""
 
     @property
     def is_idle(self) -> bool:
-        """Nothing has come. Any thread; a moment's value."""
         return not self._data and self._wrapped is None
 
     def work(self) -> bool:
-        """The leader, which owns the connection. Returns whether it still leads."""
+        """Take the next step. The leader, which owns the connection. Return whether it still leads."""
         self.signalled = False
         self.readable = False
         leads = True
         try:
             if self.phase == LINGERING:
-                self._discard()
+                self.discard_input()
                 return True
-            context = self._core.settings.tls
+            context = self.settings.tls
             if context is not None and self.tls is None:
                 if not self._begin_tls(context):
                     return True
                 leads = self._shake_hands()
                 if self.tls is None:
-                    if self.phase != CLOSED:
-                        self.release()
+                    self.release_unless_closed()
                     return leads
             connection = self._negotiate()
         except BlockingIOError:
@@ -90,13 +70,13 @@ class Opening:
             if connection is not None:
                 if leads:
                     return connection.work()
-                self._core.reactor.submit(connection)
+                self.reactor.submit(connection)
         return leads
 
     # -- TLS ----------------------------------------------------------------------------
 
     def _begin_tls(self, context: ssl.SSLContext) -> bool:
-        """Look at the first bytes once, then give the socket to OpenSSL. False: it was not TLS."""
+        """Look at the first bytes once, then give the socket to OpenSSL. Return False if it is not TLS."""
         if self._wrapped is not None:
             return True
         first = self.sock.recv(16, socket.MSG_PEEK)
@@ -104,7 +84,7 @@ class Opening:
             self.close()
             return False
         if is_plain_http(first):
-            self._answer(plain_http_answer(self._core.reactor.clock))
+            self._refuse(plain_http_answer(self.reactor.clock))
             return False
         wrapped = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         self._wrapped = wrapped
@@ -112,13 +92,13 @@ class Opening:
         return True
 
     def _shake_hands(self) -> bool:
-        """One step of the handshake; `tls` is set when it was the last. Returns whether we still lead.
+        """Take one step of the handshake; the last one sets `tls`. Return whether this thread still leads.
 
         The signature takes a millisecond, without the interpreter's lock.
         """
         wrapped = self._wrapped
         assert wrapped is not None
-        leads = self._core.pool.share()
+        leads = self.core.pool.share()
         try:
             wrapped.do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -127,14 +107,15 @@ class Opening:
             self._fail(error)
         else:
             self.tls = tls_info(wrapped)
-            self.deadline = monotonic() + self._core.settings.head_timeout
+            self.scheme = 'https'
+            self.deadline = monotonic() + self.settings.head_timeout
         return leads
 
-    # -- which HTTP ---------------------------------------------------------------------
+    # -- the HTTP version ---------------------------------------------------------------
 
-    def _negotiate(self) -> ThreadConnection | Http2Connection | None:
-        """The connection that this one turns into, once the first bytes tell; it is owned already."""
-        settings = self._core.settings
+    def _negotiate(self) -> Http1Connection | Http2Connection | None:
+        """Return the connection for the version that the first bytes show, None while they do not."""
+        settings = self.settings
         alpn = self._wrapped.selected_alpn_protocol() if self._wrapped is not None else None
         if alpn != 'h2' or settings.http == '1':
             data = self.sock.recv(RECEIVE_SIZE)
@@ -147,61 +128,48 @@ class Opening:
             self.readable = True
         kind = negotiate(self._data, settings.http, alpn)
         if kind is MORE:
-            self.release()  # and if that was all, the deadline ends it
+            self.release()  # without further bytes, the deadline ends it
             return None
         if kind is REFUSED:
-            self._answer(refusal(self._core.reactor.clock))
+            self._refuse(refusal(self.reactor.clock))
             return None
-        connection = self._core.adopt(self, kind is HTTP2, self._data)
+        return self._become(Http2Connection if kind is HTTP2 else Http1Connection)
+
+    def _become(
+        self, make: type[Http1Connection] | type[Http2Connection]
+    ) -> Http1Connection | Http2Connection:
+        """Hand socket and ownership over to the connection that takes this one's place."""
+        connection = make(self.sock, self.client, self.server, self.core)
+        connection.registered = self.registered
+        connection.hung_up = self.hung_up
+        connection.readable = self.readable
+        connection.tls = self.tls
+        connection.scheme = self.scheme
+        self.reactor.connections[connection.fd] = connection
         self.phase = CLOSED
+        connection.begin(self._data)
         return connection
 
-    # -- as every connection ------------------------------------------------------------
+    # -- the end; the owner ---------------------------------------------------------------
 
     def _fail(self, error: OSError) -> None:
-        """The client's doing: it has gone, or speaks no TLS we know."""
+        """Close a connection whose client has gone, or speaks no TLS that we know."""
         logger.debug('A connection from %s failed before its first request: %s', self.client, error)
-        self._core.reactor.failed += 1
+        self.reactor.failed += 1
         self.close()
 
-    def _answer(self, response: bytes) -> None:
-        """A few last words, in a packet that surely fits; what else the client sends is dropped."""
-        self._core.reactor.failed += 1
+    def _refuse(self, response: bytes) -> None:
+        """Send a short answer, in a packet that surely fits, and end the connection."""
+        self.reactor.failed += 1
         self.sock.send(response)
-        self.sock.shutdown(socket.SHUT_WR)
-        self.phase = LINGERING
-        self.deadline = monotonic() + LINGER
-        self._discard()
-
-    def _discard(self) -> None:
-        if discard(self):
-            self.release()
-        else:
-            self.close()
+        self.linger()
 
     def expire(self) -> None:
-        """The deadline has passed. The leader, which has just become the owner."""
         self.close()
 
     def release(self) -> None:
-        """Let go: from here on the leader may take the connection at any moment."""
-        reactor = self._core.reactor
-        if reactor.stopping:
+        if self.reactor.stopping:
             self.deadline = min(self.deadline, monotonic() + GRACE)
-        if self.deadline < reactor.next_sweep:
-            reactor.next_sweep = self.deadline
-        if not self.registered:
-            self.registered = True
-            reactor.register(self.fd)
-        elif reactor.level_triggered:
-            reactor.rearm(self.fd, False)
-        self.owner.release()
-        if (self.signalled or (self.readable and self.phase == LINGERING)) and self.owner.acquire(False):
-            reactor.submit(self)
-
-    def close(self) -> None:
-        """At once. Stays owned, so nobody touches it again."""
-        if self.phase != CLOSED:
-            self.phase = CLOSED
-            self._core.reactor.forget(self)
-            self.sock.close()
+        if self.deadline < self.reactor.next_sweep:
+            self.reactor.next_sweep = self.deadline
+        super().release()

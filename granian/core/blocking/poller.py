@@ -1,9 +1,8 @@
 """Readiness of sockets, edge-triggered: epoll where there is one, `selectors` elsewhere.
 
-The contract is epoll's with EPOLLET: an event is told once, when something changes; who is
-told reads (or writes) until the socket has no more. `rearm` is for the platforms that cannot
-do that: there an event disarms its socket, and the connection's owner arms it again when it
-lets go of the connection.
+The contract is epoll's with EPOLLET: an event is notified once, when something changes. The
+owner then reads (or writes) until the socket would block. `rearm` is for platforms without edges:
+there an event disarms its socket, and the owner arms it again when it releases the connection.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ HANGUP = 0x2000 | 0x010 | 0x008
 
 
 class Poller(Protocol):
-    """Used by the leader alone, but for `wake`, `register`, `rearm` and `unregister`."""
+    """The leader uses it. Any thread may call `wake`, `register`, `rearm` and `unregister`."""
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait for events, `timeout` in seconds (None: without end); (fd, bits) pairs."""
+        """Wait for events, up to `timeout` seconds (None: without limit). Return (fd, bits) pairs."""
         ...
 
     def register(self, fd: int) -> None: ...
@@ -40,8 +39,8 @@ class Poller(Protocol):
 class EpollPoller:
     """Linux. One registration for a connection's whole life, no system call between requests.
 
-    EPOLLOUT costs nothing while nothing waits to be written: the kernel tells it only after a
-    send that did not fit.
+    EPOLLOUT is free while no output is pending: the kernel notifies it only after a send that did
+    not fit.
     """
 
     def __init__(self, epoll: select.epoll | None = None) -> None:
@@ -49,7 +48,7 @@ class EpollPoller:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._mask = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-        # One worker of several that share a listener is woken, not all of them.
+        # The kernel wakes one of the workers that share a listener, not all of them.
         self._listen_mask = select.EPOLLIN | getattr(select, 'EPOLLEXCLUSIVE', 0)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -93,11 +92,11 @@ class EpollPoller:
         self._wake_fd = -1
 
     def __del__(self) -> None:
-        self.close()  # a core that is over, in a process that is not: its workers are threads
+        self.close()  # where workers are threads, the process outlives the core
 
 
 class SelectorPoller:
-    """Everywhere else. The leader applies changes between two polls; other threads queue them."""
+    """Other platforms. The leader applies changes between two polls; other threads queue them."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -124,7 +123,7 @@ class SelectorPoller:
         return events
 
     def _change(self, fd: int, mask: int) -> None:
-        # Unregistering first makes this work for an fd that was closed and used anew.
+        # Unregistered first, since the fd may have been closed and reused.
         try:
             self._selector.unregister(fd)
         except (ValueError, KeyError, OSError):
@@ -175,7 +174,7 @@ class SelectorPoller:
 
 
 def make_poller() -> Poller:
-    """The quickest poller this platform has."""
+    """Return the fastest poller that this platform has."""
     if hasattr(select, 'epoll') and hasattr(os, 'eventfd'):
         return EpollPoller()
     return SelectorPoller()

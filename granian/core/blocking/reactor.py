@@ -1,11 +1,11 @@
 """Accepting, readiness and deadlines: what the leader does between two units of work.
 
-One thread at a time runs `gather` (the one with the pool's baton), so nothing here needs a
-lock, with two exceptions that are named: `forget` and `wake` may be called by any thread.
+Only the leader runs `gather`, so nothing here needs a lock. Any thread may call `submit`,
+`forget`, `retain`, `let_go` and `wake`.
 
 Deadlines are kept on the connections and swept, not queued: setting one is an attribute. A
-sweep of 10,000 connections costs about half a millisecond, and is made at the earliest
-deadline, but never so often that sweeping takes more than a few percent of the time.
+sweep of 10,000 connections takes about half a millisecond. It happens at the earliest
+deadline, but seldom enough to take no more than a few percent of the time.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
 from ...protocol.limits import Clock
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
+from .work import Crew, Work
 
 if TYPE_CHECKING:
+    import _thread
+
     from ..contract import Listeners
-    from ..threads.core import AnyConnection
 
 ACCEPT_BATCH = 16
-"""Connections accepted for one event: more would favour one worker over its siblings."""
+"""Connections accepted for one event. More would favour one worker over its siblings."""
 LAST_CALL = 4096
-"""Connections taken from the listen queue, at most, when the server stops."""
+"""Maximum connections taken from the listen queue when the server stops."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the system has run out of descriptors or memory."""
 READ_OR_END = READ | HANGUP
 IDLE_CHECK = 1.0
-"""Seconds: longest poll while there are connections, since other threads set deadlines too."""
+"""Seconds: longest poll while there are connections. Other threads set deadlines meanwhile."""
 SWEEP_COST = 5e-6
-"""Seconds of pause per connection between two sweeps, about a hundred times its cost."""
+"""Seconds of pause per connection between two sweeps: about 100 times the cost of looking at one."""
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = logging.getLogger('_granian')
@@ -49,11 +51,43 @@ def _nothing() -> None:
     pass
 
 
+class Watched(Work, Protocol):
+    """A connection, as the reactor sees it."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def owner(self) -> _thread.LockType: ...
+    @property
+    def outbox(self) -> object:
+        """True while output is pending."""
+        ...
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    deadline: float
+    readable: bool
+    hung_up: bool
+    signalled: bool
+
+    def release(self) -> None: ...
+    def expire(self) -> None: ...
+    def close(self) -> None: ...
+    def prepare_stop(self, now: float) -> None: ...
+
+
+class Deferred(Protocol):
+    """A connection whose responses leave together before the leader polls."""
+
+    def flush_deferred(self) -> None: ...
+
+
 class Reactor:
     """Owns the listeners, the poller and the table of connections.
 
-    `ready` is the queue it fills; `connect(sock, address, listener)` makes a connection;
-    `overloaded()` says whether to stop accepting for a while.
+    It fills the pool's queue. Accepting pauses at `backpressure` requests that run or wait for a thread.
+    `connect(sock, address, listener)` makes a connection. The leader flushes `deferred` before it polls.
     """
 
     accept: Callable[[socket.socket], tuple[socket.socket, Any]] = staticmethod(socket.socket.accept)
@@ -61,28 +95,29 @@ class Reactor:
     def __init__(
         self,
         listeners: Listeners,
-        ready: deque[Any],
-        connect: Callable[[socket.socket, Any, socket.socket], AnyConnection],
-        overloaded: Callable[[], bool],
+        pool: Crew,
+        backpressure: int,
+        connect: Callable[[socket.socket, Any, socket.socket], Watched],
+        deferred: deque[Deferred],
     ) -> None:
         self.clock = Clock()
         self.now = monotonic()
-        self.connections: dict[int, AnyConnection] = {}
+        self.connections: dict[int, Watched] = {}
         self.next_sweep = math.inf
         self.accepting = False
         self.stopping = False
         self.accepted = 0
         self.failed = 0
-        """Connections on which what came was refused, or that TLS could not be agreed on."""
-        self._ready = ready
+        """Connections with a refused request or a failed handshake."""
+        self._pool = pool
+        self._ready = pool.ready
+        self._backpressure = backpressure
         self._connect = connect
-        self._overloaded = overloaded
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._poller: Poller = self.make_poller()
         self.polling = False
-        """Whoever finds this true does not lead."""
-        self.deferred: deque[Any] = deque()
-        """What the leader does before it polls, in the core's hands."""
+        """True while the leader is inside poll()."""
+        self.deferred = deferred
         self._accept_after = 0.0
         self._next_second = 0.0
         self._complained = -math.inf
@@ -101,8 +136,8 @@ class Reactor:
         """Poll once, and queue every connection that is ready and not owned by a thread."""
         ready = self._ready
         timeout = self._timeout()
-        # A thread that queues work while we poll must wake us: it appends first and looks at
-        # the flag second, we set the flag first and look at the queue second.
+        # A thread that queues work during poll() must wake us. It appends, then reads `polling`.
+        # We set `polling`, then read the queue. One of the two always sees the other.
         self.polling = True
         events = self._poller.poll(0 if ready or self.deferred else timeout)
         self.polling = False
@@ -113,29 +148,26 @@ class Reactor:
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
-                if fd in self._listeners:
-                    self._accept(self._listeners[fd])
+                self._accept(fd)
                 continue
+            # Set `signalled`, then try the lock. The owner unlocks, then reads `signalled` (`release`).
+            # One of them always sees the other. Set it also when the outbox is empty: a send may just
+            # have been refused, and its owner is about to fill the outbox.
+            connection.signalled = True
             if mask & READ_OR_END:
                 connection.readable = True
                 if mask & HANGUP:
                     connection.hung_up = True
-            # Told first, tried second; the owner lets go first and looks second (`release`). Also when
-            # nothing waits to be written: a send may just have been refused, and the outbox is not set yet.
-            connection.signalled = True
-            if not mask & READ_OR_END and not connection.outbox:
-                # Writable: the state at registration, or what waited has gone meanwhile.
+            elif not connection.outbox:
+                # Writable: the state at registration, or the output has left meanwhile.
                 if self.level_triggered:
                     self.rearm(fd)  # the event has disarmed it
-            elif connection.owner.acquire(False):
+                continue
+            if connection.owner.acquire(False):
                 ready.append(connection)
         if now >= self.next_sweep:
             self._sweep(now)
-        if self.accepting:
-            if self._overloaded():
-                self._pause_accepting()
-        elif not self.stopping and now >= self._accept_after and not self._overloaded():
-            self.resume_accepting()
+        self._regulate_accepting(now)
 
     def _timeout(self) -> float | None:
         if not self.connections and (self.accepting or self.stopping):
@@ -144,16 +176,16 @@ class Reactor:
         return max(0.0, min(longest, self.next_sweep - monotonic()))
 
     def _tick(self, now: float) -> None:
-        """Once a second: the Date field (RFC 9110 6.6.1)."""
+        """Set the Date field (RFC 9110 6.6.1). Once a second."""
         wall = time()
         self.clock.date = formatdate(wall, usegmt=True).encode()
         self._next_second = now + 1.0 - wall % 1.0
 
     def _sweep(self, now: float) -> None:
-        """End what has waited too long. What a thread owns has no deadline here."""
-        # Whoever sets a deadline from now on, another thread or `expire`, lowers this.
+        """Expire the connections whose deadline has passed, except those that a thread owns."""
+        # A deadline that is set from now on, by a thread or by `expire`, lowers this.
         self.next_sweep = math.inf
-        # At least that often: two threads that lower it at once can lose one of their deadlines.
+        # Sweep at least that often: two threads that lower it at once can lose one of their deadlines.
         earliest = now + IDLE_CHECK if self.connections else math.inf
         for connection in list(self.connections.values()):
             deadline = connection.deadline
@@ -170,6 +202,16 @@ class Reactor:
 
     # -- accepting ----------------------------------------------------------------------
 
+    def _regulate_accepting(self, now: float) -> None:
+        """Pause while too many requests run or wait for a thread. Idle connections do not count."""
+        pool = self._pool
+        overloaded = len(pool.ready) + pool.busy >= self._backpressure
+        if self.accepting:
+            if overloaded:
+                self._pause_accepting()
+        elif not overloaded and not self.stopping and now >= self._accept_after:
+            self.resume_accepting()
+
     def resume_accepting(self) -> None:
         self.accepting = True
         for fd in self._listeners:
@@ -182,10 +224,11 @@ class Reactor:
                 self._poller.unlisten(fd)
 
     def stop_accepting(self, last_call: bool) -> None:
-        """For good, and our copies of the listening sockets are closed: once nobody has one, clients are
-        refused, and not left in a queue behind a worker that drains. `last_call`: the whole server stops,
-        so nobody else would take what waits in that queue: take it now. Without it (a reload), the
-        queue belongs to the other workers.
+        """Stop for good, and close our copies of the listening sockets.
+
+        The kernel refuses clients once all copies are closed. With `last_call` the whole server stops:
+        accept the pending connections now, since no other worker will. Without it (a reload) they
+        belong to the other workers.
         """
         self._pause_accepting()
         for listener in self._listeners.values():
@@ -195,20 +238,23 @@ class Reactor:
             listener.close()
         self.stopping = True
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPT_BATCH):
-            if not self._accept_one(listener):
-                return
+    def _accept(self, fd: int) -> None:
+        """Accept pending connections, where `fd` is a listener and not a connection just closed."""
+        listener = self._listeners.get(fd)
+        if listener is not None:
+            for _ in range(ACCEPT_BATCH):
+                if not self._accept_one(listener):
+                    return
 
     def _accept_one(self, listener: socket.socket) -> bool:
-        """False when there is no more to accept, or no room for it."""
+        """Accept one connection. Return False when none is pending, or when there is no room for it."""
         try:
             sock, address = self.accept(listener)
         except BlockingIOError:
             return False
         except OSError as exc:
             if exc.errno not in NO_ROOM:
-                return True  # ECONNABORTED and its like: that client has gone, the next may not have
+                return True  # ECONNABORTED and the like: that client has gone, others may be pending
             if self._close_longest_idle():
                 return True
             self._complain(exc)
@@ -218,15 +264,15 @@ class Reactor:
         self.accepted += 1
         connection = self._connect(sock, address, listener)
         self.connections[connection.fd] = connection
-        # Owned from birth: it is read at once, and registered only when it has to wait.
+        # New connections are owned: they are read at once, and registered only when they have to wait.
         self._ready.append(connection)
         if connection.deadline < self.next_sweep:
             self.next_sweep = connection.deadline
         return True
 
     def _close_longest_idle(self) -> bool:
-        """Near the descriptor limit the connections that have been idle longest make room."""
-        # A list first: other threads close connections meanwhile.
+        """Close the longest idle connections, to free descriptors. Return whether there were any."""
+        # Copied first: other threads close connections meanwhile.
         idle = [connection for connection in list(self.connections.values()) if connection.is_idle]
         closed = False
         for connection in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda c: c.deadline):
@@ -254,10 +300,20 @@ class Reactor:
     def wake(self) -> None:
         self._poller.wake()
 
-    def forget(self, connection: AnyConnection) -> None:
-        """Called by the connection's owner, just before it closes the socket."""
+    def forget(self, connection: Watched) -> None:
+        """Drop a connection. Its owner, just before it closes the socket."""
         self.connections.pop(connection.fd, None)
         self._poller.unregister(connection.fd)
+        if self.stopping and not self.connections:
+            self.drained()
+
+    def retain(self, connection: Watched) -> None:
+        """Keep a closed connection whose handlers still run: a worker that stops waits for them."""
+        self.connections[-id(connection)] = connection
+
+    def let_go(self, connection: Watched) -> None:
+        """Drop a closed connection whose last handler has ended."""
+        self.connections.pop(-id(connection), None)
         if self.stopping and not self.connections:
             self.drained()
 

@@ -1,4 +1,4 @@
-"""TLS for a core that thinks in non-blocking sockets: the same few methods, the same exceptions."""
+"""A TLS socket with the few methods and the exceptions of a non-blocking plain one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .locks import Lock
 class TLSSocket:
     """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
 
-    `recv` and `send` go on until there is nothing more to read, or to write: with one record
-    at a time an edge-triggered poller would never tell of the next. OpenSSL's object is not for
-    two threads: on HTTP/2 one may read while another writes, so there is a lock.
+    `recv` and `send` go on until the socket would block. With one record at a time, an
+    edge-triggered poller would not notify the next. OpenSSL's object is not thread-safe, and on
+    HTTP/2 one thread may read while another writes: a lock guards it.
     """
 
     __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'setblocking')
@@ -28,7 +28,7 @@ class TLSSocket:
         self.getsockname = tls.getsockname
 
     def recv(self, size: int) -> bytes:
-        """Up to `size` bytes, exactly `size` if there may be more. b'' at the end of input.
+        """Read up to `size` bytes, exactly `size` if there may be more. b'' at the end of input.
 
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
@@ -46,7 +46,7 @@ class TLSSocket:
                 try:
                     data = read(size)
                 except OSError:
-                    break  # nothing more, or an error, which the next call is told again
+                    break  # nothing more, or an error, which the next call gets again
                 if not data:
                     break
                 parts.append(data)
@@ -54,7 +54,7 @@ class TLSSocket:
             return b''.join(parts)
 
     def send(self, data: bytes | memoryview) -> int:
-        """How much was taken. Raises BlockingIOError when nothing, OSError when broken."""
+        """Return the number of bytes sent. Raises BlockingIOError when none, OSError when broken."""
         size = len(data)
         sent = 0
         view: bytes | memoryview = data
@@ -71,7 +71,7 @@ class TLSSocket:
                 view = memoryview(data)[sent:]
 
     def shutdown(self, how: int) -> None:
-        """close_notify and FIN; what is read from now on is not deciphered, but for the bin anyway."""
+        """Send close_notify and FIN. Input is not deciphered from here on: it is discarded anyway."""
         with self._lock:
             self._say_goodbye()
             self._tls.shutdown(how)
@@ -92,4 +92,4 @@ class TLSSocket:
             try:
                 self._tls.unwrap()
             except (OSError, ValueError):
-                pass  # it is sent; the client's answer is not waited for
+                pass  # it is sent; do not wait for the client's answer

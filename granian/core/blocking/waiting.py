@@ -13,11 +13,11 @@ if hasattr(select, 'poll'):
         return bool(poll.poll(ceil(timeout * 1000)))
 
     def wait_readable(fd: int, timeout: float) -> bool:
-        """True once there is something to read (or an end, or an error); False after `timeout` seconds."""
+        """Wait for input (or an end, or an error). Return False after `timeout` seconds."""
         return _wait(fd, select.POLLIN, timeout)
 
     def wait_writable(fd: int, timeout: float) -> bool:
-        """True once something can be written (or the connection is broken); False after `timeout` seconds."""
+        """Wait for room to write (or an error). Return False after `timeout` seconds."""
         return _wait(fd, select.POLLOUT, timeout)
 
 else:  # Windows

@@ -1,9 +1,9 @@
 """The gevent core: blocking handlers in greenlets, on the hub of one thread.
 
-The thread core with greenlets in place of threads. The hub calls `_turn` when a socket is
-ready or a deadline may have passed; that accepts and gathers, and then a greenlet of the
-pool reads, parses and runs the application. Where a thread would block (a large body, a slow
-reader) it is the standard library that gevent has patched: the greenlet waits, the hub goes on.
+The hub calls `_turn` when a socket is ready or a deadline may have passed. A turn accepts and
+gathers; then a greenlet of the pool reads, parses and runs the application. Where a thread would
+block (a large body, a slow reader), the standard library that gevent has patched switches to the
+hub, and the greenlet waits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub
 from gevent.event import Event
 
-from ..threads.core import ThreadCore
+from ..blocking.core import BlockingCore
 from .hub import HubReactor
 from .pool import GreenletPool
 from .watchdog import Watchdog
@@ -24,25 +24,25 @@ from .watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..blocking.http2_connection import Http2Connection
+    from ...stream import Handler
+    from ..blocking.reactor import Deferred
+    from ..contract import CoreSettings, Listeners
 
-    Connections = deque[Http2Connection]
+    Connections = deque[Deferred]
 else:
     Connections = deque
 
 
-class GreenletCore(ThreadCore):
-    """See `settings.Core`. `handler` runs in up to `settings.threads` greenlets at a time."""
+class GreenletCore(BlockingCore):
+    """See `contract.Core`. `handler` runs in up to `settings.threads` greenlets at a time."""
 
     pool: GreenletPool
     reactor: HubReactor
     make_reactor = HubReactor
 
-    def make_pool(self) -> GreenletPool:
-        return GreenletPool(self.settings.threads, measured=self.settings.counters is not None)
-
-    def make_deferred(self) -> deque[Http2Connection]:
-        return _Deferred(self)
+    def __init__(self, listeners: Listeners, settings: CoreSettings, handler: Handler) -> None:
+        pool = GreenletPool(settings.threads, measured=settings.counters is not None)
+        super().__init__(listeners, settings, handler, pool, _TurnEnd(self))
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped, on the hub of the calling thread."""
@@ -65,21 +65,22 @@ class GreenletCore(ThreadCore):
             raise self._error
 
     def ask_turn(self) -> None:
+        """Have the hub take a turn soon."""
         if not self._turn_asked:
             self._turn_asked = True
             self._loop.run_callback(self._turn)
 
     def _turn(self) -> None:
-        """The hub: something is ready, or a deadline may have passed."""
+        """Gather, serve and set the alarm. The hub, on an event or when a deadline may have passed."""
         self._turn_asked = False
         pool = self.pool
         reactor = self.reactor
         try:
-            self._gather()
+            self.gather()
             if self._watchdog.asleep and pool.ready:
                 self._watchdog.wake()
             pool.serve()
-            self._flush_deferred()
+            self.flush_deferred()
             if reactor.now > self._trim_at:
                 self._trim_at = reactor.now + self.settings.thread_idle_timeout
                 pool.trim()
@@ -87,23 +88,23 @@ class GreenletCore(ThreadCore):
             if self._over:
                 pool.close()
                 self._done.set()
-        except BaseException as exc:  # the hub would only print it, and go on without us
+        except BaseException as exc:  # the hub would print it and go on without us
             self._error = exc
             self._done.set()
 
-    def _drained(self) -> None:
+    def drained(self) -> None:
         self._over = True
         self.ask_turn()
 
 
-class _Deferred(Connections):
-    """Connections whose responses leave at the end of a turn. Outside of one, it asks for one."""
+class _TurnEnd(Connections):
+    """Connections whose responses leave at the end of a turn. Outside of a turn, `append` asks for one."""
 
     def __init__(self, core: GreenletCore) -> None:
         super().__init__()
         self._core = core
 
-    def append(self, connection: Http2Connection) -> None:
+    def append(self, connection: Deferred) -> None:
         super().append(connection)
         if self._core.pool.leader is None:
             self._core.ask_turn()

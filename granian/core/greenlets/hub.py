@@ -1,9 +1,9 @@
-"""Readiness on gevent's hub: the poller is looked at when the hub finds it readable.
+"""Readiness on gevent's hub: the hub polls our poller.
 
-An epoll set is itself a descriptor that can be waited for. So the hub watches one, ours,
-and our connections stay registered in it, edge-triggered, as in the thread core: libev's
-own watchers are level-triggered, and cost it system calls each time one is stopped.
-Where there is no epoll, the watchers have to do.
+An epoll set is itself a descriptor that can be polled. The hub watches our set, and our
+connections stay registered in it, edge-triggered, as in the thread core. libev's own watchers
+are level-triggered and cost system calls each time one is stopped. They serve where there is
+no epoll.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class HubEpoll(EpollPoller):
-    """Our own epoll set under the hub's. Looking into it never waits: the hub does that."""
+    """Our epoll set inside the hub's. `poll` never waits: the hub does."""
 
     def __init__(self) -> None:
         super().__init__(get_original('select', 'epoll')())  # the patched `select` has none
         self._watcher: Any = None
 
     def attach(self, turn: Callable[[], None]) -> None:
-        """Have `turn` called on this thread's hub whenever there is news."""
+        """Have this thread's hub call `turn` when an event is pending."""
         self._watcher = get_hub().loop.io(self._epoll.fileno(), 1)
         self._watcher.start(turn)
 
@@ -70,7 +70,7 @@ class HubWatchers:
     def rearm(self, fd: int, writing: bool = False) -> None:
         self.unregister(fd)
         self._watchers[fd] = watcher = self._loop.io(fd, 3 if writing else 1)
-        watcher.start(self._told, fd, False, pass_events=True)
+        watcher.start(self._on_event, fd, False, pass_events=True)
 
     def unregister(self, fd: int) -> None:
         watcher = self._watchers.pop(fd, None)
@@ -79,12 +79,12 @@ class HubWatchers:
 
     def listen(self, fd: int) -> None:
         self._watchers[fd] = watcher = self._loop.io(fd, 1)
-        watcher.start(self._told, fd, True, pass_events=True)
+        watcher.start(self._on_event, fd, True, pass_events=True)
 
     def unlisten(self, fd: int) -> None:
         self.unregister(fd)
 
-    def _told(self, events: int, fd: int, listening: bool) -> None:
+    def _on_event(self, events: int, fd: int, listening: bool) -> None:
         if not self._events:
             self._loop.run_callback(self._turn)
         self._events.append((fd, (READ if events & 1 else 0) | (WRITE if events & 2 else 0)))
@@ -103,7 +103,7 @@ class HubWatchers:
 
 
 def make_hub_poller() -> HubEpoll | HubWatchers:
-    """The quicker one where it can be had."""
+    """Return the faster poller that this platform has."""
     try:
         get_original('select', 'epoll')
     except AttributeError:
@@ -112,7 +112,7 @@ def make_hub_poller() -> HubEpoll | HubWatchers:
 
 
 def accept(listener: socket.socket) -> tuple[Any, Any]:
-    """A connection's socket without gevent around it: the core does its own waiting."""
+    """Accept a plain socket, without gevent around it: the core does its own waiting."""
     fd, address = listener._accept()  # type: ignore[attr-defined]
     return _socket.socket(listener.family, listener.type, listener.proto, fd), address
 
@@ -129,13 +129,13 @@ class HubReactor(Reactor):
         return make_hub_poller()
 
     def attach(self, turn: Callable[[], None]) -> None:
-        """Have `turn` called when something is ready, and when a deadline may have passed."""
+        """Have the hub call `turn` on an event, and when a deadline may have passed."""
         self._turn = turn
         self._loop = get_hub().loop
         self._poller.attach(turn)
 
     def set_alarm(self, latest: float) -> None:
-        """At the end of a turn: the next one comes at the next deadline, or at `latest`."""
+        """Have the hub take the next turn at the next deadline, or at `latest`."""
         timeout = self._timeout()
         now = monotonic()
         alarm_at = latest if timeout is None else min(latest, now + timeout)

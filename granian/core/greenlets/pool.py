@@ -1,10 +1,10 @@
-"""Leader and followers with greenlets in place of threads: who runs the application on gevent's hub.
+"""Leader and followers with greenlets in place of threads.
 
-All of it happens in one thread. The hub gathers ready units of work (see `greenlets`) and
-switches to a greenlet, the *leader*, which runs one unit after the other: while the
-application is quick there is no switch between requests at all. When a call waits, control
-is back at the hub, which makes another greenlet the leader; the one that waited is none
-when its call returns, and lies down among the idle. This room knows neither sockets nor HTTP.
+All of it happens in one thread. The hub gathers ready units of work (see `core`) and switches to
+a greenlet, the *leader*, which runs one unit after the other: while the application is quick
+there is no switch between requests. When a call waits, control returns to the hub, which makes
+another greenlet the leader. The greenlet that waited is no leader when its call returns, and
+becomes idle. This module knows neither sockets nor HTTP.
 
 Greenlets are kept as the thread pool keeps threads: last in, first out, ended when idle for
 long. `gevent.local`, and so a patched `threading.local`, lives as long as its greenlet, and
@@ -28,7 +28,7 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
-from ..threads.pool import MeasuredQueue, Work
+from ..blocking.work import MeasuredQueue, Work
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
@@ -36,33 +36,33 @@ STINT = 0.005
 logger = logging.getLogger('_granian')
 
 
-class Member(greenlet):  # type: ignore[misc]
+class PoolGreenlet(greenlet):  # type: ignore[misc]
     """A greenlet of the pool, in which units run."""
 
     def throw(self, *args: Any) -> Any:
-        """A timer may outlive the request that set it, and its greenlet: then it is nobody's."""
+        """Ignore a timer that outlives its greenlet: the request that set it is over."""
         return None if self.dead else super().throw(*args)
 
 
 class GreenletPool:
-    """Up to `max_greenlets` greenlets; `again` asks the hub for another turn. One thread uses it."""
+    """Up to `max_greenlets` greenlets. One thread uses it."""
 
     def __init__(self, max_greenlets: int, measured: bool = False) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.threads = 0
-        """Greenlets there are, running, waiting or idle."""
+        """Number of greenlets, running, waiting or idle."""
         self.eager = False
-        """A greenlet that waits always lets others lead: there is no need to expect it."""
+        """Always False: a greenlet that waits lets others lead, so a wait need not be expected."""
         self.busy = 0
-        """Calls of the application under way."""
+        """Calls of the application in progress."""
         self.turns = 0
-        """How often the hub has come by."""
+        """Number of turns of the hub."""
         self._max_greenlets = max_greenlets
-        self._idle: list[Member] = []
+        self._idle: list[PoolGreenlet] = []
         self._unused = 0
-        """Greenlets that have been idle all the time since the last `trim`, at least."""
-        self.leader: Member | None = None
-        """Runs units: the hub is inside `serve`."""
+        """Minimum number of idle greenlets since the last `trim`."""
+        self.leader: PoolGreenlet | None = None
+        """The greenlet that runs units, while the hub is inside `serve`."""
         self._now = 0.0
         self._stint_ends = 0.0
         self._unheld = _references_to_the_idle()
@@ -70,26 +70,26 @@ class GreenletPool:
         self._to_hub: Callable[[], object] = _not_started
 
     def start(self, again: Callable[[], None]) -> None:
-        """In the thread whose hub it shall be; the hub is not running yet."""
+        """Use the hub of the calling thread, before it runs. `again` asks it for another turn."""
         self._hub = get_hub()
         self._to_hub = greenlet.switch.__get__(self._hub)
         self._again = again
 
     def idle_time(self) -> float:
-        """An idle greenlet is nobody's time."""
+        """Return 0: an idle greenlet takes no time."""
         return 0.0
 
     # -- the hub ------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Run what is ready. Returns early when that takes long, and asks for another turn."""
+        """Run the ready units. When that takes longer than STINT, ask for another turn and return."""
         self.turns += 1
         ready = self.ready
         self._stint_ends = monotonic() + STINT
         while ready:
             member = self._take()
             if member is None:
-                return  # all of them wait inside calls: the first one to return asks for a turn
+                return  # all of them wait inside calls: the first to return asks for a turn
             self.leader = member
             member.switch()
             self.leader = None
@@ -97,8 +97,8 @@ class GreenletPool:
                 self._again()
                 return
 
-    def _take(self) -> Member | None:
-        """An idle greenlet, or a new one."""
+    def _take(self) -> PoolGreenlet | None:
+        """Return an idle greenlet or a new one, None where there may be no more."""
         idle = self._idle
         while idle:
             member = idle.pop()
@@ -110,9 +110,9 @@ class GreenletPool:
         if self.threads >= self._max_greenlets:
             return None
         self.threads += 1
-        return Member(self._live, self._hub)
+        return PoolGreenlet(self._live, self._hub)
 
-    def _end(self, member: Member) -> None:
+    def _end(self, member: PoolGreenlet) -> None:
         self.threads -= 1
         member.switch(True)
 
@@ -123,18 +123,18 @@ class GreenletPool:
         self._unused = len(self._idle)
 
     def close(self) -> None:
-        """No more work: the idle end. (Greenlets end into the hub: it must be the one to call this.)"""
+        """End the idle greenlets. The hub, into which they end."""
         while self._idle:
             self._end(self._idle.pop())
 
     # -- a greenlet of the pool ---------------------------------------------------------
 
     def _live(self) -> None:
-        """Run units for as long as it leads, then be idle, and so on."""
+        """Run units while this greenlet leads, then be idle; repeat."""
         me = getcurrent()
         ready = self.ready
         while True:
-            references = getrefcount(me)  # the hub's own among them, until it runs again
+            references = getrefcount(me)  # including the hub's own, until it runs again
             while ready:
                 try:
                     ready.popleft().work()
@@ -155,38 +155,38 @@ class GreenletPool:
                 return
 
     def share(self) -> bool:
-        """Nobody could do anything meanwhile: a handshake does not yield."""
+        """Keep the lead: a handshake does not yield, so no greenlet could run meanwhile."""
         return True
 
     def enter_call(self) -> None:
-        """The application is about to be called."""
+        """Note that the application is about to be called."""
         self.busy += 1
 
     def enter_eagerly(self, kind: str) -> bool:
-        """Never: a greenlet pool is not eager."""
+        """Do as `enter_call` does: a greenlet pool is never eager."""
         self.enter_call()
         return True
 
     def learn(self, kind: str, duration: float) -> None:
-        """There is nothing to decide with it."""
+        """Ignore the duration: this pool decides nothing by it."""
 
     def leave_call(self, duration: float, now: float) -> bool:
-        """The call has returned. Returns whether this greenlet leads."""
+        """Note that the call has returned. Return whether this greenlet still leads."""
         self.busy -= 1
         self._now = now
         return self.leader is getcurrent()
 
 
 def _references_to_the_idle() -> int:
-    """References to a greenlet just taken from the idle that nobody else holds: as in `_take`."""
-    idle: list[Member] = []
+    """Return the reference count of an idle greenlet that only `_take` refers to."""
+    idle: list[PoolGreenlet] = []
 
     def live() -> None:
         me = getcurrent()
         idle.append(me)
         me.parent.switch()
 
-    Member(live).switch()
+    PoolGreenlet(live).switch()
     member = idle.pop()
     references = getrefcount(member)
     member.switch()

@@ -1,5 +1,5 @@
-"""Notices that the hub has been kept by one greenlet, and says where: a request that never yields
-stops all others, and nothing else would tell."""
+"""Reports a greenlet that has blocked the hub, with its stack: a request that never yields stops all
+others."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from .pool import GreenletPool
 
 LOOK_EVERY = 0.25
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 LOOKS = 4
-"""So many looks in a row without a turn of the hub make a report."""
+"""Checks in a row without a turn of the hub (1 s) before a report."""
 REPORT_EVERY = 60.0
-"""Seconds between two reports at least."""
+"""Minimum seconds between two reports."""
 
-# A real thread with a real lock: greenlets are what it looks at.
+# A real thread with a real lock: it watches greenlets.
 _start_thread, _get_ident, _allocate_lock = get_original(
     '_thread', ['start_new_thread', 'get_ident', 'allocate_lock']
 )
@@ -37,7 +37,7 @@ logger = logging.getLogger('_granian')
 
 
 class Watchdog:
-    """Made in the thread that it watches. `poke` makes the hub take a turn, from any thread."""
+    """Watches the thread that makes it. `poke` has the hub take a turn, from any thread."""
 
     def __init__(self, pool: GreenletPool, poke: Callable[[], None]) -> None:
         self.asleep = False
@@ -50,7 +50,7 @@ class Watchdog:
         _start_thread(self._watch, ())
 
     def wake(self) -> None:
-        """The hub: there are calls again."""
+        """Watch again. The hub, when units are ready."""
         self.asleep = False
         self._ring()
 
@@ -62,7 +62,7 @@ class Watchdog:
         try:
             self._alarm.release()
         except RuntimeError:
-            pass  # rung already
+            pass  # the alarm is set already
 
     def _watch(self) -> None:
         pool = self._pool
@@ -71,7 +71,7 @@ class Watchdog:
         next_report = 0.0
         while not self._closed:
             if not pool.busy and pool.turns == seen:
-                # The hub counts first and looks at the flag second; here it is the other way round.
+                # The hub counts, then reads `asleep`. We set it, then read the count: one sees the other.
                 self.asleep = True
                 if pool.turns == seen:
                     self._alarm.acquire()
@@ -93,7 +93,7 @@ class Watchdog:
 
 
 def _stack(frame: FrameType | None) -> str:
-    """The application's part of a stack, the innermost call last."""
+    """Format the application's part of a stack, the innermost call last."""
     entries = traceback.extract_stack(frame)
     ours = [n for n, entry in enumerate(entries) if entry.filename.startswith(_PACKAGE)]
     theirs = entries[ours[-1] + 1 :] if ours else []

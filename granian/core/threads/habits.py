@@ -1,13 +1,13 @@
-"""What is known of the calls of each kind: which of them are always quick.
+"""Learns which kinds of calls are always quick.
 
 While the pool is eager it hands the baton on before every call, which costs more than a quick
 call itself. In most applications it is the same few routes that wait, so the kinds of calls
-(a method and a path) are judged one by one: a kind that has been quick often enough, without
-an exception, is called as if the pool were not eager.
+(a method and a path) are judged one by one: a kind that has been quick often enough is called
+as if the pool were not eager.
 
 The rule is one-sided, as the pool's is: each slow call sends its kind back to the start and
-doubles what it has to show. One that is slow now and then stays untrusted for good; one that
-was only unlucky (its thread had lost the processor) is back soon.
+doubles the number of quick calls it needs. A kind that is slow now and then stays untrusted. One
+that was slow by accident (its thread had lost the processor) is soon trusted again.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ TRIAL = 32
 """Quick calls in a row before a kind is trusted for the first time."""
 LONGEST_TRIAL = 1 << 16
 KINDS = 1024
-"""Kinds remembered; then all are forgotten, which costs each a trial."""
+"""Maximum kinds remembered. Beyond, all are forgotten, which costs each a trial."""
 
 
 class Habits:
-    """Any thread may call it: two that count at once can lose a count, which does not matter."""
+    """Any thread may call it. Two that count at the same time can lose a count, which does not matter."""
 
     def __init__(self) -> None:
         self._records: dict[str, list[int]] = {}
-        """For each kind: quick calls in a row, and how many it takes."""
+        """For each kind: quick calls in a row, and the number it needs."""
 
     def trusts(self, kind: str) -> bool:
         record = self._records.get(kind)

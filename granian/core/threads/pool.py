@@ -1,16 +1,16 @@
 """Leader and followers: the threads that take turns at polling, and the watchdog over them.
 
-One thread at a time holds the *baton*: it leads. It gathers ready units of work and runs
-them itself, so that while the application is quick there is no switch between threads at
-all. Before a unit calls the application, the leader either hands the baton to a follower
-(when calls have been slow lately, see also `habits`) or lays it on the table, where it may be taken:
+The thread that holds the *baton* leads. It gathers ready units of work and runs them itself, so
+while the application is quick there is no switch between threads. Before a unit calls the
+application, the leader either hands the baton to a follower (when calls have been slow lately,
+see also `habits`) or lays it on the table. It is taken from there
 
 - by the leader itself, when the call returns: the usual case;
 - by the watchdog, which gives it to a follower when the call takes too long;
 - by another thread that has finished its own call.
 
-`list.append` and `list.pop` are atomic, so the table needs no lock, and whoever pops the
-baton leads. This room knows neither sockets nor HTTP: work is anything with `work()`.
+`list.append` and `list.pop` are atomic, so the table needs no lock: the thread that pops the
+baton leads. This module knows neither sockets nor HTTP.
 """
 
 from __future__ import annotations
@@ -21,31 +21,30 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 from time import monotonic, sleep
-from typing import Protocol
 
+from ..blocking.work import MeasuredQueue, Work
 from .habits import Habits
 
 SLOW_CALL = 0.001
 """Seconds: an application call longer than this makes the pool eager."""
 EAGER_PERIOD = 1.0
-"""Seconds for which the pool stays eager, counted from the slow call that made it so. Then the
-next slow call has to show it anew: while the pool is eager its threads wait for the interpreter
-lock, so that every call looks slow, and eagerness would keep itself up. A slow call a second in
-the leader's way costs nothing; an average that goes back and forth measured 17 times slower."""
-LOOK_EVERY = 0.002
-"""Seconds between two looks of the watchdog."""
-LATE = 2 * LOOK_EVERY
-"""Seconds after which a look is late: then it takes one more look to judge the leader."""
-QUIET_LOOKS = 50
-"""After so many looks with nothing going on the watchdog sleeps until it is woken."""
+"""Seconds for which the pool stays eager after the slow call that made it so. Slow calls do not extend
+it: threads of an eager pool wait for the interpreter's lock, so every call looks slow. One slow call
+a second that blocks the leader costs nothing; a moving average measured 17 times slower."""
+CHECK_EVERY = 0.002
+"""Seconds between two checks of the watchdog."""
+LATE = 2 * CHECK_EVERY
+"""Seconds after which a check is late: then it takes one more check to judge the leader."""
+QUIET_CHECKS = 50
+"""Checks without activity (0.1 s) before the watchdog sleeps until it is woken."""
 
 STINT = range(64)
-"""Units between two polls at most: one that is ready again at once must not keep the others away."""
+"""Maximum units between two polls: a unit that is ready again at once must not starve the others."""
 FAILURE_PAUSE = 0.1
-"""Seconds before polling is tried again that has failed."""
+"""Seconds before the next poll after one that failed."""
 
 NO_THREAD = (RuntimeError, MemoryError)
-"""What starting a thread raises where the system has no room for one more."""
+"""Raised by the start of a thread where the system has no room for one more."""
 
 _BATON = object()
 
@@ -53,64 +52,16 @@ logger = logging.getLogger('_granian')
 
 try:
     from resource import RUSAGE_THREAD, getrusage
-except ImportError:  # not counted for each thread here: any slow call is taken to have waited
+except ImportError:  # not counted per thread here: assume that any slow call has waited
     times_waited = count().__next__
 else:
 
     def times_waited() -> int:
-        """How often this thread has left the processor of its own accord, to wait for something."""
+        """Return how often this thread has given up the processor to wait."""
         return getrusage(RUSAGE_THREAD).ru_nvcsw
 
 
-class Work(Protocol):
-    """A unit of work: run by the thread that holds the baton."""
-
-    def work(self) -> bool:
-        """Do what is ready. Returns whether this thread still holds the baton."""
-        ...
-
-
-class Crew(Protocol):
-    """Who runs the units of work, as the units see it: a pool of threads, or of greenlets."""
-
-    ready: deque[Work]
-    eager: bool
-
-    @property
-    def threads(self) -> int: ...
-    @property
-    def busy(self) -> int: ...
-    def share(self) -> bool: ...
-    def idle_time(self) -> float: ...
-    def enter_call(self) -> None: ...
-    def enter_eagerly(self, kind: str) -> bool: ...
-    def learn(self, kind: str, duration: float) -> None: ...
-    def leave_call(self, duration: float, now: float) -> bool: ...
-
-
-class MeasuredQueue(deque[Work]):
-    """A `ready` that adds up, in seconds, how long its units have waited.
-
-    Which moment goes with which unit does not matter to the sum, so two threads may append at
-    once. `waited` is written by whoever leads, one at a time.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waited = 0.0
-        self._since: deque[float] = deque()
-
-    def append(self, unit: Work) -> None:
-        self._since.append(monotonic())
-        super().append(unit)
-
-    def popleft(self) -> Work:
-        unit = super().popleft()
-        self.waited += monotonic() - self._since.popleft()
-        return unit
-
-
-class _Member:
+class _PoolThread:
     """A thread of the pool; `wake` is released to give it the baton."""
 
     __slots__ = ('idle', 'parked_since', 'wake')
@@ -123,8 +74,8 @@ class _Member:
 
 
 class Pool:
-    """The threads. `gather()` is the reactor's: it polls and appends to `ready`; `on_stall()` is called
-    by the watchdog when a call takes long.
+    """The threads. The leader calls `gather()`, which polls and appends to `ready`. The watchdog calls
+    `on_stall()` when a call takes long.
 
     Every method says which thread may call it.
     """
@@ -148,22 +99,22 @@ class Pool:
         self._max_threads = max_threads
         self._idle_timeout = idle_timeout
         self._table: list[object] = []
-        self._parked: list[_Member] = []
+        self._parked: list[_PoolThread] = []
         self._measured = measured
-        self._members: list[_Member] = []
+        self._members: list[_PoolThread] = []
         self._idle_before = 0.0
-        """Of threads that have ended."""
+        """Idle seconds of threads that have ended."""
         self._growing = threading.Lock()
         self._calls = 0
-        """How often the baton has been given away, or laid on the table. The leader counts."""
+        """How often the baton has left the leader's hands. The leader counts."""
         self._gathering = False
         self._waited = 0
         self._parallel = parallel
-        """Threads compute beside each other: there is no interpreter lock."""
+        """True where threads compute in parallel: there is no interpreter lock."""
         self._eager_until = 0.0
         self._habits = Habits()
         self._trusted = ''
-        """The kind of call that the leader is inside, if the pool is eager and trusted it."""
+        """The kind of call that the leader runs, where the pool is eager and trusted it."""
         self._closed = False
         self._watchdog_asleep = False
         self._watchdog_alarm = threading.Lock()
@@ -178,7 +129,7 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """Threads that are neither parked nor leading. Any thread; a moment's value."""
+        """Number of threads that are neither parked nor leading. Any thread; may be outdated at once."""
         return max(0, self.threads - len(self._parked) - 1)
 
     def _reserve_thread(self) -> bool:
@@ -200,8 +151,8 @@ class Pool:
             raise
 
     def _live(self) -> None:
-        """A pool thread's life: it is born with the baton, and leads whenever it has it."""
-        member = _Member()
+        """Lead, park, and lead again: a pool thread's life, which begins with the baton."""
+        member = _PoolThread()
         park = self._park
         if self._measured:
             park = self._park_measured
@@ -209,7 +160,7 @@ class Pool:
                 self._members.append(member)
         while True:
             self._lead()
-            # The baton is somebody else's, or on the table while its owner runs a call.
+            # Another thread has the baton, or it is on the table while a call runs.
             if self._take_baton():
                 continue
             if not park(member):
@@ -220,7 +171,7 @@ class Pool:
                 self._idle_before += member.idle
 
     def _lead(self) -> None:
-        """Holds the baton when it begins, not when it returns."""
+        """Run units and poll while this thread has the baton. It has none when this returns."""
         ready = self.ready
         gather = self._gather
         while not self._closed:
@@ -232,10 +183,10 @@ class Pool:
                     if not ready.popleft().work():
                         return
                 except BaseException:
-                    # Nothing should come here; but if the leader ended with it, so would the server.
+                    # A fault of ours. Without this, it would end the leader, and so the server.
                     logger.exception('Internal error in a unit of work')
                     if self._calls != calls:
-                        return  # the baton has left our hands
+                        return  # this thread has no baton any more
             self._gathering = True
             try:
                 gather()
@@ -251,7 +202,7 @@ class Pool:
         self._table.append(_BATON)
         self.release_all()
 
-    def _park(self, member: _Member) -> bool:
+    def _park(self, member: _PoolThread) -> bool:
         """Wait for the baton. False when the thread should end instead."""
         self._parked.append(member)
         if self._closed:
@@ -263,14 +214,14 @@ class Pool:
             try:
                 self._parked.remove(member)
             except ValueError:
-                pass  # somebody is giving us the baton at this very moment
+                pass  # another thread is giving us the baton right now
             else:
                 self.threads -= 1
                 return False
         member.wake.acquire()
         return not self._closed
 
-    def _park_measured(self, member: _Member) -> bool:
+    def _park_measured(self, member: _PoolThread) -> bool:
         member.parked_since = since = monotonic()
         try:
             return self._park(member)
@@ -279,8 +230,10 @@ class Pool:
             member.idle += monotonic() - since
 
     def idle_time(self) -> float:
-        """Seconds that the pool's threads have been parked, all of them together. Any thread; 0 where
-        that is not measured. The leader, which polls, is not parked."""
+        """Return the seconds that all threads together have been parked, 0 where that is not measured.
+
+        The leader, which polls, is not parked. Any thread.
+        """
         now = monotonic()
         with self._growing:
             idle = self._idle_before
@@ -299,7 +252,7 @@ class Pool:
         return not self._closed
 
     def _hand_on(self) -> bool:
-        """Give the baton to a parked follower or to a new thread. The leader, or who took it."""
+        """Give the baton to a parked follower or to a new thread. The holder of the baton."""
         try:
             self._parked.pop().wake.release()
             return True
@@ -314,8 +267,10 @@ class Pool:
         return True
 
     def share(self) -> bool:
-        """The leader has about a millisecond's work without the interpreter's lock: may a follower
-        that is at hand lead meanwhile? Returns whether this thread still leads."""
+        """Let a parked follower lead during about a millisecond of work without the interpreter's lock.
+
+        Return whether this thread still leads. The leader.
+        """
         try:
             member = self._parked.pop()
         except IndexError:
@@ -327,13 +282,15 @@ class Pool:
     # -- around an application call ---------------------------------------------------
 
     def enter_call(self) -> None:
-        """The leader is about to call the application; the pool is not eager."""
+        """Lay the baton on the table before a call. The leader; the pool is not eager."""
         self._calls += 1
         self._table.append(_BATON)
 
     def enter_eagerly(self, kind: str) -> bool:
-        """The leader is about to call the application, and the pool is eager. `kind`: see `habits`;
-        returns whether it is trusted to be quick."""
+        """Hand the baton on before a call, unless its kind (see `habits`) is trusted to be quick.
+
+        Return whether it is trusted. The leader; the pool is eager.
+        """
         self._calls += 1
         if self._habits.trusts(kind):
             self._trusted = kind
@@ -345,18 +302,21 @@ class Pool:
         return False
 
     def learn(self, kind: str, duration: float) -> None:
-        """How long a call took that was entered eagerly: the application's time alone, since a thread
-        of an eager pool waits for the interpreter's lock whenever it has let go of it. Any pool thread."""
+        """Take the duration of a call that was entered eagerly. Any pool thread.
+
+        The application's time alone: a thread of an eager pool waits for the interpreter's lock each
+        time it has released it.
+        """
         if duration > SLOW_CALL:
             self._habits.note_slow(kind)
         else:
             self._habits.note_quick(kind)
 
     def leave_call(self, duration: float, now: float) -> bool:
-        """The call has returned (any pool thread). Returns whether this thread leads now."""
+        """Take the baton after a call, where it is on the table. Return whether this thread leads now."""
         if duration > SLOW_CALL and not self.eager and (self._parallel or times_waited() != self._waited):
-            # Slow, and not because it was busy or another process had the processor: under the
-            # interpreter's lock there would be nothing to win by a second thread then.
+            # Slow because it waited. A call that computed, or lost the processor to another process,
+            # would gain nothing from a second thread under the interpreter's lock.
             self._turn_eager(now)
         try:
             self._table.pop()
@@ -371,19 +331,19 @@ class Pool:
     # -- the watchdog -----------------------------------------------------------------
 
     def watch(self, done: threading.Event) -> None:
-        """The watchdog's life, in the main thread, until `done` is set and the watchdog woken.
+        """Act as the watchdog, in the main thread, until `done` is set and the watchdog is woken.
 
-        A leader that has been inside one call since the last look loses the baton to a
-        follower: nobody waits more than two looks behind a call that blocks unexpectedly.
+        A leader that has been inside one call since the last check loses the baton to a follower: a
+        call that blocks unexpectedly delays others by two checks at most.
         """
         seen = (-1, -1)
         quiet = 0
         excused = False
         before = monotonic()
-        # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock ten times longer.
+        # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock 10 times longer.
         alarm = self._watchdog_alarm
         while not done.is_set():
-            alarm.acquire(timeout=LOOK_EVERY)
+            alarm.acquire(timeout=CHECK_EVERY)
             now = monotonic()
             late = now - before > LATE
             before = now
@@ -396,21 +356,21 @@ class Pool:
                 quiet = 0
                 excused = False
             elif self._table and late and not excused:
-                excused = True  # where we have not had the processor, the leader has not either
+                excused = True  # this thread had no processor, so perhaps the leader had none either
             elif self._table:
                 self._on_stall()
                 self._rescue(now)
                 quiet = 0
             else:
                 quiet += 1
-                if quiet > QUIET_LOOKS and not self.eager:
+                if quiet > QUIET_CHECKS and not self.eager:
                     self._sleep(state, done)
                     quiet = 0
 
     def _rescue(self, now: float) -> None:
-        """Take the baton off the table, but only with somebody at hand to give it to."""
+        """Move the baton from the table to a follower, where there is one."""
         try:
-            member: _Member | None = self._parked.pop()
+            member: _PoolThread | None = self._parked.pop()
         except IndexError:
             member = None
             if not self._reserve_thread():
@@ -425,7 +385,7 @@ class Pool:
                 self._parked.append(member)
             return
         if self._trusted:
-            self._habits.note_slow(self._trusted)  # now, not when it returns: there may be more of its kind
+            self._habits.note_slow(self._trusted)  # now: more calls of its kind may follow before it returns
         self._turn_eager(now)
         if member is not None:
             member.wake.release()
@@ -437,28 +397,30 @@ class Pool:
 
     def _sleep(self, state: tuple[int, int], done: threading.Event) -> None:
         self._watchdog_asleep = True
-        # Whoever leads counts first and looks at the flag second; here it is the other way
-        # round: one of the two sees the other. Only while the leader polls: it looks when it has.
+        # The leader counts, then reads `_watchdog_asleep`. We set it, then read the counts: one of the
+        # two sees the other. Sleep only while the leader polls: it reads the flag after that.
         if self._gathering and (self._calls, self.polls) == state and not done.is_set() and not self._closed:
             self._watchdog_alarm.acquire()
         self._watchdog_asleep = False
 
     def wake_watchdog(self) -> None:
+        """Have the watchdog check now. Any thread."""
         self._watchdog_asleep = False
         try:
             self._watchdog_alarm.release()
         except RuntimeError:
-            pass  # it was not waiting yet, and has seen the count
+            pass  # it did not sleep yet, and has seen the count
 
     # -- the end ----------------------------------------------------------------------
 
     def close(self) -> None:
-        """No more work: parked threads end. Any thread."""
+        """End the parked threads: there is no more work. Any thread."""
         self._closed = True
         self.release_all()
         self.wake_watchdog()
 
     def release_all(self) -> None:
+        """Wake all parked threads. Any thread."""
         while self._parked:
             try:
                 self._parked.pop().wake.release()

@@ -1,0 +1,167 @@
+"""A connection as the reactor sees it: its owner, its phase and its deadline.
+
+Exactly one party owns a connection at any time: the one that holds the `owner` lock. Only the
+owner touches the socket and sets deadlines. The leader owns a connection from the moment it sees
+an event. The thread that runs the application owns an HTTP/1 connection during the call. No
+thread owns a connection that waits for its client.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .locks import Lock
+
+if TYPE_CHECKING:
+    from ...stream import TLSInfo
+    from .services import Services
+
+RECEIVE_SIZE = 65536
+OUTBOX_LIMIT = 262144
+"""Bytes of output that may be left to the leader. Beyond, the application's thread waits."""
+LINGER = 1.0
+"""Seconds during which input is discarded after our last byte (RFC 9112 9.6)."""
+DISCARDS = 8
+"""Reads in one turn while input is discarded."""
+GRACE = 0.25
+"""Seconds that a recently active client has, at a graceful stop, to send its next request. Closing
+at once would lose a request that is on its way."""
+RECENT = 1.0
+"""Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
+
+HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
+"""What the connection waits for: decides what its deadline means."""
+
+_RESET = struct.pack('ii', 1, 0)
+
+
+class WatchedConnection:
+    """An accepted socket in the reactor's table. See `reactor.Watched`."""
+
+    __slots__ = (
+        'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner', 'phase', 'reactor',
+        'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'tls',
+    )  # fmt: skip
+
+    outbox: bytes | int
+    """Output that the kernel has not taken yet, or the number of its bytes."""
+
+    def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
+        """Make a connection that its maker owns."""
+        self.sock = sock
+        self.fd: int = sock.fileno()
+        self.client = client
+        self.server = server
+        self.core = core
+        self.settings = settings = core.settings
+        self.reactor = reactor = core.reactor
+        self.scheme = 'http'
+        self.tls: TLSInfo | None = None
+        self.owner = Lock()
+        self.owner.acquire()
+        self.signalled = False
+        """Set when an event arrives while another party owns the connection."""
+        self.readable = True
+        """Input may be available (edge seen, EAGAIN not yet)."""
+        self.hung_up = False
+        """The client has ended its side, or the connection is broken."""
+        self.registered = False
+        self.phase = HEAD
+        self.idle_since = reactor.now
+        """Time of the end of the last exchange, or of the accept."""
+        self.deadline = reactor.now + settings.head_timeout
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no part of a request has arrived. Any thread; may be outdated at once."""
+        raise NotImplementedError
+
+    def work(self) -> bool:
+        """Handle what is ready. The leader, which owns the connection. Return whether it still leads."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """Act on the deadline, which has passed. The leader, which owns the connection."""
+        raise NotImplementedError
+
+    def set_deadline(self, phase: int, deadline: float) -> None:
+        """Enter a phase that ends at `deadline`. The owner."""
+        self.phase = phase
+        self.deadline = deadline
+        if deadline < self.reactor.next_sweep:
+            self.reactor.next_sweep = deadline
+
+    def prepare_stop(self, now: float) -> None:
+        """End an idle connection now, or in GRACE seconds where it was used recently. The owner."""
+        if self.is_idle:
+            self.deadline = now + GRACE if now - self.idle_since < RECENT else now
+
+    def release(self) -> None:
+        """Give up ownership: from here on the leader may take the connection at any moment."""
+        reactor = self.reactor
+        if reactor.level_triggered:
+            reactor.rearm(self.fd, bool(self.outbox))
+        elif not self.registered:
+            self.registered = True
+            reactor.register(self.fd)
+        self.owner.release()
+        if self.has_news() and self.owner.acquire(False):
+            reactor.submit(self)
+
+    def has_news(self) -> bool:
+        """Return whether the leader has work here without a further event."""
+        # While output is pending, input stays unread: only room to write is news then.
+        return self.signalled or (self.readable and not self.outbox)
+
+    def release_unless_closed(self) -> None:
+        if self.phase != CLOSED:
+            self.release()
+
+    def linger(self, seconds: float = LINGER) -> None:
+        """Half-close, then discard input until the client closes too (RFC 9112 9.6). The owner.
+
+        Closing with unread input would reset the connection and destroy output in flight.
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self.set_deadline(LINGERING, monotonic() + seconds)
+        self.readable = True  # input seen before is not notified again
+        self.release()
+
+    def discard_input(self) -> None:
+        """Read and drop input, then let go, or close at the end of input. While lingering."""
+        self.readable = False
+        try:
+            for _ in range(DISCARDS):
+                if not self.sock.recv(RECEIVE_SIZE):
+                    self.close()
+                    return
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        else:
+            self.readable = True
+        self.release()
+
+    def close(self) -> None:
+        """Close at once. The connection stays owned, so no thread touches it again."""
+        if self.phase != CLOSED:
+            self.phase = CLOSED
+            self.reactor.forget(self)
+            self.sock.close()
+
+    def reset(self) -> None:
+        """Close so that the client gets an error and not an end. The owner."""
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except OSError:
+            pass
+        self.close()

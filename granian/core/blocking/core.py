@@ -1,0 +1,137 @@
+"""The core under threads and greenlets: accepts, keeps the connections and stops gracefully."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .http1_connection import Http1Connection
+from .opening import Opening
+from .reactor import Reactor
+from .work import MeasuredQueue
+
+if TYPE_CHECKING:
+    from ...observe.counters import Figures
+    from ...stream import Handler
+    from ..contract import CoreSettings, Listeners
+    from .reactor import Deferred
+    from .work import Crew
+
+
+class BlockingCore:
+    """See `contract.Core`; without `run`, which the kinds of cores add."""
+
+    make_reactor = Reactor
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        settings: CoreSettings,
+        handler: Handler,
+        pool: Crew,
+        deferred: deque[Deferred],
+    ) -> None:
+        """Make a core whose `pool` runs the handlers and calls `gather` between units."""
+        self.settings = settings
+        self.handler = handler
+        self.pool = pool
+        self.reactor = self.make_reactor(listeners, pool, settings.backpressure, self._connect, deferred)
+        self._stop_asked = False
+        self._reloading = False
+        self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
+        for listener in listeners:
+            listener.setblocking(False)
+
+    def drained(self) -> None:
+        """Note that the core is stopping and the last connection has ended. Any thread."""
+        raise NotImplementedError
+
+    def stop(self, reload: bool = False) -> None:
+        """Stop gracefully. Any thread, or a signal handler: the leader does it at its next turn."""
+        self._reloading = reload
+        self._stop_asked = True
+        self.reactor.wake()
+
+    def figures(self) -> Figures:
+        pool = self.pool
+        ready = pool.ready
+        return {
+            'connections_active': len(self.reactor.connections),
+            'connections_handled': self.reactor.accepted,
+            'connections_err': self.reactor.failed,
+            'blocking_threads': pool.threads,
+            'blocking_queue': len(ready),
+            'blocking_idle_cumulative': int(pool.idle_time() * 1e6),
+            'py_wait_cumulative': int(ready.waited * 1e6) if isinstance(ready, MeasuredQueue) else 0,
+        }
+
+    # -- the leader ---------------------------------------------------------------------
+
+    def gather(self) -> None:
+        """Write deferred responses, poll, and begin a stop that was asked for."""
+        reactor = self.reactor
+        if reactor.deferred:
+            self.flush_deferred()
+        reactor.gather()
+        if self._stop_asked and not reactor.stopping:
+            self._begin_stop()
+
+    def flush_deferred(self) -> None:
+        """Write deferred responses. The leader before it polls, and the watchdog when a call takes long."""
+        deferred = self.reactor.deferred
+        while deferred:
+            try:
+                connection = deferred.popleft()
+            except IndexError:
+                return
+            connection.flush_deferred()
+
+    def _begin_stop(self) -> None:
+        """Stop accepting, and end idle connections now or soon.
+
+        Closing a connection on which a request is on its way loses that request: a client that was
+        active a moment ago gets a moment more. Every response from now on says `Connection: close`
+        (the streams read `reactor.stopping`).
+        """
+        reactor = self.reactor
+        reactor.drained = self.drained
+        reactor.stop_accepting(last_call=not self._reloading)
+        now = monotonic()
+        for connection in list(reactor.connections.values()):
+            # Set `signalled`, then try the lock: the owner may have read `stopping` a moment ago.
+            signalled = connection.signalled
+            connection.signalled = True
+            if connection.owner.acquire(False):
+                connection.signalled = signalled
+                connection.prepare_stop(now)
+                connection.release()
+        reactor.next_sweep = now
+        if not reactor.connections:
+            self.drained()
+
+    def _connect(
+        self, sock: socket.socket, address: Any, listener: socket.socket
+    ) -> Http1Connection | Opening:
+        sock.setblocking(False)
+        client: tuple[str, int] | None = None
+        listening = self._listening[listener.fileno()]
+        if listening.tcp:
+            client = address[:2]
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server = sock.getsockname()[:2] if listening.wildcard else listening.address
+        if self.settings.tls is None and self.settings.http == '1':
+            return Http1Connection(sock, client, server, self)
+        return Opening(sock, client, server, self)
+
+
+class Listening:
+    """What a listening socket tells about the connections it accepts."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.tcp = listener.family != getattr(socket, 'AF_UNIX', None)
+        name = listener.getsockname()
+        self.address: tuple[str, int] | str = name[:2] if self.tcp else name
+        self.wildcard = self.tcp and name[0] in ('0.0.0.0', '::')
+        """Only the connection's own socket knows the address that the client connected to."""

@@ -1,0 +1,188 @@
+"""The socket half of an HTTP/2 connection: what its streams need to write.
+
+`lock` guards the protocol object, the streams' inboxes and the bytes to write, for a few
+microseconds at a time: handlers run in parallel and take it to write. No thread waits under it,
+and no write under it can block: the output that the client does not take stays here for the
+leader. A thread takes `owner` before `lock`, and never waits for `owner`.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...protocol.http2 import Http2
+from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
+from .locks import Lock
+
+if TYPE_CHECKING:
+    from .services import Services
+
+SEND_AT = 32768
+"""Bytes: more output than this does not wait for the other responses of its turn."""
+
+
+class OpenStream(Protocol):
+    """A stream whose handler has not ended, as its connection sees it."""
+
+    stream_id: int
+    aborted: bool
+    ended: bool
+
+    def wake(self) -> None: ...
+
+
+class Http2Output(WatchedConnection):
+    """An accepted socket, its protocol object and its unsent output."""
+
+    __slots__ = (
+        '_lost', '_out', '_paused', '_stuck_since', '_tried', '_writing', 'deferred', 'http', 'lock', 'memo',
+        'waiting',
+    )  # fmt: skip
+
+    outbox: int
+
+    def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
+        super().__init__(sock, client, server, core)
+        self.memo: dict[str, Any] = {}
+        self.http = Http2(core.settings.limits, core.reactor.clock)
+        self.lock = Lock()
+        self.outbox = 0
+        self._out: list[bytes] = []
+        self._writing = False
+        """A thread is writing, without the lock."""
+        self._tried = False
+        """Another thread wanted to write meanwhile, perhaps because it saw that there is room."""
+        self._paused = False
+        """Input stays unread until the client has taken its output."""
+        self._lost = False
+        self._stuck_since = math.inf
+        """Time of the last write progress, while output is pending."""
+        self.deferred = False
+        """In the list of connections to flush before the leader polls."""
+        self.waiting: set[OpenStream] = set()
+        """Streams whose handler waits for room."""
+
+    # -- for the connection ---------------------------------------------------------------------
+
+    def finish(self, stream: OpenStream) -> None:
+        """Take the end of a stream's handler. Any thread."""
+        raise NotImplementedError
+
+    def lose(self) -> None:
+        """Notify the handlers that the client has gone. The lock is held."""
+        raise NotImplementedError
+
+    def update_deadline(self, now: float) -> None:
+        """Set the earliest deadline. The lock is held."""
+        raise NotImplementedError
+
+    # -- writing; the lock is held ----------------------------------------------------------------
+
+    def push(self, data: bytes) -> None:
+        """Add output for the next flush."""
+        if data:
+            self._out.append(data)
+            self.outbox += len(data)
+
+    def flush(self) -> None:
+        """Write the output that the client takes. The leader writes the rest when there is room.
+
+        The lock is held, and released during the write. A thread that is writing already writes
+        this output, too: frames keep their order, and no thread waits for a lock while the kernel
+        or OpenSSL works without the interpreter's.
+        """
+        if self._writing:
+            self._tried = True
+            return
+        if not self._out or self.phase >= LINGERING:
+            return
+        self._writing = True
+        self._write()
+        self._writing = False
+        if self.phase == CLOSED:
+            self.sock.close()  # see close()
+        elif self.http.must_close and not self._out:
+            self.call_leader()
+        if self._paused and self.outbox <= OUTBOX_LIMIT:
+            self._paused = False
+            self.call_leader()
+        if self.waiting and self.outbox <= OUTBOX_LIMIT:
+            for stream in self.waiting:
+                stream.wake()
+
+    def _write(self) -> None:
+        out = self._out
+        lock = self.lock
+        while out and self.phase < LINGERING:
+            self._tried = False
+            data = out[0] if len(out) == 1 else b''.join(out)
+            out.clear()
+            lock.release()
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                sent = -1
+            lock.acquire()
+            if sent < 0:
+                self.lose()
+            if self._lost:
+                return
+            self.outbox -= sent
+            if sent < len(data):
+                out.insert(0, data[sent:])
+                self._get_stuck(sent)
+                if self._tried:
+                    continue  # another thread saw room, and left the write to us
+                return
+            self._stuck_since = math.inf
+
+    def _get_stuck(self, sent: int) -> None:
+        if sent or self._stuck_since == math.inf:
+            self._stuck_since = monotonic()
+            self.update_deadline(self._stuck_since)
+        if self.reactor.level_triggered and self.registered:
+            self.reactor.rearm(self.fd, True)
+
+    def flush_soon(self) -> None:
+        """Write together with the other responses of this turn, where the leader's turn goes on."""
+        if self.outbox > SEND_AT:
+            self.flush()
+            return
+        if not self.deferred:
+            self.deferred = True
+            self.reactor.deferred.append(self)
+        # Append, then read `polling`. The leader sets `polling`, then reads the list. If it is inside
+        # poll(), this thread does not lead, and no turn ends soon.
+        if self.reactor.polling:
+            self.flush()
+
+    # -- any thread; the lock is free ----------------------------------------------------------------
+
+    def flush_deferred(self) -> None:
+        """Write the responses of a turn together."""
+        with self.lock:
+            self.deferred = False
+            self.flush()
+
+    def call_leader(self) -> None:
+        """Have the connection worked on: only its owner may do what is due. The lock may be held."""
+        self.signalled = True
+        if self.owner.acquire(False):
+            self.reactor.submit(self)
+
+    def close(self) -> None:
+        if self.phase != CLOSED:
+            self.phase = CLOSED
+            self.deadline = math.inf
+            self.reactor.forget(self)
+            if self._writing:
+                with suppress(OSError):
+                    self.sock.shutdown(socket.SHUT_RDWR)  # the writing thread closes it
+            else:
+                self.sock.close()
