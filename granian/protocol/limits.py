@@ -5,18 +5,56 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+LINGER: Final = 1.0
+"""Seconds for which input is discarded after our end of a connection is closed (RFC 9112 9.6)."""
+RECENT: Final = 2.0
+"""Seconds: a connection used within this time is given GRACE when the worker stops. A core that notes the
+time of use once a second may be a second behind."""
+GRACE: Final = 0.25
+"""Seconds in which a request that is on its way may still arrive when the worker stops."""
+
+SERVER: Final = 'granian'
+"""Default value of the Server field."""
+
 DROP: Final = 'drop'
 REFUSE: Final = 'refuse'
 DANGEROUS: Final = 'dangerous'
 
 
 class Clock:
-    """The value of the Date field. The core sets it each second: nothing here reads a clock."""
+    """The two fields that every response has: Date, which the core sets each second, and Server.
 
-    __slots__ = ('date',)
+    Nothing in this room reads a clock.
+    """
 
-    def __init__(self, date: bytes = b'Thu, 01 Jan 1970 00:00:00 GMT') -> None:
+    __slots__ = ('_date', '_server', 'lines')
+
+    def __init__(self, date: bytes = b'Thu, 01 Jan 1970 00:00:00 GMT', server: str = SERVER) -> None:
+        self._server = server.encode('latin-1')
         self.date = date
+
+    @property
+    def date(self) -> bytes:
+        """Value of the Date field."""
+        return self._date
+
+    @date.setter
+    def date(self, date: bytes) -> None:
+        self._date = date
+        self.lines = b'\r\nDate: ' + date
+        """Both fields as lines of an HTTP/1 head, each with a CRLF in front."""
+        if self._server:
+            self.lines += b'\r\nServer: ' + self._server
+
+    @property
+    def server(self) -> bytes:
+        """Value of the Server field; b'' where there is to be none."""
+        return self._server
+
+    @server.setter
+    def server(self, server: str) -> None:
+        self._server = server.encode('latin-1')
+        self.date = self._date
 
 
 @dataclass(frozen=True)
@@ -27,7 +65,7 @@ class Limits:
     max_headers: int = 100
     max_buffer_size: int = 417792
     keep_alive: bool = True
-    server_header: str = 'granian'
+    server_header: str = SERVER
     """Value of the Server field where the application gives none; '' for no such field."""
     max_request_line: int = 0
     """Bytes of a request line, without its end; 0: only the head's limit. HTTP/2: of the same line."""

@@ -37,5 +37,5 @@ def negotiate(data: bytes | bytearray, http: str = 'auto', alpn: str | None = No
 
 
 def refusal(clock: Clock) -> bytes:
-    """The answer to HTTP/1 where only HTTP/2 is spoken."""
+    """Return the answer to HTTP/1 where only HTTP/2 is spoken."""
     return error_response(505, 'this server speaks HTTP/2 only', clock)

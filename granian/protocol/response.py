@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-from .head import TOKEN
+from .head import CONTROLS, TOKEN
 from .interface import Headers, InvalidResponse
 from .limits import Clock
 
@@ -39,7 +39,6 @@ TRAILERS_REFUSED: Final = frozenset({
 })  # fmt: skip
 """Names that frame, route, authenticate or steer (RFC 9110 6.5.1): refused in trailers, both ways."""
 
-_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _MAX_NAMES: Final = 1024
 _MAX_STATUS_LINES: Final = 256
 _MAX_LINES: Final = 4096
@@ -139,7 +138,7 @@ def status_line(status: int, reason: bytes | None = None) -> bytes:
         raise InvalidResponse(f'status {status!r} is not a number from 100 to 999')
     if reason is None:
         reason = phrase(status).encode()
-    elif len(reason.translate(None, _CONTROLS)) != len(reason):
+    elif len(reason.translate(None, CONTROLS)) != len(reason):
         raise InvalidResponse(f'control character in reason phrase {reason!r}')
     line = b'HTTP/1.1 %d %b' % (status, reason)
     if len(_STATUS_LINES) < _MAX_STATUS_LINES and len(reason) <= 64:
@@ -222,7 +221,7 @@ def field_value(name: bytes | str, value: Any) -> bytes:
             value = value.encode('latin-1')
         except UnicodeEncodeError:
             raise InvalidResponse(f'header {shown!r}: the value {value!a} is not latin-1') from None
-    if len(value.translate(None, _CONTROLS)) != len(value):
+    if len(value.translate(None, CONTROLS)) != len(value):
         raise InvalidResponse(f'header {shown!r}: control character in value {value!r}')
     return bytes(value)
 
@@ -279,10 +278,26 @@ def check_trailers(trailers: Headers) -> bytes:
     return lines
 
 
+HEAD_TIMEOUT: Final = 'the request head did not arrive in time'
+BODY_TIMEOUT: Final = 'the request body did not arrive in time'
+"""Reasons of a 408."""
+
+
 def error_response(status: int, reason: str, clock: Clock) -> bytes:
-    """A whole HTTP/1.1 response that refuses and closes. `reason` is our own words, never the client's."""
-    body = f'{status} {phrase(status)}: {reason}\n'.encode()
-    return (
-        b'%b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n'
-        b'Date: %b\r\nServer: granian\r\nConnection: close\r\n\r\n%b'
-    ) % (status_line(status), len(body), clock.date, body)
+    """Return a whole HTTP/1.1 response that refuses and closes."""
+    fields, body = error_parts(status, reason)
+    lines = b''.join([b'\r\n%b: %b' % field for field in fields])
+    return b'%b%b%b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b' % (
+        status_line(status), lines, clock.lines, len(body), body,
+    )  # fmt: skip
+
+
+def error_parts(status: int, reason: str = '') -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return fields and body of a response in place of the application's.
+
+    `reason` is one of ours, never a client's words. Every core and both versions answer the same fault
+    with these bytes.
+    """
+    text = f'{status} {phrase(status)}'.rstrip()
+    body = f'{text}: {reason}\n' if reason else f'{text}\n'
+    return [(b'Content-Type', b'text/plain; charset=utf-8')], body.encode()

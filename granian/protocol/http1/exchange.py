@@ -70,9 +70,6 @@ EXCHANGE: Final[dict[tuple[str, str], str]] = {
 }
 """What is not here is an InvalidResponse; in BROKEN, commands are ignored."""
 
-_SERVER_END: Final = b'\r\nServer: granian\r\n\r\n'
-_SERVER_LENGTH: Final = b'\r\nServer: granian\r\nContent-Length: '
-
 # What the bytes that come are part of: the states of the request.
 READING_HEAD: Final = 0
 READING_COUNTED: Final = 1  # a body with Content-Length
@@ -179,11 +176,9 @@ class Exchange:
         if flags:
             if length != size:
                 raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
-            out = b''.join((line, lines, b'\r\nDate: ', self._clock.date, _SERVER_END, body))
+            out = b''.join((line, lines, self._clock.lines, b'\r\n\r\n', body))
         else:
-            out = b''.join(
-                (line, lines, b'\r\nDate: ', self._clock.date, _SERVER_LENGTH, b'%d\r\n\r\n' % size, body)
-            )
+            out = b''.join((line, lines, self._clock.lines, b'\r\nContent-Length: %d\r\n\r\n' % size, body))
         self._quick = False
         self._state = IDLE
         self._reading = READING_HEAD
@@ -320,10 +315,7 @@ class Exchange:
         parts = [line, lines]
         if status == 426:  # it must say to what (RFC 9110 15.5.22), and we know but one
             parts.append(b'\r\nUpgrade: websocket\r\nConnection: Upgrade')
-        if not flags & HAS_DATE:
-            parts += (b'\r\nDate: ', self._clock.date)
-        if not flags & HAS_SERVER:
-            parts.append(b'\r\nServer: granian')
+        parts.append(self._own_fields(flags))
         left = length
         if bodiless or head.method == 'HEAD':
             framing = _NO_BODY
@@ -351,6 +343,15 @@ class Exchange:
         self._framing = framing
         self._response_left = left
         return b''.join(parts)
+
+    def _own_fields(self, flags: int) -> bytes:
+        """Return the Date and Server lines, each where the application gave none."""
+        clock = self._clock
+        if not flags & (HAS_DATE | HAS_SERVER):
+            return clock.lines
+        date = b'' if flags & HAS_DATE else b'\r\nDate: ' + clock.date
+        server = b'' if flags & HAS_SERVER or not clock.server else b'\r\nServer: ' + clock.server
+        return date + server
 
     def _leaves_body_unread(self) -> bool:
         """Whether more of the request is to come than we would take in and drop after the response.

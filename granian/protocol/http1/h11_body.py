@@ -13,7 +13,7 @@ from typing import Final
 import h11
 
 from ..events import Data, EndOfRequest, RequestFailed
-from ..head import BadRequest, Head, field_for
+from ..head import CONTROLS, BadRequest, Head, field_for
 from ..limits import Limits
 from ..response import TRAILERS_REFUSED
 
@@ -23,7 +23,6 @@ MAX_CHUNK_EXTENSIONS: Final = 16384
 # chunk-size of at most sixteen digits; an extension without controls. White space after the size is
 # borne, as h11 does; white space before a semicolon is not, though RFC 9112 7.1.1 would bear it.
 _SIZE_LINE: Final = re.compile(rb'([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]*)').fullmatch
-_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _MAX_LINE: Final = MAX_CHUNK_EXTENSIONS + 18
 
 # What the guard reads next: the states of `ChunkGuard`.
@@ -125,7 +124,7 @@ class ChunkGuard:
         if self._trailer_count > self._limits.max_headers:
             raise BadRequest(431, 'too many trailer fields')
         name, colon, _ = line.partition(b':')
-        if not colon or len(line.translate(None, _CONTROLS)) != len(line):
+        if not colon or len(line.translate(None, CONTROLS)) != len(line):
             raise BadRequest(400, 'invalid trailer field')
         field = field_for(name.decode('latin-1'))
         if field.raw in TRAILERS_REFUSED or '_' in field.name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..head import CONTROLS
 from ..interface import Headers, InvalidResponse
 from ..response import (
     HAS_CONTENT_LENGTH,
@@ -19,7 +20,6 @@ from . import frames
 from .receiving import KEEP_ALIVE_PING, SHUTDOWN_PING, Receiver
 from .streams import Stream
 
-_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 _STATUSES: Final = {status: str(status).encode() for status in range(100, 1000)}
 _LENGTHS: Final = [str(length).encode() for length in range(2048)]
 
@@ -199,8 +199,8 @@ class Http2(Receiver):
         flags, length = _read_fields(headers, fields)
         if not flags & HAS_DATE:
             fields.append((b'date', self._clock.date))
-        if not flags & HAS_SERVER:
-            fields.append((b'server', b'granian'))
+        if not flags & HAS_SERVER and self._clock.server:
+            fields.append((b'server', self._clock.server))
         stream.responded = True
         if status == 204 or status == 304 or stream.method == 'HEAD':
             stream.no_body = True
@@ -300,9 +300,9 @@ def _check_values(fields: Fields, start: int) -> None:
             if not isinstance(value, bytes):
                 raise InvalidResponse(f'header {name!r}: value {value!r} is not bytes') from None
         raise
-    if len(values.translate(None, _CONTROLS)) != len(values):
+    if len(values.translate(None, CONTROLS)) != len(values):
         for name, value in fields:
-            if len(value.translate(None, _CONTROLS)) != len(value):
+            if len(value.translate(None, CONTROLS)) != len(value):
                 raise InvalidResponse(f'header {name.decode()!r}: control character in value {value!r}')
     for index in range(start, len(fields)):
         name, value = fields[index]

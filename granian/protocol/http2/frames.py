@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+from ..negotiate import PREFACE
 
 # Frame types (RFC 9113 6).
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
