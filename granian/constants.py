@@ -25,6 +25,12 @@ class Interfaces(_Choice):
     AUTO = 'auto'
 
 
+class HeaderMaps(_Choice):
+    drop = 'drop'
+    refuse = 'refuse'
+    dangerous = 'dangerous'
+
+
 class HTTPModes(_Choice):
     auto = 'auto'
     http1 = '1'

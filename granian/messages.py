@@ -42,6 +42,7 @@ REFUSALS = {
     'target_no_module': "could not load '{target}': no module '{module}' in {where}",
     'target_no_attribute': "could not load '{target}': '{place}' has no attribute '{name}'",
     'target_not_callable': "--factory: '{target}' is not callable, it is of type {kind}",
+    'server_header': '--server-header: {value!a} cannot be the value of a header',
     'no_such_loop': "--loop: there is no event loop '{loop}' here, only {available}",
     # The command line's own: click says which option it is about.
     'cli_octal': '{value!r} is not a valid octal or decimal number',

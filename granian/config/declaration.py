@@ -14,7 +14,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..constants import Cores, HTTPModes, Interfaces, LogLevels, Loops, RuntimeModes, SSLProtocols, TaskImpl
+from ..constants import (
+    Cores,
+    HeaderMaps,
+    HTTPModes,
+    Interfaces,
+    LogLevels,
+    Loops,
+    RuntimeModes,
+    SSLProtocols,
+    TaskImpl,
+)
 from ..observe.access_log import ATOMS
 from .options import Option, bind, opt
 
@@ -340,6 +350,23 @@ class Declaration:
     http1_max_headers: int = opt(
         HTTP1, 'int', 100, 'Most header lines; above: 431', ge=1, to='limits.max_headers'
     )
+    http1_max_request_line: int = opt(
+        HTTP1, 'int', 0, ge=0, to='limits.max_request_line',
+        help='Maximum bytes of a request line, on HTTP/2 too; above: 414. 0: no limit but the head\'s',
+    )  # fmt: skip
+    http1_max_field_size: int = opt(
+        HTTP1, 'int', 0, ge=0, to='limits.max_field_size',
+        help='Maximum bytes of one header line, on HTTP/2 too; above: 431. 0: no limit but the head\'s',
+    )  # fmt: skip
+    header_map: HeaderMaps = opt(
+        PROTO, 'enum', HeaderMaps.drop, enum=HeaderMaps, to='limits.header_map',
+        help='Header names with an underscore: drop hides them from WSGI, refuse answers 400, '
+        'dangerous gives them to WSGI as if they had a dash',
+    )  # fmt: skip
+    server_header: str = opt(
+        PROTO, 'text', 'granian', "Value of the responses' Server header; an empty one sends none",
+        to='limits.server_header',
+    )  # fmt: skip
     request_body_timeout: int = opt(
         PROTO, 'duration', 60, 'Longest silence while a request body is awaited', ge=1, to='core.body_timeout'
     )

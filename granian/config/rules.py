@@ -66,6 +66,13 @@ NEEDS_OPTION: dict[str, str] = {
 }
 """An option that says how, and the one that says whether: alone the first has no effect."""
 
+BOTH_VERSIONS = (
+    'http1_keep_alive_timeout',
+    'http1_max_headers',
+    'http1_max_request_line',
+    'http1_max_field_size',
+)
+"""Options of HTTP/1 that HTTP/2 obeys as well."""
 ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
               'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
 WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout')
@@ -122,8 +129,7 @@ def _compatibility(values: Values) -> Iterator[str]:
 def _other_http(values: Values) -> Iterator[str]:
     for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
         for name in OPTIONS if values['http'] == mode else ():
-            # An idle HTTP/2 connection is closed after http1_keep_alive_timeout, too.
-            if name.startswith(prefix) and name != 'http1_keep_alive_timeout' and _given(values, name):
+            if name.startswith(prefix) and name not in BOTH_VERSIONS and _given(values, name):
                 yield _notice('other_http', option=OPTIONS[name].label, http=mode)
 
 
@@ -175,6 +181,11 @@ def _mistaken_for_octal(mode: int | None) -> bool:
     return mode is not None and mode & 0o600 != 0o600 and re.fullmatch('[0-7]{3,4}', str(mode)) is not None
 
 
+def _field_value(text: str) -> bool:
+    """Return whether this can be the value of a header."""
+    return re.fullmatch('([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?', text) is not None
+
+
 def _prefix(path: str) -> str | None:
     """Return a path prefix with one slash before and none after; None for the root."""
     return '/' + path.strip('/') if path.strip('/') else None
@@ -198,6 +209,7 @@ def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
         ('bad_bind', bad_bind is not None, {'error': bad_bind}),
         ('bind_twice', bool(c.bind) and elsewhere is not None, {'option': elsewhere}),
         ('reuse_port', c.reuse_port and sys.platform == 'win32', {}),
+        ('server_header', not _field_value(c.server_header), {'value': c.server_header}),
         ('no_address', c.uds is None and not c.address.strip(), {}),
         ('cert_without_key', c.ssl_cert is not None and c.ssl_key is None, {}),
         ('key_without_cert', c.ssl_key is not None and c.ssl_cert is None, {}),

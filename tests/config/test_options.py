@@ -42,6 +42,7 @@ CLI_DEFAULTS = {
     'reload_ignore_dirs': (), 'reload_ignore_patterns': (), 'reload_ignore_paths': (), 'reload_tick': 50,
     'reload_ignore_worker_failure': False, 'process_name': None, 'pid_file': None, 'core': 'threads',
     'http1_keep_alive_timeout': 75, 'http1_max_head_size': 65536, 'http1_max_headers': 100,
+    'http1_max_request_line': 0, 'http1_max_field_size': 0, 'header_map': 'drop', 'server_header': 'granian',
     'request_body_timeout': 60, 'response_write_timeout': 60, 'ssl_handshake_timeout': 15,
     'ws_ping_interval': 20, 'ws_ping_timeout': 20, 'ws_max_message_size': 16777216, 'ws_max_queue': 32,
     'ws_per_message_deflate': True, 'static_path_precompressed': False, 'static_path_dotfiles': False,
@@ -55,11 +56,13 @@ RANGES = {
     'rss_sample_interval': (1, 300), 'workers_lifetime': (60, None), 'workers_max_rss': (1, None),
     'workers_kill_timeout': (1, 1800), 'static_path_expires': (0, None), 'metrics_scrape_interval': (1, 60),
     'reload_tick': (50, 5000), 'http1_max_head_size': (4096, None), 'http1_keep_alive_timeout': (1, None),
-    'http1_max_headers': (1, None), 'http2_max_headers_size': (1, None),
+    'http1_max_headers': (1, None), 'http1_max_request_line': (0, None), 'http1_max_field_size': (0, None),
+    'http2_max_headers_size': (1, None),
     'http2_max_send_buffer_size': (1024, None),
 }  # fmt: skip
 ENUM_MEMBERS = {
     'interface': {'asgi', 'asginl', 'rsgi', 'wsgi', 'auto'}, 'http': {'auto', '1', '2'},
+    'header_map': {'drop', 'refuse', 'dangerous'},
     'runtime_mode': {'auto', 'mt', 'st'}, 'loop': {'auto', 'asyncio', 'rloop', 'uvloop', 'winloop'},
     'task_impl': {'asyncio', 'rust'}, 'ssl_protocol_min': {'tls1.2', 'tls1.3'}, 'core': {'threads', 'gevent'},
     'log_level': {'critical', 'error', 'warning', 'warn', 'info', 'debug', 'notset'},

@@ -50,6 +50,7 @@ def _file(tmp_path: Path, text: str) -> Path:
 
 
 REFUSED = {
+    'server_header': {'server_header': 'a\r\nb'},
     'too_small': lambda tmp: make(workers=0),
     'too_big': lambda tmp: make(port=70000),
     'wrong_type': lambda tmp: make(port='x'),
@@ -375,4 +376,5 @@ def test_an_object_of_another_kind_is_refused(name: str, value: object, what: st
 
 def test_the_timeout_of_idle_connections_holds_for_http2_as_well() -> None:
     assert make(http='2', http1_keep_alive_timeout=5).notices == ()
-    assert make(http='2', http1_max_headers=5).notices
+    assert make(http='2', http1_max_head_size=5000).notices
+    assert make(http='2', http1_max_headers=5, http1_max_request_line=5).notices == ()

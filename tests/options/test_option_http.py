@@ -78,6 +78,57 @@ def test_the_number_of_header_lines(serve, app, interface):
     assert served.ask(head + b'A: b\r\n' * 4 + b'\r\n').startswith(b'HTTP/1.1 431 ')
 
 
+INTERFACES = [pytest.param(hello, 'wsgi', id='wsgi'), pytest.param(asgi, 'asginl', id='asgi')]
+
+
+@pytest.mark.proves('--http1-max-request-line')
+@pytest.mark.parametrize(('app', 'interface'), INTERFACES)
+def test_request_line_over_its_limit_is_414(serve, app, interface):
+    served = serve(app, interface, http1_max_request_line=100)
+    room = b'/' * (100 - len('GET  HTTP/1.1'))
+    assert served.ask(LAST % room).startswith(b'HTTP/1.1 200 ')
+    assert served.ask(LAST % (room + b'/')).startswith(b'HTTP/1.1 414 ')
+
+
+@pytest.mark.proves('--http1-max-field-size')
+@pytest.mark.parametrize(('app', 'interface'), INTERFACES)
+def test_header_line_over_its_limit_is_431(serve, app, interface):
+    served = serve(app, interface, http1_max_field_size=100)
+    head = b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%b\r\n'
+    line = b'A: ' + b'a' * 95 + b'\r\n'
+    assert served.ask(head % line).startswith(b'HTTP/1.1 200 ')
+    assert served.ask(head % (b'A' + line)).startswith(b'HTTP/1.1 431 ')
+
+
+@pytest.mark.proves('--header-map')
+@pytest.mark.parametrize(
+    ('header_map', 'seen'), [('drop', b'nothing'), ('refuse', None), ('dangerous', b'underscore')]
+)
+def test_header_names_with_an_underscore(serve, header_map, seen):
+    def app(environ, start_response):
+        start_response('200 OK', [])
+        return [environ.get('HTTP_X_NAME', 'nothing').encode()]
+
+    served = serve(app, header_map=header_map)
+    reply = served.ask(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX_Name: underscore\r\n\r\n')
+    if seen is None:
+        assert reply.startswith(b'HTTP/1.1 400 ')
+    else:
+        assert reply.endswith(b'\r\n\r\n' + seen)
+
+
+@pytest.mark.proves('--server-header')
+@pytest.mark.parametrize(('app', 'interface'), INTERFACES)
+@pytest.mark.parametrize(('value', 'line'), [('web/1', b'server: web/1\r\n'), ('', b'')])
+def test_server_header_is_what_the_option_says(serve, app, interface, value, line):
+    served = serve(app, interface, server_header=value)
+    for request in (LAST % b'/', b'not http\r\n\r\n'):  # a response of the application, and one of ours
+        head = served.ask(request).lower().partition(b'\r\n\r\n')[0] + b'\r\n'
+        assert (line in head) if line else (b'\r\nserver:' not in head)
+    with served.connect() as sock:
+        assert Http2Client(sock).get().headers.get(b'server') == (value.encode() or None)
+
+
 POST = b'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n'
 
 

@@ -38,6 +38,7 @@ class BlockingCore:
         self.handler = handler
         self.pool = pool
         self.reactor = self.make_reactor(listeners, pool, settings.backpressure, self._connect, deferred)
+        self.reactor.clock.server = settings.limits.server_header
         self._stop_asked = False
         self._reloading = False
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}

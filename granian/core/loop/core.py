@@ -68,7 +68,7 @@ class AsyncCore:
         self.loop = loop
         self.lifespan = lifespan
         self.drain_timeout = drain_timeout
-        self.clock = Clock()
+        self.clock = Clock(server=settings.limits.server_header)
         self.now = loop.time()
         self.context = contextvars.copy_context()
         self.connections: set[BridgeConnection] = set()
