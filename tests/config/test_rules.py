@@ -50,7 +50,7 @@ def _file(tmp_path: Path, text: str) -> Path:
 
 
 REFUSED = {
-    'server_header': {'server_header': 'a\r\nb'},
+    'server_header': lambda tmp: make(server_header='a\r\nb'),
     'too_small': lambda tmp: make(workers=0),
     'too_big': lambda tmp: make(port=70000),
     'wrong_type': lambda tmp: make(port='x'),
