@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,26 @@ from .server import Server
 __all__ = ['Duration', 'EnumType', 'OctalIntType', 'Server', 'cli', 'entrypoint']
 
 
+_BOOLEANS = {
+    **dict.fromkeys(('1', 'true', 't', 'yes', 'y', 'on'), True),
+    **dict.fromkeys(('0', 'false', 'f', 'no', 'n', 'off'), False),
+}
+
+
 class EnumType(click.Choice):  # type: ignore[type-arg,unused-ignore]
     """One of an enum's values; converts to the member."""
 
-    def __init__(self, enum: type[Enum], case_sensitive: bool = False) -> None:
+    def __init__(self, enum: type[Enum], case_sensitive: bool = False, flag_value: str | None = None) -> None:
+        """`flag_value`: what true, in the environment, stands for."""
         self.enum = enum
+        self.flag_value = flag_value
         super().__init__([member.value for member in enum], case_sensitive=case_sensitive)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value is None or isinstance(value, self.enum):
             return value
+        if self.flag_value is not None and value.lower() in _BOOLEANS:
+            value = self.flag_value if _BOOLEANS[value.lower()] else self.choices[0]
         return self.enum(super().convert(value, param, ctx))
 
 
@@ -89,7 +99,7 @@ _CLICK_TYPES: dict[str, Callable[[Option], Any]] = {
     'octal': lambda o: OctalIntType(o.ge, o.le),  # type: ignore[arg-type]
     'float': lambda o: click.FloatRange(o.ge, o.le),
     'bool': lambda o: click.BOOL,
-    'enum': lambda o: EnumType(o.enum),  # type: ignore[arg-type]
+    'enum': lambda o: EnumType(o.enum, flag_value=o.flag_value),  # type: ignore[arg-type]
     'duration': lambda o: Duration(o.ge, o.le, o.zero),  # type: ignore[arg-type]
     'path': lambda o: click.Path(path_type=Path),
     'file': lambda o: click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
@@ -147,6 +157,9 @@ class _Option(click.Option):
 class _Command(click.Command):
     """A command whose help shows the options by topic."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(with_flag_values(args)))
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         group_of = {option.name: option.group for option in OPTIONS.values()}
         topics: dict[str, list[tuple[str, str]]] = {group: [] for group in [*group_of.values(), 'Other']}
@@ -157,6 +170,24 @@ class _Command(click.Command):
         for topic, records in topics.items():
             with formatter.section(topic):
                 formatter.write_dl(records, col_max=26)
+
+
+def with_flag_values(args: Sequence[str]) -> Iterator[str]:
+    """Give each flag that may stand alone its value: `--x` and `--no-x` become `--x=VALUE`."""
+    optional = {option.flags: option for option in OPTIONS.values() if option.flag_value is not None}
+    for number, arg in enumerate(args):
+        if arg == '--':
+            yield from args[number:]
+            return
+        option = optional.get(arg) or optional.get(arg.replace('--no-', '--', 1))
+        if option is None or option.enum is None:
+            yield arg
+        elif option.flags != arg:
+            yield f'{option.flags}={option.default.value}'
+        elif args[number + 1 : number + 2] and args[number + 1].lower() in {*(m.value for m in option.enum)}:
+            yield arg
+        else:
+            yield f'{arg}={option.flag_value}'
 
 
 @click.command('granian', cls=_Command, context_settings={'max_content_width': 110})

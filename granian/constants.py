@@ -51,6 +51,12 @@ class RuntimeModes(_Choice):
     st = 'st'
 
 
+class Lifespans(_Choice):
+    auto = 'auto'
+    on = 'on'
+    off = 'off'
+
+
 class TaskImpl(_Choice):
     asyncio = 'asyncio'
     rust = 'rust'
@@ -59,6 +65,14 @@ class TaskImpl(_Choice):
 class SSLProtocols(_Choice):
     tls12 = 'tls1.2'
     tls13 = 'tls1.3'
+
+
+class ClientVerify(_Choice):
+    """Client certificates: not asked for, verified where there is one, required."""
+
+    none = 'none'
+    optional = 'optional'
+    required = 'required'
 
 
 class Cores(_Choice):

@@ -58,6 +58,9 @@ REFUSALS = {
     'pid_unwritable': 'cannot write the pid file {path}: {reason}',
     'pid_unreadable': 'cannot read the pid file {path}: {reason}',
     # TLS
+    'tls_ciphers': '--ssl-ciphers: OpenSSL knows no cipher in {ciphers!r}',
+    'tls_hook': 'the ssl_context hook failed: {kind}: {error}',
+    'tls_hook_result': 'the ssl_context hook must return an ssl.SSLContext, not {kind}',
     'tls_unreadable': 'the {what} {path} cannot be read: {reason}',
     'tls_other': 'the {what} {path} holds no {kind} in PEM form',
     'tls_damaged': 'the {what} {path} is damaged: {reason}',
@@ -74,6 +77,8 @@ REFUSALS = {
     'application; see --interface',
     'app_asgi_2': '{app!r} takes one argument, as ASGI 2 applications do; ASGI 3 is needed: '
     'wrap it with asgiref.compatibility.guarantee_single_callable',
+    'lifespan_missing': '--lifespan on: the application does not support lifespan{why}',
+    'lifespan_asginl': '--lifespan on contradicts --interface asginl, which is ASGI without lifespan',
     'app_failed': 'the application failed to start: {reason}',
     'app_broken': 'cannot load the application {target!r} in {folder!r}: {kind}: {error}',
     'app_exits': 'cannot load the application {target!r} in {folder!r}: it called sys.exit({code!r})',
@@ -93,6 +98,7 @@ WARNINGS = {
     'other_http': '{option} has no effect with --http {http}',
     'compatibility': '{option} is accepted for compatibility and has no effect',
     'task_impl': '--task-impl rust is not available here: asyncio is used',
+    'no_setproctitle': '--process-name has no effect without setproctitle: pip install granian[pname]',
     'client_verify': '--ssl-client-verify has no effect without --ssl-ca: clients are not verified',
     'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
     'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '

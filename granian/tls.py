@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,17 +35,19 @@ _CRL = b'-----BEGIN X509 CRL-----'
 class TLSSettings:
     """Paths are of PEM files."""
 
-    certificate: Path
+    certificate: Path | None
     """The server's certificate, then those that lead to its root."""
-    key: Path
+    key: Path | None
     """PKCS#1, PKCS#8 or EC, encrypted or not."""
     password: str | None = None
     minimum: str = 'tls1.3'
     """'tls1.2' or 'tls1.3'."""
     ca: Path | None = None
     crl: Sequence[Path] = ()
-    client_verify: bool = False
-    """Require a client certificate that leads to `ca`; without a `ca` it is ignored (the caller warns)."""
+    client_verify: str = 'none'
+    """'none', 'optional' or 'required': a client certificate that leads to `ca`. Without a `ca`: 'none'."""
+    ciphers: str | None = None
+    """OpenSSL's list for TLS 1.2; None: forward secrecy and AEAD only."""
     http: str = 'auto'
 
 
@@ -65,18 +67,47 @@ def make_context(settings: TLSSettings) -> ServerContext:
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_2 if settings.minimum == 'tls1.2' else ssl.TLSVersion.TLSv1_3
     )
-    context.set_ciphers(_TLS12_CIPHERS)
+    _set_ciphers(context, settings.ciphers)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # A client that closes without close_notify is the rule, not the exception.
     context.options |= getattr(ssl, 'OP_IGNORE_UNEXPECTED_EOF', 0)
     context.set_alpn_protocols(ALPN[settings.http])
-    context.certificate = _load_pair(context, settings)
-    if settings.client_verify and settings.ca is not None:
+    if settings.certificate is not None and settings.key is not None:
+        context.certificate = _load_pair(context, settings.certificate, settings.key, settings.password)
+    if settings.client_verify != 'none' and settings.ca is not None:
         _load_authorities(context, settings.ca)
         for path in settings.crl:
             _load_revocations(context, path)
-        context.verify_mode = ssl.CERT_REQUIRED
+        required = settings.client_verify == 'required'
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     return context
+
+
+def custom_context(
+    settings: TLSSettings, hook: Callable[[Any, Callable[[], ssl.SSLContext]], object], config: object
+) -> ssl.SSLContext:
+    """Return the context that the user's hook makes: `hook(config, factory)`; `factory()` makes ours.
+
+    A context that the hook has made otherwise gets the ALPN protocols of ours. Raises ConfigurationError.
+    """
+    try:
+        context = hook(config, lambda: make_context(settings))
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(refusal('tls_hook', kind=type(error).__name__, error=error)) from error
+    if not isinstance(context, ssl.SSLContext):
+        raise ConfigurationError(refusal('tls_hook_result', kind=type(context).__name__))
+    if not isinstance(context, ServerContext):
+        context.set_alpn_protocols(ALPN[settings.http])
+    return context
+
+
+def _set_ciphers(context: ssl.SSLContext, ciphers: str | None) -> None:
+    try:
+        context.set_ciphers(ciphers or _TLS12_CIPHERS)
+    except ssl.SSLError:
+        raise ConfigurationError(refusal('tls_ciphers', ciphers=ciphers)) from None
 
 
 def _read(path: Path, what: str) -> bytes:
@@ -87,9 +118,8 @@ def _read(path: Path, what: str) -> bytes:
         raise ConfigurationError(refusal('tls_unreadable', what=what, path=path, reason=reason)) from None
 
 
-def _load_pair(context: ssl.SSLContext, settings: TLSSettings) -> bytes:
-    """Certificate chain and key into the context; the first certificate as DER."""
-    certificate, key = settings.certificate, settings.key
+def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path, given: str | None) -> bytes:
+    """Load certificate chain and key into the context. Return the first certificate as DER."""
     der = _check_certificate(certificate)
     pem = _read(key, 'TLS key')
     if not _KEY.search(pem):
@@ -100,12 +130,12 @@ def _load_pair(context: ssl.SSLContext, settings: TLSSettings) -> bytes:
         # Called only if the key is encrypted; without it OpenSSL would ask on the terminal.
         nonlocal asked
         asked = True
-        return settings.password or ''
+        return given or ''
 
     try:
         context.load_cert_chain(certificate, key, password)
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise ConfigurationError(_pair_problem(settings, error, asked)) from None
+        raise ConfigurationError(_pair_problem(certificate, key, given, error, asked)) from None
     return der
 
 
@@ -124,15 +154,14 @@ def _check_certificate(path: Path) -> bytes:
     return der
 
 
-def _pair_problem(settings: TLSSettings, error: Exception, asked: bool) -> str:
+def _pair_problem(certificate: Path, key: Path, given: str | None, error: Exception, asked: bool) -> str:
     reason = _reason(error)
-    certificate, key = settings.certificate, settings.key
     # A key of another kind (RSA for EC) finds no certificate to go with.
     if reason in ('KEY_VALUES_MISMATCH', 'KEY_TYPE_MISMATCH', 'NO_CERTIFICATE_ASSIGNED'):
         return refusal('tls_pair', key=key, certificate=certificate)
     if reason in ('EE_KEY_TOO_SMALL', 'CA_MD_TOO_WEAK'):
         return refusal('tls_weak', certificate=certificate, reason=reason)
-    if asked and not settings.password:
+    if asked and not given:
         return refusal('tls_encrypted', key=key)
     if asked:
         return refusal('tls_password', key=key)

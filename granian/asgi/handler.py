@@ -23,17 +23,21 @@ def asgi_handler(
     *,
     state: dict[str, Any] | None = None,
     root_path: str = '',
+    scope_root_path: str = '',
     websockets: WebSocketSettings | None = None,
 ) -> AsyncHandler:
     """The application as a handler.
 
     `state` is what lifespan filled (see `LifespanProtocol.state`), copied for each request;
     None: the scopes have no state. `root_path` is --url-path-prefix: what is not below it
-    gets 404 without the application. `websockets` None: an upgrade is answered as the
+    gets 404 without the application. `scope_root_path` is --root-path: the application sees it as its
+    scope's root_path, and every path is served. `websockets` None: an upgrade is answered as the
     ordinary request it also is. Raises ConfigurationError for what is no ASGI 3 application.
     """
     check_application(app)
     prefix = root_path.rstrip('/')
+    if scope_root_path:
+        app = _rooted(app, scope_root_path.rstrip('/'))
 
     async def handle(stream: AsyncStream) -> None:
         if stream.head.upgrade == 'websocket' and websockets is not None:
@@ -56,6 +60,14 @@ def asgi_handler(
                 channel.returned()
 
     return handle
+
+
+def _rooted(app: Application, root_path: str) -> Application:
+    async def rooted(scope: Any, receive: Any, send: Any) -> None:
+        scope['root_path'] = root_path
+        await app(scope, receive, send)
+
+    return rooted
 
 
 def check_application(app: Application) -> None:

@@ -39,11 +39,13 @@ MESSAGES = frozenset(name for _, name in LIFESPAN if name.startswith('lifespan.'
 class LifespanProtocol:
     """One application's lifespan, on the running loop. `startup` once, then `shutdown` once."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, required: bool = False) -> None:
+        """`required`: an application without lifespan cannot start."""
         self.state: dict[str, Any] = {}
         """What the application put into its lifespan scope's state, for the scopes of requests."""
         self.supported = True
         self._app = app
+        self._required = required
         self._step = NEW
         self._events: list[str] = []
         self._wakeup: asyncio.Event | None = None
@@ -70,6 +72,8 @@ class LifespanProtocol:
             self.supported = False
             await self._join()
             why = '' if self._error is None else f' ({self._error!r})'
+            if self._required:
+                raise FatalError(refusal('lifespan_missing', why=why))
             logger.warning(WARNINGS['no_lifespan'], why)
 
     async def shutdown(self) -> None:

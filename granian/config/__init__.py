@@ -114,7 +114,7 @@ class Config(Declaration):
 
     @property
     def tls(self) -> bool:
-        return self.ssl_cert is not None
+        return self.ssl_cert is not None or self.ssl_context is not None
 
     def logging_config(self) -> dict[str, Any] | None:
         """Return the user's logging configuration, laid over the default. Each call reads --log-config again.

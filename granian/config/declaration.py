@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..constants import (
+    ClientVerify,
     Cores,
     HeaderMaps,
     HTTPModes,
     Interfaces,
+    Lifespans,
     LogLevels,
     Loops,
     RuntimeModes,
@@ -222,7 +224,10 @@ class Declaration:
     ssl_crl: tuple[Path, ...] = opt(
         TLS, 'file', (), 'Revocation list for client certificates (PEM)', multiple=True, to='tls.crl'
     )
-    ssl_client_verify: bool = opt(TLS, 'bool', False, 'Require a client certificate', to='tls.client_verify')
+    ssl_client_verify: ClientVerify = opt(
+        TLS, 'enum', ClientVerify.none, enum=ClientVerify, flag_value='required',
+        help='Ask clients for a certificate; without a value: required', to='tls.client_verify',
+    )  # fmt: skip
 
     url_path_prefix: str | None = opt(
         APP, 'text', None, 'Path the application is mounted on, such as /app; anything else is 404'
@@ -331,6 +336,29 @@ class Declaration:
     log_config: Path | None = opt(
         LOG, 'file', None, 'JSON file in `logging.config.dictConfig` form, laid over the default'
     )
+    ssl_ciphers: str | None = opt(
+        TLS, 'text', None, "Ciphers of TLS 1.2, in OpenSSL's form", to='tls.ciphers',
+        default_text='forward secrecy and AEAD only',
+    )  # fmt: skip
+    ssl_context: Any = opt(
+        TLS, 'object', None, 'A function `(config, factory)` that returns the `ssl.SSLContext`; `factory()` '
+        'makes the one that the options describe',
+    )  # fmt: skip
+    root_path: str = opt(
+        APP,
+        'text',
+        '',
+        "Path that a proxy has taken off, for the ASGI scope's root_path; every path is served",
+    )
+    lifespan: Lifespans = opt(
+        APP, 'enum', Lifespans.auto, enum=Lifespans,
+        help='ASGI lifespan; auto: where the application supports it, on: an application without it does not '
+        'start, off: as --interface asginl',
+    )  # fmt: skip
+    check: bool = opt(
+        APP, 'bool', False, 'Check the options and load the application, without serving; status 0 or 1'
+    )
+    sendfile: bool = opt(PROTO, 'bool', True, 'Let the kernel send files', to='core.sendfile')
     core: Cores = opt(
         WORK, 'enum', Cores.threads, enum=Cores,
         help='What WSGI applications run in: threads, or the greenlets of gevent',

@@ -40,6 +40,8 @@ class Option:
     """0 is allowed although `ge` is above it: it turns the option off."""
     enum: type[Enum] | None = None
     multiple: bool = False
+    flag_value: str | None = None
+    """The value of an enum that the flag alone stands for; true and false are accepted as well."""
     default_text: str | None = None
     """What to show as default where the value says nothing."""
     setting: tuple[str, str] | None = None
@@ -161,6 +163,8 @@ def _coerce_enum(option: Option, value: Any) -> Any:
     assert option.enum is not None
     if isinstance(value, option.enum):
         return value
+    if option.flag_value is not None and isinstance(value, bool):
+        return option.enum(option.flag_value) if value else option.default
     for member in option.enum:
         if isinstance(value, str) and value.lower() == member.value:
             return member

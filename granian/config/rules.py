@@ -6,6 +6,7 @@ The tables here name fields of Config; the texts are in `granian.messages`.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from .. import messages
 from ..addresses import parse_address
-from ..constants import Cores, HTTPModes, Interfaces, Loops, RuntimeModes, TaskImpl
+from ..constants import ClientVerify, Cores, HTTPModes, Interfaces, Lifespans, Loops, RuntimeModes, TaskImpl
 from ..errors import ConfigurationError
 from ..observe.access_log import check_access_format
 from .declaration import OPTIONS, Declaration
@@ -23,7 +24,6 @@ Values = MutableMapping[str, Any]
 
 NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Declaration], bool]]] = [
     ('--reload', 'watchfiles', 'reload', lambda c: c.reload),
-    ('--process-name', 'setproctitle', 'pname', lambda c: c.process_name is not None),
     ('--env-files', 'dotenv', 'dotenv', lambda c: bool(c.env_files)),
     ('--loop uvloop', 'uvloop', 'uvloop', lambda c: c.loop == Loops.uvloop),
     ('--loop rloop', 'rloop', 'rloop', lambda c: c.loop == Loops.rloop),
@@ -38,6 +38,7 @@ NEEDS_OPTION: dict[str, str] = {
     'ssl_protocol_min': 'ssl_cert',
     'ssl_ca': 'ssl_cert',
     'ssl_crl': 'ssl_ca',
+    'ssl_ciphers': 'ssl_cert',
     'ssl_handshake_timeout': 'ssl_cert',
     'rss_sample_interval': 'workers_max_rss',
     'rss_samples': 'workers_max_rss',
@@ -75,6 +76,7 @@ BOTH_VERSIONS = (
 """Options of HTTP/1 that HTTP/2 obeys as well."""
 ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
               'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
+ASGI_ONLY = ('lifespan', 'root_path')
 WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout')
 COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
     'runtime_threads': (1,), 'runtime_mode': (RuntimeModes.auto, RuntimeModes.st),
@@ -103,7 +105,9 @@ def _notice(name: str, **more: Any) -> str:
 
 def _needs_option(values: Values) -> Iterator[str]:
     for name, other in NEEDS_OPTION.items():
-        if _given(values, name) and not values[other]:
+        # A context that the user's code makes stands for the certificate.
+        met = values[other] or (other == 'ssl_cert' and values['ssl_context'] is not None)
+        if _given(values, name) and not met:
             yield _notice('needs', option=OPTIONS[name].label, other=OPTIONS[other].label)
     if values['uds_permissions'] is not None and not _unix(values):
         yield _notice('needs', option='--uds-permissions', other='--uds')
@@ -112,6 +116,8 @@ def _needs_option(values: Values) -> Iterator[str]:
 def _other_interface(values: Values) -> Iterator[str]:
     interface = values['interface']
     foreign = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
+    if interface not in (Interfaces.ASGI, Interfaces.ASGINL):
+        foreign = (*foreign, *ASGI_ONLY)
     for name in foreign if interface != Interfaces.AUTO else ():
         if _given(values, name) and values[name] != 1:  # one blocking thread is what the others have anyway
             yield _notice('other_interface', option=OPTIONS[name].label, interface=interface)
@@ -134,9 +140,20 @@ def _other_http(values: Values) -> Iterator[str]:
 
 
 def _client_certificates(values: Values) -> Iterator[str]:
-    if values['ssl_client_verify'] and not values['ssl_ca']:
+    if values['ssl_client_verify'] != ClientVerify.none and not values['ssl_ca']:
         yield _notice('client_verify')
-        values['ssl_client_verify'] = False
+        values['ssl_client_verify'] = ClientVerify.none
+
+
+def _process_name(values: Values) -> Iterator[str]:
+    if values['process_name'] is not None and importlib.util.find_spec('setproctitle') is None:
+        yield _notice('no_setproctitle')
+        values['process_name'] = None
+
+
+def _sendfile(values: Values) -> Iterator[str]:
+    values['sendfile'] = values['sendfile'] and hasattr(os, 'sendfile')
+    yield from ()
 
 
 def _socket_permissions(values: Values) -> Iterator[str]:
@@ -156,7 +173,7 @@ def _sizes(values: Values) -> Iterator[str]:
 
 _ADAPTATIONS: tuple[Callable[[Values], Iterator[str]], ...] = (
     _needs_option, _other_interface, _compatibility, _other_http, _client_certificates, _socket_permissions,
-    _sizes,
+    _process_name, _sendfile, _sizes,
 )  # fmt: skip
 
 
@@ -220,6 +237,11 @@ def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
             'gevent_needs_wsgi',
             c.core == Cores.gevent and c.interface not in (Interfaces.WSGI, Interfaces.AUTO),
             {'interface': c.interface},
+        ),
+        (
+            'lifespan_asginl',
+            c.lifespan == Lifespans.on and c.interface == Interfaces.ASGINL,
+            {},
         ),
         ('uds_on_windows', c.uds is not None and sys.platform == 'win32', {}),
     ]

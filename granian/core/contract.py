@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class CoreSettings:
     http2_keep_alive_interval: float | None = None
     http2_keep_alive_timeout: float = 20
     pipeline_flush: bool = False
+    sendfile: bool = hasattr(os, 'sendfile')
+    """The kernel sends files."""
     tls: ssl.SSLContext | None = None
     on_exchange: Callable[[Exchange], None] | None = None
     """Called after each exchange (access log, counters); None costs nothing."""

@@ -19,6 +19,7 @@ from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..messages import WARNINGS
+from ..worker import entry
 from ..worker.spec import WorkerSpec
 from .companions import Adopted, Companion, MemoryWatch
 from .handles import Handle
@@ -77,6 +78,9 @@ class AbstractServer(Hooks):
         loader = target_loader
         if loader is not None and wrap_loader:
             loader = partial(loader, self.config.target)
+        if self.config.check:
+            self._check(loader)
+            return
         # Before and after the run too: a SIGTERM that comes while the pid file is there must not end us.
         inbox = SignalInbox()
         inbox.open(interrupt=False)
@@ -89,6 +93,14 @@ class AbstractServer(Hooks):
             inbox.close(last=self.ends_process)
         if status:
             sys.exit(status)
+
+    def _check(self, loader: Loader | None) -> None:
+        config = self.config
+        self._configure_logging(config.logging_config())
+        for notice in config.notices:
+            logger.warning(notice)
+        entry.check(config, self.working_dir, loader)
+        logger.info('The options and the application are in order')
 
     def stop(self) -> None:
         """Stop gracefully; from any thread, or from a hook."""

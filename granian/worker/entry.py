@@ -10,10 +10,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from .. import log
 from .._internal import load_env_files, load_target, put_first
+from ..config import Config
 from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
@@ -70,7 +72,7 @@ def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
         # Not before: the files that the logging configuration names are relative to the folder the
         # server was started in, for the main process and for the workers.
         os.chdir(spec.working_dir)
-    app = load(spec)
+    app = load(config, spec.working_dir, spec.loader)
     check(app)
     if not spec.in_thread:
         # What is loaded by now stays for good: no collection need walk it again.
@@ -121,26 +123,36 @@ def _nothing() -> None:
     pass
 
 
-def load(spec: WorkerSpec) -> Any:
-    """The application. Raises FatalError: TargetError, or LoadError with what its import raised as cause."""
-    config = spec.config
+def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None) -> None:
+    """Load the application and read the files that a worker reads. Raises FatalError."""
+    os.chdir(folder)
+    try:
+        kinds.check(config, load(config, folder, loader))
+    except LoadError as exc:
+        if exc.__cause__ is not None:
+            logger.error('%s', _traceback(exc.__cause__))
+        raise
+
+
+def load(config: Config, folder: Path, loader: Callable[[], Any] | None = None) -> Any:
+    """Return the application. Raises TargetError, or LoadError with the application's exception as cause."""
     load_env_files(config.env_files)
     try:
-        if spec.loader is not None:
-            return spec.loader()
-        return load_target(config.target, spec.working_dir, config.factory)
+        if loader is not None:
+            return loader()
+        return load_target(config.target, folder, config.factory)
     except FatalError:
         raise
     except SystemExit as exc:  # a settings module's way to say what it misses
         raise LoadError(
-            refusal('app_exits', target=config.target, folder=str(spec.working_dir), code=exc.code)
+            refusal('app_exits', target=config.target, folder=str(folder), code=exc.code)
         ) from None
     except Exception as exc:
         raise LoadError(
             refusal(
                 'app_broken',
                 target=config.target,
-                folder=str(spec.working_dir),
+                folder=str(folder),
                 kind=type(exc).__name__,
                 error=exc,
             )

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..config import projection
-from ..constants import Cores, Interfaces
+from ..constants import Cores, Interfaces, Lifespans
 from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
@@ -64,6 +64,18 @@ def make_core(
             multiprocess=siblings and not in_thread,
         )  # fmt: skip
     return _ASYNC[config.interface](config, listeners, app, told)
+
+
+def check(config: Config, app: Any) -> None:
+    """Check what `make_core` checks, without making one. Raises ConfigurationError."""
+    config = replace(config, interface=resolve(config.interface, app))
+    if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
+        raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
+    settings(config)
+    if config.interface in (Interfaces.ASGI, Interfaces.ASGINL):
+        from ..asgi.handler import check_application
+
+        check_application(app)
 
 
 def make_embedded(
@@ -146,11 +158,14 @@ def _asgi(
 ) -> LoopCore:
     from ..asgi import LifespanProtocol, asgi_handler
 
-    lifespan = LifespanProtocol(app) if config.interface == Interfaces.ASGI else None
+    lifespan = None
+    if config.interface == Interfaces.ASGI and config.lifespan != Lifespans.off:
+        lifespan = LifespanProtocol(app, required=config.lifespan == Lifespans.on)
     handler = asgi_handler(
         app,
         state=lifespan.state if lifespan is not None else None,
         root_path=config.url_path_prefix or '',
+        scope_root_path=config.root_path,
         websockets=_websockets(config, settings.counters),
     )
     return LoopCore(config, listeners, settings, handler, loop=loop, lifespan=lifespan)
@@ -278,11 +293,14 @@ def _websockets(config: Config, counters: Counters | None = None) -> WebSocketSe
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:
-    if config.ssl_cert is None or config.ssl_key is None:
+    if not config.tls:
         return None
-    from ..tls import TLSSettings, make_context
+    from ..tls import TLSSettings, custom_context, make_context
 
-    return make_context(TLSSettings(**projection(config, 'tls'), http=config.http.value))
+    settings = TLSSettings(**projection(config, 'tls'), http=config.http.value)
+    if config.ssl_context is not None:
+        return custom_context(settings, config.ssl_context, config)
+    return make_context(settings)
 
 
 _ASYNC: dict[Interfaces, Callable[[Config, Listeners, Any, CoreSettings], Core]] = {

@@ -290,3 +290,25 @@ def test_the_command_itself(command: list[str]) -> None:
         [sys.executable, *command, '--version'], capture_output=True, text=True, check=False, timeout=30
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f'granian {granian.__version__}\n', '')
+
+
+@pytest.mark.parametrize(
+    ('args', 'value'),
+    [
+        (['--ssl-client-verify'], 'required'),
+        (['--ssl-client-verify', 'optional'], 'optional'),
+        (['--ssl-client-verify=none'], 'none'),
+        (['--ssl-client-verify', '--no-ssl-client-verify'], 'none'),
+    ],
+)
+def test_client_verification_takes_a_value_or_none(args: list[str], value: str, tmp_path: Path) -> None:
+    file = sample(BY_NAME['ssl_ca'], tmp_path)[0]
+    tls = [f'--ssl-{name}={file}' for name in ('certificate', 'keyfile', 'ca')]
+    assert given(*tls, *args).ssl_client_verify == value
+
+
+def test_client_verification_in_the_environment_may_be_true(tmp_path: Path) -> None:
+    file = sample(BY_NAME['ssl_ca'], tmp_path)[0]
+    tls = [f'--ssl-{name}={file}' for name in ('certificate', 'keyfile', 'ca')]
+    for text, value in (('true', 'required'), ('0', 'none'), ('optional', 'optional')):
+        assert given(*tls, env={'GRANIAN_SSL_CLIENT_VERIFY': text}).ssl_client_verify == value

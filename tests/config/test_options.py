@@ -32,7 +32,9 @@ CLI_DEFAULTS = {
     'http2_max_frame_size': 16384, 'http2_max_headers_size': 65536, 'http2_max_send_buffer_size': 409600,
     'log_enabled': True, 'log_level': 'info', 'log_config': None, 'log_access_enabled': False,
     'log_access_fmt': None, 'ssl_certificate': None, 'ssl_keyfile': None, 'ssl_keyfile_password': None,
-    'ssl_protocol_min': 'tls1.3', 'ssl_ca': None, 'ssl_crl': (), 'ssl_client_verify': False,
+    'ssl_protocol_min': 'tls1.3', 'ssl_ca': None, 'ssl_crl': (),
+    'ssl_client_verify': 'none', 'ssl_ciphers': None, 'root_path': '', 'lifespan': 'auto',
+    'check': False, 'sendfile': True,
     'url_path_prefix': None, 'respawn_failed_workers': False, 'respawn_interval': 3.5,
     'rss_sample_interval': 30, 'rss_samples': 1, 'workers_lifetime': None, 'workers_max_rss': None,
     'workers_kill_timeout': 30, 'factory': False, 'working_dir': None, 'env_files': (),
@@ -65,6 +67,7 @@ ENUM_MEMBERS = {
     'header_map': {'drop', 'refuse', 'dangerous'},
     'runtime_mode': {'auto', 'mt', 'st'}, 'loop': {'auto', 'asyncio', 'rloop', 'uvloop', 'winloop'},
     'task_impl': {'asyncio', 'rust'}, 'ssl_protocol_min': {'tls1.2', 'tls1.3'}, 'core': {'threads', 'gevent'},
+    'lifespan': {'auto', 'on', 'off'}, 'ssl_client_verify': {'none', 'optional', 'required'},
     'log_level': {'critical', 'error', 'warning', 'warn', 'info', 'debug', 'notset'},
 }  # fmt: skip
 API_NAMES = {

@@ -59,6 +59,7 @@ REFUSED = {
     'no_such_dir': lambda tmp: make(working_dir=tmp / 'none'),
     'no_such_path': lambda tmp: make(reload=True, working_dir=tmp, reload_paths=['none']),
     'no_address': lambda tmp: make(address=''),
+    'lifespan_asginl': lambda tmp: make(lifespan='on', interface='asginl'),
     'bad_bind': lambda tmp: make(bind='127.0.0.1:http'),
     'bind_twice': lambda tmp: make(bind=':8000', port=8001),
     'target_not_text': lambda tmp: Config.from_api(3),  # type: ignore[arg-type]
@@ -120,8 +121,7 @@ def _stale(tmp_path: Path) -> None:
 def _weak() -> None:
     error = ssl.SSLError()
     error.reason = 'EE_KEY_TOO_SMALL'
-    files = tls.TLSSettings(certificate=Path('c'), key=Path('k'))
-    raise ConfigurationError(tls._pair_problem(files, error, asked=False))
+    raise ConfigurationError(tls._pair_problem(Path('c'), Path('k'), None, error, asked=False))
 
 
 def _watchdog() -> None:
@@ -188,11 +188,20 @@ def test_what_is_provoked_elsewhere_is_there() -> None:
         assert re.search(rf'^(async )?def {test}\(', path.read_text(encoding='utf-8'), re.MULTILINE), name
 
 
+APPLICATION = 'options/test_option_application'
 RULES, TLS, NET, PID = (
     'config/test_rules', 'tls/test_tls_context', 'server/test_net', 'server/test_pidfile'
 )  # fmt: skip
 ELSEWHERE = {
     'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
+    'lifespan_missing': (
+        'options/test_option_application',
+        'test_required_lifespan_is_fatal_when_missing',
+    ),
+    'tls_ciphers': ('tls/test_tls_options', 'test_ciphers_that_do_not_exist_are_one_line'),
+    'tls_hook': ('tls/test_tls_options', 'test_context_hook_that_fails_is_one_line'),
+    'tls_hook_result': ('tls/test_tls_options', 'test_context_hook_that_fails_is_one_line'),
+    'no_setproctitle': (RULES, 'test_process_name_without_setproctitle_is_a_warning'),
     'in_use': (NET, 'test_address_in_use_is_tried_five_times'),
     'no_ipv6': (NET, 'test_ipv6_is_passed_over_where_there_is_none'),
     'passed_sockets': ('server/test_bind', 'test_sockets_passed_by_systemd_win'),
@@ -244,6 +253,13 @@ def test_unix_sockets_are_refused_on_windows(monkeypatch: pytest.MonkeyPatch) ->
         make(uds='x')
 
 
+def test_process_name_without_setproctitle_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    config = make(process_name='x')
+    assert config.process_name is None
+    assert config.notices == (messages.WARNINGS['no_setproctitle'],)
+
+
 def test_reuse_port_is_refused_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('sys.platform', 'win32')
     with pytest.raises(ConfigurationError, match='no SO_REUSEPORT'):
@@ -255,7 +271,7 @@ def test_a_missing_extra_is_named(row: Any, monkeypatch: pytest.MonkeyPatch, tmp
     what, module, extra, _ = row
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     name, _, value = what[2:].partition(' ')
-    values = {'reload': True, 'process_name': 'x', 'env_files': [_file(tmp_path, '')], 'loop': value}
+    values = {'reload': True, 'env_files': [_file(tmp_path, '')], 'loop': value}
     option = name.replace('-', '_')
     with pytest.raises(ConfigurationError) as caught:
         make(**{option: values[option]})
@@ -287,9 +303,11 @@ def test_warning(name: str) -> None:
 def test_client_verification_without_roots_is_ignored_with_a_warning(tmp_path: Path) -> None:
     file = _file(tmp_path, '')
     config = make(ssl_cert=file, ssl_key=file, ssl_client_verify=True)
-    assert config.ssl_client_verify is False
+    assert config.ssl_client_verify == 'none'
     assert config.notices == (messages.WARNINGS['client_verify'],)
-    assert make(ssl_cert=file, ssl_key=file, ssl_client_verify=True, ssl_ca=file).ssl_client_verify is True
+    assert (
+        make(ssl_cert=file, ssl_key=file, ssl_client_verify=True, ssl_ca=file).ssl_client_verify == 'required'
+    )
 
 
 def test_permissions_that_look_like_octal_and_are_not() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from granian.cli import cli
+from granian.cli import cli, with_flag_values
 from granian.config import OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def commands(text: str) -> Iterator[list[str]]:
 def parse(words: list[str]) -> None:
     """Raises click.UsageError for what the command line would refuse; files need not exist."""
     context = click.Context(cli, info_name='granian')
-    given, rest, order = cli.make_parser(context).parse_args(list(words))
+    given, rest, order = cli.make_parser(context).parse_args(list(with_flag_values(words)))
     for param in order:
         value = given.get(param.name or '')
         if isinstance(param, click.Option) and not isinstance(param.type, click.Path):

@@ -1,5 +1,6 @@
 """Each option from the word to the deed: a Config as a user makes it, in a worker's core."""
 
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,3 +16,10 @@ def serve():
     """`serve(app, interface='wsgi', **options)`: a core that serves, as these options make it."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(serving(*args, **options))
+
+
+@pytest.fixture
+def unused_listener():
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        listener.setblocking(False)
+        yield listener

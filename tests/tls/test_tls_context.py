@@ -117,7 +117,7 @@ def test_a_ticket_of_another_worker_costs_a_whole_handshake_and_nothing_else(
 
 
 def test_sessions_are_resumed_with_client_certificates(pki, settings, make_client, connect):
-    context = make_context(settings(client_verify=True, ca=pki['ca.pem']))
+    context = make_context(settings(client_verify='required', ca=pki['ca.pem']))
     client = make_client(certificate='client')
     second = connect(context, client, session=connect(context, client).client.session)
     assert second.server.session_reused
@@ -129,7 +129,7 @@ def test_sessions_are_resumed_with_client_certificates(pki, settings, make_clien
 
 @pytest.fixture
 def verifying(pki, settings):
-    return lambda **rest: make_context(settings(client_verify=True, ca=pki['ca.pem'], **rest))
+    return lambda **rest: make_context(settings(client_verify='required', ca=pki['ca.pem'], **rest))
 
 
 def test_a_client_with_a_certificate(pki, verifying, make_client, connect):
@@ -156,7 +156,7 @@ def test_revoked_certificates(pki, verifying, make_client, connect):
 
 
 def test_verification_needs_an_authority(settings, make_client, connect):
-    context = make_context(settings(client_verify=True))
+    context = make_context(settings(client_verify='required'))
     assert context.verify_mode == ssl.CERT_NONE
     assert tls_info(connect(context, make_client(certificate='client')).server).client_subject is None
 
@@ -176,8 +176,8 @@ def test_files_that_are_not_there(pki, settings):
     for make, name in (
         (settings('none.pem'), 'certificate'),
         (settings(key='none.key'), 'key'),
-        (settings(client_verify=True, ca=pki['none.pem']), 'CA file'),
-        (settings(client_verify=True, ca=pki['ca.pem'], crl=[pki['none.pem']]), 'revocation list'),
+        (settings(client_verify='required', ca=pki['none.pem']), 'CA file'),
+        (settings(client_verify='required', ca=pki['ca.pem'], crl=[pki['none.pem']]), 'revocation list'),
     ):
         message = complaint(make)
         assert f'{name} {pki.folder}/none' in message
@@ -187,8 +187,10 @@ def test_files_that_are_not_there(pki, settings):
 def test_files_that_are_something_else(pki, settings):
     assert 'server.key holds no certificate' in complaint(settings('server.key'))
     assert 'server.pem holds no private key' in complaint(settings(key='server.pem'))
-    assert 'server.key holds no certificate' in complaint(settings(client_verify=True, ca=pki['server.key']))
-    crl = settings(client_verify=True, ca=pki['ca.pem'], crl=[pki['ca.pem']])
+    assert 'server.key holds no certificate' in complaint(
+        settings(client_verify='required', ca=pki['server.key'])
+    )
+    crl = settings(client_verify='required', ca=pki['ca.pem'], crl=[pki['ca.pem']])
     assert 'ca.pem holds no CRL' in complaint(crl)
 
 
@@ -203,10 +205,10 @@ def test_files_that_are_damaged(pki, settings):
     assert 'damaged-server.key is damaged' in complaint(settings(key=damaged('server.key')))
     broken = pki[damaged('crl.pem')]
     assert 'damaged-crl.pem is damaged' in complaint(
-        settings(client_verify=True, ca=pki['ca.pem'], crl=[broken])
+        settings(client_verify='required', ca=pki['ca.pem'], crl=[broken])
     )
     broken = pki[damaged('ca.pem')]
-    assert 'damaged-ca.pem is damaged' in complaint(settings(client_verify=True, ca=broken))
+    assert 'damaged-ca.pem is damaged' in complaint(settings(client_verify='required', ca=broken))
 
 
 def test_a_pair_that_does_not_match(settings):

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 import pytest
 from configured import LAST, hello, rest, serving
 
+from granian.errors import ConfigurationError
+
 
 @pytest.fixture
 def serve(pki):
@@ -72,6 +74,64 @@ def test_client_certificates(serve, pki, make_client, who, welcome):
 def test_without_it_nobody_is_asked(serve, pki, make_client):
     served = serve(ssl_ca=pki['ca.pem'], ssl_client_verify=False)
     assert ask(served, make_client())[1].endswith(b'hello')
+
+
+@pytest.mark.parametrize(('who', 'welcome'), [('client', True), (None, True), ('stranger', False)])
+def test_optional_client_certificate_is_verified_when_given(serve, pki, make_client, who, welcome):
+    served = serve(ssl_ca=pki['ca.pem'], ssl_client_verify='optional')
+    try:
+        reply = ask(served, make_client(certificate=who))[1]
+    except (ssl.SSLError, ConnectionError):
+        reply = b''
+    assert reply.endswith(b'hello') == welcome
+
+
+@pytest.mark.proves('--ssl-ciphers')
+def test_ciphers_of_tls_1_2_are_those_given(serve, make_client):
+    cipher = 'ECDHE+CHACHA20'
+    served = serve(ssl_protocol_min='tls1.2', ssl_ciphers=cipher)
+    client = make_client(maximum=ssl.TLSVersion.TLSv1_2)
+    client.set_ciphers('ECDHE+AESGCM')
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        ask(served, client)
+    client.set_ciphers(cipher)
+    assert ask(served, client)[1].endswith(b'hello')
+
+
+def test_ciphers_that_do_not_exist_are_one_line(serve):
+    with pytest.raises(ConfigurationError, match="--ssl-ciphers: OpenSSL knows no cipher in 'NOPE'"):
+        serve(ssl_ciphers='NOPE')
+
+
+@pytest.mark.proves('ssl_context')
+def test_context_hook_changes_the_context(serve, make_client):
+    def hook(config, factory):
+        context = factory()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    served = serve(ssl_context=hook)
+    assert ask(served, make_client(maximum=ssl.TLSVersion.TLSv1_2))[0] == 'TLSv1.2'
+
+
+def test_context_of_the_hooks_own_gets_alpn(pki, make_client):
+    def hook(config, factory):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pki['server.pem'], pki['server.key'])
+        return context
+
+    client = make_client()
+    client.set_alpn_protocols(['h2'])
+    with serving(hello, ssl_context=hook) as served, served.connect() as sock, \
+            client.wrap_socket(sock, server_hostname='localhost') as wrapped:  # fmt: skip
+        assert wrapped.selected_alpn_protocol() == 'h2'
+
+
+def test_context_hook_that_fails_is_one_line(serve):
+    with pytest.raises(ConfigurationError, match='the ssl_context hook failed: ZeroDivisionError'):
+        serve(ssl_context=lambda config, factory: 1 / 0)
+    with pytest.raises(ConfigurationError, match=r'must return an ssl\.SSLContext, not int'):
+        serve(ssl_context=lambda config, factory: 3)
 
 
 @pytest.mark.proves('--ssl-handshake-timeout')

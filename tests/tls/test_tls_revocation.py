@@ -64,7 +64,7 @@ def verifying(authorities):
                 authorities['server.key'],
                 ca=join(authorities, 'authorities.pem', *ca),
                 crl=crl,
-                client_verify=True,
+                client_verify='required',
             )
         )
 

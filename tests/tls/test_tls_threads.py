@@ -206,7 +206,7 @@ def visit(server: Any, context: ssl.SSLContext) -> bytes:
 
 
 def test_client_certificates(pki, serve, make_client):
-    tls = {'client_verify': True, 'ca': pki['ca.pem'], 'crl': [pki['crl.pem']]}
+    tls = {'client_verify': 'required', 'ca': pki['ca.pem'], 'crl': [pki['crl.pem']]}
     with serve(describe, tls) as server:
         for alpn in ('h2', 'http/1.1'):
             with connected(server, make_client(alpn, certificate='client')) as sock:

@@ -151,7 +151,7 @@ class BlockingStream:
 
     def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         connection = self._connection
-        if hasattr(os, 'sendfile') and self.tls is None and connection.http.raw_body(1):
+        if connection.settings.sendfile and self.tls is None and connection.http.raw_body(1):
             self._write(b'')
             self._sendfile(file.fileno(), offset, count)
             return

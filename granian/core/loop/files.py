@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .stream import BridgeStream
 
-SENDFILE = hasattr(os, 'sendfile')
 PIECE = 256 * 1024
 """Bytes read, or handed to the kernel, at one go; other connections have their turn in between."""
 NOT_THIS_FILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOTSOCK, errno.EOVERFLOW})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ...protocol.events import Data
 from ...stream import ClientDisconnected, RequestBodyError
-from .files import SENDFILE, send_file_by_kernel, send_file_by_reading
+from .files import send_file_by_kernel, send_file_by_reading
 
 if TYPE_CHECKING:
     from ...protocol.events import Request
@@ -177,7 +177,8 @@ class BridgeStream:
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         if self.disconnected:
             return
-        if self.tls is None and SENDFILE and self.protocol.raw_body(self.stream_id):
+        kernel = self.connection.settings.sendfile
+        if self.tls is None and kernel and self.protocol.raw_body(self.stream_id):
             await send_file_by_kernel(self, file.fileno(), offset, count)
         else:
             await send_file_by_reading(self, file.fileno(), offset, count)
