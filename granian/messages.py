@@ -109,6 +109,8 @@ WARNINGS = {
     'no_ipv6': 'Not listening on %s: this machine has no IPv6',
     # While it serves.
     'no_lifespan': 'ASGI application without lifespan support%s; --interface asginl says so',
+    'wsgi_websocket': '%s %s asks for a WebSocket, which a WSGI application cannot answer: serve WebSockets '
+    'from an ASGI or RSGI application',
     'overdue': '%s has not stopped within %g seconds: killing it',
     'last_worker': 'The last worker stays',
     'static_broken': 'Static file %s: %s',

@@ -11,6 +11,7 @@ the adapters: they live in `granian.protocol`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -20,8 +21,10 @@ from .protocol.interface import Headers, InvalidResponse
 
 __all__ = [
     'Address', 'AsyncHandler', 'AsyncStream', 'ClientDisconnected', 'Handler', 'Head', 'Headers',
-    'InvalidResponse', 'RequestBodyError', 'Stream', 'TLSInfo',
+    'InvalidResponse', 'RequestBodyError', 'Stream', 'TLSInfo', 'log_failure',
 ]  # fmt: skip
+
+logger = logging.getLogger('_granian')
 
 Address = tuple[str, int]
 
@@ -178,6 +181,17 @@ class AsyncStream(_Exchange, Protocol):
     async def wait_disconnected(self) -> None:
         """Returns when the client has gone (not when the response is complete)."""
         ...
+
+
+def log_failure(head: Head, error: BaseException, hint: str = '', level: int = logging.ERROR) -> None:
+    """Log an exception of the application with its traceback: one wording on all interfaces.
+
+    The query is left out: it may hold a secret. `hint` says what the user can do about it.
+    """
+    path = head.path if head.path.isprintable() else ascii(head.path)[1:-1]
+    logger.log(
+        level, 'Error handling request %s %s%s', head.method, path, hint and f' ({hint})', exc_info=error
+    )
 
 
 Handler = Callable[[Stream], None]

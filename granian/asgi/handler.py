@@ -1,15 +1,17 @@
-"""From a stream to a call of the application: which scope, which channel, what if it fails."""
+"""The handler: makes scope and channel, calls the application, and answers for it if it fails."""
 
 from __future__ import annotations
 
 import inspect
+from asyncio import CancelledError
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..messages import refusal
 from .http import PLAIN, HTTPChannel
 from .scope import make_scope, under_prefix
-from .types import Application, log_failure
+from .types import Application, log_exception
 
 if TYPE_CHECKING:
     from ..stream import AsyncHandler, AsyncStream
@@ -25,14 +27,16 @@ def asgi_handler(
     root_path: str = '',
     scope_root_path: str = '',
     websockets: WebSocketSettings | None = None,
+    pathsend: bool = False,
+    hint: str = '',
 ) -> AsyncHandler:
-    """The application as a handler.
+    """Return a handler that calls `app`.
 
-    `state` is what lifespan filled (see `LifespanProtocol.state`), copied for each request;
-    None: the scopes have no state. `root_path` is --url-path-prefix: what is not below it
-    gets 404 without the application. `scope_root_path` is --root-path: the application sees it as its
-    scope's root_path, and every path is served. `websockets` None: an upgrade is answered as the
-    ordinary request it also is. Raises ConfigurationError for what is no ASGI 3 application.
+    `state` is `LifespanProtocol.state`, copied for each request; None: the scopes have no state.
+    `root_path` is --url-path-prefix: other paths get 404 without the application. `scope_root_path` is
+    --root-path: it is the scope's root_path, and every path is served. With `websockets` None an upgrade
+    is an ordinary request. `pathsend` offers http.response.pathsend. `hint` is logged when the call
+    itself fails. Raise ConfigurationError if `app` cannot be called as ASGI 3 asks.
     """
     check_application(app)
     prefix = root_path.rstrip('/')
@@ -45,15 +49,19 @@ def asgi_handler(
 
             await handle_websocket(app, stream, websockets, prefix, state)
             return
-        scope = make_scope(stream, prefix, state)
+        scope = make_scope(stream, prefix, state, pathsend)
         if prefix and not under_prefix(scope['path'], prefix):
             stream.respond(404, PLAIN, NOT_FOUND)
             return
-        channel = HTTPChannel(stream)
+        channel = HTTPChannel(stream, pathsend)
+        awaitable: Any = None
         try:
-            await app(scope, channel.receive, channel.send)
-        except Exception as error:
-            log_failure(error)
+            awaitable = app(scope, channel.receive, channel.send)
+            await awaitable
+        except (CancelledError, GeneratorExit):
+            raise  # the core knows whether it cancelled this task
+        except BaseException as error:  # SystemExit too: a request does not end the worker
+            log_exception(stream.head, error, '' if isawaitable(awaitable) else hint)
             channel.fail()
         else:
             if not stream.response_ended:
@@ -71,13 +79,13 @@ def _rooted(app: Application, root_path: str) -> Application:
 
 
 def check_application(app: Application) -> None:
-    """Raise ConfigurationError for what cannot be called as `app(scope, receive, send)`."""
+    """Raise ConfigurationError if `app` cannot be called as `app(scope, receive, send)`."""
     if not callable(app):
         raise ConfigurationError(refusal('app_not_callable', kind=type(app).__name__))
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):
-        return  # written in C: it is called and we shall see
+        return  # a callable written in C has no signature to check
     try:
         signature.bind(None, None, None)
     except TypeError:

@@ -1,4 +1,4 @@
-"""An HTTP exchange as ASGI's receive and send."""
+"""receive() and send() of an HTTP request."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 PLAIN = [(b'content-type', b'text/plain; charset=utf-8')]
 
-# How far the response is.
+# States of a response.
 WAITING = 'waiting for http.response.start'
-STARTED = 'started'  # the head is kept until the first body message, as the specification asks
+STARTED = 'started'  # the head leaves with the first body message, as the specification asks
 SENDING = 'sending the body'
 TRAILERS = 'waiting for http.response.trailers'
 DONE = 'complete'
@@ -39,24 +39,30 @@ RESPONSE: dict[tuple[str, str], str] = {
     (SENDING, HINT): SENDING,
     (TRAILERS, TRAILING): TRAILERS,
 }
-"""What may follow what. A body without more_body leads on to DONE (or TRAILERS), trailers without
-more_trailers to DONE; in DONE every message is ignored. What is not here is the application's mistake."""
+"""Transitions: (state, message) → state.
+
+A body without more_body leads to DONE (or TRAILERS), and so do trailers without more_trailers. DONE
+ignores every message. A message without an entry is a mistake of the application.
+"""
 
 TURN = 1 << 20
-"""Bytes of a response after which the other tasks of the loop have their turn."""
+"""Bytes of a response after which send() yields to the other tasks of the loop."""
+
 MESSAGES = frozenset({START, BODY, PATHSEND, HINT, TRAILING})
 
 
 class HTTPChannel:
-    """Between one exchange's stream and the application."""
+    """Connects the application to the stream of one request."""
 
     __slots__ = (
-        '_body_read', '_headers', '_state', '_status', '_stream', '_trailers', '_turn_ends', '_waiters',
-        '_wants_trailers',
+        '_body_read', '_headers', '_pathsend', '_state', '_status', '_stream', '_trailers', '_turn_ends',
+        '_waiters', '_wants_trailers',
     )  # fmt: skip
 
-    def __init__(self, stream: AsyncStream) -> None:
+    def __init__(self, stream: AsyncStream, pathsend: bool = False) -> None:
+        """`pathsend`: the scope offers http.response.pathsend."""
         self._stream = stream
+        self._pathsend = pathsend
         self._state = WAITING
         self._body_read = self._wants_trailers = False
         self._waiters: list[asyncio.Future[None]] | None = None
@@ -65,16 +71,13 @@ class HTTPChannel:
     # -- receive
 
     async def receive(self) -> Message:
-        if self._body_read:
+        if self._body_read or self._state is DONE:
             await self._disconnected()
             return {'type': 'http.disconnect'}
         stream = self._stream
         if stream.complete:
             self._body_read = True
             return {'type': 'http.request', 'body': stream.body, 'more_body': False}
-        if self._state is DONE:
-            # Answered without the body having been read: the rest of it is not the application's any more.
-            return {'type': 'http.disconnect'}
         try:
             data = await stream.read()
         except RequestBodyError:
@@ -82,10 +85,12 @@ class HTTPChannel:
             return {'type': 'http.disconnect'}
         if not data:
             self._body_read = True
+            if self._state is DONE:  # the response was completed by another task during the read
+                return {'type': 'http.disconnect'}
         return {'type': 'http.request', 'body': data, 'more_body': bool(data)}
 
     async def _disconnected(self) -> None:
-        """Until the client has gone or the response is complete."""
+        """Wait until the client has disconnected or the response is complete."""
         stream = self._stream
         if self._state is DONE or stream.client_left:
             return
@@ -106,7 +111,7 @@ class HTTPChannel:
     # -- send
 
     async def send(self, message: Message) -> None:
-        # Shortcuts, for speed: the tests hold them against the table.
+        # The common messages skip the table for speed. The tests compare these shortcuts with it.
         stream = self._stream
         try:
             kind = message['type']
@@ -130,7 +135,7 @@ class HTTPChannel:
                 if message.get('more_body'):
                     self._send_piece(body)
                 elif state is STARTED and not self._wants_trailers:
-                    # The usual case: a whole response, in one write.
+                    # The common case: a whole response in one write.
                     self._state = DONE
                     stream.respond(self._status, self._headers, body)
                     if self._waiters:
@@ -152,7 +157,7 @@ class HTTPChannel:
         if stream.congested:
             await stream.drain()
         elif stream.bytes_sent >= self._turn_ends:
-            # A quick client and an application that never waits would keep all others waiting.
+            # With a fast client, an application that never waits would block all other tasks.
             self._turn_ends = stream.bytes_sent + TURN
             await asyncio.sleep(0)
 
@@ -183,7 +188,7 @@ class HTTPChannel:
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         if kind == HINT:
-            if self._state is not SENDING:  # later than that it cannot be told any more
+            if self._state is not SENDING:  # a 103 cannot follow the final head
                 links = [(b'link', link) for link in message['links']]
                 if links:
                     self._stream.send_informational(103, links)
@@ -202,11 +207,13 @@ class HTTPChannel:
         )
 
     async def _send_path(self, path: str) -> None:
-        """A whole file as the body. One that cannot be opened is the application's mistake."""
+        """Send a whole file as the body. A file that cannot be opened is a mistake of the application."""
+        if not self._pathsend:
+            raise misuse(f'{PATHSEND} is not offered in the scope: start the server with --asgi-pathsend')
         if not isinstance(path, str) or not os.path.isabs(path):
             raise ValueError('path is not an absolute one')
         try:
-            file = open(path, 'rb')  # noqa: ASYNC230, SIM115 (local, and quicker than a thread; closed below)
+            file = open(path, 'rb')  # noqa: ASYNC230, SIM115 (local, faster than a thread; closed below)
         except OSError as error:
             raise misuse(f'{PATHSEND}: {error}') from None
         with file:
@@ -217,25 +224,31 @@ class HTTPChannel:
             if not self._stream.disconnected:
                 self._stream.send_end()
 
-    # -- the application's end
+    # -- the end of the application
 
     def returned(self) -> None:
-        """It has returned and the response is not complete."""
+        """End the response after the application returned without completing it."""
         if self._stream.disconnected or self._state is DONE:
             return
         if self._stream.client_left:
-            self.fail(400)  # it was told so; whoever only stopped sending can still read the answer
+            self.fail(400)  # the client half-closed within its request; it can still read the answer
             return
         if self._state is WAITING:
-            logger.error('ASGI application error: it returned without a response')
+            missing = 'without a response'
         elif self._state is STARTED:
-            logger.error('ASGI application error: it returned without a body for its response')
+            missing = 'without a body for its response'
+            if self._pathsend:
+                missing += f'; if a middleware has dropped {PATHSEND}, start without --asgi-pathsend'
         else:
-            logger.error('ASGI application error: it returned without the end of its response')
+            missing = 'without the end of its response'
+        head = self._stream.head
+        logger.error(
+            'ASGI application error: %s %s: it returned %s', head.method, ascii(head.path)[1:-1], missing
+        )
         self.fail()
 
     def fail(self, status: int = 500) -> None:
-        """It has failed: `status` if nothing was sent, else the client must be able to tell."""
+        """Answer with `status` if nothing was sent, else break the response off visibly."""
         stream = self._stream
         if not (stream.response_ended or stream.disconnected):
             if stream.status == 0:
@@ -247,7 +260,7 @@ class HTTPChannel:
 
 
 def as_bytes(body: object) -> bytes:
-    """A body that is not bytes itself: other buffers are taken, nothing else."""
+    """Convert a bytearray or memoryview. Raise TypeError for anything else."""
     if isinstance(body, bytearray | memoryview):
         return bytes(body)
     raise TypeError(f'body is {type(body).__name__}, not bytes')

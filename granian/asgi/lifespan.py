@@ -1,4 +1,4 @@
-"""The lifespan of an ASGI application: what it does before the first and after the last request."""
+"""The lifespan of an ASGI application: its startup and shutdown events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import FatalError
 from ..messages import WARNINGS, refusal
 from .types import Application, Message, logger, misuse
 
-# How far it is.
+# States of a lifespan.
 NEW = 'not begun'
 STARTING = 'starting'
 RUNNING = 'running'
@@ -28,22 +28,25 @@ LIFESPAN: dict[tuple[str, str], str] = {
     (STOPPING, 'ended'): OVER,
     (OVER, 'ended'): OVER,
 }
-"""'startup' and 'shutdown' are the server's, 'ended' is the application's return or failure, the rest
-its messages. What is not here is a mistake of the application's."""
+"""Transitions: (state, input) → state.
+
+'startup' and 'shutdown' are events of the server, 'ended' is the application's return or exception, the
+others are its messages. A message without an entry is a mistake of the application.
+"""
 
 PATIENCE = 1.0
-"""Seconds in which the application returns after its last message."""
+"""Seconds that the application has to return after its last message."""
+
 MESSAGES = frozenset(name for _, name in LIFESPAN if name.startswith('lifespan.'))
 
 
 class LifespanProtocol:
-    """One application's lifespan, on the running loop. `startup` once, then `shutdown` once."""
+    """Run one application's lifespan on the running loop. Call `startup` once, then `shutdown` once."""
 
     def __init__(self, app: Application, required: bool = False) -> None:
         """`required`: an application without lifespan cannot start."""
         self.state: dict[str, Any] = {}
-        """What the application put into its lifespan scope's state, for the scopes of requests."""
-        self.supported = True
+        """State that the application filled in its lifespan scope, for the scopes of requests."""
         self._app = app
         self._required = required
         self._step = NEW
@@ -56,8 +59,10 @@ class LifespanProtocol:
         self._error: BaseException | None = None
 
     async def startup(self) -> None:
-        """Raises FatalError when the application reports that it cannot start. An application
-        that ends or fails before it has answered is one without lifespan: a warning."""
+        """Send `lifespan.startup` and wait for the answer. Raise FatalError if it is a failure.
+
+        An application that returns or raises before it answers has no lifespan; it is served.
+        """
         self._wakeup = asyncio.Event()
         self._moved = asyncio.Event()
         self._step = LIFESPAN[self._step, 'startup']
@@ -69,15 +74,14 @@ class LifespanProtocol:
             await self._join()
             raise FatalError(refusal('app_failed', reason=self._failure))
         if not self._started:
-            self.supported = False
             await self._join()
             why = '' if self._error is None else f' ({self._error!r})'
             if self._required:
                 raise FatalError(refusal('lifespan_missing', why=why))
-            logger.warning(WARNINGS['no_lifespan'], why)
+            logger.debug(WARNINGS['no_lifespan'], why)
 
     async def shutdown(self) -> None:
-        """Returns when the application has done its part; what goes wrong in it is logged."""
+        """Send `lifespan.shutdown` and wait until the application has ended. Log its failure."""
         if self._step is not RUNNING:
             await self._join()
             return
@@ -97,7 +101,7 @@ class LifespanProtocol:
             await self._moved.wait()
 
     async def _join(self) -> None:
-        """The application's coroutine ends by itself after its last message, or is cancelled."""
+        """Wait PATIENCE seconds for the application to return, then cancel it."""
         if self._task is None or self._task.done():
             return
         _, pending = await asyncio.wait([self._task], timeout=PATIENCE)
@@ -115,7 +119,7 @@ class LifespanProtocol:
             await self._app(scope, self._receive, self._send)
         except asyncio.CancelledError:
             pass
-        except BaseException as error:  # SystemExit too: it is this worker's to say how it ends
+        except BaseException as error:  # SystemExit too: the application does not end the worker
             self._error = error
             if self._step is not STARTING and not self._failure:
                 logger.error('Exception in the ASGI lifespan of the application', exc_info=error)

@@ -1,4 +1,4 @@
-"""What passes between the server and an ASGI application, and what goes wrong between them."""
+"""Types of ASGI, and how mistakes and exceptions of the application are logged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ..stream import ClientDisconnected
+from ..stream import ClientDisconnected, Head, log_failure
 
 logger = logging.getLogger('_granian')
 
@@ -16,31 +16,34 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SPEC_VERSION = '2.5'
-"""Of the HTTP and WebSocket texts: send() raises an OSError once the client has gone (2.4), a
-WebSocket's disconnect has a reason (2.5)."""
+SPEC_VERSION = '2.3'
+"""Version of the HTTP and WebSocket specifications.
+
+2.4 promises that send() raises OSError after a disconnect. Starlette relies on it: from 2.4 on it does
+not watch receive(), so a stream that waits for its next item would never notice that the client left.
+send() raises all the same once the connection is lost, so a stream that ignores receive() ends too.
+"""
 
 
 class ApplicationError(RuntimeError):
-    """The application broke the specification: raised to it by send(), and logged in one line."""
+    """The application broke the specification. send() raises it after one line in the log."""
 
 
 def misuse(message: str) -> ApplicationError:
-    """Log what the application did wrong, once; the caller raises what this returns."""
+    """Log a mistake of the application, and return the exception for the caller to raise."""
     logger.error('ASGI application error: %s', message)
     return ApplicationError(message)
 
 
-def log_failure(error: BaseException) -> None:
-    """The application has raised: an error, unless what happened has been said or was the client's doing."""
-    level = logging.DEBUG if is_known(error) else logging.ERROR
-    logger.log(level, 'Exception in ASGI application', exc_info=error)
+def log_exception(head: Head, error: BaseException, hint: str = '') -> None:
+    """Log an exception of the application, at debug level if it is known already."""
+    log_failure(head, error, hint, logging.DEBUG if is_known(error) else logging.ERROR)
 
 
 def is_known(error: BaseException) -> bool:
-    """Whether it needs no further word: it was logged when it was raised, or the client just left.
+    """Return True for an exception that was logged when it was raised, and for a client that left.
 
-    Frameworks wrap what send() raised in exceptions of their own: the chain is followed.
+    Frameworks wrap the exceptions of send() in their own, so follow the chain.
     """
     seen: set[int] = set()
     current: BaseException | None = error

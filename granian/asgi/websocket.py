@@ -1,21 +1,22 @@
-"""A WebSocket as ASGI's receive and send."""
+"""receive() and send() of a WebSocket."""
 
 from __future__ import annotations
 
 import reprlib
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from ..stream import InvalidResponse
 from ..websocket_session import Closed, WebSocketClosed, open_session
 from .http import as_bytes
 from .scope import make_websocket_scope, under_prefix
-from .types import Application, Message, log_failure, logger, misuse
+from .types import Application, Message, log_exception, logger, misuse
 
 if TYPE_CHECKING:
     from ..stream import AsyncStream
     from ..websocket_session import WebSocketSession, WebSocketSettings
 
-# How far it is, from the application's side.
+# States of a WebSocket, as the application has led it.
 CONNECTING = 'waiting for websocket.accept'
 OPEN = 'open'
 DENYING = 'waiting for websocket.http.response.body'
@@ -36,8 +37,11 @@ WEBSOCKET: dict[tuple[str, str], str] = {
     (OPEN, CLOSE): CLOSED,
     (CLOSED, CLOSE): CLOSED,
 }
-"""What may follow what; what is not here is the application's mistake, but for a WebSocket that
-the client or the server has closed meanwhile: that is WebSocketClosed, an OSError."""
+"""Transitions: (state, message) → state.
+
+A message without an entry is a mistake of the application, unless the client or the server has closed
+the WebSocket meanwhile: then send() raises WebSocketClosed, an OSError.
+"""
 
 MESSAGES = frozenset(name for _, name in WEBSOCKET)
 
@@ -49,7 +53,7 @@ async def handle_websocket(
     root_path: str,
     state: dict[str, Any] | None,
 ) -> None:
-    """Run the application on a stream whose head asks for a WebSocket."""
+    """Run the application on a stream whose request asks for a WebSocket."""
     session = open_session(stream, settings)
     if session is None:
         return
@@ -62,29 +66,31 @@ async def handle_websocket(
     code = 1011
     try:
         await app(scope, channel.receive, channel.send)
-        code = 1000
-        channel.returned()
-    except Exception as error:
-        log_failure(error)
+        if channel.returned():
+            code = 1000
+    except (CancelledError, GeneratorExit):
+        raise  # the core knows whether it cancelled this task
+    except BaseException as error:  # SystemExit too: a WebSocket does not end the worker
+        log_exception(stream.head, error)
     finally:
         await session.finish(code)
 
 
 class WebSocketChannel:
-    """Between a WebSocket's session and the application."""
+    """Connects the application to a WebSocket's session."""
 
-    __slots__ = ('_connect_told', '_denial_begun', '_session', '_state', '_stream')
+    __slots__ = ('_connect_sent', '_denial_begun', '_session', '_state', '_stream')
 
     def __init__(self, stream: AsyncStream, session: WebSocketSession) -> None:
         self._stream = stream
         self._session = session
         self._state = CONNECTING
-        self._connect_told = False
+        self._connect_sent = False
         self._denial_begun: tuple[int, list[tuple[bytes, bytes]]] | None = None
 
     async def receive(self) -> Message:
-        if not self._connect_told:
-            self._connect_told = True
+        if not self._connect_sent:
+            self._connect_sent = True
             return {'type': 'websocket.connect'}
         message = await self._session.receive()
         if type(message) is str:
@@ -133,7 +139,7 @@ class WebSocketChannel:
         self._state = CLOSED
 
     async def _deny(self, kind: str, message: Message) -> None:
-        """The websocket.http.response extension: an ordinary response in the handshake's place."""
+        """Answer the handshake with an ordinary response (websocket.http.response)."""
         if kind == DENIAL_START:
             self._denial_begun = (message['status'], headers_of(message))
             return
@@ -156,14 +162,25 @@ class WebSocketChannel:
         elif self._stream.congested:
             await self._stream.drain()
 
-    def returned(self) -> None:
-        """The application has returned: say what it left undone (finish() then does it)."""
-        if self._state in (CONNECTING, DENYING) and not (self._session.closed or self._stream.client_left):
-            logger.error('ASGI application error: it returned without an answer to the WebSocket handshake')
+    def returned(self) -> bool:
+        """Complete a denial after the application returned. False if it never answered the handshake."""
+        if self._session.closed or self._stream.client_left:
+            return True
+        if self._state is DENYING and self._denial_begun is not None:
+            status, headers = self._denial_begun
+            self._session.refuse(status, headers)
+        elif self._state is CONNECTING:
+            head = self._stream.head
+            logger.error(
+                'ASGI application error: %s %s: it returned without an answer to the WebSocket handshake',
+                head.method, ascii(head.path)[1:-1],
+            )  # fmt: skip
+            return False
+        return True
 
 
 def headers_of(message: Message) -> list[tuple[bytes, bytes]]:
-    """Raises TypeError, ValueError for what is no iterable of pairs of bytes."""
+    """Return the headers of a message. Raise TypeError or ValueError if they are not pairs of bytes."""
     headers = [(name, value) for name, value in message.get('headers') or ()]
     if not all(isinstance(name, bytes) and isinstance(value, bytes) for name, value in headers):
         raise TypeError('names and values of headers are bytes')
@@ -171,7 +188,7 @@ def headers_of(message: Message) -> list[tuple[bytes, bytes]]:
 
 
 def payload(message: Message) -> str | bytes:
-    """The one of `bytes` and `text` that is there. Raises ValueError, TypeError."""
+    """Return `bytes` or `text` of a message. Raise ValueError or TypeError unless there is exactly one."""
     data, text = message.get('bytes'), message.get('text')
     if (data is None) == (text is None):
         raise ValueError('exactly one of bytes and text is needed')

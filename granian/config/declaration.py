@@ -456,6 +456,10 @@ class Declaration:
     static_path_dotfiles: bool = opt(
         STATIC, 'bool', False, 'Serve files whose name starts with a dot', to='mount.dotfiles'
     )
+    asgi_pathsend: bool = opt(
+        PROTO, 'bool', False,
+        'Offer http.response.pathsend to ASGI applications; middleware that reads bodies must know it',
+    )  # fmt: skip
     workers_lifetime_jitter: int = opt(
         RESPAWN, 'duration', 0, 'Lengthen each --workers-lifetime by a random time up to this', ge=0
     )

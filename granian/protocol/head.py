@@ -47,6 +47,12 @@ _ROLES: Final = {
     ),
 }  # fmt: skip
 
+_NOT_FOR_WSGI: Final = frozenset({
+    'proxy',  # HTTP_PROXY configures HTTP clients (httpoxy)
+    # Hop-by-hop (RFC 9110 7.6.1): they describe the connection, and a body without its transfer coding.
+    'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+})  # fmt: skip
+
 # Not singletons here, though RFC 9110 has them so: User-Agent and Referer decide nothing, are in
 # every browser's head, and each role costs the hot loop a call.
 _COMMON_NAMES: Final = (
@@ -97,8 +103,8 @@ class Field:
         self.raw = raw
         """Lower case, as bytes (ASGI's, HTTP/2's)."""
         self.environ_key = environ_key
-        """`HTTP_…`, `CONTENT_TYPE` or `CONTENT_LENGTH`; None where WSGI must not see the field
-        (a name with an underscore, `Proxy`)."""
+        """`HTTP_…`, `CONTENT_TYPE` or `CONTENT_LENGTH`; None for a field that WSGI must not see
+        (a name with an underscore, `Proxy`, hop-by-hop fields)."""
         self.role = role
         """Non-zero for the names that framing or routing depends on, see the ROLE_ constants."""
         self.check: Callable[[str], object] | None = None
@@ -173,8 +179,8 @@ def _make_field(lower: str) -> Field:
     if '_' in lower:
         # `X_Y` and `X-Y` would be one key (Django CVE-2015-0219).
         role, environ_key = ROLE_UNDERSCORE, None
-    elif lower == 'proxy':
-        environ_key = None  # HTTP_PROXY steers HTTP clients (httpoxy)
+    elif lower in _NOT_FOR_WSGI:
+        environ_key = None
     elif lower in ('content-type', 'content-length'):
         environ_key = lower.upper().replace('-', '_')
     return Field(lower, lower.encode(), environ_key, role)

@@ -1,7 +1,7 @@
 """An RSGI 1.6 application as a handler of asynchronous streams.
 
-This room knows the scope, the protocol objects and the calls that an application may make on
-them. It must not know sockets, HTTP framing, WebSocket frames, nor the other interfaces.
+This room knows the scope, the protocol objects and their methods. It must not know sockets, HTTP
+framing, WebSocket frames, nor the other interfaces.
 """
 
 from .errors import ProtocolClosed, ProtocolError

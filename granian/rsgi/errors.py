@@ -1,11 +1,11 @@
-"""What an RSGI application can do wrong, and what can happen to it."""
+"""Exceptions that RSGI's protocol objects raise."""
 
 from __future__ import annotations
 
 
 class ProtocolError(RuntimeError):
-    """The application called what it may not call here, or with what HTTP does not allow."""
+    """The application made a call out of order, or with arguments that HTTP does not allow."""
 
 
 class ProtocolClosed(RuntimeError):
-    """Nothing more goes through: the client has gone, or the response or the WebSocket is over."""
+    """The client has disconnected, or the response or the WebSocket has ended."""

@@ -1,14 +1,16 @@
-"""From a stream to a call of the application: which scope, which protocol, what if it fails."""
+"""The handler: makes scope and protocol, calls the application, and answers for it if it fails."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import logging
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..stream import InvalidResponse
+from ..stream import InvalidResponse, log_failure
 from ..websocket_session import open_session
 from .errors import ProtocolClosed
 from .http import HTTPProtocol, RequestBodyCut, SecondResponse
@@ -25,12 +27,17 @@ logger = logging.getLogger('_granian')
 
 
 def rsgi_handler(
-    app: Any, *, url_path_prefix: str | None = None, websockets: WebSocketSettings | None = None
+    app: Any,
+    *,
+    url_path_prefix: str | None = None,
+    websockets: WebSocketSettings | None = None,
+    hint: str = '',
 ) -> AsyncHandler:
-    """The application as a handler. `__rsgi__` is preferred to `__call__`.
+    """Return a handler that calls `app.__rsgi__`, or `app` if it has none.
 
-    What is not below `url_path_prefix` gets 404 without the application; the path it sees is
-    whole. `websockets` None: an upgrade is answered as the ordinary request it also is.
+    A path that is not below `url_path_prefix` gets 404 without the application, which sees the whole
+    path. With `websockets` None an upgrade is an ordinary request. `hint` is logged when the call
+    itself fails.
     """
     call: Application = getattr(app, '__rsgi__', app)
     prefix = (url_path_prefix or '').rstrip('/')
@@ -43,39 +50,46 @@ def rsgi_handler(
             await _handle_websocket(call, stream, websockets)
             return
         protocol = HTTPProtocol(stream)
+        awaitable: Any = None
         try:
             try:
-                await call(Scope(stream), protocol)
+                awaitable = call(Scope(stream), protocol)
+                await awaitable
             except SecondResponse as error:
-                if error.__context__ is not None:  # it tried to report another error
+                if error.__context__ is not None:  # a failed attempt to report another error
                     raise
                 _warn_once(f'RSGI application error: {error}; the first one stands')
             if not (protocol.whole or await protocol.finish() or stream.disconnected):
-                logger.error('RSGI application error: it returned without a response')
+                head = stream.head
+                logger.error(
+                    'RSGI application error: %s %s: it returned without a response',
+                    head.method, ascii(head.path)[1:-1],
+                )  # fmt: skip
                 await protocol.fail()
-        except asyncio.CancelledError:
+        except (CancelledError, GeneratorExit):
             protocol.cancel()
-            raise
-        except Exception as error:
-            await _failed(protocol, stream, error)
+            raise  # the core knows whether it cancelled this task
+        except BaseException as error:  # SystemExit too: a request does not end the worker
+            await _failed(protocol, stream, error, '' if isawaitable(awaitable) else hint)
 
     return handle
 
 
 @functools.cache
 def _warn_once(line: str) -> None:
-    """Emmett 2.8 ends each of its streams with a second response."""
+    """Log each line once: Emmett 2.8 ends every stream with a second response."""
     logger.warning(line)
 
 
-async def _failed(protocol: HTTPProtocol, stream: AsyncStream, error: Exception) -> None:
-    if isinstance(error, RequestBodyCut):  # the client's doing
+async def _failed(protocol: HTTPProtocol, stream: AsyncStream, error: BaseException, hint: str) -> None:
+    if isinstance(error, RequestBodyCut):  # the client's fault
         await protocol.fail(400)
         return
     if isinstance(error, InvalidResponse):
-        logger.error('RSGI application error: %s', error)
+        head = stream.head
+        logger.error('RSGI application error: %s %s: %s', head.method, ascii(head.path)[1:-1], error)
     elif not (stream.disconnected and isinstance(error, ProtocolClosed)):
-        logger.error('Application callable raised an exception', exc_info=error)
+        log_failure(stream.head, error, hint)
     await protocol.fail()
 
 
@@ -87,9 +101,11 @@ async def _handle_websocket(call: Application, stream: AsyncStream, settings: We
     try:
         await call(Scope(stream, 'ws'), WebsocketProtocol(session))
         code = 1000
-    except Exception as error:
+    except (CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
         if not (session.closed and isinstance(error, ProtocolClosed)):
-            logger.error('Application callable raised an exception', exc_info=error)
+            log_failure(stream.head, error)
     finally:
         await session.finish(code)
 
@@ -99,14 +115,14 @@ def _is_below(prefix: str, path: str) -> bool:
 
 
 def init_application(app: Any, loop: asyncio.AbstractEventLoop) -> None:
-    """`__rsgi_init__`, before the first request, while the loop is not running."""
+    """Call `__rsgi_init__`: before the first request, while the loop is not running."""
     init = getattr(app, '__rsgi_init__', None)
     if init is not None:
         init(loop)
 
 
 def end_application(app: Any, loop: asyncio.AbstractEventLoop) -> None:
-    """`__rsgi_del__`, after the last request, while the loop is not running."""
+    """Call `__rsgi_del__`: after the last request, while the loop is not running."""
     delete = getattr(app, '__rsgi_del__', None)
     if delete is not None:
         delete(loop)

@@ -1,4 +1,4 @@
-"""RSGI's HTTP protocol object: the request's body one way, one response the other."""
+"""RSGI's HTTP protocol object: reads the request body and sends one response."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Fields = list[tuple[bytes, bytes]]
 
 logger = logging.getLogger('_granian')
 
-# A file up to this size is read on the loop and leaves with its head in one write: a disk that
-# would keep the loop waiting for it would do the same in the kernel's sendfile.
 _READ_AT_ONCE = 128 * 1024
+"""Bytes: a file up to this size is read on the loop and leaves with its head in one write. A disk too
+slow for that would block the loop in the kernel's sendfile as well."""
 _PLAIN: Fields = [(b'content-type', b'text/plain; charset=utf-8')]
 
 
 class HTTPStreamTransport:
-    """The body of a response in pieces. It ends when the application returns."""
+    """Sends the body of a response in pieces. The body ends when the application returns."""
 
     __slots__ = ('_open', '_stream')
 
@@ -36,14 +36,17 @@ class HTTPStreamTransport:
         self._open = True
 
     async def send_bytes(self, data: bytes) -> None:
-        """Waits while the client does not read. Raises ProtocolClosed once the client has gone
-        or the application has returned, ProtocolError for more than Content-Length announced."""
+        """Send `data`; wait while the client does not read.
+
+        Raise ProtocolClosed once the client has disconnected or the application has returned,
+        ProtocolError for more bytes than Content-Length.
+        """
         if type(data) is not bytes:
             data = _as_bytes(data)
         await self._send(data)
 
     async def send_str(self, data: str) -> None:
-        """As send_bytes, in UTF-8."""
+        """Send `data` as UTF-8; see send_bytes."""
         if not isinstance(data, str):
             raise TypeError(f'send_str takes str, not {type(data).__name__}')
         await self._send(data.encode())
@@ -63,7 +66,7 @@ class HTTPStreamTransport:
             raise ProtocolClosed(str(error)) from None
 
     def close(self) -> None:
-        """The application has returned. Raises InvalidResponse when the body is short."""
+        """End the body. Raise InvalidResponse if it is shorter than its Content-Length."""
         if self._open:
             self._open = False
             if not self._stream.disconnected:
@@ -71,21 +74,22 @@ class HTTPStreamTransport:
 
 
 class HTTPProtocol:
-    """What an application answers a request with. One of the `response_` calls, once."""
+    """One request. The application answers it by one of the `response_` methods."""
 
     __slots__ = ('_body_taken', '_responded', '_sending', '_stream', '_transport', 'whole')
 
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
         self._body_taken = False
-        self._responded = self.whole = False  # `whole`: there is nothing left to be sent
+        self._responded = False
+        self.whole = False  # the response has been sent as a whole
         self._transport: HTTPStreamTransport | None = None
         self._sending: asyncio.Task[None] | None = None
 
     # the request's body
 
     async def __call__(self) -> bytes:
-        """The whole body. ProtocolError the second time; ProtocolClosed when it was cut short."""
+        """Return the whole body. Raise ProtocolError on a second call, ProtocolClosed if it was cut short."""
         self._take_body()
         stream = self._stream
         if stream.complete:
@@ -96,7 +100,7 @@ class HTTPProtocol:
         return b''.join(pieces)
 
     def __aiter__(self) -> HTTPProtocol:
-        """The body in pieces as they come; raises as a call does."""
+        """Iterate over pieces of the body as they arrive. Raise as `__call__` does."""
         self._take_body()
         return self
 
@@ -108,7 +112,7 @@ class HTTPProtocol:
 
     def _take_body(self) -> None:
         if self._body_taken:
-            raise ProtocolError('the request body has been taken already')
+            raise ProtocolError('the request body has been read already')
         self._body_taken = True
 
     async def _read(self) -> bytes:
@@ -120,7 +124,7 @@ class HTTPProtocol:
             raise RequestBodyCut(str(error)) from error
 
     async def client_disconnect(self) -> None:
-        """Returns when the client has gone; another request on the connection does not end it."""
+        """Wait until the client disconnects. Another request on the connection does not end the wait."""
         await self._stream.wait_disconnected()
 
     # the response
@@ -129,7 +133,7 @@ class HTTPProtocol:
         self._respond(status, headers, b'')
 
     def response_str(self, status: int, headers: ResponseHeaders, body: str) -> None:
-        """The body leaves as UTF-8."""
+        """Send the body as UTF-8."""
         if not isinstance(body, str):
             raise TypeError(f'response_str takes a body of str, not {type(body).__name__}')
         self._respond(status, headers, body.encode())
@@ -147,7 +151,7 @@ class HTTPProtocol:
         self._responded = self.whole = True
 
     def response_stream(self, status: int, headers: ResponseHeaders) -> HTTPStreamTransport:
-        """Begin a response whose body goes through the transport that is returned."""
+        """Begin a response, and return the transport that sends its body."""
         if self._responded:
             raise SecondResponse
         self._begin(status, headers)
@@ -155,15 +159,20 @@ class HTTPProtocol:
         return self._transport
 
     def response_file(self, status: int, headers: ResponseHeaders, path: str) -> None:
-        """A regular file. One that is missing is answered with 404, one that cannot be read with 403
-        (and a line in the log). Content-Length is the file's, whatever `headers` say."""
+        """Send a regular file. A missing file is 404, an unreadable one 403 and a line in the log.
+
+        The file's size replaces a Content-Length in `headers`.
+        """
         self._file(status, headers, path, 0, None)
 
     def response_file_range(
         self, status: int, headers: ResponseHeaders, path: str, start: int, end: int
     ) -> None:
-        """Bytes `start` (included) to `end` (excluded, cut to the file's size); 416 when the file
-        has nothing there. ValueError for what is no range. Content-Range is the application's."""
+        """Send bytes `start` (included) to `end` (excluded, limited to the file's size) of a file.
+
+        A range behind the file's end is 416. Raise ValueError for an invalid range. Content-Range is
+        left to the application.
+        """
         if not (isinstance(start, int) and isinstance(end, int)):
             raise TypeError('start and end of a range are int')
         if not 0 <= start < end:
@@ -198,7 +207,7 @@ class HTTPProtocol:
             content = os.pread(file.fileno(), end - start, start)
             if len(content) == end - start:
                 self._stream.respond(status, fields, content)
-            else:  # it has shrunk since: the client must be able to tell
+            else:  # the file has shrunk: break the response off visibly
                 self._begin(status, fields)
                 self._stream.abort()
             self._responded = True
@@ -217,7 +226,7 @@ class HTTPProtocol:
                     stream.send_end()
             except ClientDisconnected:
                 pass
-            except (OSError, InvalidResponse) as error:  # aborted: shorter than was announced
+            except (OSError, InvalidResponse) as error:  # the file has become shorter
                 logger.error('Cannot send file %s: %s', file.name, error)
                 stream.abort()
 
@@ -240,12 +249,12 @@ class HTTPProtocol:
             raise ProtocolError(str(error)) from None
         self._responded = True
 
-    # the handler's
+    # for the handler
 
     async def finish(self) -> bool:
-        """The application has returned: end what it began. False when it began nothing.
+        """End the response after the application returned. False if it began none.
 
-        Raises InvalidResponse for a stream that stayed short of its Content-Length.
+        Raise InvalidResponse for a stream shorter than its Content-Length.
         """
         if self._transport is not None:
             self._transport.close()
@@ -254,7 +263,7 @@ class HTTPProtocol:
         return self._responded
 
     async def fail(self, status: int = 500) -> None:
-        """The application has raised: a file goes on, a stream is broken off, nothing becomes `status`."""
+        """End the response after an exception: complete a file, abort a stream, else answer `status`."""
         stream = self._stream
         if self._sending is not None:
             await self._sending
@@ -266,17 +275,17 @@ class HTTPProtocol:
             stream.respond(status, _PLAIN, text)
 
     def cancel(self) -> None:
-        """The core gives up: nothing may be left running."""
+        """Cancel a file being sent, when the core cancels the handler."""
         if self._sending is not None:
             self._sending.cancel()
 
 
 class RequestBodyCut(ProtocolClosed):
-    """The request's body broke off, or broke a rule; no error of the application's."""
+    """The request body was cut short or malformed: the client's fault, not the application's."""
 
 
 class SecondResponse(ProtocolError):
-    """The first one stands, and is whole, if this is all that the application raises."""
+    """Raised by a second response. If the application lets it pass, the first response is complete."""
 
     def __init__(self) -> None:
         super().__init__('a response has been given already')
@@ -298,7 +307,7 @@ def _as_bytes(data: object) -> bytes:
 
 
 def _open_regular(path: str) -> BinaryIO:
-    """Raises OSError, for what is not a regular file too; never waits for a FIFO's other end."""
+    """Open a regular file. Raise OSError for anything else; never wait for the other end of a FIFO."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""What an RSGI application is told of a request."""
+"""RSGI's scope and headers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _T = TypeVar('_T')
 
 
 class Headers:
-    """A request's fields as a mapping: names in lower case, looked up in any; values are str.
+    """Header fields of a request as a mapping. Keys are lower case, lookups take any case, values are str.
 
-    `[]` and `get()` give the first value of a name that is repeated, `get_all()` all of them.
-    Iteration, `keys()` and `len()` count names once; `values()` and `items()` hold the repeats.
+    `[]` and `get()` return the first value of a repeated name, `get_all()` returns all values.
+    Iteration, `keys()` and `len()` count a name once; `values()` and `items()` include repeats.
     """
 
     __slots__ = ('_fields', '_first')
@@ -66,7 +66,7 @@ class Headers:
 
 
 class Scope:
-    """RSGI's scope. Nothing of it is made before it is asked for."""
+    """RSGI's scope. Every attribute is computed when it is read."""
 
     __slots__ = ('_head', '_headers', '_stream', 'proto')
 

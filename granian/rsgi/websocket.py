@@ -37,7 +37,7 @@ _STRING, _BYTES, _CLOSE = WebsocketMessageType.string, WebsocketMessageType.byte
 
 
 class WebsocketTransport:
-    """An accepted WebSocket's messages."""
+    """Sends and receives messages of an accepted WebSocket."""
 
     __slots__ = ('_over', '_session')
 
@@ -46,8 +46,10 @@ class WebsocketTransport:
         self._over = False
 
     async def receive(self) -> WebsocketMessage:
-        """The next message. One of kind `close` is the last: after it, ProtocolClosed. ProtocolError
-        while another task waits here."""
+        """Wait for the next message. The last one is of kind `close`.
+
+        Raise ProtocolClosed after it, ProtocolError while another task is waiting here.
+        """
         if self._over:
             raise ProtocolClosed('the WebSocket is closed')
         try:
@@ -62,13 +64,13 @@ class WebsocketTransport:
         return WebsocketMessage(_BYTES, message)
 
     async def send_bytes(self, data: bytes) -> None:
-        """Waits while the client does not read. ProtocolClosed once the WebSocket is over."""
+        """Send a message; wait while the client does not read. Raise ProtocolClosed once it is closed."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f'send_bytes takes bytes, not {type(data).__name__}')
         await self._send(data)
 
     async def send_str(self, data: str) -> None:
-        """As send_bytes."""
+        """Send a text message; see send_bytes."""
         if not isinstance(data, str):
             raise TypeError(f'send_str takes str, not {type(data).__name__}')
         await self._send(data)
@@ -81,7 +83,7 @@ class WebsocketTransport:
 
 
 class WebsocketProtocol:
-    """The answer to a WebSocket handshake: accept() or close()."""
+    """Answers a WebSocket handshake by accept() or close()."""
 
     __slots__ = ('_session',)
 
@@ -89,7 +91,7 @@ class WebsocketProtocol:
         self._session = session
 
     async def accept(self) -> WebsocketTransport:
-        """ProtocolError when the handshake was answered already."""
+        """Accept the handshake. Raise ProtocolError if it has been answered already."""
         try:
             await self._session.accept()
         except (RuntimeError, InvalidResponse) as error:
@@ -97,8 +99,11 @@ class WebsocketProtocol:
         return WebsocketTransport(self._session)
 
     def close(self, status: int | None = None) -> None:
-        """Before accept(): refuse with an HTTP status, 403 if none is given. After: close; `status`
-        is the close code, where it is one that can be sent (else 1000). On what is over: nothing."""
+        """Refuse the handshake before accept(), close the WebSocket after it.
+
+        `status` is the HTTP status of the refusal (default 403), or the close code (1000 if it cannot
+        be sent). Do nothing if the WebSocket has ended.
+        """
         if status is not None and not isinstance(status, int):
             raise TypeError(f'a status is an int, not {type(status).__name__}')
         session = self._session

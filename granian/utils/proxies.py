@@ -131,12 +131,24 @@ def wrap_wsgi_with_proxy_headers(app: Any, trusted_hosts: list[str] | str = '127
     def wrapped(environ: dict[str, Any], start_response: Any) -> Any:
         if (environ.get('REMOTE_ADDR') or 'unix') in trusted:
             # The server joins repeated headers with commas and drops names with an underscore.
+            unix = not environ.get('REMOTE_ADDR')
             client = trusted.client([environ.get('HTTP_X_FORWARDED_FOR', '')])
             scheme = _scheme([environ.get('HTTP_X_FORWARDED_PROTO', '')])
             if client is not None:
                 environ['REMOTE_ADDR'], environ['REMOTE_PORT'] = client[0], str(client[1])
             if scheme is not None:
-                environ['wsgi.url_scheme'] = scheme
+                _set_scheme(environ, scheme, unix)
         return app(environ, start_response)
 
     return wrapped
+
+
+def _set_scheme(environ: dict[str, Any], scheme: str, unix: bool) -> None:
+    """Set the scheme, HTTPS, and on a Unix socket the default port of the scheme."""
+    before, environ['wsgi.url_scheme'] = environ['wsgi.url_scheme'], scheme
+    if scheme == 'https':
+        environ['HTTPS'] = 'on'
+    else:
+        environ.pop('HTTPS', None)
+    if before != scheme and unix:
+        environ['SERVER_PORT'] = '443' if scheme == 'https' else '80'

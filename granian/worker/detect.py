@@ -1,5 +1,8 @@
-"""Which interface an application speaks, by looking at it: for `--interface auto`, and to notice
-an application that was started under another interface than its own."""
+"""Detection of an application's interface, by its signature.
+
+`--interface auto` guesses. Any other value is believed, unless the application cannot be called that
+way at all; what is only a guess appears as a hint when a call has failed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from ..messages import refusal
 
 logger = logging.getLogger('_granian')
 
-_ASGI = (Interfaces.ASGI, Interfaces.ASGINL)
+_ARGUMENTS = {Interfaces.WSGI: 2, Interfaces.ASGI: 3, Interfaces.ASGINL: 3, Interfaces.RSGI: 2}
 _CALLED_AS = {
     Interfaces.WSGI: 'a plain callable (environ, start_response)',
     Interfaces.ASGI: 'a coroutine function (scope, receive, send)',
@@ -23,10 +26,10 @@ _CALLED_AS = {
 
 
 def resolve(interface: Interfaces, app: Any) -> Interfaces:
-    """The interface to serve `app` by: never AUTO.
+    """Return the interface to serve `app` by: `interface`, or the one that AUTO detects.
 
-    Raises ConfigurationError when AUTO finds no answer, when what was asked for is clearly not
-    what the application is, and for what cannot be called.
+    Raise ConfigurationError if AUTO detects none, if `app` cannot be called, or if a call by
+    `interface` would certainly fail.
     """
     if not callable(app) and not hasattr(app, '__rsgi__'):
         raise ConfigurationError(refusal('app_not_callable', kind=type(app).__name__))
@@ -36,9 +39,8 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
             raise ConfigurationError(refusal('app_unknown', app=_described(app)))
         logger.info('The application speaks %s (--interface auto)', found.value.upper())
         return found
-    if found in (None, interface) or (found in _ASGI and interface in _ASGI) or _speaks(app, interface):
+    if found is None or not _certainly_not(interface, app):
         return interface
-    assert found is not None
     name = f'{"a" if found == Interfaces.WSGI else "an"} {found.value.upper()} application'
     raise ConfigurationError(
         refusal(
@@ -52,8 +54,28 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     )
 
 
+def hint_for(interface: Interfaces, app: Any) -> str:
+    """Return what to say when calling `app` by `interface` has failed, '' if the signature fits."""
+    found = detect(app)
+    if found is None or found == interface or {found, interface} <= {Interfaces.ASGI, Interfaces.ASGINL}:
+        return ''
+    return f'the application may be {found.value.upper()}: see --interface {found.value}'
+
+
+def _certainly_not(interface: Interfaces, app: Any) -> bool:
+    """Return True if no call by `interface` can succeed, whatever `app` returns."""
+    if interface == Interfaces.RSGI and hasattr(app, '__rsgi__'):
+        return False
+    if not callable(app) or not _takes(app, _ARGUMENTS[interface]):
+        return True
+    if interface == Interfaces.WSGI:
+        return _is_async(app)
+    # PEP 3333's own names: an application that uses them is not written for scopes.
+    return _parameters(app)[:2] == ['environ', 'start_response']
+
+
 def detect(app: Any) -> Interfaces | None:
-    """RSGI, ASGI or WSGI; None when in doubt."""
+    """Return RSGI, ASGI or WSGI; None if the signature does not tell."""
     if hasattr(app, '__rsgi__'):
         return Interfaces.RSGI
     two, three = _takes(app, 2), _takes(app, 3)
@@ -64,21 +86,19 @@ def detect(app: Any) -> Interfaces | None:
     return Interfaces.WSGI if two else None
 
 
-def _speaks(app: Any, interface: Interfaces) -> bool:
-    """An application with `__rsgi__` can speak another interface by its `__call__` as well."""
-    if not hasattr(app, '__rsgi__') or not callable(app):
-        return False
-    if interface == Interfaces.WSGI:
-        return not _is_async(app) and _takes(app, 2)
-    return _takes(app, 3)
-
-
 def _takes(app: Any, count: int) -> bool:
     try:
         inspect.signature(app).bind(*[None] * count)
-    except (TypeError, ValueError):  # ValueError: written in C, without a signature
+    except (TypeError, ValueError):  # ValueError: a callable written in C without a signature
         return False
     return True
+
+
+def _parameters(app: Any) -> list[str]:
+    try:
+        return list(inspect.signature(app).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _is_async(app: Any) -> bool:

@@ -13,7 +13,7 @@ from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
 from ..protocol.limits import Limits
-from .detect import resolve
+from .detect import hint_for, resolve
 
 if TYPE_CHECKING:
     import asyncio
@@ -167,6 +167,8 @@ def _asgi(
         root_path=config.url_path_prefix or '',
         scope_root_path=config.root_path,
         websockets=_websockets(config, settings.counters),
+        pathsend=config.asgi_pathsend,
+        hint=hint_for(config.interface, app),
     )
     return LoopCore(config, listeners, settings, handler, loop=loop, lifespan=lifespan)
 
@@ -181,7 +183,12 @@ def _rsgi(
     from ..rsgi import end_application, init_application, rsgi_handler
 
     websockets = _websockets(config, settings.counters)
-    handler = rsgi_handler(app, url_path_prefix=config.url_path_prefix, websockets=websockets)
+    handler = rsgi_handler(
+        app,
+        url_path_prefix=config.url_path_prefix,
+        websockets=websockets,
+        hint=hint_for(config.interface, app),
+    )
     return LoopCore(
         config, listeners, settings, handler, loop=loop,
         before=partial(init_application, app), after=partial(end_application, app),

@@ -1,4 +1,4 @@
-"""`environ`: a request head as CGI and PEP 3333 put it (RFC 3875 section 4.1)."""
+"""`environ`: a request in the terms of CGI (RFC 3875 section 4.1) and PEP 3333."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 Environ = dict[str, Any]
 
-PROTOCOLS = {'1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2'}
+PROTOCOLS = {'1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2.0'}
+"""RFC 3875 4.1.16: SERVER_PROTOCOL has a major and a minor version."""
 DEFAULT_PORTS = {'http': '80', 'https': '443'}
 
 
 def latin1(text: str) -> str:
-    """Any text as PEP 3333's native string: each character one byte of its UTF-8."""
+    """Return `text` as a native string of PEP 3333: one character for each byte of its UTF-8."""
     return text.encode('utf-8', 'surrogateescape').decode('latin-1')
 
 
 def normalize_prefix(prefix: str | None) -> str:
-    """'p', '/p' and '/p/' are '/p'; None, '' and '/' are ''."""
+    """Return '/p' for 'p', '/p' and '/p/', and '' for None, '' and '/'."""
     stripped = (prefix or '').strip('/')
     return latin1('/' + stripped) if stripped else ''
 
@@ -38,9 +39,9 @@ def normalize_prefix(prefix: str | None) -> str:
 def environ_maker(
     *, prefix: str, multithread: bool, multiprocess: bool
 ) -> Callable[[Stream], Environ | None]:
-    """A function from a stream to its environ, or to None for a path that is not under `prefix`."""
+    """Return a function that makes a stream's environ, or None for a path that is not under `prefix`."""
     common: Environ = {
-        # Set anew for each request; here so that the copy has a place for them.
+        # Set for each request; listed here so that the copied dictionary has room for them.
         **dict.fromkeys(('REQUEST_METHOD', 'PATH_INFO', 'QUERY_STRING', 'REQUEST_URI', 'RAW_URI')),
         **dict.fromkeys(('wsgi.input', 'wsgi.early_hints')),
         'SCRIPT_NAME': prefix,
@@ -88,7 +89,7 @@ def environ_maker(
             body = stream.body
             env['wsgi.input'] = BytesIO(body)
             if body and head.content_length is None:
-                # The length once transfer codings are off (RFC 3875 4.1.2): all that Django looks at.
+                # RFC 3875 4.1.2: the length after transfer codings are removed. Django reads nothing else.
                 env['CONTENT_LENGTH'] = str(len(body))
         else:
             env['wsgi.input'] = Input(stream.read)
@@ -98,21 +99,23 @@ def environ_maker(
             env.update(given)
             if others:
                 env.update(others)
+                env.pop(None, None)  # type: ignore[call-overload]  # a field that WSGI must not see
             return env
         fields = head.fields
         expected = len(env) + len(fields)
         for field, value in fields:
             env[field.environ_key] = value  # type: ignore[index]
-        # Seldom: a name came twice, or one that WSGI must not see. Only then look closer.
-        if len(env) != expected or None in env:
+        if len(env) != expected:
             join_repeats(env, head)
+        elif None in env:  # one field that WSGI must not see, such as Connection
+            del env[None]  # type: ignore[arg-type]
         return env
 
     return environ
 
 
 def connection_environ(stream: Stream) -> Environ:
-    """What is the same for all requests of a connection."""
+    """Return the keys that are the same for all requests of a connection."""
     env = server_environ(stream.server, stream.scheme)
     if stream.client is not None:
         env['REMOTE_ADDR'], env['REMOTE_PORT'] = stream.client[0], str(stream.client[1])
@@ -122,7 +125,7 @@ def connection_environ(stream: Stream) -> Environ:
 
 
 def join_repeats(env: Environ, head: Head) -> None:
-    """Put right what setting each field's key to its last value has got wrong."""
+    """Join the values of repeated fields, and remove the fields that WSGI must not see."""
     values: dict[str, list[str]] = {}
     for field, value in head.fields:
         if field.environ_key is not None:
@@ -133,14 +136,21 @@ def join_repeats(env: Environ, head: Head) -> None:
             env[key] = ('; ' if key == 'HTTP_COOKIE' else ',').join(several)
 
 
+def add_upgrade(env: Environ, head: Head) -> None:
+    """Add the hop-by-hop fields of a WebSocket handshake, which an application answers itself."""
+    for field, value in head.fields:
+        if field.name in ('connection', 'upgrade'):
+            env['HTTP_' + field.name.upper()] = value
+
+
 def server_environ(server: Address | str, scheme: str) -> Environ:
-    """Where the request came in. SERVER_NAME and SERVER_PORT are never empty (PEP 3333)."""
+    """Return the keys of the listener. SERVER_NAME and SERVER_PORT are never empty (PEP 3333)."""
     if isinstance(server, str):
         name, port = 'localhost', DEFAULT_PORTS[scheme]
     else:
         name, port = server[0], str(server[1])
         if ':' in name:
-            name = f'[{name}]'  # RFC 3875 4.1.14: so that a URL can be made of it
+            name = f'[{name}]'  # RFC 3875 4.1.14: a form that a URL can contain
     env = {'SERVER_NAME': name, 'SERVER_PORT': port, 'wsgi.url_scheme': scheme}
     if scheme == 'https':
         env['HTTPS'] = 'on'
@@ -148,10 +158,10 @@ def server_environ(server: Address | str, scheme: str) -> Environ:
 
 
 def tls_environ(tls: TLSInfo) -> Environ:
-    """What the handshake settled, under mod_ssl's names."""
+    """Return the TLS parameters under the names of mod_ssl."""
     env = {'SSL_PROTOCOL': tls.version, 'SSL_CIPHER': tls.cipher, 'SSL_CLIENT_VERIFY': 'NONE'}
     if tls.client_certificate is not None:
-        # A certificate that does not verify ends the handshake: what there is, is good.
+        # An invalid certificate has ended the handshake, so this one was verified.
         env['SSL_CLIENT_VERIFY'] = 'SUCCESS'
         env['SSL_CLIENT_CERT'] = pem(tls.client_certificate)
         env['SSL_CLIENT_S_DN'] = latin1(tls.client_subject or '')

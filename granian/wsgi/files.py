@@ -1,4 +1,4 @@
-"""`wsgi.file_wrapper`: a file to send, by the kernel where that is the same bytes."""
+"""`wsgi.file_wrapper`: sends a file, by the kernel if its descriptor has the same bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a regular file, in bytes."""
+    """Byte range of a regular file."""
 
     file: BinaryIO
     offset: int
@@ -21,7 +21,7 @@ class Span:
 
 
 class FileWrapper:
-    """What the application returns in place of an iterable. It is one, too, of blocks."""
+    """An iterable of blocks that the server recognizes as a file."""
 
     def __init__(self, filelike: Any, block_size: int = 8192) -> None:
         self.filelike = filelike
@@ -33,7 +33,7 @@ class FileWrapper:
         return self.blocks(None)
 
     def blocks(self, limit: int | None) -> Iterator[bytes]:
-        """The file from where it stands, block by block, at most `limit` bytes."""
+        """Yield blocks from the current position, `limit` bytes at most."""
         while limit is None or limit > 0:
             block = self.filelike.read(self.block_size if limit is None else min(self.block_size, limit))
             if not block:
@@ -43,11 +43,11 @@ class FileWrapper:
             yield block
 
     def span(self) -> Span | None:
-        """The rest of the file for the kernel to send; None where only reading gives the right bytes.
+        """Return the rest of the file for the kernel to send, None if only `read()` gives the right bytes.
 
-        A `fileno()` proves nothing: that of a GzipFile is the compressed file's. So the question
-        is who answers `read()`: if it is an object of the io module over a descriptor (itself, or
-        behind a proxy like Django's File or a NamedTemporaryFile), the descriptor has the bytes.
+        A `fileno()` is no proof: a GzipFile's is that of the compressed file. So look at the owner of
+        `read()`. If it is an object of the io module over a descriptor, directly or behind a proxy such
+        as Django's File or a NamedTemporaryFile, the descriptor has the bytes.
         """
         reader: Any = getattr(inspect.unwrap(getattr(self.filelike, 'read', lambda: None)), '__self__', None)
         raw = reader.raw if type(reader) in (io.BufferedReader, io.BufferedRandom) else reader

@@ -1,4 +1,4 @@
-"""The handler: calls the application, and turns start_response, write and the iterable into sends."""
+"""The handler: calls the application, and sends its response."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
-from .environ import environ_maker, normalize_prefix
+from ..messages import WARNINGS
+from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
+from .environ import add_upgrade, environ_maker, normalize_prefix
 from .files import FileWrapper
 from .head import Pair, Statuses, content_length, header_list
 from .input import Input
@@ -16,12 +17,12 @@ from .input import Input
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from ..stream import Handler, Stream
+    from ..stream import Handler, Head, Stream
 
 logger = logging.getLogger('_granian')
 
 JOIN_LIMIT = 65536
-"""A list of blocks up to this many bytes is joined and sent at once; copying it costs a few µs."""
+"""Bytes: a list of blocks up to this size is joined and sent in one write. Copying takes a few µs."""
 
 statuses = Statuses()
 
@@ -29,11 +30,11 @@ statuses = Statuses()
 def make_handler(
     app: WSGIApplication, *, url_path_prefix: str | None = None, multithread: bool, multiprocess: bool
 ) -> Handler:
-    """A handler that serves `app` (PEP 3333).
+    """Return a handler that serves `app` (PEP 3333).
 
-    `url_path_prefix` is the path the application is mounted on: SCRIPT_NAME; what is not under
-    it gets 404. `multithread` and `multiprocess` are what environ says of the server. The handler
-    raises nothing: what the application raises, BaseExceptions too, is logged and answered.
+    `url_path_prefix` is the SCRIPT_NAME of the application; other paths get 404. `multithread` and
+    `multiprocess` are the values of their environ keys. The handler raises nothing: exceptions of the
+    application, BaseException included, are logged and answered.
     """
     environ_of = environ_maker(
         prefix=normalize_prefix(url_path_prefix), multithread=multithread, multiprocess=multiprocess
@@ -47,10 +48,13 @@ def make_handler(
             response.answer(404, b'Not Found')
             return
         env['wsgi.early_hints'] = response.early_hints
+        upgrading = stream.head.upgrade is not None
+        if upgrading:
+            add_upgrade(env, stream.head)
         body = env['wsgi.input']
         try:
             result = app(env, response.start)
-            # What most applications return, on the shortest way. A list has no close().
+            # Fast path for what most applications return. A list has no close().
             if type(result) is list and len(result) == 1 and response.status and not response.begun:
                 chunk = result[0]
                 if chunk and type(chunk) is bytes:
@@ -58,20 +62,33 @@ def make_handler(
                         stream.respond(response.status, response.headers, chunk, response.reason)
                         return
                     except InvalidResponse:
-                        pass  # nothing has left; the long way says what is wrong, or cuts what is too long
+                        pass  # nothing was sent; `deliver` reports the error, or cuts a body that is too long
             response.deliver(result)
-        except BaseException as error:  # SystemExit or GreenletExit must not end a pool thread silently
+        except BaseException as error:  # SystemExit and GreenletExit must not end a pool thread
             response.fail(error)
         finally:
             response.over = True
             if type(body) is Input:
                 body.detach_stream()
+            if upgrading and stream.status != 101:
+                explain_upgrade(stream.head)
 
     return handle
 
 
+explained: list[str] = []
+"""Holds the first path of which `explain_upgrade` has logged a line."""
+
+
+def explain_upgrade(head: Head) -> None:
+    """Log once that a client asked for a WebSocket, and what it needs."""
+    if not explained:
+        explained.append(head.path)
+        logger.warning(WARNINGS['wsgi_websocket'], head.method, ascii(head.path)[1:-1])
+
+
 class Response:
-    """One request's start_response, write and body. Made for each request, so with no __init__."""
+    """start_response, write and body of one request. Has no __init__, which would cost time per request."""
 
     stream: Stream
     status = 0
@@ -79,30 +96,30 @@ class Response:
     reason: bytes | None = None
     headers: list[Pair]
     begun = False
-    """The head has been handed to the stream: it can no longer be changed."""
+    """The head has been given to the stream and cannot be changed."""
     ended = False
     over = False
-    """The exchange is over: what the application kept of it is dead."""
+    """The exchange has ended: calls by an application that kept this object fail."""
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """start_response. Raises InvalidResponse for a status or header that cannot be sent."""
+        """Implement start_response. Raise InvalidResponse for a status or header that cannot be sent."""
         if exc_info:
             try:
                 if self.begun:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
-                exc_info = None  # no cycle through the traceback's frames
+                exc_info = None  # break the reference cycle through the traceback
         elif self.status:
             raise AssertionError('start_response was called a second time, without exc_info')
-        # One look at the first: the protocol finds a wrong one among the others when they are sent.
+        # Check the first only: the protocol converts later lists when it sends them.
         if type(headers) is not list or (headers and type(headers[0]) is not tuple):
             headers = header_list(headers)
         self.status, self.reason = statuses[status]
-        self.headers = headers[:]  # what the application does with its list afterwards does not matter
+        self.headers = headers[:]  # a copy: the application may change its list
         return self.write
 
     def write(self, data: bytes) -> None:
-        """What start_response returns: sends at once, before the iterable's blocks."""
+        """Send a block at once, before those of the iterable (PEP 3333 write())."""
         if self.over or self.ended:
             raise InvalidResponse('write() was called after the end of the response')
         if not isinstance(data, bytes):
@@ -113,12 +130,12 @@ class Response:
             self._send(data)
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
-        """`wsgi.early_hints`: 103 with these headers (RFC 8297), as long as there is no response."""
+        """Send a 103 with these headers (RFC 8297) unless the response has begun."""
         if not self.begun and not self.over:
             self.stream.send_informational(103, header_list(headers))
 
     def deliver(self, result: Iterable[bytes]) -> None:
-        """Send what the application returned, and close it, whatever happens."""
+        """Send the application's iterable, and call its close() in any case."""
         try:
             if result is None or isinstance(result, (bytes, str)):
                 raise InvalidResponse(
@@ -129,7 +146,7 @@ class Response:
             elif type(result) in (list, tuple) and self.status and not self.begun:
                 self._deliver_blocks(result)  # type: ignore[arg-type]
             else:
-                # hasattr and not isinstance(…, Sized): that is three times the price.
+                # isinstance(…, Sized) would take three times as long as hasattr.
                 single = hasattr(result, '__len__') and len(result) == 1  # type: ignore[arg-type]
                 self._deliver(result, single)
         finally:
@@ -138,7 +155,7 @@ class Response:
                 close()
 
     def _deliver(self, blocks: Iterable[bytes], single: bool) -> None:
-        """`single`: there is one block, so its length is the response's (PEP 3333, Content-Length)."""
+        """Send blocks. `single`: there is one, so its size is the Content-Length (PEP 3333)."""
         for block in blocks:
             if not isinstance(block, bytes):
                 raise wrong_block(block)
@@ -150,7 +167,7 @@ class Response:
             if not self.status:
                 raise InvalidResponse('the application sent body bytes before it called start_response')
             declared = content_length(self.headers)
-            # A whole body that is too short is refused at once, while there can still be a 500.
+            # Refuse a single block shorter than Content-Length now, while a 500 is possible.
             if declared == len(block) or (single and (declared is None or declared > len(block))):
                 self._respond(block)
             else:
@@ -161,7 +178,7 @@ class Response:
         self._end()
 
     def _deliver_blocks(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
-        """All of the body is there: its length is known, and a short one is joined."""
+        """Send a list of blocks: join a short one, set Content-Length for a long one."""
         for block in blocks:
             if not isinstance(block, bytes):
                 raise wrong_block(block)
@@ -205,7 +222,7 @@ class Response:
         try:
             self.stream.send_data(data)
         except InvalidResponse:
-            # Beyond Content-Length; what fits has gone, so the client has a whole response.
+            # Longer than Content-Length: the first part was sent, so the client has a whole response.
             self._finish()
             raise
 
@@ -218,7 +235,7 @@ class Response:
             self._respond(b'')
             return
         if not self.begun:
-            # An empty body says nothing of GET's length (RFC 9110 8.6): no Content-Length of ours.
+            # HEAD: an empty body does not tell the length of GET's (RFC 9110 8.6), so none is set.
             self._begin()
         self._finish()
 
@@ -227,7 +244,7 @@ class Response:
         self.ended = True
 
     def fail(self, error: BaseException) -> None:
-        """Log what ended the exchange, each kind as it deserves, and answer if nothing was sent."""
+        """Log the exception that ended the exchange, and answer if nothing was sent."""
         head = self.stream.head
         if isinstance(error, ClientDisconnected):
             logger.debug('The client left during %s %s', head.method, ascii(head.target))
@@ -239,11 +256,11 @@ class Response:
             logger.error('Invalid response to %s %s: %s', head.method, ascii(head.target), error)
             self.answer(500, b'Internal Server Error')
         else:
-            logger.error('The application failed on %s %s', head.method, ascii(head.target), exc_info=error)
+            log_failure(head, error)
             self.answer(500, b'Internal Server Error')
 
     def answer(self, status: int, text: bytes) -> None:
-        """A response of our own if one can still be given, else an end that the client can tell."""
+        """Send a response of our own if nothing was sent, else break the response off visibly."""
         stream = self.stream
         try:
             if not stream.status:

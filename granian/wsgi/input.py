@@ -1,4 +1,4 @@
-"""`wsgi.input` and `wsgi.errors`: the two file objects an application is given."""
+"""`wsgi.input` and `wsgi.errors`: the file objects of a request."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from ..stream import RequestBodyError
 
 
 class Input(io.BufferedIOBase):
-    """A request body that has not been read whole yet, as a file that ends where the body ends.
+    """A request body that is not in memory as a whole, as a file that ends where the body ends.
 
-    (A body that has is an `io.BytesIO`.) Reads wait for the client. They raise RequestBodyError,
-    an OSError, when the body is cut short or malformed, and again on every later read: b'' is
-    only ever the body's true end. Iteration comes from `io.IOBase`, by `readline`.
+    A body in memory is an `io.BytesIO` instead. Reads wait for the client. If the body is cut short or
+    malformed, they raise RequestBodyError, an OSError, and so does every later read: b'' always means
+    the true end of the body. Iteration comes from `io.IOBase`, by `readline`.
     """
 
     __slots__ = ('_broken', '_offset', '_piece', '_receive')
 
     def __init__(self, receive: Callable[[], bytes]) -> None:
-        """`receive` returns the next piece of the body, b'' at its end (Stream.read)."""
+        """`receive` is Stream.read: it returns the next piece of the body, b'' at its end."""
         self._receive: Callable[[], bytes] | None = receive
         self._piece = b''
         self._offset = 0
-        """Where in the piece the next read starts. Pieces are never cut, so that reading a long
-        piece in small steps is linear."""
+        """Start of the next read within the piece. Pieces are not cut: small reads stay linear."""
         self._broken: RequestBodyError | None = None
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """`size` bytes, less only at the end of the body; without a size all that is left."""
+        """Return `size` bytes, fewer only at the end of the body; without a size the whole rest."""
         if size is None or size < 0:
             size = sys.maxsize
         parts = []
@@ -43,19 +42,19 @@ class Input(io.BufferedIOBase):
         return parts[0] if len(parts) == 1 else b''.join(parts)
 
     def read1(self, size: int = -1) -> bytes:
-        """At most `size` bytes, waiting only when there are none: what has come so far."""
+        """Return up to `size` bytes that have been received; wait only if there are none."""
         if size == 0 or not self._fill():
             return b''
         end = len(self._piece)
         return self._take(end if size < 0 else min(end, self._offset + size))
 
     def readline(self, size: int | None = -1) -> bytes:
-        """Up to and with the next newline, or `size` bytes, or the end of the body."""
+        """Return bytes up to and including the next newline, limited to `size` and the body's end."""
         if size is None or size < 0:
             size = sys.maxsize
         parts = []
         while size > 0 and self._fill():
-            # Only the new piece is searched: a line that comes byte by byte stays linear.
+            # Search the new piece only: a line that arrives byte by byte stays linear.
             newline = self._piece.find(b'\n', self._offset, self._offset + size)
             part = self._take(newline + 1 if newline >= 0 else min(len(self._piece), self._offset + size))
             parts.append(part)
@@ -65,7 +64,7 @@ class Input(io.BufferedIOBase):
         return parts[0] if len(parts) == 1 else b''.join(parts)
 
     def readlines(self, hint: int | None = -1) -> list[bytes]:
-        """All lines, or as many as make `hint` bytes: as BytesIO has it (IOBase reads one more)."""
+        """Return all lines, or lines up to `hint` bytes, as BytesIO does (IOBase reads one more)."""
         lines: list[bytes] = []
         left = sys.maxsize if hint is None or hint <= 0 else hint
         while left > 0 and (line := self.readline()):
@@ -74,7 +73,7 @@ class Input(io.BufferedIOBase):
         return lines
 
     def detach_stream(self) -> None:
-        """The exchange is over: an application that kept this object must not read the next one's bytes."""
+        """Fail every later read: an application that kept this object must not read the next request."""
         self._receive = None
         self._piece = b''
         self._broken = self._broken or RequestBodyError('wsgi.input was read after its request had ended')
@@ -84,7 +83,7 @@ class Input(io.BufferedIOBase):
         return self._piece[start:end]
 
     def _fill(self) -> bool:
-        """Whether there is something to take; waits for it. False at the end of the body."""
+        """Wait until the piece has bytes to take. Return False at the end of the body."""
         if self._offset < len(self._piece):
             return True
         if self._broken is not None:
@@ -103,9 +102,9 @@ class Input(io.BufferedIOBase):
 
 
 class Errors:
-    """`wsgi.errors`: whatever standard error is at the moment of writing, as text, unchanged.
+    """`wsgi.errors`: writes text to the current sys.stderr, unchanged.
 
-    Not a logger: Flask's and others' handlers write finished log lines here.
+    It is no logger, because log handlers such as Flask's write finished lines to it.
     """
 
     def write(self, text: str) -> int:

@@ -52,7 +52,7 @@ def test_scope():
     )
     assert scope_of(stream) == {
         'type': 'http',
-        'asgi': {'version': '3.0', 'spec_version': '2.5'},
+        'asgi': {'version': '3.0', 'spec_version': '2.3'},
         'http_version': '1.1',
         'method': 'GET',
         'scheme': 'http',
@@ -64,7 +64,6 @@ def test_scope():
         'client': ('127.0.0.1', 1234),
         'server': ('127.0.0.1', 8000),
         'extensions': {
-            'http.response.pathsend': {},
             'http.response.trailers': {},
             'http.response.early_hint': {},
         },
@@ -88,6 +87,23 @@ def test_each_request_of_a_connection_has_its_own_scope():
     after = scope_of(second)
     assert after == scope_of(FakeStream(b'POST /c HTTP/1.0\r\nHost: y'))
     assert list(after) == list(scope_of(FakeStream()))
+
+
+def test_change_of_a_scope_stays_in_its_request():
+    streams = [FakeStream(b'get / HTTP/1.1\r\nHost: x'), FakeStream()]
+    streams[1].memo = streams[0].memo
+    for stream in streams:
+        stream.tls = TLSInfo('TLSv1.3', 'TLS_AES_128_GCM_SHA256')
+        scope = scope_of(stream)
+        assert scope['method'] == 'GET'
+        assert 'mine' not in scope
+        for part in (scope, scope['asgi'], scope['extensions'], *scope['extensions'].values()):
+            assert 'mine' not in part
+            part['mine'] = True
+        assert len(scope['headers']) == 1
+        scope['headers'].append((b'x', b'y'))
+        assert scope['extensions']['tls']['client_cert_chain'] == []
+        scope['extensions']['tls']['client_cert_chain'].append('mine')
 
 
 def test_path_that_is_no_utf8():
@@ -217,7 +233,31 @@ def test_pathsend(tmp_path):
         await send(START)
         await send({'type': 'http.response.pathsend', 'path': str(path)})
 
-    assert run(app).calls == [('response', 200, [(b'a', b'b')]), ('file', str(path), 0, 5), ('end', [])]
+    calls = run(app, pathsend=True).calls
+    assert calls == [('response', 200, [(b'a', b'b')]), ('file', str(path), 0, 5), ('end', [])]
+
+
+def test_pathsend_is_not_offered_by_default(errors):
+    assert 'http.response.pathsend' not in scope_of(FakeStream())['extensions']
+    assert scope_of(FakeStream(), pathsend=True)['extensions']['http.response.pathsend'] == {}
+
+    async def app(scope, receive, send):
+        await send(START)
+        await send({'type': 'http.response.pathsend', 'path': __file__})
+
+    assert run(app).status == 500
+    assert '--asgi-pathsend' in errors()[0]
+
+
+@pytest.mark.parametrize('pathsend', [True, False])
+def test_lost_pathsend_message_is_explained(pathsend, errors):
+    async def drops_what_it_does_not_know(scope, receive, send):
+        await send(START)
+
+    run(drops_what_it_does_not_know, pathsend=pathsend)
+    (line,) = errors()
+    assert ('http.response.pathsend' in line) == pathsend
+    assert 'GET /' in line
 
 
 def test_pathsend_of_a_missing_file(errors):
@@ -225,7 +265,7 @@ def test_pathsend_of_a_missing_file(errors):
         await send(START)
         await send({'type': 'http.response.pathsend', 'path': '/no/such/file'})
 
-    assert run(app).status == 500
+    assert run(app, pathsend=True).status == 500
     assert len(errors()) == 1
     assert 'No such file' in errors()[0]
 
@@ -262,7 +302,7 @@ WAY_TO = {
 def test_table(state, kind):
     """Each state with each message leads where the table says, or is a mistake; the end takes everything."""
     stream = FakeStream()
-    one = channel.HTTPChannel(stream)
+    one = channel.HTTPChannel(stream, pathsend=True)
 
     async def walk():
         for message in WAY_TO[state]:
@@ -371,7 +411,32 @@ def test_exception(sent, outcome, errors):
 
     stream = run(app)
     assert stream.aborted == (outcome is None)
-    assert errors() == ['Exception in ASGI application']
+    assert errors() == ['Error handling request GET /']
+
+
+@pytest.mark.parametrize('error', [SystemExit(3), KeyboardInterrupt()])
+def test_base_exception_is_a_500_and_names_the_request(error, errors):
+    async def app(scope, receive, send):
+        raise error
+
+    assert run(app, FakeStream(b'PUT /x?secret HTTP/1.1\r\nHost: x')).status == 500
+    assert errors() == ['Error handling request PUT /x']
+
+
+def test_failed_call_gives_the_hint(errors):
+    def no_coroutine(scope, receive, send):
+        return None
+
+    def fails_in_the_call(scope, receive, send):
+        raise KeyError('wsgi.input')
+
+    async def fails_later(scope, receive, send):
+        raise KeyError('own fault')
+
+    for app in (no_coroutine, fails_in_the_call, fails_later):
+        assert run(app, hint='may be WSGI').status == 500
+    with_hint = 'Error handling request GET / (may be WSGI)'
+    assert errors() == [with_hint, with_hint, 'Error handling request GET /']
 
 
 def test_exception_after_the_response(errors):
@@ -381,7 +446,7 @@ def test_exception_after_the_response(errors):
         raise ZeroDivisionError
 
     assert len(run(app).calls) == 1
-    assert errors() == ['Exception in ASGI application']
+    assert errors() == ['Error handling request GET /']
 
 
 def test_applications_that_are_none():
@@ -496,6 +561,21 @@ def test_disconnect_comes_when_the_response_is_complete():
         assert (await waiting)['type'] == 'http.disconnect'
 
     run(app)
+
+
+@pytest.mark.parametrize('read', [True, False])
+@pytest.mark.parametrize('pieces', [None, [b'a', b'b']])
+def test_receive_after_the_response_is_a_disconnect(read, pieces):
+    async def app(scope, receive, send):
+        if read:
+            while (await receive()).get('more_body'):
+                pass
+        await send(START)
+        await send(BODY)
+        for _ in range(2):
+            assert await receive() == {'type': 'http.disconnect'}
+
+    run(app, FakeStream(body=b'' if pieces else b'body', pieces=pieces))
 
 
 def test_cancellation_reaches_receive():

@@ -15,7 +15,7 @@ from granian.errors import FatalError
 @pytest.fixture
 def logged(caplog):
     caplog.set_level(logging.DEBUG)
-    return lambda: [(r.levelname, r.getMessage()) for r in caplog.records if r.levelno > logging.INFO]
+    return lambda: [(r.levelname, r.getMessage()) for r in caplog.records if r.name == '_granian']
 
 
 def cycle(app):
@@ -46,7 +46,6 @@ def test_whole_life(logged):
     lifespan = cycle(app)
     assert seen == ['lifespan.startup', 'lifespan.shutdown', 'returned']
     assert lifespan.state == {'pool': 1}
-    assert lifespan.supported
     assert logged() == []
 
 
@@ -91,10 +90,9 @@ async def exits(scope, receive, send):
 
 
 @pytest.mark.parametrize('app', [refuses, returns, hears_and_fails, exits])
-def test_without_support_there_is_one_warning(app, logged):
-    lifespan = cycle(app)
-    assert not lifespan.supported
-    assert [level for level, _ in logged()] == ['WARNING']
+def test_missing_lifespan_is_a_debug_line(app, logged):
+    cycle(app)
+    assert [level for level, _ in logged()] == ['DEBUG']
 
 
 def test_shutdown_failed(logged):

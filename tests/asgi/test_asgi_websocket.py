@@ -177,23 +177,35 @@ def test_returned_without_closing(open_app, fails, code):
             raise ZeroDivisionError
 
     if fails:
-        open_app.errors.append('Exception in ASGI application')
+        open_app.errors.append('Error handling request GET /')
     websocket = open_app(app)
     with pytest.raises(ConnectionClosed):
         websocket.recv()
     assert websocket.close_code == code
 
 
-@pytest.mark.parametrize(('fails', 'status'), [(False, '403'), (True, '500')])
-def test_ended_before_accept(open_app, fails, status):
+@pytest.mark.parametrize('fails', [False, True])
+def test_end_without_an_answer_is_500(open_app, fails):
     async def app(scope, receive, send):
         await receive()
         if fails:
             raise ZeroDivisionError
 
-    open_app.errors.append('Exception in ASGI' if fails else 'without an answer to the WebSocket handshake')
-    with pytest.raises(InvalidStatus, match=status):
+    open_app.errors.append('Error handling' if fails else 'without an answer to the WebSocket handshake')
+    with pytest.raises(InvalidStatus, match='500'):
         open_app(app)
+
+
+def test_denial_without_a_body_has_its_status(open_app):
+    async def app(scope, receive, send):
+        await receive()
+        headers = [(b'www-authenticate', b'Basic')]
+        await send({'type': 'websocket.http.response.start', 'status': 401, 'headers': headers})
+
+    with pytest.raises(InvalidStatus) as caught:
+        open_app(app)
+    assert caught.value.response.status_code == 401
+    assert caught.value.response.headers['www-authenticate'] == 'Basic'
 
 
 @pytest.mark.parametrize('message', [

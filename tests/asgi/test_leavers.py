@@ -108,3 +108,40 @@ def test_walk_on_http2(serve, name, leave):
 def test_nothing_is_left_of_many(serve):
     served, _ = start(serve, Application, handler_of)
     many(served, [sent for sent, _ in WALKS.values()])
+
+
+class StarletteStream:
+    """A Starlette application whose response has nothing more to send."""
+
+    def __init__(self):
+        from starlette.responses import StreamingResponse
+
+        self.place = ''
+        self.ended = 0
+        self.go = asyncio.Event()
+        self.response = StreamingResponse(self.items())
+
+    async def items(self):
+        yield b'first'
+        self.place = 'waiting'
+        await asyncio.Event().wait()
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await self.response(scope, receive, send)
+        finally:
+            self.ended += 1
+
+
+@pytest.mark.parametrize('leave', LEAVE)
+def test_waiting_starlette_stream_ends_with_its_client(serve, leave):
+    pytest.importorskip('starlette')
+    served, app = start(serve, StarletteStream, handler_of)
+    walk(served, app, b'GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'waiting', leave)
+
+
+@pytest.mark.parametrize('leave', ['cancel', *LEAVE])
+def test_waiting_starlette_stream_ends_on_http2(serve, leave):
+    pytest.importorskip('starlette')
+    served, app = start(serve, StarletteStream, handler_of)
+    walk_http2(served, app, '/', 'waiting', leave, b'', end=True)

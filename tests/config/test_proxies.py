@@ -94,6 +94,27 @@ def test_proxy_headers(name: str, through: Any) -> None:
     assert through(peer, headers, trusted) == expected
 
 
+@pytest.mark.parametrize(
+    ('peer', 'said', 'seen'),
+    [
+        ('', 'https', ('https', '443', 'on')),
+        ('', 'http', ('http', '80', None)),
+        ('127.0.0.1', 'https', ('https', '8000', 'on')),
+    ],
+)
+def test_port_and_https_follow_the_scheme(peer: str, said: str, seen: Any) -> None:
+    environ = {'REMOTE_ADDR': peer, 'SERVER_PORT': '8000' if peer else '80', 'wsgi.url_scheme': 'http'}
+    environ['HTTP_X_FORWARDED_PROTO'] = said
+    found = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        found.append((environ['wsgi.url_scheme'], environ['SERVER_PORT'], environ.get('HTTPS')))
+        return []
+
+    wrap_wsgi_with_proxy_headers(app, '*')(environ, None)
+    assert found == [seen]
+
+
 @pytest.mark.parametrize(('said', 'seen'), [('https', 'wss'), ('wss', 'wss'), ('http', 'ws'), ('ws', 'ws')])
 def test_websocket_schemes(said: str, seen: str) -> None:
     assert through_asgi('127.0.0.1', [(PROTO, said)], None, 'websocket')[1] == seen

@@ -261,3 +261,18 @@ def test_what_is_not_under_the_prefix_is_404(serve, interface):
     served = serve(app, interface, url_path_prefix='/app')
     for path, status in ((b'/app', 200), (b'/app/', 200), (b'/app/x', 200), (b'/', 404), (b'/apple', 404)):
         assert served.ask(LAST % path).startswith(b'HTTP/1.1 %d ' % status), path
+
+
+@pytest.mark.proves('--asgi-pathsend')
+@pytest.mark.parametrize('on', [True, False])
+def test_pathsend_is_offered_only_if_asked_for(serve, on):
+    async def app(scope, receive, send):
+        await send({'type': 'http.response.start', 'status': 200})
+        if 'http.response.pathsend' in scope['extensions']:
+            await send({'type': 'http.response.pathsend', 'path': __file__})
+        else:
+            await send({'type': 'http.response.body', 'body': b'not offered'})
+
+    assert (
+        b'not offered' in serve(app, 'asginl', asgi_pathsend=on).ask().partition(b'\r\n\r\n')[2][:20]
+    ) != on

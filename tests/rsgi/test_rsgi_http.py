@@ -343,7 +343,7 @@ def test_stream_beyond_and_short_of_content_length(caplog):
 
     assert serve(short).log[-1] == 'abort'
     assert [record.getMessage() for record in caplog.records] == [
-        'RSGI application error: fewer than Content-Length'
+        'RSGI application error: GET /: fewer than Content-Length'
     ]
 
 
@@ -641,7 +641,7 @@ def test_an_application_that_gives_no_response(caplog):
 
     assert serve(app).log[0][0] == 500
     assert [record.getMessage() for record in caplog.records] == [
-        'RSGI application error: it returned without a response'
+        'RSGI application error: GET /: it returned without a response'
     ]
     assert isinstance(HTTPProtocol(Stream()), HTTPProtocol)
 

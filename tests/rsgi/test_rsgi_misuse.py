@@ -79,7 +79,7 @@ FIRST = {'whole': whole, 'in_pieces': in_pieces, 'nothing': nothing, 'raises': r
 @pytest.mark.parametrize('first', FIRST)
 @pytest.mark.parametrize('late', [*RESPONSES, 'body', 'pieces'])
 def test_after_the_application_has_returned(serve, first, late):
-    serve.errors += {'nothing': ['without a response'], 'raises': ['raised an exception']}.get(first, [])
+    serve.errors += {'nothing': ['without a response'], 'raises': ['Error handling request']}.get(first, [])
     app = Kept(FIRST[first])
     served = serve(rsgi_handler(app))
     client = served.connect()
@@ -251,7 +251,7 @@ def test_close_with_what_is_no_number(serve, status, accepted):
 
 @pytest.mark.parametrize('first', ['accept', 'refuse', 'nothing', 'raises'])
 def test_websocket_after_the_application_has_returned(serve, first):
-    serve.errors += ['raised an exception'] if first == 'raises' else []
+    serve.errors += ['Error handling request'] if first == 'raises' else []
     kept = []
 
     async def app(protocol):

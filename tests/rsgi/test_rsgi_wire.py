@@ -198,7 +198,7 @@ def test_a_stream_ends_with_its_client(site):
 
 
 def test_an_application_that_fails(site):
-    site.errors.append('raised an exception')
+    site.errors.append('Error handling request GET')
     assert site.ask('/fails')[0] == 500
     assert site.ask('/text')[0] == 200
     site.broken('/fails_within')

@@ -12,6 +12,7 @@ from static_site import OLD, Site, put
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from granian.static.answer import answer
+from granian.static.types import content_type
 
 BODY = b'hello, world\n'
 DATE = formatdate(int(OLD), usegmt=True)
@@ -354,3 +355,31 @@ def test_a_sibling_that_leads_out_or_is_no_file_is_none(coded, tmp_path):
     (coded.folder / 'x.js.gz').mkdir()
     reply = coded.ask('/static/x.js', Accept_Encoding='br, gzip')
     assert (reply.body, 'Vary' in reply.fields) == (b'x', False)
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('a.docx', 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'),
+        ('a.xlsx', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet'),
+        ('a.pptx', 'application/vnd.openxmlformats-officedocument.presentationml.presentation'),
+        ('a.ogg', 'audio/ogg'),
+        ('a.FLAC', 'audio/flac'),
+        ('a.epub', 'application/epub+zip'),
+        ('a.ics', 'text/calendar; charset=utf-8'),
+        ('a.eot', 'application/vnd.ms-fontobject'),
+        ('a.yaml', 'application/yaml'),
+        ('a.rss', 'application/rss+xml'),
+        ('a.atom', 'application/atom+xml'),
+        ('a.pem', 'application/x-pem-file'),
+        ('a.webmanifest', 'application/manifest+json'),
+        ('a.wasm', 'application/wasm'),
+        ('a.avif', 'image/avif'),
+        ('a.mp4', 'video/mp4'),
+        ('a.unknown', 'application/octet-stream'),
+        ('a', 'application/octet-stream'),
+    ],
+)
+def test_type_is_known_without_the_systems_table(name, expected, monkeypatch):
+    monkeypatch.setattr('granian.static.types._PYTHONS', {})
+    assert content_type(name) == expected

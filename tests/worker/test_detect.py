@@ -7,7 +7,7 @@ import pytest
 
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
-from granian.worker.detect import detect, resolve
+from granian.worker.detect import detect, hint_for, resolve
 
 ASGI, ASGINL, RSGI, WSGI, AUTO = (
     Interfaces.ASGI,
@@ -146,6 +146,65 @@ def test_one_that_speaks_two():
 def test_what_cannot_be_called(interface):
     with pytest.raises(ConfigurationError, match='cannot be called'):
         resolve(interface, 'app')
+
+
+def returns_a_coroutine(scope, protocol):
+    return rsgi(scope, protocol)
+
+
+class PlainCall:
+    def __call__(self, scope, protocol):
+        return rsgi(scope, protocol)
+
+
+def decorated(app):
+    @functools.wraps(app)
+    def wrapper(*args, **options):
+        return app(*args, **options)
+
+    return wrapper
+
+
+def asgi_by_coroutine(scope, receive, send):
+    return asgi(scope, receive, send)
+
+
+class Middleware:
+    def __init__(self, app):
+        self.app = app
+
+    def __call__(self, *args):
+        return self.app(*args)
+
+
+@pytest.mark.parametrize(
+    'app',
+    [
+        returns_a_coroutine,
+        functools.partial(returns_a_coroutine),
+        functools.partial(lambda settings, scope, protocol: rsgi(scope, protocol), {}),
+        PlainCall(),
+        decorated(rsgi),
+        Middleware(rsgi),
+        lambda scope, protocol: rsgi(scope, protocol),
+    ],
+)
+def test_rsgi_that_is_no_coroutine_function_is_believed(app):
+    assert resolve(RSGI, app) == RSGI
+
+
+@pytest.mark.parametrize('asked', [ASGI, ASGINL])
+@pytest.mark.parametrize(
+    'app', [asgi_by_coroutine, functools.partial(asgi_by_coroutine), decorated(asgi), Middleware(asgi)]
+)
+def test_asgi_that_is_no_coroutine_function_is_believed(asked, app):
+    assert resolve(asked, app) == asked
+
+
+def test_hint_names_the_interface_that_the_signature_suggests():
+    assert hint_for(RSGI, returns_a_coroutine) == 'the application may be WSGI: see --interface wsgi'
+    assert hint_for(ASGINL, asgi) == hint_for(ASGI, asgi) == hint_for(RSGI, rsgi) == ''
+    assert hint_for(ASGI, three) == ''
 
 
 def test_frameworks():

@@ -6,7 +6,10 @@ import pytest
 from wsgi_fakes import FakeStream, environ_of, make_head, returning, serve
 
 from granian import __version__
+from granian.protocol.http1.grammar import parse_head
+from granian.protocol.limits import Limits
 from granian.stream import TLSInfo
+from granian.wsgi import handler
 
 
 def test_a_plain_request():
@@ -42,7 +45,9 @@ def test_a_plain_request():
     assert type(env) is dict
 
 
-@pytest.mark.parametrize(('version', 'protocol'), [('1.0', 'HTTP/1.0'), ('1.1', 'HTTP/1.1'), ('2', 'HTTP/2')])
+@pytest.mark.parametrize(
+    ('version', 'protocol'), [('1.0', 'HTTP/1.0'), ('1.1', 'HTTP/1.1'), ('2', 'HTTP/2.0')]
+)
 def test_server_protocol(version, protocol):
     assert environ_of(FakeStream(make_head(version=version)))['SERVER_PROTOCOL'] == protocol
 
@@ -229,3 +234,42 @@ def test_wsgi_errors_is_standard_error(capsys):
     errors.writelines(['two\n', 'three\n'])
     errors.flush()
     assert capsys.readouterr().err == 'one\ntwo\nthree\n'
+
+
+HOP_BY_HOP = ['Connection', 'Keep-Alive', 'Proxy-Connection', 'TE', 'Trailer', 'Transfer-Encoding', 'Upgrade']
+
+
+def test_hop_by_hop_fields_are_kept_from_the_application():
+    lines = ['Host: x', 'Accept: y', 'Transfer-Encoding: chunked']
+    lines += [f'{name}: x' for name in HOP_BY_HOP if name != 'Transfer-Encoding']
+    head = parse_head('\r\n'.join(['POST / HTTP/1.1', *lines]).encode(), Limits())
+    env = environ_of(FakeStream(head))
+    assert {key for key in env if str(key).startswith('HTTP_')} == {'HTTP_HOST', 'HTTP_ACCEPT'}
+    assert None not in env
+
+
+@pytest.mark.parametrize('name', ['Connection', 'TE', 'Keep-Alive'])
+@pytest.mark.parametrize('others', ['', 'Cookie: a\r\nCookie: b\r\n'])
+def test_hop_by_hop_fields_do_not_hide_the_others(name, others):
+    text = f'GET / HTTP/1.1\r\nHost: x\r\n{others}{name}: x\r\nX-A: 1'
+    env = environ_of(FakeStream(parse_head(text.encode(), Limits())))
+    assert (env['HTTP_HOST'], env['HTTP_X_A']) == ('x', '1')
+    assert env.get('HTTP_COOKIE') == ('a; b' if others else None)
+    assert None not in env
+
+
+def test_websocket_handshake_keeps_its_fields(caplog):
+    text = b'GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, x\r\nUpgrade: websocket'
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((environ['HTTP_CONNECTION'], environ['HTTP_UPGRADE']))
+        start_response('400 Bad Request', [])
+        return [b'no']
+
+    handler.explained.clear()
+    for _ in range(2):
+        serve(app, FakeStream(parse_head(text, Limits())))
+    assert seen == [('Upgrade, x', 'websocket')] * 2
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith('GET /chat asks for a WebSocket')

@@ -160,7 +160,9 @@ class Template:
         self.raw_names = [field.raw for field in self.names]
         self._environ_keys = shape.environ_keys[self._count :]
         self.given = given = [(field, value.decode('latin-1')) for field, value in zip(shape.fields, values)]
-        self._given_environ = {field.environ_key: value for field, value in given}
+        self._given_environ = {
+            field.environ_key: value for field, value in given if field.environ_key is not None
+        }
         self.content_length = next(
             (int(value) for field, value in given if field.role == ROLE_CONTENT_LENGTH), None
         )
@@ -265,9 +267,10 @@ class Shape:
         if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= set(roles):
             raise ValueError('a head of these names needs the long way')
         self.length = roles.index(ROLE_CONTENT_LENGTH) if ROLE_CONTENT_LENGTH in roles else -1
-        self.environ_keys = keys = [field.environ_key for field in fields]
-        # None: a name that WSGI must not see; twice the same: values to be joined. Those go one by one.
-        self.environ_is_plain = None not in keys and len(set(keys)) == len(keys)
+        self.environ_keys = [field.environ_key for field in fields]
+        # A key that comes twice: the adapter has to join the values.
+        keys = [key for key in self.environ_keys if key is not None]
+        self.environ_is_plain = len(set(keys)) == len(keys)
         self.names = names
         self.fields = fields
         self.raw = raw
