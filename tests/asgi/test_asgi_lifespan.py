@@ -13,8 +13,9 @@ from granian.errors import FatalError
 
 
 @pytest.fixture
-def logged(caplog):
-    caplog.set_level(logging.DEBUG)
+def logged(caplog, monkeypatch):
+    caplog.set_level(logging.DEBUG, '_granian')
+    monkeypatch.setattr(logging.getLogger('_granian'), 'propagate', True)
     return lambda: [(r.levelname, r.getMessage()) for r in caplog.records if r.name == '_granian']
 
 
