@@ -9,6 +9,7 @@ KNOWN = [
     'granian.config.rules',
     'granian.core.loop.core',
     'granian._granian',
+    'granian.gunicorn.app.base',
 ]
 
 
