@@ -14,7 +14,7 @@ from .services import Services
 from .tls import TLSLayer
 
 if TYPE_CHECKING:
-    from ...protocol.interface import Clock
+    from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import Listeners
 

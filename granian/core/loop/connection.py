@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
+from ...protocol.response import error_parts
 from ...tls import tls_info
 from .output import Output
 from .stream import LoopStream
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ...stream import Address
     from .services import Services
 
+CLOSE = (b'connection', b'close')
 EVENTS_AT_ONCE = 256
 """Events handled before the other connections have their turn."""
 
@@ -267,9 +269,8 @@ class LoopConnection(Output[LoopStream]):
             pass  # it was answered without its body having been read
         elif stream.status == 0:
             stream.aborted = True
-            body = f'{status}: {reason}\n'.encode()
-            fields = [(b'content-type', b'text/plain; charset=utf-8'), (b'connection', b'close')]
-            self.write(self.protocol.respond(stream.stream_id, status, fields, body))
+            fields, body = error_parts(status, reason)
+            self.write(self.protocol.respond(stream.stream_id, status, [*fields, CLOSE], body))
             stream.status = status
         out = self.protocol.abort(stream.stream_id)
         if out:

@@ -17,10 +17,11 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...protocol.limits import Clock
+from ...protocol.limits import GRACE, Clock
+from ...protocol.response import error_parts
 from . import first_step
 from .accept import Acceptor
-from .deadlines import FRESH, shut_down, sweep
+from .deadlines import shut_down, sweep
 
 if TYPE_CHECKING:
     from ...observe.counters import Figures
@@ -221,7 +222,7 @@ class AsyncCore:
         if stream.status or stream.disconnected:
             stream.abort()
         else:
-            stream.respond(500, [(b'content-type', b'text/plain; charset=utf-8')], b'Internal Server Error\n')
+            stream.respond(500, *error_parts(500))
             stream.aborted = True
 
     # -- deadlines
@@ -255,7 +256,7 @@ class AsyncCore:
     def _stop_connections(self) -> None:
         for connection in list(self.connections):
             shut_down(connection)
-        self.loop.call_later(FRESH, self.acceptor.cancel_handshakes)
+        self.loop.call_later(GRACE, self.acceptor.cancel_handshakes)
         self._stop_told = True
         self.check_over()
 

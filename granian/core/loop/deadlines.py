@@ -6,19 +6,13 @@ import select
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...protocol.response import error_response
+from ...protocol.limits import GRACE, LINGER, RECENT
+from ...protocol.response import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 
 if TYPE_CHECKING:
     from ...protocol.http2 import Http2
     from .connection import LoopConnection
     from .stream import LoopStream
-
-LINGER = 1.0
-"""Seconds for which input is discarded after our end is closed (RFC 9112 9.6)."""
-FRESH = 0.25
-"""Seconds that an idle connection is given, when the worker stops, for a request that may be on its way."""
-RECENT = 2.0
-"""Seconds: only a connection used within this time is given FRESH. `since` is up to a second old."""
 
 _LEFT = getattr(select, 'POLLRDHUP', 0)
 _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
@@ -48,10 +42,9 @@ def sweep(connection: LoopConnection, now: float) -> None:
 
 
 def _refuse_head(connection: LoopConnection) -> None:
-    status, reason = 408, 'the request head took too long'
     if not connection.multiplexed:
-        connection.transport.write(error_response(status, reason, connection.core.clock))
-    connection.core.refused(status, reason)
+        connection.transport.write(error_response(408, HEAD_TIMEOUT, connection.core.clock))
+    connection.core.refused(408, HEAD_TIMEOUT)
     connection.end()
 
 
@@ -93,7 +86,7 @@ def _sweep_stream(stream: LoopStream, connection: LoopConnection, now: float) ->
         stream.write_timed_out = True
         connection.abort_stream(stream)
     elif stream.waiting_since and now - stream.waiting_since >= connection.settings.body_timeout:
-        connection.refuse_stream(stream, 408, 'the request body took too long')
+        connection.refuse_stream(stream, 408, BODY_TIMEOUT)
 
 
 def _keep_alive(connection: LoopConnection, now: float) -> None:
@@ -130,12 +123,12 @@ def shut_down(connection: LoopConnection) -> None:
 
 
 def close_if_idle(connection: LoopConnection, recent: bool = False) -> None:
-    """Close unless a request is under way; after FRESH if one may be on its way."""
+    """Close unless a request is under way; after GRACE if one may be on its way."""
     if connection.closing or (not connection.leaving and (connection.streams or connection.head_since)):
         return
     if recent or connection.streams:
         # To close now would lose the client's next request. Its answer says `Connection: close`.
-        connection.loop.call_later(FRESH, partial(close_if_idle, connection))
+        connection.loop.call_later(GRACE, partial(close_if_idle, connection))
         return
     if connection.leaving:
         connection.say_goodbye()

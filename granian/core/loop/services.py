@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ...protocol.http2 import Http2
-    from ...protocol.interface import Clock
+    from ...protocol.limits import Clock
     from ..contract import CoreSettings
     from .stream import LoopStream
 

@@ -11,16 +11,15 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...protocol.limits import LINGER
 from ...tls import is_plain_http, plain_http_answer
 
 if TYPE_CHECKING:
-    from ...protocol.interface import Clock
+    from ...protocol.limits import Clock
     from .connection import LoopConnection
 
 RECORD = 65536
 """Bytes asked of OpenSSL at once; it gives at most one record (16 KiB)."""
-LINGER = 1.0
-"""Seconds for which the input of a client that speaks no TLS is discarded after the answer."""
 
 
 class Handshakes(Protocol):
