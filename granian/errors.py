@@ -10,6 +10,11 @@ from __future__ import annotations
 class FatalError(Exception):
     """The server cannot start, or cannot go on."""
 
+    status = 1
+    """The exit status of a server that ends because of it."""
+    shows_cause = False
+    """The traceback of `__cause__` helps the user: it is logged with the message."""
+
 
 class ConfigurationError(FatalError):
     """The options contradict each other, or ask for something that cannot be had."""

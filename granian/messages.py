@@ -82,10 +82,13 @@ REFUSALS = {
     'app_failed': 'the application failed to start: {reason}',
     'app_broken': 'cannot load the application {target!r} in {folder!r}: {kind}: {error}',
     'app_exits': 'cannot load the application {target!r} in {folder!r}: it called sys.exit({code!r})',
+    'hook_failed': 'the {name} hook failed: {kind}: {error}',
     'internal': 'internal error in a worker: {kind}: {error}',
     # Kinds of server
     'not_picklable': '{name} cannot be sent to a worker (multiprocessing start method {method!r}): {error}; '
     'define it at the top level of a module',
+    'needs_fork': "{what} needs workers that are forked, not multiprocessing's start method {method!r}",
+    'needs_processes': '{what} needs workers that are processes',
     'gevent_needs_processes': '--core gevent needs workers that are processes',
     'embedded_wsgi': 'an embedded server serves ASGI and RSGI only, not WSGI',
     'embedded_option': 'an embedded server cannot have {option}',
@@ -112,7 +115,15 @@ WARNINGS = {
     'wsgi_websocket': '%s %s asks for a WebSocket, which a WSGI application cannot answer: serve WebSockets '
     'from an ASGI or RSGI application',
     'overdue': '%s has not stopped within %g seconds: killing it',
-    'last_worker': 'The last worker stays',
+    'last_worker': 'Ignoring SIGTTOU: one worker left',
+    'start_overdue': '%s has not loaded the application within %g seconds: killing it '
+    '(--workers-start-timeout)',
+    'terminated': '%s stops: another process has sent it SIGTERM',
+    'crash_loop': 'worker-%d has died %d times in a row soon after its start: from now on %g seconds pass '
+    'between two starts',
+    'gives_up': 'worker-%d has died %d times in a row soon after its start: giving up',
+    'unused_signal': 'Ignoring %s: SIGHUP replaces the workers',
+    'no_forkserver': 'The fork server cannot be started (no folder for its socket): workers are spawned',
     'static_broken': 'Static file %s: %s',
     'no_descriptors': 'Cannot accept connections for the moment: %s (raise the limit of open files?)',
     'accept_failed': 'Cannot accept a connection: %s',

@@ -469,6 +469,18 @@ class Declaration:
     workers_max_requests_jitter: int = opt(
         RESPAWN, 'int', 0, 'Raise each --workers-max-requests by a random number up to this', ge=0
     )
+    preload: bool = opt(
+        APP, 'bool', False,
+        'Load APP once, in the main process, and fork the workers from it; a reload does not load it again',
+    )  # fmt: skip
+    respawn_max_deaths: int | None = opt(
+        RESPAWN, 'int', None, ge=0, default_text='5 for workers that never served, else 0',
+        help='Stop the server after this many deaths in a row in one place, each within 10 seconds; 0: never',
+    )  # fmt: skip
+    workers_start_timeout: int = opt(
+        RESPAWN, 'duration', 60, 'Kill a worker that has not loaded APP by then; 0: never',
+        ge=1, zero=True,
+    )  # fmt: skip
 
 
 OPTIONS: dict[str, Option] = {

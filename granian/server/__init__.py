@@ -7,18 +7,19 @@ answers scrapes through the protocol room. It has one thread, and waits in one p
 """
 
 from .. import net
-from .common import AbstractServer, Launch, Loader, SpawnTarget
+from .common import AbstractServer, Loader, SpawnTarget
 from .mp import MPServer, ProcessLauncher
 from .mt import MTServer, ThreadLauncher, threads_will_do
+from .roster import Launch
 
 
 class Server(AbstractServer):
     """`Granian`: its workers are processes, or threads where Python has no global interpreter lock."""
 
-    def _launcher(
+    def _make_launcher(
         self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
     ) -> Launch:
-        kind = ThreadLauncher if threads_will_do(self.config) else ProcessLauncher
+        kind = ThreadLauncher if threads_will_do(self.config, self.needs_fork) else ProcessLauncher
         return kind(self, endpoint, spawn_target, loader)
 
 

@@ -1,4 +1,4 @@
-"""What every server has in common: its configuration, its hooks, and what surrounds the workers' life."""
+"""`AbstractServer`: the configuration, the hooks, and the steps before and after the workers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from ..errors import ConfigurationError
 from ..messages import WARNINGS
 from ..worker import entry
 from ..worker.spec import WorkerSpec
-from .companions import Adopted, Companion, MemoryWatch
+from .companions import Companion, MemoryWatch, OrphanReaper
 from .handles import Handle
-from .hooks import Hooks, call
+from .hooks import ProcessHooks, call
 from .mainloop import MainLoop
 from .pidfile import PidFile
-from .reload import FileWatch, watch_context
-from .signals import SignalInbox
-from .supervisor import OnDeath, Policy, Supervisor
-from .tables import State
+from .records import OnDeath, Policy
+from .reload import FileWatch, watch_forks
+from .roster import Launch, Roster
+from .signals import RELOAD, STOP, SignalInbox
+from .supervisor import Supervisor
+from .tables import ServerState
 
 if TYPE_CHECKING:
     import socket
@@ -40,10 +42,9 @@ logger = logging.getLogger('_granian')
 
 Loader = Callable[..., Any]
 SpawnTarget = Callable[[WorkerSpec], None]
-Launch = Callable[[int], Handle]
 
 
-class AbstractServer(Hooks):
+class AbstractServer(ProcessHooks):
     """`Granian(target, **options)`; see the options page for what they mean."""
 
     __signature__ = signature()
@@ -54,10 +55,19 @@ class AbstractServer(Hooks):
         self._endpoint: net.Endpoint | None = None
         self._inbox: SignalInbox | None = None
         self.logging: dict[str, Any] | None = None
-        """What is laid over the default logging configuration, as last read."""
+        """The configuration laid over the default logging, as last read."""
+        self.roster = Roster(self)
+        """The workers that are alive, as hooks see them."""
+        self._supervisor: Supervisor | None = None
+        self._arguments: tuple[SpawnTarget | None, Loader | None] = (None, None)
 
     ends_process = False
-    """Set by the command line: nothing comes after `serve`."""
+    """Set by the command line: the process ends after `serve`."""
+    start_method: str | None = None
+    """multiprocessing's start method for the workers; None: the one that is set, or the default."""
+    quick_signals = False
+    """SIGINT and SIGQUIT end the server without waiting for requests, as gunicorn's do; a worker reopens
+    its log files on SIGUSR1."""
 
     def serve(
         self,
@@ -65,15 +75,16 @@ class AbstractServer(Hooks):
         target_loader: Loader | None = None,
         wrap_loader: bool = True,
     ) -> None:
-        """Run until stopped; the process's exit status is 1 (SystemExit) when workers failed.
+        """Run until stopped; raise SystemExit when workers failed.
 
+        The exit status is 1, or the `status` of the FatalError that a worker could not start with.
         `target_loader(target)` is called in each worker for the application, or without an argument
         when `wrap_loader` is false. `spawn_target(spec)` runs in the worker's process in place of
         `granian.worker.entry.run`. Raises FatalError, with one line, when the server cannot start.
         """
         if getattr(multiprocessing.current_process(), '_inheriting', False):
-            # This is a worker under `spawn` or `forkserver`, importing the script that started the
-            # server: a script without `if __name__ == '__main__'` comes by here again.
+            # This is a worker under `spawn` or `forkserver`, which imports the script that started the
+            # server: a script without `if __name__ == '__main__'` calls this again.
             return
         loader = target_loader
         if loader is not None and wrap_loader:
@@ -81,13 +92,18 @@ class AbstractServer(Hooks):
         if self.config.check:
             self._check(loader)
             return
-        # Before and after the run too: a SIGTERM that comes while the pid file is there must not end us.
+        # Before and after the run too: SIGTERM must not end us while the pid file is there.
         inbox = SignalInbox()
         inbox.open(interrupt=False)
         self._inbox = inbox
         try:
+            self._configure_logging(self.config.logging_config())
+            if self.config.preload:
+                loader = self._preload(loader)
+            self._arguments = spawn_target, loader
             with self._surroundings() as endpoint:
-                status = self._run(endpoint, self._launcher(endpoint, spawn_target, loader), inbox)
+                self.roster.launcher = self._make_launcher(endpoint, spawn_target, loader)
+                status = self._run(endpoint, inbox)
         finally:
             self._inbox = None
             inbox.close(last=self.ends_process)
@@ -104,48 +120,92 @@ class AbstractServer(Hooks):
 
     def stop(self) -> None:
         """Stop gracefully; from any thread, or from a hook."""
-        self._signal('SIGTERM')
+        self._put(STOP)
 
     def reload(self) -> None:
         """Replace the workers; from any thread, or from a hook."""
-        self._signal('SIGHUP')
+        self._put(RELOAD)
 
-    def _signal(self, name: str) -> None:
+    def _put(self, name: str) -> None:
         if self._inbox is not None:
             self._inbox.put(name)
 
-    def _launcher(
+    def reconfigure(self, config: Config, endpoint: net.Endpoint | None = None) -> None:
+        """Use another configuration from now on. From an `on_reload` hook.
+
+        New workers get it, and their number follows it. With `endpoint` they serve other sockets; the old
+        ones are closed here, and in the old workers when they end. Options of the main process alone
+        (pid file, metrics, reload, memory watch) stay as they were.
+        """
+        self.config = config
+        if endpoint is not None and self._endpoint is not None:
+            self._endpoint.close()
+            self._endpoint = endpoint
+        assert self._endpoint is not None
+        self.roster.launcher = self._make_launcher(self._endpoint, *self._arguments)
+        supervisor = self._supervisor
+        if supervisor is not None:
+            supervisor.policy = policy(config)
+            supervisor.resize(config.workers, monotonic())
+
+    @property
+    def size(self) -> int:
+        """Return the number of workers that are wanted now."""
+        return self.config.workers if self._supervisor is None else len(self._supervisor.slots)
+
+    @property
+    def needs_fork(self) -> str:
+        """Return what only forked workers can have, in words; '' when there is nothing."""
+        if self.config.preload:
+            return '--preload'
+        return 'a hook of the workers' if self.hooks_worker else ''
+
+    def _preload(self, loader: Loader | None) -> Loader:
+        """Load the application in this process, and return a loader that returns it."""
+        from .preload import preload
+
+        return preload(self.config, self.working_dir, loader)
+
+    def _make_launcher(
         self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
     ) -> Launch:
-        """How a worker is started."""
+        """Return the function that starts a worker."""
         raise NotImplementedError
 
-    def _run(self, endpoint: net.Endpoint, launch: Launch, inbox: SignalInbox) -> int:
-        """From the first worker's start to the last one's end; returns the exit status."""
-        supervisor = Supervisor(self.config.workers, policy(self.config), launch, self._before_reload)
+    def _run(self, endpoint: net.Endpoint, inbox: SignalInbox) -> int:
+        """Serve from the first worker's start to the last one's end; return the exit status."""
+        roster = self.roster
+        supervisor = Supervisor(
+            self.config.workers, policy(self.config), roster.launch, self._before_reload, self._resized
+        )
+        self._supervisor = supervisor
         self._inbox = inbox
         inbox.open()
         companions: list[Companion] = []
         try:
-            # First, and before a worker is started: it may not get its port.
+            # Before a worker is started: the port may be in use.
             exporter = self._exporter(companions, supervisor)
             supervisor.start(monotonic())
             self._add_companions(companions, supervisor, endpoint)
-            loop = MainLoop(supervisor, inbox, companions, exporter)
+            loop = MainLoop(
+                supervisor, inbox, companions, exporter, quick_signals=self.quick_signals,
+                on_serving=roster.serving, on_end=roster.ended,
+            )  # fmt: skip
             while not supervisor.stopped:
                 loop.turn()
-                if supervisor.state is State.STOPPING:
-                    # The last copies but for the workers', who close theirs after they have let in
-                    # whoever waits: clients are refused from then on, and not left in a queue.
-                    endpoint.close()
+                if supervisor.state is ServerState.STOPPING and self._endpoint is not None:
+                    # The workers have the only other copies, and close theirs after they have accepted
+                    # the pending connections: from then on clients are refused, not left in a queue.
+                    self._endpoint.close()
         finally:
             for companion in companions:
                 companion.close()
-            for member in supervisor.members:  # none, unless something of ours went wrong
-                handle = cast(Handle, member.handle)
+            for worker in supervisor.workers:  # none, unless something of ours went wrong
+                handle = cast(Handle, worker.handle)
                 handle.kill()
                 handle.close()
             self._inbox = None
+            self._supervisor = None
             inbox.release_interrupt()
         return supervisor.status
 
@@ -163,15 +223,21 @@ class AbstractServer(Hooks):
         self, companions: list[Companion], supervisor: Supervisor, endpoint: net.Endpoint
     ) -> None:
         config = self.config
-        if Adopted.needed():
-            companions.append(Adopted())
+        watch = None
+        if config.reload:
+            watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self.reload)
+            companions.append(watch)
+        if OrphanReaper.needed():
+            companions.append(OrphanReaper(partial(_pids, supervisor, watch)))
         if config.workers_max_rss is not None:
             limit = config.workers_max_rss * 1024 * 1024
             companions.append(
                 MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
             )
-        if config.reload:
-            companions.append(FileWatch(watch_context(), config, self.working_dir, endpoint, self.reload))
+
+    def _resized(self, new: int, old: int | None) -> None:
+        for hook in self.hooks_resize:
+            hook(new, old)
 
     def _before_reload(self) -> None:
         self._read_logging_again()
@@ -186,9 +252,8 @@ class AbstractServer(Hooks):
 
     @contextmanager
     def _surroundings(self) -> Iterator[net.Endpoint]:
-        """What is opened before the first worker starts, and put away after the last one has ended."""
+        """Open what is there before the first worker starts; close it after the last one has ended."""
         config = self.config
-        self._configure_logging(config.logging_config())
         for notice in config.notices:
             logger.warning(notice)
         with ExitStack() as stack:
@@ -196,8 +261,9 @@ class AbstractServer(Hooks):
                 pid_file = PidFile(config.pid_file)
                 pid_file.acquire()
                 stack.callback(pid_file.release)
+            call(self.hooks_starting)
             endpoint = self._listen()
-            stack.callback(endpoint.close)
+            stack.callback(self._close_endpoint)
             _set_process_name(config.process_name)
             logger.info('Starting granian (main PID: %d)', os.getpid())
             urls = endpoint.urls('https' if config.tls else 'http')
@@ -205,7 +271,10 @@ class AbstractServer(Hooks):
             call(self.hooks_startup)
             stack.callback(call, self.hooks_shutdown)
             yield endpoint
-            logger.info('Shutting down granian')
+
+    def _close_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
 
     def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
         if overlay:
@@ -214,14 +283,14 @@ class AbstractServer(Hooks):
         self.logging = overlay
 
     def _read_logging_again(self) -> None:
-        """Before a reload: a mistake in the file leaves everything as it was."""
+        """Read --log-config before a reload; a mistake in it leaves everything as it was."""
         try:
             self._configure_logging(self.config.logging_config())
         except ConfigurationError as exc:
             self._configure_logging(self.logging)  # which may be half undone
             logger.error('%s; logging goes on as before', exc)
 
-    # A framework's command line subclasses this to serve on a socket that it was handed (litestar-granian's
+    # A framework's command line subclasses this to serve on a socket that it was given (litestar-granian's
     # `--fd`): it reads `backlog`, overrides `_init_shared_socket`, and leaves the socket in `_sso`.
     _sso: socket.socket | None = None
 
@@ -262,13 +331,24 @@ def _set_process_name(name: str | None) -> None:
         setproctitle.setproctitle(name)
 
 
+def _pids(supervisor: Supervisor, watch: FileWatch | None) -> set[int]:
+    """Return the ids of our own child processes."""
+    pids = [worker.handle.pid for worker in supervisor.workers]
+    if watch is not None:
+        pids.append(watch.pid)
+    return {pid for pid in pids if pid is not None}
+
+
 def policy(config: Config) -> Policy:
+    """Return the supervisor's share of the configuration."""
     on_death = OnDeath.RESPAWN if config.respawn_failed_workers else OnDeath.STOP
     if config.reload and config.reload_ignore_worker_failure:
         on_death = OnDeath.WAIT
     return Policy(
         on_death=on_death,
         respawn_interval=config.respawn_interval,
+        max_deaths=config.respawn_max_deaths,
+        start_timeout=config.workers_start_timeout or None,
         kill_timeout=config.workers_kill_timeout or None,
         lifetime=config.workers_lifetime,
         lifetime_jitter=config.workers_lifetime_jitter,

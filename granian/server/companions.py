@@ -1,16 +1,17 @@
-"""What the main process waits for beside signals and workers."""
+"""Companions of the main loop: things it waits for beside signals and workers."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 from typing import Any, Protocol
 
-from .._granian import ProcInfoCollector
-from .supervisor import Member, Reason, Supervisor
-from .tables import Life
+from ..worker.ipc import Reason
+from .memory import ProcInfoCollector
+from .records import WorkerRecord
+from .supervisor import Supervisor
+from .tables import WorkerState
 
 
 class Companion(Protocol):
@@ -18,12 +19,12 @@ class Companion(Protocol):
 
     @property
     def sources(self) -> Sequence[Any]:
-        """What to wait on: sockets, pipes, descriptors."""
+        """Return the sockets, pipes and descriptors to wait on."""
         ...
 
     @property
     def due(self) -> float:
-        """When to look even if no source is ready, by `time.monotonic`; inf: never."""
+        """Return when to look though no source is ready, by `time.monotonic`; inf: never."""
         ...
 
     def look(self, ready: Collection[Any], now: float) -> None: ...
@@ -32,8 +33,10 @@ class Companion(Protocol):
 
 
 class MemoryWatch:
-    """Looks at the workers' resident memory every `interval` seconds; one that was above `limit` bytes
-    `samples` times in a row is replaced."""
+    """Replaces workers whose resident memory was above `limit` bytes in `samples` looks in a row.
+
+    It looks every `interval` seconds.
+    """
 
     sources: Sequence[Any] = ()
 
@@ -45,7 +48,7 @@ class MemoryWatch:
         self._limit = limit
         self._interval = interval
         self._samples = samples
-        self._above: dict[Member, int] = {}
+        self._above: dict[WorkerRecord, int] = {}
         self._memory = ProcInfoCollector().memory
 
     def look(self, ready: Collection[Any], now: float) -> None:
@@ -53,41 +56,49 @@ class MemoryWatch:
             return
         self.due = now + self._interval
         serving = {
-            member.handle.pid: member for member in self._supervisor.members if member.life is Life.SERVING
+            worker.handle.pid: worker
+            for worker in self._supervisor.workers
+            if worker.state is WorkerState.SERVING
         }
         found = self._memory([pid for pid in serving if pid is not None])
         above = {}
         for pid, resident in found.items():
-            member = serving[pid]
+            worker = serving[pid]
             if resident > self._limit:
-                above[member] = self._above.get(member, 0) + 1
-                if above[member] >= self._samples:
-                    self._supervisor.replace(member, Reason.RSS, now)
+                above[worker] = self._above.get(worker, 0) + 1
+                if above[worker] >= self._samples:
+                    self._supervisor.replace(worker, Reason.RSS, now)
         self._above = above
 
     def close(self) -> None:
         pass
 
 
-class Adopted:
-    """Buries the children that are not ours. The first process of a container inherits what its workers
-    leave behind when they die; without this such a process stays a zombie once it ends, for ever."""
+class OrphanReaper:
+    """Reaps orphans when we are PID 1: children that a worker has left behind, once they end.
+
+    Without it they stay zombies. `ours` returns the ids of the processes that others wait for.
+    """
 
     sources: Sequence[Any] = ()
     due = inf  # SIGCHLD wakes the main loop
 
+    def __init__(self, ours: Callable[[], set[int]]) -> None:
+        self._ours = ours
+
     @staticmethod
     def needed() -> bool:
+        """Return whether orphans become our children."""
         return os.getpid() == 1 and hasattr(os, 'waitid')
 
     def look(self, ready: Collection[Any], now: float) -> None:
-        # This collects those of ours that have ended, and keeps their exit codes: it has to come first.
-        ours = {process.pid for process in multiprocessing.active_children()}
+        """Reap ended children until there is none, or one that its owner has not waited for yet."""
+        ours = self._ours()
         try:
-            # WNOWAIT: looked at and left, so that one of ours, ended since, is not taken away.
+            # WNOWAIT: looked at and left, so that one of ours is not taken away from its owner.
             while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if child.si_pid in ours:
-                    break
+                    break  # the main loop waits for it at its next turn, and then we look again
                 os.waitpid(child.si_pid, 0)
         except ChildProcessError:
             pass
@@ -97,4 +108,5 @@ class Adopted:
 
 
 def earliest(companions: Sequence[Companion]) -> float:
+    """Return when the first of the companions is due."""
     return min((companion.due for companion in companions), default=inf)

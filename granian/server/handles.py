@@ -8,18 +8,20 @@ import socket
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, Pipe
+from typing import Protocol
 
 from ..worker import ipc
+from ..worker.hooks import Worker
 
 _ours: weakref.WeakSet[Connection | socket.socket] = weakref.WeakSet()
 
 
 def keep_from_children(mine: Connection | socket.socket) -> None:
-    """What a forked child closes at once. An end of a pipe kept open there would hide the main process's
-    death from the worker at the other end."""
+    """Have a forked child close this at once.
+
+    An end of a pipe that stays open there hides the main process's death from the worker at the other end.
+    """
     _ours.add(mine)
 
 
@@ -32,26 +34,43 @@ if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_close_ours)
 
 
-def pipe_ends(context: BaseContext) -> tuple[Connection, Connection]:
-    """Our end and the worker's. To be made before the worker's process, which must not keep ours."""
-    ours, theirs = context.Pipe()
+def pipe_ends() -> tuple[Connection, Connection]:
+    """Return our end and the worker's. To be made before the worker's process, which must not keep ours."""
+    ours, theirs = Pipe()
     keep_from_children(ours)
     return ours, theirs
 
 
+class Process(Protocol):
+    """A child process: forked by us, or multiprocessing's."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def exitcode(self) -> int | None: ...
+    @property
+    def sentinel(self) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def close(self) -> None: ...
+
+
 class Handle(ABC):
-    """Speaks to a worker through its pipe, and knows whether it lives."""
+    """The main process's end of a worker: its pipe, and whether it lives."""
 
     def __init__(self, connection: Connection, sentinel: int) -> None:
+        self.worker: Worker | None = None
+        """The worker's object in hooks."""
         self.connection: Connection | None = connection
         """None once the worker has closed its end."""
         self.failure: ipc.Failure | None = None
-        """What the worker said of why it could not start."""
+        """Why the worker could not start, in its own words."""
         self._sentinel: int | None = sentinel
 
     @property
     def sources(self) -> list[Connection | int]:
-        """What to wait on for news of this worker."""
+        """Return the descriptors to wait on for news of this worker."""
         return [source for source in (self.connection, self._sentinel) if source is not None]
 
     def fired(self, ready: Collection[object]) -> bool:
@@ -62,24 +81,32 @@ class Handle(ABC):
     def pid(self) -> int | None: ...
 
     @abstractmethod
-    def stop(self, loading: bool, reload: bool) -> None:
-        """Ask for a graceful end; `loading`: it has not said yet that it serves."""
+    def stop(self, loading: bool, reload: bool, quick: bool = False) -> None:
+        """Ask for a graceful end; `loading`: it has not reported that it serves.
+
+        `quick`: it is not to wait for requests in flight.
+        """
 
     @abstractmethod
     def kill(self) -> None:
-        """Have done with it at once."""
+        """End it at once."""
 
     @abstractmethod
     def ended(self, fired: bool = False) -> bool:
-        """Whether it is over; `fired`: its sentinel says so."""
+        """Return whether it has ended; `fired`: its sentinel is readable."""
+
+    @property
+    @abstractmethod
+    def status(self) -> int | None:
+        """Return the exit status, negative for a signal."""
 
     @property
     @abstractmethod
     def farewell(self) -> str:
-        """How it ended, in words."""
+        """Return in words how it ended."""
 
     def send(self, kind: str, value: object = None) -> bool:
-        """Whether there is somebody to read it."""
+        """Send a message. Returns False when the worker does not read any more."""
         if self.connection is None:
             return False
         try:
@@ -89,7 +116,7 @@ class Handle(ABC):
         return True
 
     def messages(self) -> Iterator[ipc.Message]:
-        """What the worker has said since."""
+        """Yield the messages that have arrived."""
         try:
             while self.connection is not None and self.connection.poll():
                 yield self.connection.recv()
@@ -99,7 +126,7 @@ class Handle(ABC):
             self.connection = None
 
     def close(self) -> None:
-        """Once it has ended."""
+        """Release the pipe, after the end."""
         if self.connection is not None:
             self.connection.close()
             self.connection = None
@@ -108,7 +135,7 @@ class Handle(ABC):
 class ProcessHandle(Handle):
     """A worker that is a process."""
 
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+    def __init__(self, process: Process, connection: Connection) -> None:
         super().__init__(connection, process.sentinel)
         self.process = process
 
@@ -116,9 +143,10 @@ class ProcessHandle(Handle):
     def pid(self) -> int | None:
         return self.process.pid
 
-    def stop(self, loading: bool, reload: bool) -> None:
+    def stop(self, loading: bool, reload: bool, quick: bool = False) -> None:
         # While it loads the application it does not listen: SIGTERM ends it then.
-        if not self.send(ipc.STOP, reload) or loading:
+        sent = self.send(ipc.CUT) if quick else self.send(ipc.STOP, reload)
+        if not sent or loading:
             self.process.terminate()
 
     def kill(self) -> None:
@@ -135,12 +163,17 @@ class ProcessHandle(Handle):
         return self.process.exitcode is not None
 
     @property
+    def status(self) -> int | None:
+        return self.process.exitcode
+
+    @property
     def farewell(self) -> str:
         code = self.process.exitcode
         if code is None or code >= 0:
             return f'exit status {code}'
         try:
-            return f'killed by {signal.Signals(-code).name}'
+            name = signal.Signals(-code).name
+            return f'killed by {name}' + (' (out of memory?)' if name == 'SIGKILL' else '')
         except ValueError:
             return f'killed by signal {-code}'
 

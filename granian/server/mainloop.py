@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from multiprocessing.connection import wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
+from ..messages import WARNINGS
 from ..worker import ipc
 from .companions import Companion, earliest
 from .handles import Handle
-from .signals import SignalInbox
-from .supervisor import Member, Reason, Supervisor
-from .tables import Happening, Input, Life
+from .records import WorkerRecord
+from .signals import RELOAD, STOP, SignalInbox
+from .supervisor import Supervisor
+from .tables import ServerEvent, WorkerEvent, WorkerState
 
 if TYPE_CHECKING:
     from .metrics import Exporter
 
 logger = logging.getLogger('_granian')
 
-INPUTS = {
-    'SIGINT': Input.STOP,
-    'SIGTERM': Input.STOP,
-    'SIGBREAK': Input.STOP,
-    'SIGHUP': Input.RELOAD,
-    'SIGQUIT': Input.QUIT,
-    'SIGTTIN': Input.GROW,
-    'SIGTTOU': Input.SHRINK,
+EVENTS = {
+    STOP: ServerEvent.STOP,
+    RELOAD: ServerEvent.RELOAD,
+    'SIGINT': ServerEvent.INTERRUPT,
+    'SIGTERM': ServerEvent.STOP,
+    'SIGBREAK': ServerEvent.STOP,
+    'SIGHUP': ServerEvent.RELOAD,
+    'SIGQUIT': ServerEvent.QUIT,
+    'SIGTTIN': ServerEvent.GROW,
+    'SIGTTOU': ServerEvent.SHRINK,
 }
-"""Signals that the supervisor is told of."""
-_REASONS = {ipc.REQUESTS: Reason.REQUESTS}
-UNUSED = ('SIGUSR2', 'SIGWINCH')
+"""Signals and requests of the Python API, and the supervisor's event for each."""
+QUICK_EVENTS = {**EVENTS, 'SIGINT': ServerEvent.QUICK, 'SIGQUIT': ServerEvent.QUICK}
+"""As `EVENTS`, for `quick_signals`."""
 
 
 class MainLoop:
-    """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor."""
+    """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor.
+
+    `on_serving` is called when a worker has become ready, `on_end` after a worker's end.
+    """
 
     def __init__(
         self,
@@ -45,80 +52,101 @@ class MainLoop:
         inbox: SignalInbox,
         companions: Sequence[Companion] = (),
         exporter: Exporter | None = None,
+        *,
+        quick_signals: bool = False,
+        on_serving: Callable[[Handle], object] = lambda handle: None,
+        on_end: Callable[[Handle], object] = lambda handle: None,
     ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
         self.companions = companions
         self.exporter = exporter
-        """One of the companions, told of the workers' figures."""
-        self._said: ipc.Failure | None = None
+        """One of the companions: it gets the workers' figures."""
+        self._events = QUICK_EVENTS if quick_signals else EVENTS
+        self._on_serving = on_serving
+        self._on_end = on_end
+        self._logged: ipc.Failure | None = None
+        """The failure that was logged last: several workers report the same."""
 
     def turn(self) -> None:
-        """Wait until something happens, and deal with all that has."""
+        """Wait until something happens, and handle all that has happened."""
         supervisor = self.supervisor
         look = min(supervisor.next_look(), earliest(self.companions))
-        handles = [cast(Handle, member.handle) for member in supervisor.members]
+        handles = [cast(Handle, worker.handle) for worker in supervisor.workers]
         sources: list[Any] = [self.inbox.source, *(source for handle in handles for source in handle.sources)]
         for companion in self.companions:
             sources += companion.sources
-        # A thread that is left behind says nothing any more.
+        # A thread that is left behind reports nothing any more.
         timeout = 0.0 if any(handle.ended() for handle in handles) else max(0.0, look - monotonic())
         ready = set(wait(sources, None if timeout == inf else timeout))
         self._signals()
-        for member in list(supervisor.members):
-            handle = cast(Handle, member.handle)
-            # What is over first, and what it said after that: it cannot say more.
-            over = handle.ended(handle.fired(ready))
+        for worker in list(supervisor.workers):
+            handle = cast(Handle, worker.handle)
+            # Look whether it has ended first, read its messages second: then none can follow.
+            ended = handle.ended(handle.fired(ready))
             for kind, value in handle.messages():
-                self._message(member, kind, value)
-            if over:
-                self._ended(member, handle)
+                self._message(worker, kind, value)
+            if ended:
+                self._ended(worker, handle)
         for companion in self.companions:
             companion.look(ready, monotonic())
         supervisor.tick(monotonic())
 
     def _signals(self) -> None:
         for name in self.inbox.take():
-            if name in INPUTS:
-                self.supervisor.feed(INPUTS[name], monotonic())
-            elif name == 'SIGUSR1':
-                self._reopen()
-            elif name in UNUSED:
-                logger.info('%s is not used', name)
+            if name in self._events or name in ('SIGUSR1', 'SIGUSR2'):
+                self._handle(name)
+
+    def _handle(self, name: str) -> None:
+        if name.startswith('SIG'):
+            logger.info('Handling signal: %s', name[3:].lower())
+        if name in self._events:
+            self.supervisor.server_event(self._events[name], monotonic())
+        elif name == 'SIGUSR1':
+            self._reopen()
+        else:
+            logger.warning(WARNINGS['unused_signal'], name)
 
     def _reopen(self) -> None:
         log.reopen_log_files()
-        for member in self.supervisor.members:
-            cast(Handle, member.handle).send(ipc.REOPEN)
+        for worker in self.supervisor.workers:
+            cast(Handle, worker.handle).send(ipc.REOPEN)
 
-    def _message(self, member: Member, kind: str, value: Any) -> None:
+    def _message(self, worker: WorkerRecord, kind: str, value: Any) -> None:
+        handle = cast(Handle, worker.handle)
         if kind == ipc.READY:
-            self.supervisor.happened(member, Happening.READY, monotonic())
+            self.supervisor.worker_event(worker, WorkerEvent.READY, monotonic())
+            self._on_serving(handle)
         elif kind == ipc.FAILED:
-            cast(Handle, member.handle).failure = value
+            handle.failure = value
         elif kind == ipc.REPLACE:
-            self.supervisor.replace(member, _REASONS[value], monotonic())
+            self.supervisor.replace(worker, value, monotonic())
+        elif kind == ipc.LEAVING:
+            self._signals()  # when all processes are signalled at once, the server stops
+            self.supervisor.worker_event(worker, WorkerEvent.LEAVING, monotonic())
         elif kind == ipc.METRICS and self.exporter is not None:
-            self.exporter.store.record(member, value)
+            self.exporter.store.record(worker, value)
 
-    def _ended(self, member: Member, handle: Handle) -> None:
+    def _ended(self, worker: WorkerRecord, handle: Handle) -> None:
         # Signals first: when a service manager ends all processes of the server at once, the workers'
         # ends are what was asked for.
         self._signals()
-        if member.life in (Life.STARTING, Life.SERVING):
-            self._obituary(member, handle)
+        if worker.state in (WorkerState.STARTING, WorkerState.SERVING):
+            self._obituary(worker, handle)
+        self._on_end(handle)
         handle.close()
-        self.supervisor.happened(member, Happening.EXIT, monotonic())
+        self.supervisor.worker_event(worker, WorkerEvent.EXIT, monotonic())
 
-    def _obituary(self, member: Member, handle: Handle) -> None:
-        """Why a worker ended unasked: what it said itself, and that once for all workers."""
+    def _obituary(self, worker: WorkerRecord, handle: Handle) -> None:
+        """Log why a worker ended unexpectedly: its own words, once for all workers."""
         failure = handle.failure
         if failure is None:
-            when = 'unexpectedly' if member.life is Life.SERVING else 'before it was ready'
-            logger.error('%s (PID %s) ended %s: %s', member.name, handle.pid, when, handle.farewell)
+            when = 'unexpectedly' if worker.state is WorkerState.SERVING else 'before it was ready'
+            logger.error('%s (PID %s) ended %s: %s', worker.name, handle.pid, when, handle.farewell)
             return
-        if failure != self._said or member is self.supervisor.newcomer:
+        self.supervisor.failure_status = failure.status
+        if failure != self._logged or worker is self.supervisor.newcomer:
             if failure.traceback:
                 logger.error('%s', failure.traceback)
             logger.error('%s', failure.message)
-        self._said = failure
+        self._logged = failure

@@ -21,8 +21,10 @@ from ..observe.counters import BUCKETS, CLASSES, Figures
 from ..protocol.events import Refused, Request, RequestFailed
 from ..protocol.http1 import Http1
 from ..protocol.limits import Clock, Limits
+from ..worker.ipc import Reason
 from .handles import keep_from_children
-from .supervisor import Counts, Member, Slot, Supervisor
+from .records import Counts, Slot, WorkerRecord
+from .supervisor import Supervisor
 
 logger = logging.getLogger('_granian')
 
@@ -39,13 +41,6 @@ TRY_AGAIN: Final = 0.05
 SERVER_FAMILIES: Final[tuple[tuple[str, str, Callable[[Counts], int]], ...]] = (
     ('workers_spawns', 'Workers started', lambda counts: counts.spawns),
     ('workers_respawns_for_err', 'Workers replaced because they had died', lambda counts: counts.failures),
-    ('workers_respawns_for_lifetime', 'Workers replaced for their age', lambda counts: counts.lifetime),
-    ('workers_respawns_for_rss', 'Workers replaced for their memory', lambda counts: counts.rss),
-    (
-        'workers_respawns_for_requests',
-        'Workers replaced after their number of requests',
-        lambda counts: counts.requests,
-    ),
     ('workers_respawns_for_reload', 'Workers replaced by a reload', lambda counts: counts.reloads),
 )
 WORKER_FAMILIES: Final = (
@@ -75,29 +70,29 @@ class Store:
     """The figures of all workers. A slot's counters go on when its worker is replaced."""
 
     def __init__(self) -> None:
-        self._latest: dict[Member, Figures] = {}
+        self._latest: dict[WorkerRecord, Figures] = {}
         self._before: dict[int, Figures] = {}
         """By the slot's number: the sums of its workers that have ended."""
 
-    def record(self, member: Member, figures: Figures) -> None:
+    def record(self, worker: WorkerRecord, figures: Figures) -> None:
         """What a worker says of itself. A counter that seems to go back stays where it was: it was read
         while it was written, and Prometheus would take it for one that begins anew."""
-        known = self._latest.get(member)
-        self._latest[member] = figures if known is None else _combine(known, figures, max)
+        known = self._latest.get(worker)
+        self._latest[worker] = figures if known is None else _combine(known, figures, max)
 
-    def retire(self, members: Sequence[Member]) -> None:
-        """Those that are not among `members` have ended."""
-        for member in [member for member in self._latest if member not in members]:
-            figures = self._latest.pop(member)
+    def retire(self, workers: Sequence[WorkerRecord]) -> None:
+        """Keep the sums of the workers that are not among `workers` any more: they have ended."""
+        for worker in [worker for worker in self._latest if worker not in workers]:
+            figures = self._latest.pop(worker)
             counters = {name: value for name, value in figures.items() if name not in GAUGES}
-            number = member.slot.number
+            number = worker.slot.number
             self._before[number] = _combine(self._before.get(number, {}), counters, _plus)
 
     def of(self, slot: Slot) -> Figures:
         """All of a slot's workers together: while one replaces another, both serve."""
         total = self._before.get(slot.number, {})
-        for member, figures in self._latest.items():
-            if member.slot is slot:
+        for worker, figures in self._latest.items():
+            if worker.slot is slot:
                 gauges = {name: total.get(name, 0) + figures.get(name, 0) for name in GAUGES}
                 total = {**_combine(total, figures, _plus), **gauges}
         return total
@@ -130,6 +125,10 @@ def _server_lines(counts: Counts) -> Iterator[str]:
     for name, text, value in SERVER_FAMILIES:
         yield from _head(name, 'counter', text)
         yield f'granian_{name} {value(counts)}'
+    for reason in Reason:
+        name = f'workers_respawns_for_{reason.name.lower()}'
+        yield from _head(name, 'counter', f'Workers replaced because {reason.value}')
+        yield f'granian_{name} {counts.replaced[reason]}'
 
 
 def _worker_lines(workers: Sequence[tuple[int, Figures]]) -> Iterator[str]:
@@ -181,7 +180,7 @@ class Exporter:
         return min((client.due for client in self._clients), default=inf)
 
     def look(self, ready: Collection[Any], now: float) -> None:
-        self.store.retire(self._supervisor.members)
+        self.store.retire(self._supervisor.workers)
         for listener in self._endpoint.sockets:
             if listener in ready:
                 self._accept(listener, now)
@@ -212,7 +211,7 @@ class Exporter:
         now = monotonic()
         workers = []
         for slot in sorted(supervisor.slots, key=lambda slot: slot.number):
-            since = slot.member.served_since if slot.member is not None else inf
+            since = slot.worker.served_since if slot.worker is not None else inf
             lifetime = 0 if since == inf else int(now - since)
             workers.append((slot.number, {**self.store.of(slot), 'worker_lifetime': lifetime}))
         return page(supervisor.counts, workers).encode()

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import pickle
 import sys
 from dataclasses import replace
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 from .. import net
 from ..config import Config
 from ..errors import ConfigurationError
-from ..messages import refusal
+from ..messages import WARNINGS, refusal
 from ..worker import entry
+from ..worker.ending import flush_streams
+from ..worker.hooks import Hooked, Worker
 from ..worker.spec import WorkerSpec
-from .common import AbstractServer, Launch, Loader, SpawnTarget
-from .handles import ProcessHandle, pipe_ends
+from .common import AbstractServer, Loader, SpawnTarget
+from .forking import ForkedProcess
+from .handles import Process, ProcessHandle, pipe_ends
+from .roster import Launch
 from .signals import held_back
+
+logger = logging.getLogger('_granian')
 
 
 class MPServer(AbstractServer):
     """Serves from one or more worker processes, under any of multiprocessing's start methods."""
 
-    def _launcher(
+    def _make_launcher(
         self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
     ) -> Launch:
         return ProcessLauncher(self, endpoint, spawn_target, loader)
 
 
 class ProcessLauncher:
-    """Starts a worker process: `launch(number)`, for the supervisor."""
+    """Starts worker processes: `launch(worker)`."""
 
     def __init__(
         self,
@@ -42,47 +51,110 @@ class ProcessLauncher:
         self._listeners = tuple(endpoint.sockets)
         self._target = target or entry.run
         self._loader = loader
-        self._context = multiprocessing.get_context()
+        self._method, self._chosen = start_method(server.start_method, server.needs_fork)
         self._config = for_workers(server.config)
-        if self._context.get_start_method() != 'fork':
+        if self._method != 'fork':
+            if server.needs_fork:
+                raise ConfigurationError(refusal('needs_fork', what=server.needs_fork, method=self._method))
             self._check()
 
-    def __call__(self, number: int) -> ProcessHandle:
-        ours, theirs = pipe_ends(self._context)
+    def __call__(self, worker: Worker) -> ProcessHandle:
+        ours, theirs = pipe_ends()
+        server = self._server
         spec = WorkerSpec(
-            number=number,
+            number=worker.number,
             config=self._config,
             listeners=self._listeners,
             control=theirs,
-            working_dir=self._server.working_dir,
-            logging=self._server.logging,
+            working_dir=server.working_dir,
+            logging=server.logging,
             loader=self._loader,
+            hooked=Hooked(worker, server.hooks_worker) if server.hooks_worker else None,
+            quick_signals=server.quick_signals,
+            preloaded=server.config.preload,
         )
-        process = self._context.Process(target=self._target, args=(spec,), name=spec.name)
-        with held_back():
-            process.start()
-        theirs.close()
+        try:
+            with held_back():
+                process = self._start(spec)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         return ProcessHandle(process, ours)
 
+    def _start(self, spec: WorkerSpec) -> Process:
+        if self._method == 'fork':
+            return ForkedProcess(partial(self._run_forked, spec), spec.name)
+        context = multiprocessing.get_context(self._method)
+        process: Any = context.Process(target=self._target, args=(spec,), name=spec.name)  # type: ignore[attr-defined]
+        flush_streams()
+        with unflushed():
+            process.start()
+        return process  # type: ignore[no-any-return]
+
+    def _run_forked(self, spec: WorkerSpec) -> None:
+        if not self._chosen:
+            # The application may choose: a method is chosen once in a process.
+            multiprocessing.set_start_method(None, force=True)
+        self._target(spec)
+
     def _check(self) -> None:
-        """Under this start method the worker gets copies. Raises ConfigurationError for what has none."""
-        what = {
+        """Raise ConfigurationError for a value that cannot be copied to a worker under this start method."""
+        values = {
             'target_loader': self._loader,
             'spawn_target': self._target,
             'log_dictconfig': self._config.log_dictconfig,
         }
         if sys.platform != 'linux':  # there the watcher is forked
-            what['reload_filter'] = self._server.config.reload_filter
-        for name, value in what.items():
+            values['reload_filter'] = self._server.config.reload_filter
+        for name, value in values.items():
             try:
                 ForkingPickler.dumps(value)
             except (pickle.PicklingError, AttributeError, TypeError) as exc:
-                method = self._context.get_start_method()
                 raise ConfigurationError(
-                    refusal('not_picklable', name=name, method=method, error=exc)
+                    refusal('not_picklable', name=name, method=self._method, error=exc)
                 ) from None
 
 
+def start_method(asked: str | None, needs_fork: str) -> tuple[str, bool]:
+    """Return multiprocessing's start method for workers, and whether the user has chosen it.
+
+    `needs_fork` names what only forked workers can have: then fork is the default.
+    """
+    chosen = asked or multiprocessing.get_start_method(allow_none=True)
+    if chosen is None and needs_fork and 'fork' in multiprocessing.get_all_start_methods():
+        return 'fork', False
+    # The first of the list is the default; asking for it by get_start_method() would choose it for good.
+    method = chosen or multiprocessing.get_all_start_methods()[0]
+    if method == 'forkserver' and not _has_forkserver():
+        logger.warning(WARNINGS['no_forkserver'])
+        method = 'spawn'
+    return method, chosen is not None
+
+
+def _has_forkserver() -> bool:
+    """Return whether the fork server can be started: it needs a place for a socket file."""
+    from multiprocessing import forkserver
+
+    try:
+        forkserver.ensure_running()
+    except OSError:
+        return False
+    return True
+
+
+class unflushed:  # noqa: N801
+    """Keep multiprocessing from flushing the standard streams: that raises where nothing reads them."""
+
+    def __enter__(self) -> None:
+        self._streams = sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = None
+
+    def __exit__(self, *exc: object) -> None:
+        sys.stdout, sys.stderr = self._streams
+
+
 def for_workers(config: Config) -> Config:
-    """Without what only the main process needs, and may not be picklable."""
+    """Return the configuration without what only the main process needs, and may not be picklable."""
     return replace(config, reload_filter=None, notices=())

@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from .. import net
-from .._granian import BUILD_GIL
 from ..config import Config
 from ..constants import Cores
 from ..errors import ConfigurationError
 from ..messages import refusal
 from ..worker import entry, ipc
+from ..worker.hooks import Worker
 from ..worker.spec import WorkerSpec
-from .common import AbstractServer, Launch, Loader, SpawnTarget
+from .common import AbstractServer, Loader, SpawnTarget
 from .handles import Handle
 from .mp import for_workers
+from .roster import Launch
+
+BUILD_GIL: bool = getattr(sys, '_is_gil_enabled', lambda: True)()
+"""Whether this interpreter runs with the global interpreter lock."""
 
 
-def threads_will_do(config: Config) -> bool:
-    """Whether workers had better be threads: no interpreter lock, and nothing that needs processes
-    (code imported anew, memory measured for each worker, a patched standard library)."""
+def threads_will_do(config: Config, needs_fork: str = '') -> bool:
+    """Return whether workers can be threads: no interpreter lock, and nothing that needs processes.
+
+    Processes are needed to import code again, to measure the memory of each worker, and to patch the
+    standard library for one of them.
+    """
     needs_processes = config.reload or config.workers_max_rss is not None or config.core == Cores.gevent
-    return not BUILD_GIL and not needs_processes
+    return not BUILD_GIL and not needs_processes and not needs_fork
 
 
 class MTServer(AbstractServer):
     """Serves from one or more worker threads of this process.
 
     They share the application's modules: a reload replaces the workers and calls a factory
-    anew, it does not read code again. A worker that does not stop cannot be killed, only
+    again, it does not read code again. A worker that does not stop cannot be killed, only
     left behind; it ends with the process.
     """
 
-    def _launcher(
+    def _make_launcher(
         self, endpoint: net.Endpoint, spawn_target: SpawnTarget | None, loader: Loader | None
     ) -> Launch:
         return ThreadLauncher(self, endpoint, spawn_target, loader)
@@ -58,7 +66,7 @@ class ThreadHandle(Handle):
         self._thread.start()
 
     def _live(self, target: SpawnTarget, spec: WorkerSpec) -> None:
-        """The thread's own life; what it closes last wakes the main loop."""
+        """Run the worker; closing the pipe at the end wakes the main loop."""
         try:
             target(spec)
         except BaseException as exc:
@@ -71,7 +79,7 @@ class ThreadHandle(Handle):
     def pid(self) -> int | None:
         return os.getpid()
 
-    def stop(self, loading: bool, reload: bool) -> None:
+    def stop(self, loading: bool, reload: bool, quick: bool = False) -> None:
         self.send(ipc.STOP, reload)
 
     def kill(self) -> None:
@@ -79,6 +87,10 @@ class ThreadHandle(Handle):
 
     def ended(self, fired: bool = False) -> bool:
         return self._over or self._abandoned
+
+    @property
+    def status(self) -> int | None:
+        return self._status
 
     @property
     def farewell(self) -> str:
@@ -97,7 +109,7 @@ class ThreadHandle(Handle):
 
 
 class ThreadLauncher:
-    """Starts a worker thread: `launch(number)`, for the supervisor."""
+    """Starts worker threads: `launch(worker)`."""
 
     def __init__(
         self,
@@ -108,6 +120,8 @@ class ThreadLauncher:
     ) -> None:
         if server.config.core == Cores.gevent:
             raise ConfigurationError(refusal('gevent_needs_processes'))
+        if server.needs_fork:
+            raise ConfigurationError(refusal('needs_processes', what=server.needs_fork))
         self._server = server
         self._listeners = endpoint.sockets
         self._target = target or entry.run_in_thread
@@ -115,10 +129,10 @@ class ThreadLauncher:
         self._config = replace(for_workers(server.config), process_name=None)
         os.chdir(server.working_dir)
 
-    def __call__(self, number: int) -> ThreadHandle:
+    def __call__(self, worker: Worker) -> ThreadHandle:
         ours, theirs = Pipe()
         spec = WorkerSpec(
-            number=number,
+            number=worker.number,
             config=self._config,
             # Copies: a worker that stops closes its own.
             listeners=tuple(sock.dup() for sock in self._listeners),

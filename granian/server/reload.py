@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any
 from .. import log, net
 from .._signals import HANDLED, nothing
 from ..config import Config
-from .handles import pipe_ends
+from .forking import ForkedProcess
+from .handles import Process, pipe_ends
 from .signals import held_back
 
 logger = logging.getLogger('_granian')
@@ -88,14 +90,13 @@ class FileWatch:
 
     def __init__(
         self,
-        context: Any,
+        forks: bool,
         config: Config,
         working_dir: Path,
         endpoint: net.Endpoint,
         changed: Callable[[], None],
     ) -> None:
-        ours, theirs = pipe_ends(context)
-        forks = context.get_start_method() == 'fork'
+        ours, theirs = pipe_ends()
         spec = WatchSpec(
             paths=tuple((working_dir / path).resolve() for path in config.reload_paths) or (working_dir,),
             ignore_dirs=config.reload_ignore_dirs,
@@ -110,10 +111,14 @@ class FileWatch:
         self._working_dir = working_dir
         self._changed = changed
         self._pipe: Connection | None = ours
-        self._process = context.Process(target=watch, args=(spec,), name='granian-reload', daemon=True)
         with held_back():
-            self._process.start()
+            self._process = _start(spec, forks)
         theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Return the watcher's process id."""
+        return self._process.pid if self._pipe is not None else None
 
     @property
     def sources(self) -> Sequence[Any]:
@@ -151,11 +156,20 @@ class FileWatch:
             self._pipe = None
 
 
-def watch_context() -> Any:
-    """How the watcher is started: by fork on Linux while this process has one thread, whatever the
-    workers' start method, because a filter made at run time cannot be sent to it otherwise."""
-    forks = sys.platform == 'linux' and threading.active_count() == 1
-    return multiprocessing.get_context('fork' if forks else None)
+def watch_forks() -> bool:
+    """Return whether the watcher is forked: on Linux, while this process has one thread.
+
+    Whatever the workers' start method: a filter made at run time cannot be sent to it otherwise.
+    """
+    return sys.platform == 'linux' and threading.active_count() == 1
+
+
+def _start(spec: WatchSpec, forks: bool) -> Process:
+    if forks:
+        return ForkedProcess(partial(watch, spec), 'granian-reload')
+    process = multiprocessing.Process(target=watch, args=(spec,), name='granian-reload', daemon=True)
+    process.start()
+    return process
 
 
 def watch(spec: WatchSpec) -> None:

@@ -15,8 +15,9 @@ from .._signals import HANDLED, nothing
 _CHILD = (int(signal.SIGCHLD),) if hasattr(signal, 'SIGCHLD') else ()
 _BREAK = (int(signal.SIGBREAK),) if hasattr(signal, 'SIGBREAK') else ()
 
-_NUMBERS = {'SIGHUP': 1, **{member.name: int(member) for member in signal.Signals}}
-"""SIGHUP, which means a reload, also where the system has none."""
+STOP, RELOAD = 'stop', 'reload'
+"""What `put` takes beside the names of signals."""
+_NUMBERS = {**{member.name: int(member) for member in signal.Signals}, STOP: 201, RELOAD: 202}
 _NAMES = {number: name for name, number in _NUMBERS.items()}
 
 
@@ -30,11 +31,11 @@ def _ignore(signums: list[int]) -> None:
 
 
 class SignalInbox:
-    """While it is open, signals are collected in the order they came.
+    """Collects signals while it is open, in the order in which they arrived.
 
     Python writes the number of each signal into the socket from the C handler
-    (`signal.set_wakeup_fd`), so none is missed between two looks. Outside the main thread
-    signals cannot be had: then only `put` fills it.
+    (`signal.set_wakeup_fd`), so none is missed between two looks. A thread that is not the main one
+    cannot have signals: then only `put` fills it.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class SignalInbox:
         self._wakeup: int | None = None
 
     def open(self, *, interrupt: bool = True) -> None:
-        """From here on. Without `interrupt` Ctrl-C keeps its meaning, until the next `open`."""
+        """Collect from here on. Without `interrupt` Ctrl-C keeps its meaning, until the next `open`."""
         if threading.current_thread() is not threading.main_thread():
             return
         if self._wakeup is None:
@@ -55,13 +56,12 @@ class SignalInbox:
                 self._before[signum] = signal.signal(signum, nothing)
 
     def release_interrupt(self) -> None:
-        """Ctrl-C means again what it did."""
+        """Give Ctrl-C the meaning that it had."""
         if signal.SIGINT in self._before:
             _restore(signal.SIGINT, self._before.pop(signal.SIGINT))
 
     def close(self, last: bool = False) -> None:
-        """The handlers are what they were before. `last`: the process is about to end, so that one more
-        SIGTERM must not change its exit status."""
+        """Restore the handlers. `last`: the process ends soon, and a signal must not change its status."""
         self.release_interrupt()
         if last:
             atexit.register(_ignore, list(self._before))  # Python's own end would set them to the system's
@@ -77,18 +77,18 @@ class SignalInbox:
 
     @property
     def source(self) -> socket.socket:
-        """What to wait on."""
+        """Return the socket to wait on."""
         return self._reader
 
     def put(self, name: str) -> None:
-        """As if the signal of that name had come. From any thread."""
+        """Add the signal of that name, or STOP, or RELOAD. From any thread."""
         try:
             self._writer.send(bytes([_NUMBERS[name]]))
         except OSError:  # full: there is enough to wake up for; or closed
             pass
 
     def take(self) -> list[str]:
-        """The names of what has come since the last call."""
+        """Return the names of the signals that have arrived since the last call."""
         try:
             return [_NAMES[signum] for signum in self._reader.recv(4096) if signum in _NAMES]
         except BlockingIOError:
@@ -97,10 +97,10 @@ class SignalInbox:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Around the start of a process: a signal that comes meanwhile waits, in the child until it has handlers
-    of its own (`granian.worker.entry`), in the parent until the block is left.
+    """Block signals while a process is started.
 
-    SIGCHLD is not among them: a fork server inherits the mask, and needs that one.
+    The child unblocks them when it has handlers of its own (`granian.worker.entry`), the parent when the
+    block is left. SIGCHLD is not among them: a fork server inherits the mask, and needs that one.
     """
     if not hasattr(signal, 'pthread_sigmask'):
         yield

@@ -1,11 +1,11 @@
-"""What the main process decides: the machine that walks the tables of `granian.server.tables`.
+"""The decisions of the main process: the machine that walks the tables of `granian.server.tables`.
 
-No process, pipe, signal or clock is in here: workers are made by a function and stand behind
-`Handle`, time comes in as an argument.
+It knows no process, pipe, signal or clock: a function makes the workers, `Handle` stands for
+each of them, and time is an argument.
 
-A *slot* is a place for one worker, and has its number for good. A worker that is to be replaced
-(its generation is old, or it has a `reason`) keeps serving until its successor is ready, and
-one worker at a time is started, but for the first ones.
+A *slot* is the place of one worker. A worker that is to be replaced (its generation is old, or its
+slot has a `reason`) serves until its successor is ready. Only one worker at a time is started, except
+the first ones.
 """
 
 from __future__ import annotations
@@ -14,284 +14,279 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from math import inf
-from typing import Protocol
 
 from ..messages import WARNINGS
-from .tables import SERVER, WORKER, Action, Do, Happening, Input, Life, State
+from ..worker.ipc import Reason
+from .records import Counts, Handle, OnDeath, Policy, Slot, WorkerRecord
+from .tables import (
+    SERVER,
+    WORKER,
+    ServerAction,
+    ServerEvent,
+    ServerState,
+    WorkerAction,
+    WorkerEvent,
+    WorkerState,
+)
 
 logger = logging.getLogger('_granian')
 
-MAX_RAPID_DEATHS = 5
-"""As many deaths in a row in one slot, each too soon, are a crash loop."""
+QUICK_DEATHS = 5
+"""So many deaths in a row in one slot, each soon after the start, are a crash loop."""
 RAPID = 10.0
-"""Seconds a worker must have served for its death not to count as one of a crash loop."""
+"""A worker that served for so many seconds is not part of a crash loop."""
+CRASH_PAUSE = 1.0
+"""Seconds between two starts of a crash loop."""
 RETRY = 30.0
-"""Seconds before a worker whose successor did not start is replaced again (lifetime, memory, requests)."""
-
-
-class Reason(Enum):
-    """Why a worker that serves well is replaced (a reload apart, which is for all)."""
-
-    LIFETIME = 'it has reached its lifetime'
-    RSS = 'it holds too much memory'
-    REQUESTS = 'it has served its number of requests'
-
-
-class OnDeath(Enum):
-    """What a worker's unasked end means."""
-
-    STOP = 'stop'
-    RESPAWN = 'respawn'
-    WAIT = 'wait'
-    """For the next reload (`--reload-ignore-worker-failure`)."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Durations in seconds; None is without limit."""
-
-    on_death: OnDeath = OnDeath.STOP
-    respawn_interval: float = 3.5
-    kill_timeout: float | None = 30
-    lifetime: float | None = None
-    lifetime_jitter: float = 0
-
-
-class Handle(Protocol):
-    """A worker, as the supervisor holds it."""
-
-    @property
-    def pid(self) -> int | None: ...
-
-    def stop(self, loading: bool, reload: bool) -> None:
-        """Tell it to stop gracefully; `loading`: it has not said yet that it serves."""
-        ...
-
-    def kill(self) -> None:
-        """End it at once."""
-        ...
-
-
-@dataclass(eq=False)
-class Member:
-    """A worker and what is known of it. Times are the caller's clock."""
-
-    slot: Slot
-    handle: Handle
-    generation: int
-    life: Life = Life.STARTING
-    served_since: float = inf
-    kill_at: float = inf
-    expires: float = inf
-
-    @property
-    def name(self) -> str:
-        return f'worker-{self.slot.number}'
-
-
-@dataclass(eq=False)
-class Slot:
-    number: int
-    member: Member | None = None
-    """Who serves here, or the first one, starting. A successor is the `newcomer` until it serves."""
-    reason: Reason | None = None
-    not_before: float = -inf
-    deaths: int = 0
-    """In a row, each too soon."""
-    after_failure: bool = False
-
-
-@dataclass
-class Counts:
-    """For the metrics."""
-
-    spawns: int = 0
-    failures: int = 0
-    lifetime: int = 0
-    rss: int = 0
-    requests: int = 0
-    reloads: int = 0
+"""Seconds until another try to replace a worker whose successor did not start."""
+SHORT_GRACE = 2.0
+"""Seconds that a worker gets to stop which loads the application, or is not to wait for requests."""
+GROUP_STOP = 0.1
+"""Seconds before a worker that another process has stopped is replaced: if all processes of the server
+were signalled, the main process knows by then."""
 
 
 @dataclass
 class Supervisor:
-    """Give it what happens; it starts, stops and kills workers, and says when to look again.
+    """Starts, stops and kills workers as events arrive. One thread.
 
-    `launch(number)` starts a worker and returns its handle. `on_reload` is called before the workers are
-    replaced. One thread.
+    `launch(number, age)` starts a worker and returns its handle. `on_reload` is called before the
+    workers are replaced, `on_resize(new, old)` when the number of workers changes (old is None at first).
     """
 
-    workers: int
+    size: int
     policy: Policy
-    launch: Callable[[int], Handle]
+    launch: Callable[[int, int], Handle]
     on_reload: Callable[[], object] = lambda: None
+    on_resize: Callable[[int, int | None], object] = lambda new, old: None
     jitter: Callable[[float], float] = lambda limit: random.uniform(0, limit)
-    state: State = State.STARTING
+    state: ServerState = ServerState.STARTING
     status: int = 0
     """The exit status."""
+    failure_status: int = 1
+    """The exit status when the server ends because of its workers."""
     generation: int = 0
     slots: list[Slot] = field(default_factory=list)
-    members: list[Member] = field(default_factory=list)
+    workers: list[WorkerRecord] = field(default_factory=list)
     """Every worker that has not ended."""
-    newcomer: Member | None = None
+    newcomer: WorkerRecord | None = None
+    """The worker that is being started while the server runs."""
     counts: Counts = field(default_factory=Counts)
     _now: float = 0
     _paced_until: float = -inf
-    """No worker that failed, or grew old, is replaced before: --respawn-interval."""
+    """No failed or outdated worker is replaced before: --respawn-interval."""
 
     # What the main process calls
 
     def start(self, now: float) -> None:
         """Start the first workers, all at once."""
         self._now = now
-        for number in range(1, self.workers + 1):
+        self.on_resize(self.size, None)
+        for number in range(1, self.size + 1):
             slot = Slot(number)
             self.slots.append(slot)
-            slot.member = self._launch(slot)
+            slot.worker = self._launch(slot)
 
-    def feed(self, event: Input, now: float) -> None:
+    def server_event(self, event: ServerEvent, now: float) -> None:
+        """Handle an event that concerns the server as a whole."""
         self._now = now
         self._feed(event)
-        self._settle_down()
+        self._derive()
 
-    def happened(self, member: Member, event: Happening, now: float) -> None:
-        """Something happened to a worker; what that means follows from its life so far."""
+    def worker_event(self, worker: WorkerRecord, event: WorkerEvent, now: float) -> None:
+        """Handle an event of one worker."""
         self._now = now
-        self._worker(member, event)
-        self._settle_down()
+        self._feed_worker(worker, event)
+        self._derive()
 
-    def replace(self, member: Member, reason: Reason, now: float) -> None:
-        """Replace a worker that serves, for this reason, as soon as that can be."""
+    def replace(self, worker: WorkerRecord, reason: Reason, now: float) -> None:
+        """Replace a serving worker for this reason, as soon as possible."""
         self._now = now
-        self._replace(member, reason)
-        self._settle_down()
+        self._replace(worker, reason)
+        self._derive()
+
+    def resize(self, size: int, now: float) -> None:
+        """Add or remove workers until there are `size`."""
+        while len(self.slots) != size and self.state not in (ServerState.STOPPING, ServerState.STOPPED):
+            grow = len(self.slots) < size
+            self.server_event(ServerEvent.GROW if grow else ServerEvent.SHRINK, now)
 
     def tick(self, now: float) -> None:
-        """Look at the clock: who has to be killed, who has lived long enough, who is to be started."""
+        """Kill overdue workers, replace those whose lifetime is over, start those that are due."""
         self._now = now
-        for member in list(self.members):
-            if member.kill_at <= now:
-                self._worker(member, Happening.OVERDUE)
-            elif member.expires <= now and self._serves(member):
-                member.expires = inf
-                self._replace(member, Reason.LIFETIME)
-        self._settle_down()
+        for worker in list(self.workers):
+            if worker.kill_at <= now:
+                self._feed_worker(worker, WorkerEvent.OVERDUE)
+            elif worker.expires <= now and self._serves(worker):
+                worker.expires = inf
+                self._replace(worker, Reason.LIFETIME)
+        self._derive()
 
     def next_look(self) -> float:
-        """When `tick` has something to do, by the caller's clock; inf: not by itself."""
-        times = [min(member.kill_at, member.expires) for member in self.members]
-        if self.state is State.RUNNING:
+        """Return when `tick` has something to do, by the caller's clock; inf: at no time."""
+        times = [min(worker.kill_at, worker.expires) for worker in self.workers]
+        if self.state is ServerState.RUNNING:
             times += [slot.not_before for slot in self.slots if self._wants(slot)]
         return min(times, default=inf)
 
     @property
     def stopped(self) -> bool:
-        return self.state is State.STOPPED
+        return self.state is ServerState.STOPPED
 
     # The machine
 
-    def _feed(self, event: Input) -> None:
-        self.state, actions = SERVER[self.state, event]
+    def _feed(self, event: ServerEvent) -> None:
+        before = self.state
+        self.state, actions = SERVER[before, event]
+        if self.state is ServerState.STOPPING and before is not ServerState.STOPPING:
+            logger.info('Shutting down granian')
         for action in actions:
             _ACTIONS[action](self)
 
-    def _settle_down(self) -> None:
-        """Inputs that follow from how things stand, and from nothing that happens."""
-        if self.state is State.STARTING and all(
-            slot.member is None or slot.member.life is not Life.STARTING for slot in self.slots
+    def _derive(self) -> None:
+        """Feed the events that follow from the present state alone."""
+        if self.state is ServerState.STARTING and all(
+            slot.worker is None or slot.worker.state is not WorkerState.STARTING for slot in self.slots
         ):
-            self._feed(Input.COMPLETE)
-        if self.state is State.RUNNING and self._due() is not None:
-            self._feed(Input.DUE)
-        if not self.members:
-            self._feed(Input.EMPTY)
+            self._feed(ServerEvent.COMPLETE)
+        if self.state is ServerState.RUNNING and self._due() is not None:
+            self._feed(ServerEvent.DUE)
+        if not self.workers:
+            self._feed(ServerEvent.EMPTY)
 
-    def _worker(self, member: Member, event: Happening) -> None:
-        before = member.life
-        member.life, what = WORKER[before, event]
-        if what is Do.TELL:
-            self._tell(member, loading=before is Life.STARTING)
-        elif what is Do.KILL:
-            if event is Happening.OVERDUE:
-                logger.warning(WARNINGS['overdue'], member.name, self.policy.kill_timeout)
-            member.kill_at = inf
-            member.handle.kill()
-        elif what is Do.ARRIVED:
-            self._arrived(member)
-        elif what is not Do.NOTHING:
-            self.members.remove(member)
-            if what is not Do.LEFT:
-                self._died(member, served=what is Do.LOST)
-            elif member is self.newcomer:
-                self.newcomer = None
+    def _feed_worker(self, worker: WorkerRecord, event: WorkerEvent) -> None:
+        before = worker.state
+        worker.state, action = WORKER[before, event]
+        if action is WorkerAction.STOP:
+            self._stop(worker, loading=before is WorkerState.STARTING)
+        elif action is WorkerAction.CUT:
+            self._stop(worker, loading=before is WorkerState.STARTING, quick=True)
+        elif action is WorkerAction.KILL:
+            self._kill(worker, before, overdue=event is WorkerEvent.OVERDUE)
+        elif action is WorkerAction.ARRIVED:
+            self._arrived(worker)
+        elif action is WorkerAction.DEPARTING:
+            self._departing(worker)
+        elif action is WorkerAction.EXTEND:
+            self._limit(worker)
+        elif action is not WorkerAction.NOTHING:
+            self._ended(worker, action)
 
-    def _tell(self, member: Member, loading: bool) -> None:
-        if self.policy.kill_timeout is not None:
-            member.kill_at = self._now + self.policy.kill_timeout
-        member.expires = inf
-        logger.info('Stopping %s', member.name)
-        member.handle.stop(loading, reload=self.state is not State.STOPPING)
+    def _stop(self, worker: WorkerRecord, loading: bool, quick: bool = False) -> None:
+        self._limit(worker, SHORT_GRACE if loading or quick else None)
+        worker.expires = inf
+        logger.info('Stopping %s', worker.name)
+        worker.handle.stop(loading, self.state is not ServerState.STOPPING, quick)
 
-    def _launch(self, slot: Slot) -> Member:
-        handle = self.launch(slot.number)
-        logger.info('Spawning worker-%d with PID: %s', slot.number, handle.pid)
-        member = Member(slot, handle, self.generation)
-        self.members.append(member)
+    def _limit(self, worker: WorkerRecord, grace: float | None = None) -> None:
+        """Set the time at which a worker that stops is killed."""
+        limits = [limit for limit in (self.policy.kill_timeout, grace) if limit is not None]
+        worker.kill_at = self._now + min(limits, default=inf)
+
+    def _kill(self, worker: WorkerRecord, before: WorkerState, overdue: bool) -> None:
+        if overdue and before is WorkerState.STARTING:
+            logger.error(WARNINGS['start_overdue'], worker.name, self.policy.start_timeout)
+        elif overdue:
+            logger.warning(WARNINGS['overdue'], worker.name, self.policy.kill_timeout or SHORT_GRACE)
+        worker.kill_at = inf
+        worker.handle.kill()
+
+    def _launch(self, slot: Slot) -> WorkerRecord:
+        age = self.counts.spawns + 1
+        handle = self.launch(slot.number, age)
+        logger.info('Booting worker with pid: %s (worker-%d)', handle.pid, slot.number)
+        worker = WorkerRecord(slot, handle, self.generation, age)
+        if self.policy.start_timeout is not None:
+            worker.kill_at = self._now + self.policy.start_timeout
+        self.workers.append(worker)
         self.counts.spawns += 1
-        return member
+        return worker
 
-    def _arrived(self, member: Member) -> None:
-        logger.info('Started %s', member.name)
-        member.served_since = self._now
+    def _arrived(self, worker: WorkerRecord) -> None:
+        logger.info('Started %s', worker.name)
+        worker.served_since = self._now
+        worker.kill_at = inf
         if self.policy.lifetime is not None:
-            member.expires = self._now + self.policy.lifetime + self.jitter(self.policy.lifetime_jitter)
-        self._feed(Input.ARRIVED)
+            worker.expires = self._now + self.policy.lifetime + self.jitter(self.policy.lifetime_jitter)
+        self._feed(ServerEvent.ARRIVED)
 
-    def _died(self, member: Member, served: bool) -> None:
-        slot = member.slot
-        if not served:
-            if member is not self.newcomer:
-                slot.member = None
-                self._feed(Input.VACANT if self.policy.on_death is OnDeath.WAIT else Input.STILLBORN)
-                if self.policy.on_death is OnDeath.WAIT:
-                    self._wait(slot)
-            else:
-                self._feed(Input.STILLBORN)
+    def _departing(self, worker: WorkerRecord) -> None:
+        """Replace a worker that another process has stopped; it accepts no more connections."""
+        self._limit(worker)
+        worker.expires = inf
+        slot = worker.slot
+        if slot.worker is not worker:
             return
-        if slot.member is member:
-            slot.member = None
-        rapid = self._now - member.served_since < RAPID
-        slot.deaths = slot.deaths + 1 if rapid and slot.after_failure else int(rapid)
-        self._vacate(slot)
+        logger.warning(WARNINGS['terminated'], worker.name)
+        slot.worker = None
+        slot.reason = None
+        if self.newcomer is None or self.newcomer.slot is not slot:
+            slot.reason = Reason.TERMINATED
+            slot.not_before = max(self._now + GROUP_STOP, self._paced_until)
+        self._feed(ServerEvent.VACANT)
 
-    def _vacate(self, slot: Slot) -> None:
-        """A worker died and its slot is empty: what now?"""
+    def _ended(self, worker: WorkerRecord, action: WorkerAction) -> None:
+        self.workers.remove(worker)
+        if action is WorkerAction.LOST:
+            self._lost(worker)
+        elif action is WorkerAction.STILLBORN:
+            self._stillborn(worker)
+        elif worker is self.newcomer:
+            self.newcomer = None
+
+    def _stillborn(self, worker: WorkerRecord) -> None:
+        if worker is self.newcomer:
+            self._feed(ServerEvent.STILLBORN)
+            return
+        worker.slot.worker = None
+        if self.policy.on_death is not OnDeath.WAIT:
+            self._feed(ServerEvent.STILLBORN)
+            return
+        self._feed(ServerEvent.VACANT)
+        self._wait(worker.slot)
+
+    def _lost(self, worker: WorkerRecord) -> None:
+        slot = worker.slot
+        if slot.worker is worker:
+            slot.worker = None
+        rapid = self._now - worker.served_since < RAPID
+        slot.deaths = slot.deaths + 1 if rapid and slot.after_failure else int(rapid)
+        self._vacate(slot, served=True)
+
+    def _vacate(self, slot: Slot, served: bool) -> None:
+        """Decide what follows the death of a slot's worker. `served`: it had become ready."""
         slot.reason = None
         slot.after_failure = True
         if self.newcomer is not None and self.newcomer.slot is slot:
-            return  # its successor is on the way already
+            return  # its successor is being started already
         if self.policy.on_death is OnDeath.WAIT:
             self._wait(slot)
-            self._feed(Input.VACANT)
-        elif self.policy.on_death is OnDeath.STOP:
-            self._feed(Input.FATAL)
-        elif slot.deaths >= MAX_RAPID_DEATHS:
-            if self.state is not State.STOPPING:
-                logger.error(
-                    'worker-%d has died %d times in a row soon after it was started: giving up',
-                    slot.number, slot.deaths,
-                )  # fmt: skip
-            self._feed(Input.FATAL)
+            self._feed(ServerEvent.VACANT)
+        elif self.policy.on_death is OnDeath.STOP or self._gives_up(slot, served):
+            self._feed(ServerEvent.FATAL)
         else:
             slot.not_before = max(self._now, self._paced_until)
-            self._feed(Input.VACANT)
+            if slot.deaths >= QUICK_DEATHS:
+                slot.not_before = max(slot.not_before, self._now + CRASH_PAUSE)
+                if slot.deaths == QUICK_DEATHS:
+                    logger.error(WARNINGS['crash_loop'], slot.number, slot.deaths, CRASH_PAUSE)
+            self._feed(ServerEvent.VACANT)
 
-    def _replace(self, member: Member, reason: Reason) -> None:
-        slot = member.slot
-        if self._serves(member) and slot.reason is None:
-            logger.info('%s is going to be replaced: %s', member.name, reason.value)
+    def _gives_up(self, slot: Slot, served: bool) -> bool:
+        limit = self.policy.max_deaths
+        if limit is None:
+            limit = 0 if served else QUICK_DEATHS
+        if not limit or slot.deaths < limit:
+            return False
+        if self.state is not ServerState.STOPPING:
+            logger.error(WARNINGS['gives_up'], slot.number, slot.deaths)
+        return True
+
+    def _replace(self, worker: WorkerRecord, reason: Reason) -> None:
+        slot = worker.slot
+        if self._serves(worker) and slot.reason is None:
+            logger.info('%s is going to be replaced: %s', worker.name, reason.value)
             slot.reason = reason
             slot.not_before = max(slot.not_before, self._paced_until)
 
@@ -301,79 +296,77 @@ class Supervisor:
 
     # Questions
 
-    def _serves(self, member: Member) -> bool:
-        return member.life is Life.SERVING and member.slot.member is member
+    def _serves(self, worker: WorkerRecord) -> bool:
+        return worker.state is WorkerState.SERVING and worker.slot.worker is worker
 
     def _wants(self, slot: Slot) -> bool:
-        """Whether a worker is to be started here."""
-        member = slot.member
-        return member is None or slot.reason is not None or member.generation != self.generation
+        """Return whether a worker is to be started in this slot."""
+        worker = slot.worker
+        return worker is None or slot.reason is not None or worker.generation != self.generation
 
     def _due(self) -> Slot | None:
-        """The slot to start a worker in now: empty ones first."""
+        """Return the slot to start a worker in now: empty ones first."""
         ready = [slot for slot in self.slots if self._wants(slot) and slot.not_before <= self._now]
-        return min(ready, key=lambda slot: (slot.member is not None, slot.number), default=None)
+        return min(ready, key=lambda slot: (slot.worker is not None, slot.number), default=None)
 
     # Actions
 
     def _start(self) -> None:
         slot = self._due()
         assert slot is not None
-        member = slot.member
-        if slot.reason is not None or (member is None and slot.after_failure):
+        if slot.reason is not None or (slot.worker is None and slot.after_failure):
             self._paced_until = self._now + self.policy.respawn_interval
             for other in self.slots:
-                if other is not slot and (other.reason is not None or other.member is None):
+                if other is not slot and (other.reason is not None or other.worker is None):
                     other.not_before = max(other.not_before, self._paced_until)
         try:
             self.newcomer = self._launch(slot)
         except OSError as exc:  # no memory, or no room for another process: later, perhaps
             logger.error('worker-%d cannot be started: %s', slot.number, exc.strerror or exc)
             slot.not_before = self._now + RETRY
-            self._feed(Input.UNABLE)
+            self._feed(ServerEvent.UNABLE)
 
     def _settle(self) -> None:
-        member = self.newcomer
-        assert member is not None
+        worker = self.newcomer
+        assert worker is not None
         self.newcomer = None
-        slot = member.slot
-        if slot not in self.slots:  # taken away meanwhile
-            self._worker(member, Happening.STOP)
+        slot = worker.slot
+        if slot not in self.slots:  # removed meanwhile
+            self._feed_worker(worker, WorkerEvent.STOP)
             return
         self._count(slot)
-        old, slot.member, slot.reason = slot.member, member, None
+        old, slot.worker, slot.reason = slot.worker, worker, None
         slot.after_failure = old is None and slot.after_failure
         if old is not None:
-            self._worker(old, Happening.STOP)
+            self._feed_worker(old, WorkerEvent.STOP)
 
     def _count(self, slot: Slot) -> None:
-        if slot.member is None:
+        if slot.reason is not None:
+            self.counts.replaced[slot.reason] += 1
+        elif slot.worker is None:
             self.counts.failures += slot.after_failure
-        elif slot.reason is None:
-            self.counts.reloads += 1
         else:
-            name = slot.reason.name.lower()
-            setattr(self.counts, name, getattr(self.counts, name) + 1)
+            self.counts.reloads += 1
 
     def _abandon(self) -> None:
-        member = self.newcomer
-        assert member is not None
+        worker = self.newcomer
+        assert worker is not None
         self.newcomer = None
-        slot = member.slot
-        old = slot.member
+        slot = worker.slot
+        old = slot.worker
         if slot not in self.slots:
             return
         if old is None:
             logger.error('worker-%d did not start', slot.number)
             slot.deaths += 1
-            self._vacate(slot)
+            self._vacate(slot, served=False)
         elif slot.reason is None:
-            logger.error('%s did not start: the reload is given up, the old workers go on', member.name)
+            logger.error('%s did not start: the reload is given up, the old workers go on', worker.name)
             for other in self.slots:
-                if other.member is not None:
-                    other.member.generation = self.generation
+                if other.worker is not None:
+                    other.worker.generation = self.generation
         else:
-            logger.error('%s did not start: the old one goes on', member.name)
+            logger.error('%s did not start: the old one goes on', worker.name)
             slot.not_before = self._now + RETRY
 
     def _mark(self) -> None:
@@ -384,51 +377,76 @@ class Supervisor:
             slot.not_before = -inf
         self.on_reload()
 
+    def _dismiss(self) -> None:
+        """Stop the workers that have not finished loading: what they load is old, or makes them hang."""
+        for worker in list(self.workers):
+            if worker.state is WorkerState.STARTING:
+                if worker.slot.worker is worker:
+                    worker.slot.worker = None
+                self._feed_worker(worker, WorkerEvent.STOP)
+        self.newcomer = None
+
     def _add(self) -> None:
         numbers = {slot.number for slot in self.slots}
         number = next(number for number in range(1, len(numbers) + 2) if number not in numbers)
+        self.on_resize(len(numbers) + 1, len(numbers))
         self.slots.append(Slot(number))
-        logger.info('One more worker: %d', len(self.slots))
+        logger.info('Increasing workers to %d', len(self.slots))
 
     def _remove(self) -> None:
-        if len(self.slots) == 1:
+        """Remove an empty slot, or the one of the oldest worker."""
+        size = len(self.slots)
+        if size == 1:
             logger.warning(WARNINGS['last_worker'])
             return
-        slot = self.slots.pop()
-        logger.info('One worker less: %d', len(self.slots))
-        for member in [member for member in self.members if member.slot is slot]:
-            if member is not self.newcomer:
-                self._worker(member, Happening.STOP)
+        self.on_resize(size - 1, size)
+        slot = min(self.slots, key=lambda slot: slot.worker.age if slot.worker is not None else 0)
+        self.slots.remove(slot)
+        logger.info('Decreasing workers to %d', len(self.slots))
+        for worker in [worker for worker in self.workers if worker.slot is slot]:
+            if worker is not self.newcomer:
+                self._feed_worker(worker, WorkerEvent.STOP)
 
     def _stop_all(self) -> None:
-        for member in list(self.members):
-            self._worker(member, Happening.STOP)
+        for worker in list(self.workers):
+            self._feed_worker(worker, WorkerEvent.STOP)
+
+    def _cut_all(self) -> None:
+        for worker in list(self.workers):
+            self._feed_worker(worker, WorkerEvent.CUT)
 
     def _kill_all(self) -> None:
-        for member in list(self.members):
-            self._worker(member, Happening.KILL)
+        for worker in list(self.workers):
+            self._feed_worker(worker, WorkerEvent.KILL)
 
     def _patience(self) -> None:
+        logger.info('Already stopping: %s', self._waiting())
+
+    def _hint(self) -> None:
+        if self.workers:
+            logger.info('Stopping: %s; Ctrl-C again ends them at once', self._waiting())
+
+    def _waiting(self) -> str:
         limit = self.policy.kill_timeout
-        logger.info(
-            'Already stopping: waiting for %s%s',
-            ', '.join(member.name for member in self.members),
-            '' if limit is None else f', at most {limit:g} seconds',
-        )
+        names = ', '.join(worker.name for worker in self.workers)
+        return f'waiting for {names}' + ('' if limit is None else f', at most {limit:g} seconds')
 
     def _fail(self) -> None:
-        self.status = 1
+        self.status = self.failure_status
 
 
-_ACTIONS: dict[Action, Callable[[Supervisor], None]] = {
-    Action.SETTLE: Supervisor._settle,
-    Action.ABANDON: Supervisor._abandon,
-    Action.START: Supervisor._start,
-    Action.MARK: Supervisor._mark,
-    Action.ADD: Supervisor._add,
-    Action.REMOVE: Supervisor._remove,
-    Action.STOP_ALL: Supervisor._stop_all,
-    Action.KILL_ALL: Supervisor._kill_all,
-    Action.PATIENCE: Supervisor._patience,
-    Action.FAIL: Supervisor._fail,
+_ACTIONS: dict[ServerAction, Callable[[Supervisor], None]] = {
+    ServerAction.SETTLE: Supervisor._settle,
+    ServerAction.ABANDON: Supervisor._abandon,
+    ServerAction.DISMISS: Supervisor._dismiss,
+    ServerAction.START: Supervisor._start,
+    ServerAction.MARK: Supervisor._mark,
+    ServerAction.ADD: Supervisor._add,
+    ServerAction.REMOVE: Supervisor._remove,
+    ServerAction.STOP_ALL: Supervisor._stop_all,
+    ServerAction.CUT_ALL: Supervisor._cut_all,
+    ServerAction.KILL_ALL: Supervisor._kill_all,
+    ServerAction.PATIENCE: Supervisor._patience,
+    ServerAction.HINT: Supervisor._hint,
+    ServerAction.FAIL: Supervisor._fail,
 }

@@ -1,7 +1,7 @@
-"""The supervisor as data: what can happen, and what it leads to.
+"""The supervisor as data: states, events, and the actions that an event leads to in each state.
 
 `WORKER` is the life of one worker as the main process sees it, `SERVER` the life of the whole.
-Every pair of state and input has its line; the machine is in `granian.server.supervisor`.
+Every pair of state and event has a row; the machine is in `granian.server.supervisor`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Life(Enum):
-    """A worker, as the parent sees it."""
+class WorkerState(Enum):
+    """A worker, as the main process sees it."""
 
     STARTING = 'starting'
     SERVING = 'serving'
@@ -19,62 +19,71 @@ class Life(Enum):
     GONE = 'gone'
 
 
-class Happening(Enum):
+class WorkerEvent(Enum):
     """What can happen to a worker."""
 
-    READY = 'ready'
-    STOP = 'stop'
-    KILL = 'kill'
-    OVERDUE = 'overdue'
-    EXIT = 'exit'
+    READY = 'it serves'
+    STOP = 'it is to stop'
+    CUT = 'it is to stop without waiting for requests'
+    KILL = 'it is to end at once'
+    OVERDUE = 'it has not started, or not stopped, in time'
+    LEAVING = 'it stops because another process has sent it SIGTERM'
+    EXIT = 'its process has ended'
 
 
-class Do(Enum):
-    """What is to be done about it."""
+class WorkerAction(Enum):
+    """What the supervisor does about it."""
 
     NOTHING = 'nothing'
-    TELL = 'tell it to stop'
+    STOP = 'ask it to stop'
+    CUT = 'ask it to stop without waiting for requests'
     KILL = 'kill it'
-    ARRIVED = 'it serves'
-    STILLBORN = 'it never served'
-    LOST = 'it ended unasked'
-    LEFT = 'it ended as it was told'
+    ARRIVED = 'it serves from now on'
+    DEPARTING = 'replace it, and limit the time it may take to stop'
+    EXTEND = 'it has become ready while it was asked to stop: give it the whole time'
+    STILLBORN = 'it ended before it served'
+    LOST = 'it ended without being asked to'
+    LEFT = 'it ended as it was asked to'
 
 
-WORKER: dict[tuple[Life, Happening], tuple[Life, Do]] = {
-    (Life.STARTING, Happening.READY): (Life.SERVING, Do.ARRIVED),
-    (Life.STARTING, Happening.STOP): (Life.LEAVING, Do.TELL),
-    (Life.STARTING, Happening.KILL): (Life.KILLED, Do.KILL),
-    (Life.STARTING, Happening.OVERDUE): (Life.STARTING, Do.NOTHING),
-    (Life.STARTING, Happening.EXIT): (Life.GONE, Do.STILLBORN),
-    (Life.SERVING, Happening.READY): (Life.SERVING, Do.NOTHING),
-    (Life.SERVING, Happening.STOP): (Life.LEAVING, Do.TELL),
-    (Life.SERVING, Happening.KILL): (Life.KILLED, Do.KILL),
-    (Life.SERVING, Happening.OVERDUE): (Life.SERVING, Do.NOTHING),
-    (Life.SERVING, Happening.EXIT): (Life.GONE, Do.LOST),
-    (Life.LEAVING, Happening.READY): (Life.LEAVING, Do.NOTHING),
-    (Life.LEAVING, Happening.STOP): (Life.LEAVING, Do.NOTHING),
-    (Life.LEAVING, Happening.KILL): (Life.KILLED, Do.KILL),
-    (Life.LEAVING, Happening.OVERDUE): (Life.KILLED, Do.KILL),
-    (Life.LEAVING, Happening.EXIT): (Life.GONE, Do.LEFT),
-    (Life.KILLED, Happening.READY): (Life.KILLED, Do.NOTHING),
-    (Life.KILLED, Happening.STOP): (Life.KILLED, Do.NOTHING),
-    (Life.KILLED, Happening.KILL): (Life.KILLED, Do.NOTHING),
-    (Life.KILLED, Happening.OVERDUE): (Life.KILLED, Do.NOTHING),
-    (Life.KILLED, Happening.EXIT): (Life.GONE, Do.LEFT),
-    (Life.GONE, Happening.READY): (Life.GONE, Do.NOTHING),
-    (Life.GONE, Happening.STOP): (Life.GONE, Do.NOTHING),
-    (Life.GONE, Happening.KILL): (Life.GONE, Do.NOTHING),
-    (Life.GONE, Happening.OVERDUE): (Life.GONE, Do.NOTHING),
-    (Life.GONE, Happening.EXIT): (Life.GONE, Do.NOTHING),
+WORKER: dict[tuple[WorkerState, WorkerEvent], tuple[WorkerState, WorkerAction]] = {
+    (WorkerState.STARTING, WorkerEvent.READY): (WorkerState.SERVING, WorkerAction.ARRIVED),
+    (WorkerState.STARTING, WorkerEvent.STOP): (WorkerState.LEAVING, WorkerAction.STOP),
+    (WorkerState.STARTING, WorkerEvent.CUT): (WorkerState.LEAVING, WorkerAction.CUT),
+    (WorkerState.STARTING, WorkerEvent.KILL): (WorkerState.KILLED, WorkerAction.KILL),
+    (WorkerState.STARTING, WorkerEvent.OVERDUE): (WorkerState.STARTING, WorkerAction.KILL),
+    (WorkerState.STARTING, WorkerEvent.LEAVING): (WorkerState.STARTING, WorkerAction.NOTHING),
+    (WorkerState.STARTING, WorkerEvent.EXIT): (WorkerState.GONE, WorkerAction.STILLBORN),
+    (WorkerState.SERVING, WorkerEvent.READY): (WorkerState.SERVING, WorkerAction.NOTHING),
+    (WorkerState.SERVING, WorkerEvent.STOP): (WorkerState.LEAVING, WorkerAction.STOP),
+    (WorkerState.SERVING, WorkerEvent.CUT): (WorkerState.LEAVING, WorkerAction.CUT),
+    (WorkerState.SERVING, WorkerEvent.KILL): (WorkerState.KILLED, WorkerAction.KILL),
+    (WorkerState.SERVING, WorkerEvent.OVERDUE): (WorkerState.SERVING, WorkerAction.NOTHING),
+    (WorkerState.SERVING, WorkerEvent.LEAVING): (WorkerState.LEAVING, WorkerAction.DEPARTING),
+    (WorkerState.SERVING, WorkerEvent.EXIT): (WorkerState.GONE, WorkerAction.LOST),
+    (WorkerState.LEAVING, WorkerEvent.READY): (WorkerState.LEAVING, WorkerAction.EXTEND),
+    (WorkerState.LEAVING, WorkerEvent.STOP): (WorkerState.LEAVING, WorkerAction.NOTHING),
+    (WorkerState.LEAVING, WorkerEvent.CUT): (WorkerState.LEAVING, WorkerAction.CUT),
+    (WorkerState.LEAVING, WorkerEvent.KILL): (WorkerState.KILLED, WorkerAction.KILL),
+    (WorkerState.LEAVING, WorkerEvent.OVERDUE): (WorkerState.KILLED, WorkerAction.KILL),
+    (WorkerState.LEAVING, WorkerEvent.LEAVING): (WorkerState.LEAVING, WorkerAction.NOTHING),
+    (WorkerState.LEAVING, WorkerEvent.EXIT): (WorkerState.GONE, WorkerAction.LEFT),
+    (WorkerState.KILLED, WorkerEvent.READY): (WorkerState.KILLED, WorkerAction.NOTHING),
+    (WorkerState.KILLED, WorkerEvent.STOP): (WorkerState.KILLED, WorkerAction.NOTHING),
+    (WorkerState.KILLED, WorkerEvent.CUT): (WorkerState.KILLED, WorkerAction.NOTHING),
+    (WorkerState.KILLED, WorkerEvent.KILL): (WorkerState.KILLED, WorkerAction.NOTHING),
+    (WorkerState.KILLED, WorkerEvent.OVERDUE): (WorkerState.KILLED, WorkerAction.NOTHING),
+    (WorkerState.KILLED, WorkerEvent.LEAVING): (WorkerState.KILLED, WorkerAction.NOTHING),
+    (WorkerState.KILLED, WorkerEvent.EXIT): (WorkerState.GONE, WorkerAction.LEFT),
+    **{(WorkerState.GONE, event): (WorkerState.GONE, WorkerAction.NOTHING) for event in WorkerEvent},
 }
 
 
-class State(Enum):
-    """The server."""
+class ServerState(Enum):
+    """The server as a whole."""
 
     STARTING = 'starting'
-    """The first workers have been started, and not all have said how it went."""
+    """The first workers have been started, and not all have reported success or failure."""
     RUNNING = 'running'
     RENEWING = 'renewing'
     """One new worker is being started, in place of an old one or of one that died."""
@@ -82,98 +91,105 @@ class State(Enum):
     STOPPED = 'stopped'
 
 
-class Input(Enum):
-    COMPLETE = 'complete'
-    """The first workers have all answered."""
-    ARRIVED = 'arrived'
-    """A new worker serves."""
-    STILLBORN = 'stillborn'
-    """A new worker ended before it served."""
-    UNABLE = 'unable'
-    """The system did not let a new worker be started."""
-    VACANT = 'vacant'
-    """A worker ended unasked, and is to be replaced."""
-    FATAL = 'fatal'
-    """A worker ended unasked, and that is the end of the server."""
-    DUE = 'due'
-    """The time has come to start a worker."""
+class ServerEvent(Enum):
+    """What can happen to the server."""
+
+    COMPLETE = 'the first workers have all answered'
+    ARRIVED = 'a new worker serves'
+    STILLBORN = 'a new worker ended before it served'
+    UNABLE = 'the system refused to start a process'
+    VACANT = 'a worker has ended and is to be replaced'
+    FATAL = 'a worker has ended, which ends the server'
+    DUE = 'it is time to start a worker'
     RELOAD = 'reload'
-    GROW = 'grow'
-    SHRINK = 'shrink'
-    STOP = 'stop'
-    QUIT = 'quit'
-    EMPTY = 'empty'
-    """No worker is left."""
+    GROW = 'one worker more'
+    SHRINK = 'one worker less'
+    STOP = 'stop gracefully'
+    INTERRUPT = 'Ctrl-C: stop gracefully, and at the second time at once'
+    QUICK = 'stop without waiting for requests in flight'
+    QUIT = 'kill all workers'
+    EMPTY = 'no worker is left'
 
 
-class Action(Enum):
-    SETTLE = 'the newcomer takes its place, the old one leaves'
-    ABANDON = 'the newcomer is given up'
+class ServerAction(Enum):
+    """What the supervisor does about it."""
+
+    SETTLE = 'the new worker takes its place, the old one leaves'
+    ABANDON = 'give the new worker up'
+    DISMISS = 'stop the workers that still load old code'
     START = 'start one worker'
     MARK = 'every worker is to be replaced'
-    ADD = 'one more slot'
-    REMOVE = 'one slot less'
-    STOP_ALL = 'tell all to stop'
-    KILL_ALL = 'kill all'
-    PATIENCE = 'say what is being waited for'
-    FAIL = 'exit status 1'
+    ADD = 'add a slot'
+    REMOVE = 'remove a slot'
+    STOP_ALL = 'ask all workers to stop'
+    CUT_ALL = 'ask all workers to stop without waiting for requests'
+    KILL_ALL = 'kill all workers'
+    PATIENCE = 'log that the server is stopping already'
+    HINT = 'log what is waited for, and that a second Ctrl-C ends it'
+    FAIL = 'set the exit status of a failure'
 
 
-_STOPS = {
-    Input.FATAL: (State.STOPPING, (Action.FAIL, Action.STOP_ALL)),
-    Input.STOP: (State.STOPPING, (Action.STOP_ALL,)),
-    Input.QUIT: (State.STOPPING, (Action.KILL_ALL,)),
+Row = dict[ServerEvent, 'tuple[ServerState, tuple[ServerAction, ...]]']
+
+_STOPS: Row = {
+    ServerEvent.FATAL: (ServerState.STOPPING, (ServerAction.FAIL, ServerAction.STOP_ALL)),
+    ServerEvent.STOP: (ServerState.STOPPING, (ServerAction.STOP_ALL,)),
+    ServerEvent.INTERRUPT: (ServerState.STOPPING, (ServerAction.STOP_ALL, ServerAction.HINT)),
+    ServerEvent.QUICK: (ServerState.STOPPING, (ServerAction.CUT_ALL,)),
+    ServerEvent.QUIT: (ServerState.STOPPING, (ServerAction.KILL_ALL,)),
 }
 
-_ROWS: dict[State, dict[Input, tuple[State, tuple[Action, ...]]]] = {
-    State.STARTING: {
+_ROWS: dict[ServerState, Row] = {
+    ServerState.STARTING: {
         **_STOPS,
-        Input.COMPLETE: (State.RUNNING, ()),
-        Input.ARRIVED: (State.STARTING, ()),
-        Input.STILLBORN: (State.STOPPING, (Action.FAIL, Action.STOP_ALL)),
-        Input.UNABLE: (State.STARTING, ()),
-        Input.VACANT: (State.STARTING, ()),
-        Input.DUE: (State.STARTING, ()),
-        Input.RELOAD: (State.STARTING, (Action.MARK,)),
-        Input.GROW: (State.STARTING, (Action.ADD,)),
-        Input.SHRINK: (State.STARTING, (Action.REMOVE,)),
-        Input.EMPTY: (State.STARTING, ()),
+        ServerEvent.COMPLETE: (ServerState.RUNNING, ()),
+        ServerEvent.ARRIVED: (ServerState.STARTING, ()),
+        ServerEvent.STILLBORN: (ServerState.STOPPING, (ServerAction.FAIL, ServerAction.STOP_ALL)),
+        ServerEvent.UNABLE: (ServerState.STARTING, ()),
+        ServerEvent.VACANT: (ServerState.STARTING, ()),
+        ServerEvent.DUE: (ServerState.STARTING, ()),
+        ServerEvent.RELOAD: (ServerState.STARTING, (ServerAction.MARK, ServerAction.DISMISS)),
+        ServerEvent.GROW: (ServerState.STARTING, (ServerAction.ADD,)),
+        ServerEvent.SHRINK: (ServerState.STARTING, (ServerAction.REMOVE,)),
+        ServerEvent.EMPTY: (ServerState.STARTING, ()),
     },
-    State.RUNNING: {
+    ServerState.RUNNING: {
         **_STOPS,
-        Input.COMPLETE: (State.RUNNING, ()),
-        Input.ARRIVED: (State.RUNNING, ()),
-        Input.STILLBORN: (State.RUNNING, ()),
-        Input.UNABLE: (State.RUNNING, ()),
-        Input.VACANT: (State.RUNNING, ()),
-        Input.DUE: (State.RENEWING, (Action.START,)),
-        Input.RELOAD: (State.RUNNING, (Action.MARK,)),
-        Input.GROW: (State.RUNNING, (Action.ADD,)),
-        Input.SHRINK: (State.RUNNING, (Action.REMOVE,)),
-        Input.EMPTY: (State.RUNNING, ()),
+        ServerEvent.COMPLETE: (ServerState.RUNNING, ()),
+        ServerEvent.ARRIVED: (ServerState.RUNNING, ()),
+        ServerEvent.STILLBORN: (ServerState.RUNNING, ()),
+        ServerEvent.UNABLE: (ServerState.RUNNING, ()),
+        ServerEvent.VACANT: (ServerState.RUNNING, ()),
+        ServerEvent.DUE: (ServerState.RENEWING, (ServerAction.START,)),
+        ServerEvent.RELOAD: (ServerState.RUNNING, (ServerAction.MARK,)),
+        ServerEvent.GROW: (ServerState.RUNNING, (ServerAction.ADD,)),
+        ServerEvent.SHRINK: (ServerState.RUNNING, (ServerAction.REMOVE,)),
+        ServerEvent.EMPTY: (ServerState.RUNNING, ()),
     },
-    State.RENEWING: {
+    ServerState.RENEWING: {
         **_STOPS,
-        Input.COMPLETE: (State.RENEWING, ()),
-        Input.ARRIVED: (State.RUNNING, (Action.SETTLE,)),
-        Input.STILLBORN: (State.RUNNING, (Action.ABANDON,)),
-        Input.UNABLE: (State.RUNNING, ()),
-        Input.VACANT: (State.RENEWING, ()),
-        Input.DUE: (State.RENEWING, ()),
-        Input.RELOAD: (State.RENEWING, (Action.MARK,)),
-        Input.GROW: (State.RENEWING, (Action.ADD,)),
-        Input.SHRINK: (State.RENEWING, (Action.REMOVE,)),
-        Input.EMPTY: (State.RENEWING, ()),
+        ServerEvent.COMPLETE: (ServerState.RENEWING, ()),
+        ServerEvent.ARRIVED: (ServerState.RUNNING, (ServerAction.SETTLE,)),
+        ServerEvent.STILLBORN: (ServerState.RUNNING, (ServerAction.ABANDON,)),
+        ServerEvent.UNABLE: (ServerState.RUNNING, ()),
+        ServerEvent.VACANT: (ServerState.RENEWING, ()),
+        ServerEvent.DUE: (ServerState.RENEWING, ()),
+        ServerEvent.RELOAD: (ServerState.RUNNING, (ServerAction.MARK, ServerAction.DISMISS)),
+        ServerEvent.GROW: (ServerState.RENEWING, (ServerAction.ADD,)),
+        ServerEvent.SHRINK: (ServerState.RENEWING, (ServerAction.REMOVE,)),
+        ServerEvent.EMPTY: (ServerState.RENEWING, ()),
     },
-    State.STOPPING: {
-        **dict.fromkeys(Input, (State.STOPPING, ())),
-        Input.STOP: (State.STOPPING, (Action.PATIENCE,)),
-        Input.QUIT: (State.STOPPING, (Action.KILL_ALL,)),
-        Input.EMPTY: (State.STOPPED, ()),
+    ServerState.STOPPING: {
+        **dict.fromkeys(ServerEvent, (ServerState.STOPPING, ())),
+        ServerEvent.STOP: (ServerState.STOPPING, (ServerAction.PATIENCE,)),
+        ServerEvent.INTERRUPT: (ServerState.STOPPING, (ServerAction.KILL_ALL,)),
+        ServerEvent.QUICK: (ServerState.STOPPING, (ServerAction.CUT_ALL,)),
+        ServerEvent.QUIT: (ServerState.STOPPING, (ServerAction.KILL_ALL,)),
+        ServerEvent.EMPTY: (ServerState.STOPPED, ()),
     },
-    State.STOPPED: dict.fromkeys(Input, (State.STOPPED, ())),
+    ServerState.STOPPED: dict.fromkeys(ServerEvent, (ServerState.STOPPED, ())),
 }
 
-SERVER: dict[tuple[State, Input], tuple[State, tuple[Action, ...]]] = {
+SERVER: dict[tuple[ServerState, ServerEvent], tuple[ServerState, tuple[ServerAction, ...]]] = {
     (state, event): result for state, row in _ROWS.items() for event, result in row.items()
 }

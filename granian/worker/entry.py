@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 import os
 import sys
+import time
 import traceback
+from _thread import allocate_lock
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import log
 from .._internal import load_env_files, load_target, put_first
@@ -20,41 +21,47 @@ from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
-from ..observe.access_log import AccessLog
-from ..observe.counters import Counters
-from ..observe.exchange import Exchange
-from . import ipc, kinds
+from . import ending, ipc, kinds
+from .hooks import Hooked
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
 
+if TYPE_CHECKING:
+    from ..observe.counters import Counters
+    from ..observe.exchange import Exchange
+
 logger = logging.getLogger('_granian')
+
+QUICK_GRACE = 0.3
+"""Seconds that requests in flight have to end when the worker is to stop without waiting for them."""
+_sleep = time.sleep  # gevent may put its own in its place; the reader's thread needs this one
 
 
 def run(spec: WorkerSpec) -> None:
-    """Load the application, serve until told to stop. The process ends with status 1 if that failed."""
-    # What the main process registered to be done at its exit is not this process's to do.
-    atexit._clear()
-    atexit.register(logging.shutdown)
-    control = ipc.Control(spec.control)
+    """Load the application and serve until stopped. The process ends with status 1 if that failed."""
+    control = ipc.Control(spec.control, spec.quick_signals)
     control.take_signals()
+    life = Life(spec, control)
     status = 0
     try:
-        _name(spec)
-        _serve(spec, control)
+        life.begin()
+        life.serve()
     except Exception as exc:
-        control.send(ipc.FAILED, failure(exc))
-        status = 1
+        found = failure(exc)
+        control.send(ipc.FAILED, found)
+        status = found.status
     finally:
-        atexit._run_exitfuncs()
+        life.end()
+        ending.finish()
     if status:
         sys.exit(status)
 
 
 def run_in_thread(spec: WorkerSpec) -> None:
-    """As `run`, in a thread of the main process, whose signals, folder and logging stay as they are."""
+    """Do as `run`, in a thread of the main process, whose signals, folder and logging stay as they are."""
     control = ipc.Control(spec.control)
     try:
-        _serve(spec, control)
+        Life(spec, control).serve()
     except Exception as exc:
         control.send(ipc.FAILED, failure(exc))
         sys.exit(1)
@@ -64,59 +71,127 @@ def run_in_thread(spec: WorkerSpec) -> None:
         control.close()
 
 
-def _serve(spec: WorkerSpec, control: ipc.Control) -> None:
-    config = spec.config
-    check = kinds.prepare(config)
-    if not spec.in_thread:
-        _configure_logging(spec)
-        # Not before: the files that the logging configuration names are relative to the folder the
-        # server was started in, for the main process and for the workers.
-        os.chdir(spec.working_dir)
-    app = load(config, spec.working_dir, spec.loader)
-    check(app)
-    if not spec.in_thread:
-        # What is loaded by now stays for good: no collection need walk it again.
-        gc.freeze()
-    observers: list[Callable[[Exchange], None]] = []
-    access_log = None
-    if config.log_access:
-        access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
-        observers.append(access_log)
-    if config.workers_max_requests is not None:
-        limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
-        observers.append(RequestLimit(limit, jitter, partial(control.send, ipc.REPLACE, ipc.REQUESTS)))
-    counters = None
-    if config.metrics_enabled:
-        # Greenlets are one thread, and what is a thread's own is a greenlet's own where gevent has patched.
-        counters = Counters(per_thread=config.core != Cores.gevent)
-        observers.append(counters)
-    core = kinds.make_core(
-        config, list(spec.listeners), app, observer(observers), counters, in_thread=spec.in_thread
-    )
-    report = partial(_report, control, counters, core) if counters is not None else None
-    every = config.metrics_scrape_interval
-    if spec.in_thread:
-        control.watch(core.stop, _nothing, None, report, every)
-    else:
-        control.stop_on_term()
-        control.watch(core.stop, log.reopen_log_files, config.workers_kill_timeout or None, report, every)
-    try:
-        core.run(on_ready=partial(_ready, control, report))
-    finally:
-        if access_log is not None:
-            access_log.close()
-        if report is not None:
-            report()
+class Life:
+    """One worker from its start to its end."""
+
+    def __init__(self, spec: WorkerSpec, control: ipc.Control) -> None:
+        self.spec = spec
+        self.config = spec.config
+        self.control = control
+        self.hooked: Hooked | None = spec.hooked
+        self.core: Core | None = None
+        self._ended = allocate_lock()
+
+    def begin(self) -> None:
+        """Name the process and call the first hook."""
+        if self.hooked is not None:
+            self.hooked.worker.enter(self.control.replace)
+            self.hooked.start()
+        if self.config.process_name is not None:
+            import setproctitle
+
+            setproctitle.setproctitle(f'{self.config.process_name} {self.spec.name}')
+
+    def serve(self) -> None:
+        """Load the application and serve it until stopped."""
+        spec, config = self.spec, self.config
+        check = kinds.prepare(config)
+        if not spec.in_thread:
+            configure_logging(spec)
+            # Not before: the files that the logging configuration names are relative to the folder the
+            # server was started in, for the main process and for the workers.
+            os.chdir(spec.working_dir)
+        app = spec.loader() if spec.preloaded and spec.loader else load(config, spec.working_dir, spec.loader)
+        check(app)
+        if not spec.in_thread:
+            # What is loaded by now stays for good: no collection need walk it again.
+            gc.freeze()
+        observers = Observers(spec, self.control)
+        self.core = kinds.make_core(
+            config, list(spec.listeners), app, observer(observers.all), observers.counters,
+            in_thread=spec.in_thread, hooked=self.hooked,
+        )  # fmt: skip
+        observers.core = self.core
+        if self.hooked is not None:
+            self.hooked.ready()
+        self._take_orders(observers)
+        try:
+            self.core.run(on_ready=partial(self._ready, observers))
+        finally:
+            observers.close()
+
+    def _take_orders(self, observers: Observers) -> None:
+        assert self.core is not None
+        report, every = observers.report, self.config.metrics_scrape_interval
+        if self.spec.in_thread:
+            self.control.watch(ipc.Orders(self.core.stop, self.core.stop, _nothing, None, report, every))
+            return
+        self.control.handle_signals()
+        kill_timeout = self.config.workers_kill_timeout or None
+        orders = ipc.Orders(self.core.stop, self._cut, log.reopen_log_files, kill_timeout, report, every)
+        self.control.watch(orders)
+
+    def _ready(self, observers: Observers) -> None:
+        self.control.send(ipc.READY)
+        if observers.report is not None:
+            observers.report()
+
+    def _cut(self) -> None:
+        """End without waiting for requests. The reader's thread."""
+        assert self.core is not None
+        if self.hooked is not None:
+            self.hooked.interrupt()
+        self.core.stop()
+        _sleep(QUICK_GRACE)
+        self.end()
+        logging.shutdown()
+        os._exit(0)
+
+    def end(self) -> None:
+        """Call the last hook, once; the thread that comes second stays here until the process ends."""
+        self._ended.acquire()
+        if self.hooked is not None:
+            self.hooked.stop()
 
 
-def _ready(control: ipc.Control, report: Callable[[], None] | None) -> None:
-    control.send(ipc.READY)
-    if report is not None:
-        report()
+class Observers:
+    """What is called after each exchange: the access log, the request limit, the counters."""
 
+    def __init__(self, spec: WorkerSpec, control: ipc.Control) -> None:
+        config = spec.config
+        self.all: list[Callable[[Exchange], None]] = []
+        self.core: Core | None = None
+        self.counters: Counters | None = None
+        self.report: Callable[[], None] | None = None
+        self._access_log: Any = None
+        self._control = control
+        if config.log_access:
+            from ..observe.access_log import AccessLog
 
-def _report(control: ipc.Control, counters: Counters, core: Core) -> None:
-    control.send(ipc.METRICS, {**counters.snapshot(), **core.figures()})
+            self._access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
+            self.all.append(self._access_log)
+        if config.workers_max_requests is not None:
+            limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
+            self.all.append(RequestLimit(limit, jitter, partial(control.replace, ipc.Reason.REQUESTS)))
+        if config.metrics_enabled:
+            from ..observe.counters import Counters
+
+            # Greenlets are one thread, and where gevent has patched, thread-local is greenlet-local.
+            self.counters = Counters(per_thread=config.core != Cores.gevent)
+            self.all.append(self.counters)
+            self.report = self._report
+
+    def _report(self) -> None:
+        assert self.counters is not None
+        assert self.core is not None
+        self._control.send(ipc.METRICS, {**self.counters.snapshot(), **self.core.figures()})
+
+    def close(self) -> None:
+        """Write the last lines and send the last figures."""
+        if self._access_log is not None:
+            self._access_log.close()
+        if self.report is not None:
+            self.report()
 
 
 def _nothing() -> None:
@@ -128,51 +203,50 @@ def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None)
     os.chdir(folder)
     try:
         kinds.check(config, load(config, folder, loader))
-    except LoadError as exc:
-        if exc.__cause__ is not None:
-            logger.error('%s', _traceback(exc.__cause__))
+    except FatalError as exc:
+        log_cause(exc)
         raise
 
 
-def load(config: Config, folder: Path, loader: Callable[[], Any] | None = None) -> Any:
-    """Return the application. Raises TargetError, or LoadError with the application's exception as cause."""
+def load(config: Config, working_dir: Path, loader: Callable[[], Any] | None = None) -> Any:
+    """Return the application. `loader` returns it in place of importing the target.
+
+    Raises FatalError: TargetError, or LoadError with the exception of its import as the cause.
+    """
     load_env_files(config.env_files)
+    where = {'target': config.target, 'folder': str(working_dir)}
     try:
-        if loader is not None:
-            return loader()
-        return load_target(config.target, folder, config.factory)
+        return loader() if loader is not None else load_target(config.target, working_dir, config.factory)
     except FatalError:
         raise
     except SystemExit as exc:  # a settings module's way to say what it misses
-        raise LoadError(
-            refusal('app_exits', target=config.target, folder=str(folder), code=exc.code)
-        ) from None
+        raise LoadError(refusal('app_exits', **where, code=exc.code)) from None
     except Exception as exc:
-        raise LoadError(
-            refusal(
-                'app_broken',
-                target=config.target,
-                folder=str(folder),
-                kind=type(exc).__name__,
-                error=exc,
-            )
-        ) from exc
+        raise LoadError(refusal('app_broken', **where, kind=type(exc).__name__, error=exc)) from exc
 
 
 class LoadError(FatalError):
-    """The application was found, and raised something while it was loaded."""
+    """The application was found, and raised an exception while it was loaded."""
+
+    shows_cause = True
 
 
 def failure(exc: Exception) -> ipc.Failure:
-    """What the main process will say, once for all workers, of an exception that ended this one."""
+    """Return what the main process logs, once for all workers, about an exception that ended this one."""
     if isinstance(exc, FatalError):
-        cause = exc.__cause__ if isinstance(exc, LoadError) else None
-        return ipc.Failure(str(exc), _traceback(cause) if cause is not None else '')
-    return ipc.Failure(refusal('internal', kind=type(exc).__name__, error=exc), _traceback(exc))
+        cause = exc.__cause__ if exc.shows_cause else None
+        return ipc.Failure(str(exc), trace(cause) if cause is not None else '', exc.status)
+    return ipc.Failure(refusal('internal', kind=type(exc).__name__, error=exc), trace(exc))
 
 
-def _traceback(exc: BaseException) -> str:
-    """From the first frame that is neither ours nor the import system's: those say nothing to the user."""
+def log_cause(exc: FatalError) -> None:
+    """Log the traceback of the application's exception that an error of ours stands for."""
+    if exc.shows_cause and exc.__cause__ is not None:
+        logger.error('%s', trace(exc.__cause__))
+
+
+def trace(exc: BaseException) -> str:
+    """Format a traceback from the first frame that is neither ours nor the import system's."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     frame = exc.__traceback__
     first = frame
@@ -184,15 +258,9 @@ def _traceback(exc: BaseException) -> str:
     return ''.join(traceback.format_exception(type(exc), exc, first)).rstrip()
 
 
-def _configure_logging(spec: WorkerSpec) -> None:
+def configure_logging(spec: WorkerSpec) -> None:
+    """Set logging up as the main process has."""
     config = spec.config
     if spec.logging:
-        put_first(str(spec.working_dir))  # under spawn, nobody has yet
+        put_first(str(spec.working_dir))  # under spawn, the main process's path is not ours
     log.configure_logging(config.log_level, spec.logging, config.log_enabled)
-
-
-def _name(spec: WorkerSpec) -> None:
-    if spec.config.process_name is not None:
-        import setproctitle
-
-        setproctitle.setproctitle(f'{spec.config.process_name} {spec.name}')

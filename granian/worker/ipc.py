@@ -1,9 +1,9 @@
-"""How a worker and the main process speak: small messages, a kind and a value, over a pipe.
+"""Messages between a worker and the main process: pairs of a kind and a value, over a pipe.
 
-To the worker: `STOP` (value: whether for a reload), `REOPEN` (the log files). From the worker: `READY`,
-`FAILED` (a `Failure`), `REPLACE` (it wants a successor; the value says why), `METRICS`
-(its figures, see `granian.counters`).
-When the main process is gone the pipe ends, and the worker stops: nobody is left behind.
+To the worker: `STOP` (value: whether for a reload), `CUT` (stop without waiting for requests), `REOPEN`
+(the log files). From the worker: `READY`, `FAILED` (a `Failure`), `REPLACE` (it wants a successor; the
+value is a `Reason`), `LEAVING` (another process has sent it SIGTERM), `METRICS` (its figures, see
+`granian.observe.counters`). When the main process ends, so does the pipe, and the worker stops.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
@@ -23,12 +24,15 @@ from typing import Any
 from .._signals import HANDLED, nothing
 
 STOP = 'stop'
+CUT = 'cut'
 REOPEN = 'reopen'
 READY = 'ready'
 FAILED = 'failed'
 REPLACE = 'replace'
-REQUESTS = 'requests'
+LEAVING = 'leaving'
 METRICS = 'metrics'
+
+Message = tuple[str, Any]
 
 # Bound here, before gevent may put its own in their place: the reader is a real thread, beside any core.
 _END = 0
@@ -38,62 +42,106 @@ _monotonic = time.monotonic
 _poll = getattr(select, 'poll', None)
 
 
+class Reason(Enum):
+    """Why a single worker is replaced; a reload replaces all. Each has its counter in the metrics."""
+
+    LIFETIME = 'it has reached its lifetime'
+    RSS = 'it holds too much memory'
+    REQUESTS = 'it has served its number of requests'
+    ASKED = 'the application has asked for it'
+    TERMINATED = 'another process has stopped it'
+    HANGS = 'it hangs'
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a worker could not start: one line for the user, and a traceback where one helps."""
 
     message: str
     traceback: str = ''
+    status: int = 1
+    """The exit status of a server that ends because of it."""
+
+
+@dataclass
+class Orders:
+    """What a worker does when it is asked to. The reader's thread calls these.
+
+    `kill_timeout`: when the main process is gone, a worker that does not stop ends itself after so many
+    seconds; None: it does not. `report` is called every `every` seconds.
+    """
+
+    stop: Callable[[bool], None]
+    cut: Callable[[], None]
+    reopen: Callable[[], None]
+    kill_timeout: float | None = None
+    report: Callable[[], None] | None = None
+    every: float = 0
 
 
 class Control:
-    """The worker's side. `send` from any thread; `watch` starts the thread that reads."""
+    """The worker's end of the pipe. `send` from any thread; `watch` starts the thread that reads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, quick_signals: bool = False) -> None:
         self._connection = connection
+        self._quick = {int(signal.SIGINT), int(signal.SIGQUIT)} if quick_signals else set()
+        """Signals that end this worker without waiting for its requests."""
         self._sending = allocate_lock()
         self._reading = False
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
-        self._report: Callable[[], None] | None = None
-        self._every = 0.0
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Return the descriptors that a child of the application must not use."""
+        connection = [] if self._connection.closed else [self._connection.fileno()]
+        return [*connection, self._wake_reader, self._wake_writer]
 
     def send(self, kind: str, value: object = None) -> None:
+        """Send a message, if the main process is still there to read it."""
         with self._sending:
             try:
                 self._connection.send((kind, value))
             except OSError:  # the main process has gone: the reader will see it
                 pass
 
+    def replace(self, reason: Reason) -> None:
+        """Ask the main process for a successor."""
+        self.send(REPLACE, reason)
+
     def take_signals(self) -> None:
-        """Every signal but SIGTERM is the main process's affair. Main thread.
+        """Leave every signal but SIGTERM to the main process. Main thread.
 
         SIGTERM ends the process at once while the application is loaded, whatever that is doing: an
-        exception raised in the midst of an import may be swallowed there. `watch` changes that.
+        exception raised in the midst of an import may be swallowed there. `handle_signals` changes that.
         """
         if hasattr(signal, 'SIGCHLD'):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)  # the main process's, inherited by fork
         for signum in HANDLED:
-            signal.signal(signum, signal.SIG_DFL if signum == signal.SIGTERM else nothing)
+            at_once = signum == signal.SIGTERM or signum in self._quick
+            signal.signal(signum, signal.SIG_DFL if at_once else nothing)
         if hasattr(signal, 'pthread_sigmask'):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
-    def _on_term(self, signum: int, frame: FrameType | None) -> None:
+    def handle_signals(self) -> None:
+        """Stop gracefully on SIGTERM from now on, and quickly on quick signals. Main thread."""
+        # The C handler writes here even while the main thread is inside a long call. Event loops may
+        # put a wake-up of their own in its place, which is why there is a Python handler as well.
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        for signum in (signal.SIGTERM, *self._quick):
+            signal.signal(signum, self._on_signal)
+        if self._quick:
+            signal.signal(signal.SIGUSR1, self._on_signal)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         try:
             os.write(self._wake_writer, bytes([signum]))
         except OSError:
             pass
 
-    def stop_on_term(self) -> None:
-        """From now on SIGTERM stops gracefully. Main thread."""
-        # The C handler writes here even while the main thread is inside a long call. Event loops may
-        # put a wake-up of their own in its place, which is why there is a Python handler as well.
-        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._on_term)
-
     def close(self) -> None:
-        """The worker is over, and its process is not: let go of everything, the reader's thread too."""
+        """Release everything, the reader's thread too: the worker ends, and its process does not."""
         if self._reading:
             os.write(self._wake_writer, bytes([_END]))
         else:
@@ -105,57 +153,56 @@ class Control:
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
-    def watch(
-        self,
-        stop: Callable[[bool], None],
-        reopen: Callable[[], None],
-        kill_timeout: float | None,
-        report: Callable[[], None] | None = None,
-        every: float = 0,
-    ) -> None:
-        """From now on `stop(reload)` and `reopen()` are called, from the reader's thread, when they are due.
-
-        `kill_timeout`: with the main process gone nobody ends a worker that does not stop,
-        so it does that itself after so many seconds; None: it does not. `report` is called
-        `every` so many seconds, by the same thread.
-        """
-        self._report = report
-        self._every = every
+    def watch(self, orders: Orders) -> None:
+        """Start the thread that reads messages and signals and follows `orders`."""
         self._reading = True
-        start_new_thread(self._read, (stop, reopen, kill_timeout))
+        start_new_thread(self._read, (orders,))
 
-    def _read(
-        self, stop: Callable[[bool], None], reopen: Callable[[], None], kill_timeout: float | None
-    ) -> None:
-        due = _monotonic() + self._every
+    def _read(self, orders: Orders) -> None:
+        due = _monotonic() + orders.every
         while True:
-            signalled, spoken_to = self._wait(max(0.0, due - _monotonic()) if self._report else None)
-            if self._report is not None and _monotonic() >= due:
-                due = _monotonic() + self._every
-                self._report()
-            told = os.read(self._wake_reader, 4096) if signalled else b''
-            if _END in told:
+            signalled, readable = self._wait(max(0.0, due - _monotonic()) if orders.report else None)
+            if orders.report is not None and _monotonic() >= due:
+                due = _monotonic() + orders.every
+                orders.report()
+            signums = os.read(self._wake_reader, 4096) if signalled else b''
+            if _END in signums:
                 self._close()
                 return
-            if signal.SIGTERM in told:
-                stop(False)
-            if not spoken_to:
-                continue
-            try:
-                kind, value = self._connection.recv()
-            except (EOFError, OSError):
-                stop(False)
-                if kill_timeout is not None:
-                    _sleep(kill_timeout)
-                    os._exit(1)
+            self._follow_signals(orders, signums)
+            if readable and not self._follow_message(orders):
                 return
-            if kind == STOP:
-                stop(value)
-            elif kind == REOPEN:
-                reopen()
+
+    def _follow_signals(self, orders: Orders, signums: bytes) -> None:
+        if signal.SIGTERM in signums:
+            self.send(LEAVING)
+            orders.stop(False)
+        if not self._quick.isdisjoint(signums):
+            self.send(LEAVING)
+            orders.cut()
+        if self._quick and signal.SIGUSR1 in signums:
+            orders.reopen()
+
+    def _follow_message(self, orders: Orders) -> bool:
+        """Follow one message. Returns False when the main process is gone."""
+        try:
+            kind, value = self._connection.recv()
+        except (EOFError, OSError):
+            orders.stop(False)
+            if orders.kill_timeout is not None:
+                _sleep(orders.kill_timeout)
+                os._exit(1)
+            return False
+        if kind == STOP:
+            orders.stop(value)
+        elif kind == CUT:
+            orders.cut()
+        elif kind == REOPEN:
+            orders.reopen()
+        return True
 
     def _wait(self, seconds: float | None) -> tuple[bool, bool]:
-        """Until a signal has come, or a message, or the time has passed."""
+        """Wait for a signal, a message, or the time. Returns whether there is a signal, and a message."""
         if _poll is None:
             return False, bool(wait([self._connection], seconds))
         poller = _poll()
@@ -163,6 +210,3 @@ class Control:
         poller.register(self._connection.fileno(), select.POLLIN)
         ready = {fd for fd, _ in poller.poll(None if seconds is None else math.ceil(seconds * 1000))}
         return self._wake_reader in ready, self._connection.fileno() in ready
-
-
-Message = tuple[str, Any]

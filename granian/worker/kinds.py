@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..observe.exchange import Exchange
     from ..stream import AsyncHandler, Handler
     from ..websocket_session import WebSocketSettings
+    from .hooks import Hooked
 
 
 def prepare(config: Config) -> Callable[[Any], None]:
@@ -46,11 +47,13 @@ def make_core(
     counters: Counters | None = None,
     *,
     in_thread: bool = False,
+    hooked: Hooked | None = None,
 ) -> Core:
-    """A worker's engine: the application in its adapter, the adapter in the core that fits it.
+    """Make a worker's engine: the application in its adapter, the adapter in the core that fits it.
 
-    `counters`: where `on_exchange` counts, for what else is to be counted. `in_thread`: the workers are
-    threads of one process. Raises ConfigurationError when the application is not what `--interface` says.
+    `counters`: where `on_exchange` counts; adapters and core add their own figures. `in_thread`: the
+    workers are threads of one process. `hooked`: the user's hooks around each request.
+    Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
@@ -62,8 +65,9 @@ def make_core(
             config, listeners, app, told,
             multithread=told.threads > 1 or (siblings and in_thread),
             multiprocess=siblings and not in_thread,
+            hooked=hooked,
         )  # fmt: skip
-    return _ASYNC[config.interface](config, listeners, app, told)
+    return _ASYNC[config.interface](config, listeners, app, told, hooked=hooked)
 
 
 def check(config: Config, app: Any) -> None:
@@ -122,15 +126,23 @@ def _wsgi(
     *,
     multithread: bool,
     multiprocess: bool,
+    hooked: Hooked | None = None,
 ) -> Core:
     from ..wsgi import make_handler
 
+    around = None
+    if hooked is not None and any(hooked.hooks.of_requests):
+        from .request_hooks import BlockingHooks
+
+        around = BlockingHooks(app, hooked)
     handler = make_handler(
-        app,
+        app if around is None else around.application,
         url_path_prefix=config.url_path_prefix,
         multithread=multithread,
         multiprocess=multiprocess,
     )
+    if around is not None:
+        handler = around.handler(handler)
     mounts = static_mounts(config, settings.counters)
     if mounts is not None:
         from ..static import blocking
@@ -155,6 +167,7 @@ def _asgi(
     app: Any,
     settings: CoreSettings,
     loop: asyncio.AbstractEventLoop | None = None,
+    hooked: Hooked | None = None,
 ) -> LoopCore:
     from ..asgi import LifespanProtocol, asgi_handler
 
@@ -170,6 +183,7 @@ def _asgi(
         pathsend=config.asgi_pathsend,
         hint=hint_for(config.interface, app),
     )
+    handler = _with_hooks(handler, hooked)
     return LoopCore(config, listeners, settings, handler, loop=loop, lifespan=lifespan)
 
 
@@ -179,6 +193,7 @@ def _rsgi(
     app: Any,
     settings: CoreSettings,
     loop: asyncio.AbstractEventLoop | None = None,
+    hooked: Hooked | None = None,
 ) -> LoopCore:
     from ..rsgi import end_application, init_application, rsgi_handler
 
@@ -189,10 +204,19 @@ def _rsgi(
         websockets=websockets,
         hint=hint_for(config.interface, app),
     )
+    handler = _with_hooks(handler, hooked)
     return LoopCore(
         config, listeners, settings, handler, loop=loop,
         before=partial(init_application, app), after=partial(end_application, app),
     )  # fmt: skip
+
+
+def _with_hooks(handler: AsyncHandler, hooked: Hooked | None) -> AsyncHandler:
+    if hooked is None or not any(hooked.hooks.of_requests):
+        return handler
+    from .request_hooks import around_async
+
+    return around_async(handler, hooked)
 
 
 class LoopCore:
@@ -310,7 +334,7 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     return make_context(settings)
 
 
-_ASYNC: dict[Interfaces, Callable[[Config, Listeners, Any, CoreSettings], Core]] = {
+_ASYNC: dict[Interfaces, Callable[..., Core]] = {
     Interfaces.ASGI: _asgi,
     Interfaces.ASGINL: _asgi,
     Interfaces.RSGI: _rsgi,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from .hooks import Hooked
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,23 @@ class WorkerSpec:
     number: int
     """Of the slot: the first worker's is 1, and its replacement's too."""
     config: Config
-    """Without what only the main process needs."""
+    """Without the options that only the main process needs."""
     listeners: tuple[socket.socket, ...]
     control: Connection
     """The worker's end of the pipe to the main process (see `granian.worker.ipc`)."""
     working_dir: Path
     logging: dict[str, Any] | None = None
-    """What is laid over the default logging configuration, as read when the worker was started."""
+    """The configuration laid over the default logging, as read when the worker was started."""
     in_thread: bool = False
     """The worker is a thread of the main process."""
     loader: Callable[[], Any] | None = None
     """Returns the application, in place of importing `config.target`."""
+    hooked: Hooked | None = None
+    """The user's hooks; None where there are none. Only a forked worker has them."""
+    quick_signals: bool = False
+    """SIGINT and SIGQUIT end the worker without waiting for its requests; SIGUSR1 reopens log files."""
+    preloaded: bool = False
+    """The main process has loaded the application, environment files included."""
 
     @property
     def name(self) -> str:

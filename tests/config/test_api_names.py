@@ -13,6 +13,7 @@ import granian
 from granian import _granian, _signals, loops
 from granian._loops import BuilderRegistry
 from granian.errors import ConfigurationError, FatalError, PidFileError, TargetError
+from granian.server import memory
 
 NAMES = {
     'granian': ['loops', '__version__'],
@@ -75,7 +76,8 @@ def test_memory_of_processes() -> None:
     gone = subprocess.Popen([sys.executable, '-c', ''])
     gone.wait()
     assert set(collector.memory([os.getpid(), gone.pid])) == {os.getpid()}
-    assert _granian._resident_from_ps(os.getpid()) is None or _granian._resident_from_ps(os.getpid()) > 2**20
+    from_ps = memory._resident_from_ps(os.getpid())
+    assert from_ps is None or from_ps > 2**20
 
 
 def test_loops_are_registered_and_built() -> None:

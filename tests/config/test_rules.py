@@ -95,9 +95,9 @@ REFUSED = {
     'app_other': lambda tmp: detect.resolve(Interfaces.ASGI, lambda environ, start_response: None),
     'app_not_asgi': lambda tmp: check_application(lambda: None),  # type: ignore[arg-type, return-value]
     'app_asgi_2': lambda tmp: check_application(lambda scope: None),  # type: ignore[arg-type, return-value]
-    'gevent_needs_processes': lambda tmp: mt.MTServer('m:app', interface='wsgi', core='gevent')._launcher(
-        net.Endpoint([]), None, None
-    ),
+    'gevent_needs_processes': lambda tmp: mt.MTServer(
+        'm:app', interface='wsgi', core='gevent'
+    )._make_launcher(net.Endpoint([]), None, None),
     'embedded_wsgi': lambda tmp: embed.Server(None, interface='wsgi'),
     'embedded_option': lambda tmp: embed.Server(None, workers=2),
     'tls_weak': lambda tmp: _weak(),
@@ -231,6 +231,15 @@ ELSEWHERE = {
     'wsgi_websocket': ('wsgi/test_wsgi_environ', 'test_websocket_handshake_keeps_its_fields'),
     'overdue': ('server/test_processes', 'test_kill_timeout'),
     'last_worker': ('server/test_processes', 'test_grow_and_shrink'),
+    'unused_signal': ('server/test_processes', 'test_grow_and_shrink'),
+    'start_overdue': ('server/test_processes', 'test_reload_that_hangs_is_given_up'),
+    'gives_up': ('server/test_processes', 'test_crash_loop_ends_at_the_limit'),
+    'crash_loop': ('server/test_supervisor', 'test_crash_loop_pauses_and_goes_on'),
+    'no_forkserver': ('server/test_processes', 'test_without_a_temporary_folder_workers_are_spawned'),
+    'hook_failed': ('server/test_hooks', 'test_exception_in_a_start_hook_is_logged'),
+    'terminated': ('server/test_processes', 'test_terminated_worker_is_replaced'),
+    'needs_fork': ('server/test_hooks', 'test_hooks_need_forked_workers'),
+    'needs_processes': ('server/test_hooks', 'test_hooks_need_forked_workers'),
     'static_broken': ('static/test_static_served', 'test_a_file_that_becomes_shorter_while_it_is_sent'),
     'client_verify': (RULES, 'test_client_verification_without_roots_is_ignored_with_a_warning'),
 }
@@ -344,7 +353,7 @@ def test_defaults_give_no_warning() -> None:
 def test_every_dependent_option_names_what_it_needs(tmp_path: Path) -> None:
     file = _file(tmp_path, '{}')
     special = {'ssl_protocol_min': 'tls1.2', 'reload_ignore_patterns': ['x'], 'log_access_format': 'x',
-               'reload_filter': object, 'ssl_key_password': 'x'}  # fmt: skip
+               'reload_filter': object, 'ssl_key_password': 'x', 'respawn_max_deaths': 1}  # fmt: skip
     for name, other in _rules.NEEDS_OPTION.items():
         option = OPTIONS[name]
         if option.setting:

@@ -7,6 +7,8 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
+from enum import Enum
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +20,12 @@ from granian.net import ListenError
 from granian.observe.counters import BUCKETS, CLASSES, Counters
 from granian.server import metrics
 from granian.server.metrics import GAUGES, SERVER_FAMILIES, WORKER_FAMILIES, Exporter, Store, page
-from granian.server.supervisor import Counts, Member, Slot
+from granian.server.records import Counts, Slot, WorkerRecord
+from granian.worker.ipc import Reason
 
 
-def member(number=1, slot=None):
-    return Member(slot or Slot(number), SimpleNamespace(pid=1), 0, served_since=time.monotonic() - 5)
+def record(number=1, slot=None):
+    return WorkerRecord(slot or Slot(number), SimpleNamespace(pid=1), 0, served_since=time.monotonic() - 5)
 
 
 def parse(text):
@@ -60,7 +63,8 @@ def test_every_name():
     assert DOCUMENTED.items() <= kinds.items()
     ours = set(kinds) - set(DOCUMENTED)
     assert ours == {
-        'workers_respawns_for_requests', 'workers_respawns_for_reload', 'request_body_bytes',
+        'workers_respawns_for_requests', 'workers_respawns_for_reload', 'workers_respawns_for_asked',
+            'workers_respawns_for_terminated', 'workers_respawns_for_hangs', 'request_body_bytes',
         'response_body_bytes', 'websockets_active', 'websockets_handled', 'websocket_messages_received',
         'websocket_messages_sent', 'responses', 'request_duration_seconds',
     }  # fmt: skip
@@ -77,7 +81,8 @@ def test_the_page():
                 status=status, head=head, bytes_received=1, bytes_sent=2, started=time.monotonic() - took
             )
         )
-    counts = Counts(spawns=3, failures=1, lifetime=2, rss=4, requests=5, reloads=6)
+    reasons = {Reason.LIFETIME: 2, Reason.RSS: 4, Reason.REQUESTS: 5}
+    counts = Counts(spawns=3, failures=1, reloads=6, replaced=Counter(reasons))
     kinds, samples = parse(page(counts, [(1, counters.snapshot()), (2, {})]))
     assert kinds['request_duration_seconds'] == 'histogram'
     assert samples['workers_spawns',] == 3
@@ -106,7 +111,7 @@ def test_families_are_declared_once():
 
 def test_counters_go_on_when_a_worker_is_replaced():
     store, slot = Store(), Slot(1)
-    old, new = member(slot=slot), member(slot=slot)
+    old, new = record(slot=slot), record(slot=slot)
     store.record(old, {'requests_handled': 10, 'connections_active': 4, 'durations': [1, 2]})
     store.record(new, {'requests_handled': 1, 'connections_active': 1, 'durations': [0, 1]})
     both = store.of(slot)
@@ -122,7 +127,7 @@ def test_counters_go_on_when_a_worker_is_replaced():
 
 
 def test_a_counter_does_not_go_back():
-    store, one = Store(), member()
+    store, one = Store(), record()
     store.record(one, {'blocking_idle_cumulative': 100, 'connections_active': 4, 'durations': [5, 5]})
     store.record(one, {'blocking_idle_cumulative': 99, 'connections_active': 2, 'durations': [4, 6]})
     figures = store.of(one.slot)
@@ -141,9 +146,9 @@ class Looping:
         self.now = 0.0
         slots = [Slot(number) for number in range(1, workers + 1)]
         for slot in slots:
-            slot.member = member(slot=slot)
+            slot.worker = record(slot=slot)
         self.supervisor = SimpleNamespace(
-            slots=slots, members=[slot.member for slot in slots], counts=Counts(spawns=workers)
+            slots=slots, workers=[slot.worker for slot in slots], counts=Counts(spawns=workers)
         )
         self.exporter = Exporter('127.0.0.1', 0, self.supervisor)
         self.address = self.exporter._endpoint.sockets[0].getsockname()
@@ -333,3 +338,14 @@ def test_a_forked_worker_keeps_nothing(looping):
                     pass
             os._exit(open_still)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_new_reason_needs_one_row(monkeypatch):
+    rows = {reason.name: reason.value for reason in Reason}
+    more = Enum('Reason', {**rows, 'NEW': 'it is new'})
+    monkeypatch.setattr(metrics, 'Reason', more)
+    counts = Counts()
+    counts.replaced[more.NEW] += 1
+    kinds, samples = parse(page(counts, []))
+    assert kinds['workers_respawns_for_new'] == 'counter'
+    assert samples['workers_respawns_for_new',] == 1

@@ -187,7 +187,7 @@ def test_counters_go_on_after_a_reload(kind):
 def test_a_killed_worker_is_counted():
     options = ['--respawn-failed-workers', '--respawn-interval', '0']
     with serving(*COMMON, *options, *CASES['threads']) as server:
-        pid = int(server.expect(r'Spawning worker-1 with PID: (\d+)')[1])
+        pid = int(server.expect(r'Booting worker with pid: (\d+)')[1])
         server.expect('Started worker-1')
         subprocess.run(['kill', '-9', str(pid)], check=True)
         server.expect('Started worker-1')
@@ -206,7 +206,7 @@ def test_the_port_is_taken():
     assert found.returncode == 1
     assert f'--metrics: cannot listen on 127.0.0.1:{port}: the port is in use' in found.stdout + found.stderr
     assert 'Traceback' not in found.stdout + found.stderr
-    assert 'Spawning' not in found.stdout
+    assert 'Booting' not in found.stdout
 
 
 @pytest.mark.proves('--metrics')

@@ -134,44 +134,44 @@ def test_replacement_says_why(caplog):
     assert 'worker-1 is going to be replaced: it holds too much memory' in caplog.text
 
 
-BURIAL = """
-import multiprocessing, os, time
-from granian.server.companions import Adopted
+REAP = """
+import os, time
+from granian.server.companions import OrphanReaper
+from granian.server.forking import ForkedProcess
 
-def ended(pid):  # and not yet buried
+def ended(pid):  # and not yet waited for
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
-if __name__ == '__main__':
-    context = multiprocessing.get_context('fork')
-    worker = context.Process(target=os._exit, args=(7,))
-    worker.start()
-    living = context.Process(target=time.sleep, args=(60,))
-    living.start()
-    strangers = []
-    for _ in range(3):
-        pid = os.fork()
-        if not pid:
-            os._exit(0)
-        strangers.append(pid)
-    for pid in (worker.pid, *strangers):
-        ended(pid)
-    Adopted().look((), 0)
-    for pid in strangers:
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            print('buried')
-    print(worker.exitcode, living.is_alive())
-    living.kill()
-    living.join()
-    Adopted().look((), 0)  # without any child
+worker = ForkedProcess(lambda: os._exit(7), 'worker')
+living = ForkedProcess(lambda: time.sleep(60), 'living')
+reaper = OrphanReaper(lambda: {worker.pid, living.pid})
+orphans = []
+for _ in range(3):
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    orphans.append(pid)
+for pid in (worker.pid, *orphans):
+    ended(pid)
+reaper.look((), 0)  # comes to the worker first, or to the orphans
+print(worker.exitcode, living.is_alive())
+reaper.look((), 0)
+for pid in orphans:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        print('reaped')
+living.kill()
+living.join()
+print(living.exitcode)
+reaper.look((), 0)  # without any child
 """
 
 
 @pytest.mark.skipif(not hasattr(os, 'waitid'), reason='no waitid')
-def test_strangers_are_buried_and_workers_are_left_to_us():
-    done = subprocess.run([sys.executable, '-c', BURIAL], capture_output=True, text=True, timeout=30)
-    assert done.stdout == 'buried\nburied\nburied\n7 True\n', done.stderr
+def test_orphans_are_reaped_and_workers_left():
+    done = subprocess.run([sys.executable, '-c', REAP], capture_output=True, text=True, timeout=30)
+    assert done.stdout == '7 True\nreaped\nreaped\nreaped\n-9\n', done.stderr
 
 
 def test_what_the_server_writes_is_no_change(tmp_path):

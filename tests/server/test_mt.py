@@ -12,7 +12,7 @@ from granian.server import mt
 
 
 def spawned(server):
-    return [line for line in server.lines if 'Spawning worker' in line]
+    return [line for line in server.lines if 'Booting worker' in line]
 
 
 def test_start_reload_stop(serve, real_load):

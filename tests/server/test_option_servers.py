@@ -15,7 +15,7 @@ from granian.config import Config
 from granian.server import Server
 from granian.server.common import policy
 from granian.server.companions import MemoryWatch
-from granian.server.tables import State
+from granian.server.tables import ServerState
 
 
 def free_port():
@@ -103,7 +103,7 @@ def test_lifetime(jitter):
 @pytest.mark.proves('--workers-lifetime-jitter')
 def test_lifetimes_are_spread():
     from granian.server.supervisor import Supervisor
-    from granian.server.tables import Happening
+    from granian.server.tables import WorkerEvent
 
     looks = set()
     for _ in range(50):
@@ -111,7 +111,7 @@ def test_lifetimes_are_spread():
         made = World()
         supervisor = Supervisor(1, policy(config), made.launch)
         supervisor.start(0)
-        supervisor.happened(supervisor.members[0], Happening.READY, 0)
+        supervisor.worker_event(supervisor.workers[0], WorkerEvent.READY, 0)
         looks.add(supervisor.next_look())
     assert len(looks) > 20
     assert all(60 <= look <= 90 for look in looks)
@@ -133,15 +133,15 @@ def test_between_one_replacement_and_the_next(interval):
 @pytest.mark.proves('--workers-kill-timeout')
 @pytest.mark.parametrize('seconds', [5, 0])
 def test_a_worker_that_does_not_stop(seconds):
-    from granian.server.tables import Input
+    from granian.server.tables import ServerEvent
 
     made = world(workers_kill_timeout=seconds)
-    made.feed(Input.STOP)
+    made.feed(ServerEvent.STOP)
     made.after(seconds - 1 if seconds else 1_000_000)
     assert 'kill' not in made.launched[0].told
     made.after(1)
     assert ('kill' in made.launched[0].told) == bool(seconds)
-    assert made.state is State.STOPPING
+    assert made.state is ServerState.STOPPING
 
 
 @pytest.mark.proves('--rss-samples', '--rss-sample-interval', '--workers-max-rss')

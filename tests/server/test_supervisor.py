@@ -6,8 +6,10 @@ from math import inf
 import pytest
 
 from granian.server import supervisor as module
-from granian.server.supervisor import OnDeath, Policy, Reason, Supervisor
-from granian.server.tables import Happening, Input, Life, State
+from granian.server.records import OnDeath, Policy
+from granian.server.supervisor import Supervisor
+from granian.server.tables import ServerEvent, ServerState, WorkerEvent, WorkerState
+from granian.worker.ipc import Reason
 
 
 class FakeHandle:
@@ -19,8 +21,8 @@ class FakeHandle:
         self.pid = FakeHandle.pids
         self.told = []
 
-    def stop(self, loading, reload):
-        self.told.append(('stop', loading, reload))
+    def stop(self, loading, reload, quick=False):
+        self.told.append(('cut', loading) if quick else ('stop', loading, reload))
 
     def kill(self):
         self.told.append('kill')
@@ -38,7 +40,7 @@ class World:
         )
         self.supervisor.start(self.now)
 
-    def launch(self, number):
+    def launch(self, number, age):
         handle = FakeHandle(number)
         self.launched.append(handle)
         return handle
@@ -46,26 +48,26 @@ class World:
     def reloaded(self):
         self.reloads += 1
 
-    def member(self, handle):
-        return next(member for member in self.supervisor.members if member.handle is handle)
+    def worker(self, handle):
+        return next(worker for worker in self.supervisor.workers if worker.handle is handle)
 
     def ready(self, *handles):
         for handle in handles:
-            self.supervisor.happened(self.member(handle), Happening.READY, self.now)
+            self.supervisor.worker_event(self.worker(handle), WorkerEvent.READY, self.now)
 
     def exit(self, *handles):
         for handle in handles:
-            self.supervisor.happened(self.member(handle), Happening.EXIT, self.now)
+            self.supervisor.worker_event(self.worker(handle), WorkerEvent.EXIT, self.now)
 
     def feed(self, event):
-        self.supervisor.feed(event, self.now)
+        self.supervisor.server_event(event, self.now)
 
     def after(self, seconds):
         self.now += seconds
         self.supervisor.tick(self.now)
 
     def serving(self):
-        return [member.handle for member in self.supervisor.members if member.life is Life.SERVING]
+        return [worker.handle for worker in self.supervisor.workers if worker.state is WorkerState.SERVING]
 
     @property
     def state(self):
@@ -77,7 +79,7 @@ def running():
     def make(workers=2, **policy):
         world = World(workers, **policy)
         world.ready(*world.launched)
-        assert world.state is State.RUNNING
+        assert world.state is ServerState.RUNNING
         return world
 
     return make
@@ -87,9 +89,9 @@ def test_first_workers_are_started_together():
     world = World(3)
     assert [handle.number for handle in world.launched] == [1, 2, 3]
     world.ready(*world.launched[:2])
-    assert world.state is State.STARTING
+    assert world.state is ServerState.STARTING
     world.ready(world.launched[2])
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
     assert world.supervisor.next_look() == inf
 
 
@@ -98,7 +100,7 @@ def test_a_first_worker_that_does_not_start_ends_the_server():
         world = World(2, on_death=on_death)
         first, second = world.launched
         world.exit(first)
-        assert world.state is State.STOPPING
+        assert world.state is ServerState.STOPPING
         assert second.told == [('stop', True, False)]
         world.exit(second)
         assert world.supervisor.stopped
@@ -108,7 +110,7 @@ def test_a_first_worker_that_does_not_start_ends_the_server():
 def test_stop(running):
     world = running()
     first, second = world.launched
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.STOP)
     assert first.told == second.told == [('stop', False, False)]
     world.exit(first)
     assert not world.supervisor.stopped
@@ -120,16 +122,16 @@ def test_stop(running):
 
 def test_second_stop_loses_nothing_and_says_so(running, caplog):
     world = running()
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.STOP)
     with caplog.at_level(logging.INFO, '_granian'):
-        world.feed(Input.STOP)
+        world.feed(ServerEvent.STOP)
     assert 'Already stopping: waiting for worker-1, worker-2, at most 30 seconds' in caplog.text
     assert all(handle.told == [('stop', False, False)] for handle in world.launched)
 
 
 def test_kill_after_the_timeout(running, caplog):
     world = running(kill_timeout=5)
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.STOP)
     assert world.supervisor.next_look() == world.now + 5
     world.exit(world.launched[0])
     world.after(4.9)
@@ -145,7 +147,7 @@ def test_kill_after_the_timeout(running, caplog):
 
 def test_no_kill_without_timeout(running):
     world = running(kill_timeout=None)
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.STOP)
     assert world.supervisor.next_look() == inf
     world.after(1e6)
     assert all('kill' not in handle.told for handle in world.launched)
@@ -153,7 +155,7 @@ def test_no_kill_without_timeout(running):
 
 def test_quit_kills_at_once(running):
     world = running()
-    world.feed(Input.QUIT)
+    world.feed(ServerEvent.QUIT)
     assert all(handle.told == ['kill'] for handle in world.launched)
     world.exit(*world.launched)
     assert world.supervisor.stopped
@@ -162,15 +164,15 @@ def test_quit_kills_at_once(running):
 
 def test_quit_while_stopping(running):
     world = running(kill_timeout=None)
-    world.feed(Input.STOP)
-    world.feed(Input.QUIT)
+    world.feed(ServerEvent.STOP)
+    world.feed(ServerEvent.QUIT)
     assert all(handle.told == [('stop', False, False), 'kill'] for handle in world.launched)
 
 
 def test_reload_one_by_one_new_before_old(running):
     world = running()
     one, two = world.launched
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     assert world.reloads == 1
     assert len(world.launched) == 3
     three = world.launched[2]
@@ -185,53 +187,55 @@ def test_reload_one_by_one_new_before_old(running):
     world.ready(four)
     assert two.told == [('stop', False, True)]
     world.exit(two)
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
     assert world.serving() == [three, four]
     assert len(world.launched) == 4
     assert world.supervisor.counts.reloads == 2
 
 
-def test_reload_during_reload_replaces_what_is_already_old(running):
+def test_reload_during_reload_replaces_the_newcomer(running):
     world = running(1)
-    world.feed(Input.RELOAD)
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     two = world.launched[1]
-    world.ready(two)
+    assert two.told == [('stop', True, True)]
     three = world.launched[2]
+    world.exit(two)
     world.ready(three)
-    assert two.told == [('stop', False, True)]
     assert world.serving() == [three]
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
     assert len(world.launched) == 3
 
 
 def test_reload_while_the_first_are_starting():
     world = World(1)
-    world.feed(Input.RELOAD)
-    assert len(world.launched) == 1
-    world.ready(world.launched[0])
-    assert len(world.launched) == 2
+    world.feed(ServerEvent.RELOAD)
+    assert world.launched[0].told == [('stop', True, True)]
+    world.ready(world.launched[1])
+    world.exit(world.launched[0])
+    assert world.serving() == [world.launched[1]]
+    assert world.state is ServerState.RUNNING
 
 
 def test_reload_that_fails_keeps_the_old_workers(running, caplog):
     world = running()
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     world.exit(world.launched[2])
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
     assert world.serving() == world.launched[:2]
     assert len(world.launched) == 3
     assert all(handle.told == [] for handle in world.launched)
     assert [record.levelname for record in caplog.records].count('ERROR') == 1
     world.after(1000)
     assert len(world.launched) == 3
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     assert len(world.launched) == 4
 
 
 def test_stop_during_reload(running):
     world = running()
-    world.feed(Input.RELOAD)
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.RELOAD)
+    world.feed(ServerEvent.STOP)
     assert world.launched[2].told == [('stop', True, False)]
     world.exit(*world.launched)
     assert world.supervisor.stopped
@@ -242,7 +246,7 @@ def test_death_without_respawn_ends_the_server(running):
     world = running()
     world.after(1000)
     world.exit(world.launched[0])
-    assert world.state is State.STOPPING
+    assert world.state is ServerState.STOPPING
     assert world.launched[1].told == [('stop', False, False)]
     world.exit(world.launched[1])
     assert world.supervisor.status == 1
@@ -282,19 +286,19 @@ def test_reload_fills_an_empty_slot_at_once(running):
     world = running(1, on_death=OnDeath.RESPAWN)
     for _ in range(2):
         world.exit(world.serving()[0])
-        if world.state is State.RENEWING:
+        if world.state is ServerState.RENEWING:
             world.ready(world.launched[-1])
-    assert not world.supervisor.members
-    assert world.state is State.RUNNING  # waits for the interval
-    world.feed(Input.RELOAD)
-    assert len(world.supervisor.members) == 1
+    assert not world.supervisor.workers
+    assert world.state is ServerState.RUNNING  # waits for the interval
+    world.feed(ServerEvent.RELOAD)
+    assert len(world.supervisor.workers) == 1
 
 
-def test_crash_loop(running, caplog):
-    world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0)
-    for _ in range(module.MAX_RAPID_DEATHS - 1):
+def test_crash_loop_ends_at_the_limit(running, caplog):
+    world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0, max_deaths=5)
+    for _ in range(module.QUICK_DEATHS - 1):
         world.exit(world.launched[-1])
-        assert world.state is State.RENEWING
+        assert world.state is ServerState.RENEWING
         world.ready(world.launched[-1])
         world.after(module.RAPID - 0.1)
     world.exit(world.launched[-1])
@@ -309,7 +313,7 @@ def test_deaths_far_apart_are_no_crash_loop(running):
         world.after(module.RAPID + 0.1)
         world.exit(world.launched[-1])
         world.ready(world.launched[-1])
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
 
 
 def test_respawned_worker_that_never_starts_is_a_crash_loop(running, caplog):
@@ -317,11 +321,11 @@ def test_respawned_worker_that_never_starts_is_a_crash_loop(running, caplog):
     two = world.launched[1]
     world.after(1000)
     world.exit(world.launched[0])
-    for _ in range(module.MAX_RAPID_DEATHS - 1):
+    for _ in range(module.QUICK_DEATHS - 1):
         world.exit(world.launched[-1])
-        assert world.state is State.RUNNING
+        assert world.state is ServerState.RUNNING
         world.after(2)
-        assert world.state is State.RENEWING
+        assert world.state is ServerState.RENEWING
     world.exit(world.launched[-1])
     assert two.told == [('stop', False, False)]
     world.exit(two)
@@ -332,18 +336,18 @@ def test_wait_for_the_next_reload():
     world = World(1, on_death=OnDeath.WAIT)
     world.exit(world.launched[0])
     world.after(1000)
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
     assert len(world.launched) == 1
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     world.exit(world.launched[1])
     world.after(1000)
     assert len(world.launched) == 2
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     world.ready(world.launched[2])
     world.exit(world.launched[2])
     world.after(1000)
     assert len(world.launched) == 3
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.STOP)
     assert world.supervisor.stopped
 
 
@@ -359,7 +363,7 @@ def test_lifetime_with_jitter(running):
     world.ready(two)
     assert one.told == [('stop', False, True)]
     world.exit(one)
-    assert world.supervisor.counts.lifetime == 1
+    assert world.supervisor.counts.replaced[Reason.LIFETIME] == 1
     assert world.supervisor.next_look() == world.now + 70
 
 
@@ -376,26 +380,26 @@ def test_lifetimes_that_end_together_are_spread(running):
     assert len(world.launched) == 6
 
 
-@pytest.mark.parametrize(('reason', 'count'), [(Reason.RSS, 'rss'), (Reason.REQUESTS, 'requests')])
-def test_replaced_for_a_reason(running, reason, count):
+@pytest.mark.parametrize('reason', list(Reason))
+def test_replaced_for_a_reason(running, reason):
     world = running(respawn_interval=0)
     one, two = world.launched
-    world.supervisor.replace(world.member(two), reason, world.now)
-    world.supervisor.replace(world.member(two), reason, world.now)
+    world.supervisor.replace(world.worker(two), reason, world.now)
+    world.supervisor.replace(world.worker(two), reason, world.now)
     three = world.launched[2]
     assert three.number == 2
     world.ready(three)
     assert two.told == [('stop', False, True)]
     assert world.serving() == [one, three]
-    assert getattr(world.supervisor.counts, count) == 1
-    assert world.state is State.RUNNING
+    assert world.supervisor.counts.replaced == {reason: 1}
+    assert world.state is ServerState.RUNNING
     assert len(world.launched) == 3
 
 
 def test_replacement_that_fails_is_tried_again_later(running, caplog):
     world = running(1)
     one = world.launched[0]
-    world.supervisor.replace(world.member(one), Reason.RSS, world.now)
+    world.supervisor.replace(world.worker(one), Reason.RSS, world.now)
     world.exit(world.launched[1])
     assert 'did not start: the old one goes on' in caplog.text
     assert one.told == []
@@ -407,9 +411,9 @@ def test_replacement_that_fails_is_tried_again_later(running, caplog):
 
 def test_old_worker_that_dies_while_its_successor_starts(running):
     world = running(1)
-    world.feed(Input.RELOAD)
+    world.feed(ServerEvent.RELOAD)
     world.exit(world.launched[0])
-    assert world.state is State.RENEWING
+    assert world.state is ServerState.RENEWING
     world.ready(world.launched[1])
     assert world.serving() == [world.launched[1]]
     assert world.supervisor.status == 0
@@ -418,38 +422,39 @@ def test_old_worker_that_dies_while_its_successor_starts(running):
 def test_grow_and_shrink(running, caplog):
     caplog.set_level(logging.INFO, '_granian')
     world = running()
-    world.feed(Input.GROW)
+    world.feed(ServerEvent.GROW)
     three = world.launched[2]
     assert three.number == 3
     world.ready(three)
-    world.feed(Input.SHRINK)
-    assert three.told == [('stop', False, True)]
-    world.exit(three)
-    assert world.state is State.RUNNING
-    world.feed(Input.SHRINK)
+    world.feed(ServerEvent.SHRINK)
+    assert world.launched[0].told == [('stop', False, True)]
+    assert 'Decreasing workers to 2' in caplog.text
+    world.exit(world.launched[0])
+    assert world.state is ServerState.RUNNING
+    world.feed(ServerEvent.SHRINK)
     world.exit(world.launched[1])
-    world.feed(Input.SHRINK)
-    assert 'The last worker stays' in caplog.text
-    assert world.serving() == [world.launched[0]]
+    world.feed(ServerEvent.SHRINK)
+    assert 'Ignoring SIGTTOU: one worker left' in caplog.text
+    assert world.serving() == [three]
     assert world.supervisor.status == 0
 
 
 def test_shrink_while_the_worker_taken_away_is_starting(running):
     world = running(1)
-    world.feed(Input.GROW)
-    world.feed(Input.SHRINK)
+    world.feed(ServerEvent.GROW)
+    world.feed(ServerEvent.SHRINK)
     world.ready(world.launched[1])
     assert world.launched[1].told == [('stop', False, True)]
     world.exit(world.launched[1])
     assert world.serving() == [world.launched[0]]
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
 
 
 def test_a_late_ready_does_not_undo_a_stop():
     world = World(1)
-    world.feed(Input.STOP)
+    world.feed(ServerEvent.STOP)
     world.ready(world.launched[0])
-    assert world.state is State.STOPPING
+    assert world.state is ServerState.STOPPING
     world.exit(world.launched[0])
     assert world.supervisor.stopped
     assert world.supervisor.status == 0
@@ -458,12 +463,12 @@ def test_a_late_ready_does_not_undo_a_stop():
 def test_a_worker_that_the_system_does_not_let_start_is_tried_later(running, caplog):
     world = running(1, on_death=OnDeath.RESPAWN)
 
-    def refuse(number):
+    def refuse(number, age):
         raise OSError(11, 'Resource temporarily unavailable')
 
     world.supervisor.launch = refuse
     world.exit(world.launched[0])
-    assert world.state is State.RUNNING
+    assert world.state is ServerState.RUNNING
     assert 'worker-1 cannot be started: Resource temporarily unavailable' in caplog.text
     world.supervisor.launch = world.launch
     world.after(module.RETRY - 1)
@@ -471,3 +476,139 @@ def test_a_worker_that_the_system_does_not_let_start_is_tried_later(running, cap
     world.after(1)
     world.ready(world.launched[1])
     assert world.serving() == [world.launched[1]]
+
+
+def test_oldest_worker_leaves_first(running):
+    world = running(2)
+    world.feed(ServerEvent.RELOAD)
+    for handle in list(world.launched[2:]):
+        world.ready(handle)
+    world.ready(world.launched[3])
+    one, two, three, four = world.launched
+    world.exit(one, two)
+    world.supervisor.replace(world.worker(three), Reason.RSS, world.now)
+    world.ready(world.launched[4])
+    world.exit(three)
+    world.feed(ServerEvent.SHRINK)
+    assert four.told == [('stop', False, True)]
+    assert world.launched[4].told == []
+
+
+def test_newer_reload_replaces_a_hanging_newcomer(running):
+    world = running(1, start_timeout=60)
+    world.feed(ServerEvent.RELOAD)
+    hanging = world.launched[1]
+    world.after(10)
+    world.feed(ServerEvent.RELOAD)
+    assert hanging.told == [('stop', True, True)]
+    world.after(module.SHORT_GRACE)
+    assert hanging.told[-1] == 'kill'
+    world.exit(hanging)
+    world.ready(world.launched[2])
+    assert world.launched[0].told == [('stop', False, True)]
+    assert world.serving() == [world.launched[2]]
+
+
+def test_hanging_start_is_killed_and_reload_given_up(running, caplog):
+    world = running(1, start_timeout=60)
+    world.feed(ServerEvent.RELOAD)
+    world.after(60)
+    assert world.launched[1].told == ['kill']
+    assert 'worker-1 has not loaded the application within 60 seconds' in caplog.text
+    world.exit(world.launched[1])
+    assert 'the reload is given up' in caplog.text
+    assert world.serving() == [world.launched[0]]
+    assert world.state is ServerState.RUNNING
+
+
+def test_stop_does_not_wait_for_a_hanging_start():
+    world = World(1, kill_timeout=None)
+    world.feed(ServerEvent.STOP)
+    world.after(module.SHORT_GRACE)
+    assert world.launched[0].told == [('stop', True, False), 'kill']
+
+
+def test_late_ready_gives_the_whole_kill_timeout():
+    world = World(1, kill_timeout=30)
+    world.feed(ServerEvent.STOP)
+    world.ready(world.launched[0])
+    world.after(29)
+    assert 'kill' not in world.launched[0].told
+    world.after(1)
+    assert world.launched[0].told[-1] == 'kill'
+
+
+def test_worker_stopped_by_another_process_is_replaced(running, caplog):
+    world = running(2, kill_timeout=30)
+    one = world.launched[0]
+    world.supervisor.worker_event(world.worker(one), WorkerEvent.LEAVING, world.now)
+    assert 'worker-1 stops: another process has sent it SIGTERM' in caplog.text
+    assert len(world.launched) == 2
+    world.after(module.GROUP_STOP)
+    world.ready(world.launched[2])
+    assert world.supervisor.counts.replaced == {Reason.TERMINATED: 1}
+    world.after(30)
+    assert one.told == ['kill']
+    world.exit(one)
+    assert world.supervisor.status == 0
+    assert world.state is ServerState.RUNNING
+
+
+def test_group_stop_replaces_no_worker(running):
+    world = running(2)
+    for handle in world.launched:
+        world.supervisor.worker_event(world.worker(handle), WorkerEvent.LEAVING, world.now)
+    world.feed(ServerEvent.STOP)
+    world.exit(*world.launched)
+    assert world.supervisor.stopped
+    assert world.supervisor.status == 0
+    assert len(world.launched) == 2
+
+
+def test_second_interrupt_kills(running, caplog):
+    caplog.set_level(logging.INFO, '_granian')
+    world = running()
+    world.feed(ServerEvent.INTERRUPT)
+    assert 'waiting for worker-1, worker-2, at most 30 seconds; Ctrl-C again ends them' in caplog.text
+    world.feed(ServerEvent.INTERRUPT)
+    assert all(handle.told == [('stop', False, False), 'kill'] for handle in world.launched)
+
+
+def test_quick_stop_is_passed_on(running):
+    world = running()
+    world.feed(ServerEvent.QUICK)
+    assert all(handle.told == [('cut', False)] for handle in world.launched)
+    world.after(module.SHORT_GRACE)
+    assert all(handle.told[-1] == 'kill' for handle in world.launched)
+
+
+@pytest.mark.parametrize('max_deaths', [None, 0])
+def test_crash_loop_pauses_and_goes_on(running, caplog, max_deaths):
+    world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0, max_deaths=max_deaths)
+    for deaths in range(1, 13):
+        world.exit(world.launched[-1])
+        pauses = deaths >= module.QUICK_DEATHS
+        assert (len(world.launched) == deaths) is pauses
+        world.after(module.CRASH_PAUSE if pauses else 0)
+        assert len(world.launched) == deaths + 1
+        world.ready(world.launched[-1])
+    assert caplog.text.count('worker-1 has died 5 times in a row') == 1
+    assert world.serving()
+
+
+def test_start_status_of_a_failure_is_the_servers():
+    world = World(1)
+    world.supervisor.failure_status = 4
+    world.exit(world.launched[0])
+    assert world.supervisor.stopped
+    assert world.supervisor.status == 4
+
+
+def test_resize_calls_the_hook_and_reaches_the_size(running):
+    world = running(2)
+    seen = []
+    world.supervisor.on_resize = lambda new, old: seen.append((new, old))
+    world.supervisor.resize(4, world.now)
+    world.supervisor.resize(1, world.now)
+    assert seen == [(3, 2), (4, 3), (3, 4), (2, 3), (1, 2)]
+    assert len(world.supervisor.slots) == 1

@@ -1,0 +1,109 @@
+"""Child processes made by fork, without multiprocessing's ways.
+
+multiprocessing flushes standard output before it forks (an error when nothing reads it), closes the
+child's standard input, and ends the child without its exit handlers: none of it suits a worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from ..worker.ending import flush_streams
+
+_sleep = time.sleep  # gevent may put its own in its place
+
+
+class ForkedProcess:
+    """A child that runs `target()` and ends; offers what a `multiprocessing.Process` offers."""
+
+    def __init__(self, target: Callable[[], object], name: str) -> None:
+        self.name = name
+        self._status: int | None = None
+        self.sentinel, ending = os.pipe()
+        """Readable once the child, and every process that has inherited from it, has ended."""
+        try:
+            self.pid = os.fork()
+        except OSError:
+            os.close(self.sentinel)
+            os.close(ending)
+            raise
+        if not self.pid:
+            _run_child(target, name)
+        os.close(ending)
+
+    @property
+    def exitcode(self) -> int | None:
+        """Return the exit status, negative for a signal; None while the child lives."""
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # the host program has waited for it, or ignores SIGCHLD
+                pid, status = self.pid, 0
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def is_alive(self) -> bool:
+        """Return whether the child has not ended."""
+        return self.exitcode is None
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, signum: int) -> None:
+        if self.exitcode is None:  # until it is waited for, the number is not given to another process
+            os.kill(self.pid, signum)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the child's end, at most `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.exitcode is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            # Its end of the pipe may be closed already, or be held by a process that it has left behind.
+            _sleep(0.002)
+
+    def close(self) -> None:
+        """Release the descriptor, after the end."""
+        if self.sentinel >= 0:
+            os.close(self.sentinel)
+            self.sentinel = -1
+
+
+def _run_child(target: Callable[[], object], name: str) -> None:
+    """Run `target` in the child; never returns."""
+    status = 1
+    try:
+        # The parent's objects stay for good: the collector must not write to their pages.
+        gc.freeze()
+        _leave_multiprocessing(name)
+        target()
+        status = 0
+    except SystemExit as exc:
+        status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            flush_streams()
+        finally:
+            os._exit(status)
+
+
+def _leave_multiprocessing(name: str) -> None:
+    """Forget the parent's children: multiprocessing's exit handler would end them, or wait for them."""
+    process = sys.modules.get('multiprocessing.process')
+    if process is not None:
+        process.__dict__.get('_children', set()).clear()
+        process.__dict__['current_process']().name = name

@@ -1,0 +1,98 @@
+"""What the supervisor knows: its policy, the slots, and the worker in each of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from typing import Protocol
+
+from ..worker.ipc import Reason
+from .tables import WorkerState
+
+
+class OnDeath(Enum):
+    """What the unexpected end of a worker leads to."""
+
+    STOP = 'stop the server'
+    RESPAWN = 'start another worker'
+    WAIT = 'wait for the next reload'
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Durations in seconds; None is without limit."""
+
+    on_death: OnDeath = OnDeath.STOP
+    respawn_interval: float = 3.5
+    max_deaths: int | None = None
+    """Deaths in a row in one slot after which the server gives up; 0: never. None: 5 for workers that
+    never served, never for others."""
+    start_timeout: float | None = None
+    kill_timeout: float | None = 30
+    lifetime: float | None = None
+    lifetime_jitter: float = 0
+
+
+class Handle(Protocol):
+    """The main process's means to stop a worker."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+    def stop(self, loading: bool, reload: bool, quick: bool = False) -> None:
+        """Ask for a graceful end; `loading`: the worker has not reported that it serves.
+
+        `quick`: it is not to wait for requests in flight.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+@dataclass(eq=False)
+class WorkerRecord:
+    """One worker from its start to its end. Times are the caller's clock."""
+
+    slot: Slot
+    handle: Handle
+    generation: int
+    age: int = 0
+    """1 for the first worker, 2 for the second, over all slots and reloads."""
+    state: WorkerState = WorkerState.STARTING
+    served_since: float = inf
+    kill_at: float = inf
+    """When the worker is killed: it has not started, or not stopped, by then."""
+    expires: float = inf
+
+    @property
+    def name(self) -> str:
+        return f'worker-{self.slot.number}'
+
+
+@dataclass(eq=False)
+class Slot:
+    """The place of one worker; its number never changes."""
+
+    number: int
+    worker: WorkerRecord | None = None
+    """The worker that serves here, or the first one while it starts."""
+    reason: Reason | None = None
+    """Why the worker is replaced; a reload needs no reason."""
+    not_before: float = -inf
+    deaths: int = 0
+    """Deaths in a row, each soon after the start."""
+    after_failure: bool = False
+
+
+@dataclass
+class Counts:
+    """What the metrics report of the main process."""
+
+    spawns: int = 0
+    failures: int = 0
+    reloads: int = 0
+    replaced: Counter[Reason] = field(default_factory=Counter)

@@ -1,0 +1,57 @@
+"""The workers as hooks see them: made before the process, gone after its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ..worker.hooks import Worker, call_and_log
+from .handles import Handle
+from .hooks import ProcessHooks, call
+
+Launch = Callable[[Worker], Handle]
+
+logger = logging.getLogger('_granian')
+
+
+class Roster:
+    """Starts workers with `launcher`, and calls the hooks around their lives."""
+
+    def __init__(self, hooks: ProcessHooks) -> None:
+        self.launcher: Launch | None = None
+        """Starts the process of a worker; may be replaced while the server runs."""
+        self.alive: dict[int, Worker] = {}
+        """By process id."""
+        self._hooks = hooks
+        self._serves = False
+
+    def launch(self, number: int, age: int) -> Handle:
+        """Start a worker."""
+        worker = Worker(number, age)
+        for hook in self._hooks.hooks_before_worker:
+            hook(worker)
+        assert self.launcher is not None
+        handle = self.launcher(worker)
+        handle.worker = worker
+        worker.pid = handle.pid
+        if worker.pid is not None:
+            self.alive[worker.pid] = worker
+        return handle
+
+    def serving(self, handle: Handle) -> None:
+        """Note that a worker has become ready."""
+        if handle.worker is not None:
+            handle.worker.served = True
+        if not self._serves:
+            self._serves = True
+            call(self._hooks.hooks_ready)
+
+    def ended(self, handle: Handle) -> None:
+        """Note that a worker's process has ended."""
+        worker = handle.worker
+        if worker is None or worker.pid is None:
+            return
+        self.alive.pop(worker.pid, None)
+        worker.exit_status = handle.status
+        worker.failure = handle.failure
+        call_and_log('after_worker', self._hooks.hooks_after_worker, worker)
