@@ -100,6 +100,11 @@ class Stream(_Exchange, Protocol):
     complete: bool
     """True when `body` is the whole body: then read() need not be called at all."""
 
+    @property
+    def body_size(self) -> int | None:
+        """Size of a body that the core has read to its end, and that is not `complete`; else None."""
+        ...
+
     def read(self) -> bytes:
         """The next piece of the body, any size, b'' at its end. The first call returns `body`
         if that is not empty; sends 100 Continue when the client waits for it.

@@ -456,6 +456,11 @@ class Declaration:
     static_path_dotfiles: bool = opt(
         STATIC, 'bool', False, 'Serve files whose name starts with a dot', to='mount.dotfiles'
     )
+    request_body_spool: int = opt(
+        PROTO, 'int', 67_108_864, ge=0, to='core.body_spool',
+        help='Largest request body of unknown length (chunked) that WSGI takes, in bytes; it is stored in a '
+        'temporary file first; above: 413; 0: no limit, not stored, no CONTENT_LENGTH',
+    )  # fmt: skip
     asgi_pathsend: bool = opt(
         PROTO, 'bool', False,
         'Offer http.response.pathsend to ASGI applications; middleware that reads bodies must know it',

@@ -78,7 +78,7 @@ BOTH_VERSIONS = (
 ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
               'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
 ASGI_ONLY = ('asgi_pathsend', 'lifespan', 'root_path')
-WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout')
+WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout', 'request_body_spool')
 COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
     'runtime_threads': (1,), 'runtime_mode': (RuntimeModes.auto, RuntimeModes.st),
 }  # fmt: skip

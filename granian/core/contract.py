@@ -37,6 +37,8 @@ class CoreSettings:
     http2_keep_alive_interval: float | None = None
     http2_keep_alive_timeout: float = 20
     pipeline_flush: bool = False
+    body_spool: int = 64 * 1024 * 1024
+    """Limit of a request body of unknown length, which is read before a blocking handler. 0: not read."""
     sendfile: bool = hasattr(os, 'sendfile')
     """The kernel sends files."""
     tls: ssl.SSLContext | None = None

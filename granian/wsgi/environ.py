@@ -93,6 +93,9 @@ def environ_maker(
                 env['CONTENT_LENGTH'] = str(len(body))
         else:
             env['wsgi.input'] = Input(stream.read)
+            size = stream.body_size
+            if size is not None:
+                env['CONTENT_LENGTH'] = str(size)
         known = head.environ
         if known is not None:
             given, others = known

@@ -55,6 +55,7 @@ class FakeStream:
         self.memo: dict[str, Any] = {}
         self.body = body
         self.complete = pieces is None
+        self.body_size: int | None = None
         self.pieces = list(pieces or ())
         self.status = 0
         self.bytes_sent = 0

@@ -23,6 +23,7 @@ from .connection import (
 from .http1_output import Http1Output
 from .http1_stream import BlockingStream, TimedStream
 from .services import report
+from .spool import BodyRefused, Spool
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
@@ -37,7 +38,7 @@ logger = logging.getLogger('_granian')
 class Http1Connection(Http1Output):
     """A connection as a unit of work."""
 
-    __slots__ = ('_parts', '_prefetched', '_request', '_stream', '_timed_stream')
+    __slots__ = ('_parts', '_prefetched', '_request', '_spool', '_stream', '_timed_stream')
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
@@ -45,6 +46,7 @@ class Http1Connection(Http1Output):
         """The request whose body is being read, with its parts and their size."""
         self._parts: list[bytes] = []
         self._prefetched = 0
+        self._spool: Spool | None = None
         self._stream: BlockingStream | None = None
         self._timed_stream: TimedStream | None = None
 
@@ -89,6 +91,7 @@ class Http1Connection(Http1Output):
 
         A body of up to PREFETCH bytes is read first, so that a slow sender holds no thread. It is
         not read where the client waits for 100 Continue: the application's first read sends that.
+        A body of unknown length is read to its end in any case: see `spool`.
         """
         http = self.http
         while True:
@@ -141,15 +144,13 @@ class Http1Connection(Http1Output):
             return self._begin_body(event)
         request = self._request
         if type(event) is Data:
-            self._parts.append(event.data)
-            self._prefetched += len(event.data)
-            if self._prefetched < self._enough():
+            if not self._add(event.data):
                 return None
         elif type(event) is EndOfRequest:
             if request is not None:
                 request.complete = True
         elif type(event) is RequestFailed:
-            self._request = None
+            self._request = self._spool = None
             self._fail(event)
             return None
         elif type(event) is Refused:
@@ -158,12 +159,54 @@ class Http1Connection(Http1Output):
             return None
         if request is None:
             return None
-        request.body = b''.join(self._parts)
-        self._request = None
+        if self._spool is None:
+            request.body = b''.join(self._parts)
+        else:
+            self._end_spool(request, self._spool)
+        self._request = self._spool = None
         self._parts = []
         return request
 
+    def _add(self, data: bytes) -> bool:
+        """Take a piece of a body. Return True once enough of it has been read."""
+        if self._spool is None:
+            self._parts.append(data)
+            self._prefetched += len(data)
+            return self._prefetched >= self._enough()
+        try:
+            self._spool.add(data)
+        except BodyRefused as refused:
+            self._request = self._spool = None
+            self.reactor.failed += 1
+            self._refuse(refused.status, refused.reason)
+        return False
+
+    def _end_spool(self, request: Request, spool: Spool) -> None:
+        body = spool.end()
+        if body is None:
+            self.spooled = spool
+            request.body = b''
+            request.complete = False
+        else:
+            request.body = body
+
+    def _begin_spool(self, request: Request) -> None:
+        self._request = request
+        self._spool = Spool(self.settings.body_spool)
+        self.phase = BODY
+        if request.head.expects_continue and (wanted := self.http.body_wanted(1)):
+            try:
+                self.write(wanted)
+            except ClientDisconnected:
+                self.close()
+                return
+        if request.body:
+            self._add(request.body)
+
     def _begin_body(self, request: Request) -> Request | None:
+        if request.head.content_length is None and self.settings.body_spool:
+            self._begin_spool(request)
+            return None
         if request.head.expects_continue or len(request.body) >= self._enough():
             return request
         self._request = request
@@ -262,6 +305,10 @@ class Http1Connection(Http1Output):
     def _end_exchange(self, now: float, stream: BlockingStream) -> None:
         """Wait for the next request, or close: the response is sent, in the outbox, or broken off."""
         http = self.http
+        if self.spooled is not None:
+            self.spooled.close()
+            self.spooled = None
+            stream.complete = True
         if stream.aborted:
             self._abort(stream)
         elif http.must_close:

@@ -12,12 +12,13 @@ from .waiting import wait_readable, wait_writable
 
 if TYPE_CHECKING:
     from .services import Services
+    from .spool import Spool
 
 
 class Http1Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
-    __slots__ = ('corked', 'http')
+    __slots__ = ('corked', 'http', 'spooled')
 
     outbox: bytes
 
@@ -27,6 +28,8 @@ class Http1Output(WatchedConnection):
         self.outbox = b''
         self.corked = core.settings.pipeline_flush
         """Responses to requests that arrived together leave together."""
+        self.spooled: Spool | None = None
+        """The body of the request that the handler answers, if it is in a file."""
 
     # -- reading; the owner -------------------------------------------------------------
 

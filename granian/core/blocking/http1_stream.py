@@ -61,6 +61,11 @@ class BlockingStream:
     def bytes_received(self) -> int:
         return self.received + len(self.body)
 
+    @property
+    def body_size(self) -> int | None:
+        spooled = self._connection.spooled
+        return None if spooled is None else spooled.size
+
     def read(self) -> bytes:
         body = self.body
         if body:
@@ -70,6 +75,10 @@ class BlockingStream:
         if self.complete:
             return b''
         connection = self._connection
+        if connection.spooled is not None:
+            piece = connection.spooled.read()
+            self.received += len(piece)
+            return piece
         http = connection.http
         if wanted := http.body_wanted(1):
             connection.write(wanted)

@@ -25,6 +25,7 @@ from .connection import (
 )
 from .http2_output import Http2Output
 from .http2_stream import Http2Stream
+from .spool import BodyRefused, Spool
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
@@ -143,11 +144,39 @@ class Http2Connection(Http2Output):
         self.streams[event.stream_id] = stream
         self._head_since = None
         self.phase = RUNNING
-        if event.complete or event.head.expects_continue or len(event.body) >= PREFETCH:
+        if not event.complete and event.head.content_length is None and self.settings.body_spool:
+            self._begin_spool(stream)
+        elif event.complete or event.head.expects_continue or len(event.body) >= PREFETCH:
             self.core.pool.ready.append(stream)
         else:
             stream.since = monotonic()
             self.gathering[event.stream_id] = stream
+
+    def _begin_spool(self, stream: Http2Stream) -> None:
+        """Read a body of unknown length to its end before a thread runs the request."""
+        stream.since = monotonic()
+        stream.spool = Spool(self.settings.body_spool)
+        self.gathering[stream.stream_id] = stream
+        if stream.head.expects_continue:
+            self.push(self.http.body_wanted(stream.stream_id))
+        first, stream.body = stream.body, b''
+        if first:
+            self._spool(stream, stream.spool, first)
+
+    def _spool(self, stream: Http2Stream, spool: Spool, data: bytes) -> None:
+        try:
+            spool.add(data)
+        except BodyRefused as refused:
+            self.reactor.failed += 1
+            self._refuse(stream, refused.status, refused.reason)
+
+    def _end_spool(self, stream: Http2Stream, spool: Spool) -> None:
+        body = spool.end()
+        if body is not None:
+            stream.body = body
+            stream.spool = None
+        else:
+            stream.complete = False  # the rest is in the spool
 
     def _on_event(self, event: Event) -> None:
         """Take an event of a stream. It is dropped where the handler has ended."""
@@ -167,13 +196,18 @@ class Http2Connection(Http2Output):
         """Take an event of a request that no thread runs yet."""
         stream_id = stream.stream_id
         if type(event) is Data:
-            stream.body += event.data
             stream.since = monotonic()
             self.push(self.http.consumed(stream_id, event.credit))
+            if stream.spool is not None:
+                self._spool(stream, stream.spool, event.data)
+                return
+            stream.body += event.data
             if len(stream.body) < PREFETCH:
                 return
         elif type(event) is EndOfRequest:
             stream.end_of_request(event)
+            if stream.spool is not None:
+                self._end_spool(stream, stream.spool)
         else:
             self.push(self.http.abort(stream_id))
             del self.gathering[stream_id], self.streams[stream_id]
@@ -321,7 +355,7 @@ class Http2Connection(Http2Output):
                 self.push(self.http.abort(stream_id))
             for stream in list(self.gathering.values()):
                 if now >= stream.since + self.settings.body_timeout:
-                    self._refuse_slow(stream)
+                    self._refuse(stream, 408, 'The request body did not come in time.')
             self._ping(now)
             quiet = not self.streams and not self.finished
             if quiet and now >= self._quiet_until(now):
@@ -335,8 +369,8 @@ class Http2Connection(Http2Output):
                 self._pong_due = now + self.settings.http2_keep_alive_timeout
             self._next_ping = now + (self.settings.http2_keep_alive_interval or math.inf)
 
-    def _refuse_slow(self, stream: Http2Stream) -> None:
+    def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
+        """Answer a request that no thread runs yet."""
         del self.gathering[stream.stream_id], self.streams[stream.stream_id]
         headers = [(b'content-type', b'text/plain; charset=utf-8')]
-        body = b'The request body did not come in time.\n'
-        self.push(self.http.respond(stream.stream_id, 408, headers, body))
+        self.push(self.http.respond(stream.stream_id, status, headers, f'{reason}\n'.encode()))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...protocol.events import Request, RequestFailed
     from ...protocol.interface import Headers
     from .http2_output import Http2Output
+    from .spool import Spool
 
 PIECE = 262144
 """Bytes of a response framed at a time. A large one is not copied whole."""
@@ -32,8 +33,8 @@ class Http2Stream:
 
     __slots__ = (
         '_answered', '_connection', '_event', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
-        'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since', 'started',
-        'status', 'stream_id', 'tls', 'trailers',
+        'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since', 'spool',
+        'started', 'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
 
     started: float
@@ -59,6 +60,8 @@ class Http2Stream:
         self.aborted = False
         self.inbox: deque[Any] = deque()
         self.failure: RequestFailed | None = None
+        self.spool: Spool | None = None
+        """A body of unknown length."""
         self._event: threading.Condition | None = None
         self._quick = False
         """The response may wait for others of its turn."""
@@ -96,6 +99,8 @@ class Http2Stream:
         if observe is not None:
             report(observe, self)
         connection.finish(self)
+        if self.spool is not None:
+            self.spool.close()
         if called:
             pool.learn(self.head.method + self.head.path, (self._answered or now) - called)
         if pool.leave_call(now - entered, now):
@@ -129,6 +134,10 @@ class Http2Stream:
     def bytes_received(self) -> int:
         return self.received + len(self.body)
 
+    @property
+    def body_size(self) -> int | None:
+        return None if self.spool is None else self.spool.size
+
     def read(self) -> bytes:
         body = self.body
         if body:
@@ -137,6 +146,10 @@ class Http2Stream:
             return body
         if self.complete:
             return b''
+        if self.spool is not None:
+            piece = self.spool.read()
+            self.received += len(piece)
+            return piece
         connection = self._connection
         http = connection.http
         with connection.lock:
