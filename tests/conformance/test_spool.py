@@ -155,9 +155,11 @@ def test_http2_body_above_the_limit_is_413(site: Site) -> None:
 
 
 def test_zero_hands_the_body_over_as_it_arrives() -> None:
-    with serving('granian', 'spool_app:wsgi', '--interface wsgi --request-body-spool 0', HERE) as server:
-        with socket.create_connection(('127.0.0.1', server.port), timeout=20) as sock:
-            body = body_of(300_000)
-            sock.sendall(HEAD + b'\r\n' + chunks(body))
-            status, text = answer(sock)
+    flags = '--interface wsgi --request-body-spool 0'
+    with (
+        serving('granian', 'spool_app:wsgi', flags, HERE) as server,
+        socket.create_connection(('127.0.0.1', server.port), timeout=20) as sock,
+    ):
+        sock.sendall(HEAD + b'\r\n' + chunks(body_of(300_000)))
+        status, text = answer(sock)
     assert (status, text.split()[:3]) == (200, ['None', '0', '300000'])

@@ -23,6 +23,7 @@ class WireStream:
     """The port over an Http1 that is fed from a list of pieces."""
 
     def __init__(self, wire: Wire, request: Request) -> None:
+        self.body_size: int | None = None
         self.memo: dict[str, object] = {}
         self.wire, self.head = wire, request.head
         self.body, self.complete = request.body, request.complete
