@@ -12,9 +12,9 @@ import sys
 
 def main() -> None:
     """Run the command line. Ends by SystemExit."""
-    from .app.wsgiapp import WSGIApplication
+    from .app.wsgiapp import run
 
     name = os.path.basename(sys.argv[0])
     if name != '__main__.py':  # programs look for the word in sys.argv[0]
         sys.argv[0] = os.path.join(os.path.dirname(sys.argv[0]), 'gunicorn')
-    WSGIApplication('%(prog)s [OPTIONS] [APP_MODULE]', prog='gunicorn').run()
+    run(prog='gunicorn')

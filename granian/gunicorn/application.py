@@ -15,6 +15,7 @@ class BootError(FatalError):
     """A worker cannot boot: exit status 3."""
 
     status = 3
+    shows_cause = True
 
 
 class AppError(BootError):

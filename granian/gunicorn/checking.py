@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ..errors import FatalError
 from . import process, translate, workers
+from .contract import Served
 from .loader import SettingsError, say
 
-if TYPE_CHECKING:
-    from .app.base import Application
 
-
-def check(app: Application) -> NoReturn:
+def check(app: Served) -> NoReturn:
     """End the process: with status 0 where everything can be loaded, else 1."""
     for hint in app.hints:
         say(hint)

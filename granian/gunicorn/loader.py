@@ -215,9 +215,8 @@ def near_misses(found: Mapping[str, Any]) -> list[str]:
     for name, value in found.items():
         if name in TABLE or name.startswith('_') or isinstance(value, (ModuleType, type)):
             continue
-        close = difflib.get_close_matches(name, TABLE, 1, 0.8) or [
-            each for each in TABLE if each == f'{name}_app'
-        ]
+        longer = [each for each in TABLE if each.startswith(f'{name}_')]
+        close = longer or difflib.get_close_matches(name, TABLE, 1, 0.8)
         if close:
             lines.append(f'{name!r} is no setting; did you mean {close[0]}?')
     return lines

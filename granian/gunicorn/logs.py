@@ -241,8 +241,11 @@ def _user(environ: Mapping[str, Any]) -> str | None:
         return None
 
 
-UNSAID = ('Starting granian (main PID: %d)', 'Spawning worker-%d with PID: %s', 'Started %s', 'Stopping %s')
-"""Lines of the native server that have another text here."""
+UNSAID = frozenset({
+    'Starting granian (main PID: %d)', 'Booting worker with pid: %s (worker-%d)', 'Started %s', 'Stopping %s',
+    'Shutting down granian', '%s (PID %s) ended %s: %s',
+})  # fmt: skip
+"""Lines of the native server that this room says in gunicorn's words."""
 
 
 class Relay(logging.Handler):

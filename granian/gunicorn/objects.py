@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..messages import GUNICORN
 from .cfg import Cfg
-
-if TYPE_CHECKING:
-    from .app.base import BaseApplication
-    from .logs import Logger
+from .contract import Served
 
 BOOTING = '[booting]'
 
@@ -50,18 +47,22 @@ class Server(View):
     master_pid = 0
     master_name = 'Master'
 
-    def __init__(self, app: BaseApplication, log: Logger) -> None:
+    def __init__(self, app: Served, log: Any, native: Any) -> None:
         self.app = app
         self.cfg: Cfg = app.cfg
         self.log = log
         self.pid = os.getpid()
         self.LISTENERS: list[Listener] = []
-        self.WORKERS: dict[int, Worker] = {}
-        """The workers that are alive, by their process id."""
         self.worker_age = 0
         self.num_workers = self.cfg.workers
-        self.systemd = False
+        self.systemd = 'LISTEN_FDS' in os.environ
         self.START_CTX: dict[Any, Any] = {}
+        self._native = native
+
+    @property
+    def WORKERS(self) -> dict[int, Worker]:  # noqa: N802
+        """The workers that are alive, by their process id."""
+        return {pid: vars(worker)['view'] for pid, worker in self._native.roster.alive.items()}
 
     @property
     def address(self) -> list[Any]:
@@ -83,10 +84,6 @@ class Server(View):
     def worker_class(self) -> Any:
         return self.cfg.worker_class
 
-    def new_worker(self) -> Worker:
-        self.worker_age += 1
-        return Worker(self, self.worker_age)
-
 
 class Worker(View):
     """One worker: made in the main process, carried into the worker by fork."""
@@ -94,9 +91,10 @@ class Worker(View):
     reloader = None
     tmp = None
 
-    def __init__(self, server: Server, age: int) -> None:
-        self.age = age
-        self.pid: int | str = BOOTING
+    def __init__(self, server: Server, native: Any) -> None:
+        self._native = native
+        self._alive = True
+        self.age = native.age
         self.ppid = server.pid
         self.server = server
         self.app = server.app
@@ -105,9 +103,29 @@ class Worker(View):
         self.timeout = server.cfg.timeout / 2
         self.booted = False
         self.aborted = False
-        self.alive = True
         self.nr = 0
         self.max_requests = server.cfg.max_requests or 2**63 - 1
+
+    @property
+    def pid(self) -> int | str:
+        """The process id; `[booting]` before the process is there."""
+        pid: int | None = self._native.pid
+        return BOOTING if pid is None else pid
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    @alive.setter
+    def alive(self, value: bool) -> None:
+        """False, set in the worker, asks for a successor."""
+        if self._alive and not value:
+            self._native.replace()
+        self._alive = value
+
+    def leave(self) -> None:
+        """Note that the worker ends."""
+        self._alive = False
 
     @property
     def sockets(self) -> list[Listener]:

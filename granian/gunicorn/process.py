@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from .._internal import put_first
@@ -64,3 +65,22 @@ def daemonize(keep_streams: bool) -> None:
         os.dup2(null, descriptor)
     if null > 2:
         os.close(null)
+
+
+def name(role: str, proc_name: str) -> None:
+    """Set the title of the process, where setproctitle is installed."""
+    if sys.platform == 'darwin':  # it does not survive a fork there
+        return
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(f'gunicorn: {role} [{proc_name}]')
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, or its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number}'

@@ -1,120 +1,94 @@
-"""pre_request and post_request: the application wrapped, where one of them is set."""
+"""Around each request: pre_request, post_request, and the access() of a logger_class of the user's."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from ..messages import GUNICORN
-from .cfg import Cfg
+from .contract import Served
 from .objects import Request, Response, Worker
+from .values import positional
 
 logger = logging.getLogger('_granian')
 
 _READ_ONLY = ('path', 'uri', 'method', 'query')
-_warned: set[str] = set()
+_LATIN1 = 'latin-1'
 
 
-def wrapped(app: Any, cfg: Cfg, worker: Worker, access: Callable[..., Any] | None) -> Any:
-    """Return the WSGI application with the hooks around it; itself where there is nothing to call.
+class Around:
+    """The native hooks around requests, made of gunicorn's. Only workers that need it have one.
 
-    `access(resp, req, environ, timedelta)` is a logger_class's of the user's.
+    `access(resp, req, environ, timedelta)` is the user's logger_class's.
     """
-    before, after = cfg.hook('pre_request'), cfg.hook('post_request')
-    if before is None and after is None and access is None:
-        return app
-    numbers = itertools.count(1)
-    post = _arity(after)
 
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        number = next(numbers)
-        worker.nr = number
-        call = Call(Request(environ, number), environ, start_response)
+    def __init__(self, app: Served, access: Callable[..., Any] | None) -> None:
+        self._pre = app.cfg.hook('pre_request')
+        self._post = app.cfg.hook('post_request')
+        self._arity = positional(self._post) if self._post is not None else 0
+        self._access = access
+        self._numbers = itertools.count(1)
+        self._open: dict[int, tuple[Request, float]] = {}
+        """By the identity of the request's head, which lives until `after`."""
+        self._warned: set[str] = set()
+
+    @property
+    def needed(self) -> bool:
+        """Return whether there is something to call."""
+        return any((self._pre, self._post, self._access))
+
+    def before(self, worker: Any, head: Any, environ: dict[str, Any] | None) -> None:
+        """Make the view of the request and call pre_request. Its exception is answered with 500."""
+        number = next(self._numbers)
+        view: Worker = worker.view
+        view.nr = number
+        environ = environ_of(head) if environ is None else environ
+        req = Request(environ, number)
+        self._open[id(head)] = req, monotonic()
+        if self._pre is None:
+            return
+        given, fixed = list(req.headers), {name: getattr(req, name) for name in _READ_ONLY}
+        self._pre(view, req)
+        environ['wsgi.url_scheme'] = req.scheme
+        if req.headers != given:
+            _replace_headers(environ, given, req.headers)
+        self._warn_of_changes(req, fixed)
+
+    def _warn_of_changes(self, req: Request, fixed: dict[str, Any]) -> None:
+        for name, value in fixed.items():
+            if getattr(req, name) != value and name not in self._warned:
+                self._warned.add(name)
+                logger.warning(GUNICORN['read_only'].format(name=name))
+
+    def after(self, worker: Any, exchange: Any, environ: dict[str, Any] | None) -> None:
+        """Call post_request, and access; their exceptions are logged."""
+        req, started = self._open.pop(id(exchange.head), (None, 0.0))
+        if req is None:
+            return
+        environ = environ_of(exchange.head) if environ is None else environ
+        resp = response_of(exchange)
+        if self._access is not None and resp is not None:
+            self._access(resp, req, environ, timedelta(seconds=monotonic() - started))
+        if self._post is None:
+            return
         try:
-            if before is not None:
-                _before(before, worker, call.req, environ)
-            return Body(app(environ, call.start), call, lambda: _after(worker, call, post, access))
-        except BaseException:
-            _after(worker, call, post, access)
-            raise
-
-    return application
+            self._post(*(worker.view, req, environ, resp)[: self._arity])
+        except Exception:
+            logger.exception('Exception in post_request hook')
 
 
-class Call:
-    """One request, its response once that is begun."""
-
-    def __init__(self, req: Request, environ: dict[str, Any], start_response: Any) -> None:
-        self.req = req
-        self.environ = environ
-        self.resp: Response | None = None
-        self.started = monotonic()
-        self._start_response = start_response
-
-    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        write = (
-            self._start_response(status, headers, exc_info)
-            if exc_info
-            else self._start_response(status, headers)
-        )
-        self.resp = Response(status, list(headers))
-        return write
-
-
-class Body:
-    """The application's iterable; at its end the hooks are called."""
-
-    def __init__(self, blocks: Any, call: Call, done: Callable[[], None]) -> None:
-        self._blocks = blocks
-        self._call = call
-        self._done = done
-        if hasattr(blocks, '__len__'):
-            self.__class__ = _SizedBody
-
-    def __iter__(self) -> Iterator[bytes]:
-        for block in self._blocks:
-            if self._call.resp is not None and block:
-                self._call.resp.headers_sent = True
-                self._call.resp.sent += len(block)
-            yield block
-
-    def close(self) -> None:
-        try:
-            close = getattr(self._blocks, 'close', None)
-            if close is not None:
-                close()
-        finally:
-            self._done()
-
-
-class _SizedBody(Body):
-    """With a length, from which the server may know the response's."""
-
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-
-def _before(hook: Callable[..., Any], worker: Worker, req: Request, environ: dict[str, Any]) -> None:
-    """Call pre_request, and take over what it has changed of scheme and headers."""
-    given = list(req.headers)
-    fixed = {name: getattr(req, name) for name in _READ_ONLY}
-    hook(worker, req)
-    environ['wsgi.url_scheme'] = req.scheme
-    if req.headers != given:
-        for name, _ in given:
-            environ.pop(_key(name), None)
-        values: dict[str, list[str]] = {}
-        for name, value in req.headers:
-            values.setdefault(_key(name), []).append(value)
-        environ.update({key: ','.join(several) for key, several in values.items()})
-    for name, value in fixed.items():
-        if getattr(req, name) != value and name not in _warned:
-            _warned.add(name)
-            logger.warning(GUNICORN['read_only'].format(name=name))
+def _replace_headers(environ: dict[str, Any], old: list[tuple[str, str]], new: list[tuple[str, str]]) -> None:
+    """Take over the headers that pre_request has left on the request."""
+    for name, _ in old:
+        environ.pop(_key(name), None)
+    values: dict[str, list[str]] = {}
+    for name, value in new:
+        values.setdefault(_key(name), []).append(value)
+    environ.update({key: ','.join(several) for key, several in values.items()})
 
 
 def _key(name: str) -> str:
@@ -122,25 +96,48 @@ def _key(name: str) -> str:
     return key if key in ('CONTENT_TYPE', 'CONTENT_LENGTH') else f'HTTP_{key}'
 
 
-def _arity(hook: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Return post_request as a function of four arguments, whatever number it takes."""
-    if hook is None:
+def environ_of(head: Any) -> dict[str, Any]:
+    """Return an environ for the views of an ASGI request."""
+    environ = {
+        'REQUEST_METHOD': head.method,
+        'RAW_URI': head.target,
+        'PATH_INFO': head.path,
+        'QUERY_STRING': head.query,
+        'SERVER_PROTOCOL': f'HTTP/{head.version}',
+    }
+    for field, value in head.fields:
+        name = field.name if isinstance(field.name, str) else field.name.decode(_LATIN1)
+        environ[_key(name)] = value if isinstance(value, str) else value.decode(_LATIN1)
+    return environ
+
+
+def response_of(exchange: Any) -> Response | None:
+    """Return the view of a response; None where none was begun."""
+    if exchange.status_line is not None:
+        response = Response(exchange.status_line, list(exchange.headers or ()))
+    elif exchange.status:
+        response = Response(str(exchange.status), [])
+    else:
         return None
-    from .values import positional
+    response.headers_sent = True
+    response.sent = exchange.bytes_sent
+    return response
 
-    number = positional(hook)
-    return lambda *args: hook(*args[:number])
+
+def with_headers(application: Any, headers: Any) -> Any:
+    """Return an ASGI application whose responses have these headers as well."""
+    extra = [(_bytes(name).lower(), _bytes(value)) for name, value in headers]
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            if message['type'] == 'http.response.start':
+                message = {**message, 'headers': [*message.get('headers', ()), *extra]}
+            await send(message)
+
+        await application(scope, receive, sending if scope['type'] == 'http' else send)
+
+    return wrapped
 
 
-def _after(
-    worker: Worker, call: Call, post: Callable[..., Any] | None, access: Callable[..., Any] | None
-) -> None:
-    if access is not None and call.resp is not None:
-        took = datetime.fromtimestamp(monotonic()) - datetime.fromtimestamp(call.started)
-        access(call.resp, call.req, call.environ, took)
-    if post is None:
-        return
-    try:
-        post(worker, call.req, call.environ, call.resp)
-    except Exception:
-        logger.exception('Exception in post_request hook')
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode(_LATIN1) if isinstance(text, str) else text

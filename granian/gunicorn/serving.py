@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from .. import net
 from .._version import __version__
-from ..config import OPTIONS, api_arguments
+from ..config import OPTIONS, Config, api_arguments
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
-from . import logs, process, translate, workers
-from .app.base import BaseApplication
+from ..server.pidfile import PidFile
+from ..worker.entry import trace
+from . import logs, process, requests, translate, workers
+from .application import BootError
+from .contract import Served
 from .loader import SettingsError
-from .objects import Listener, Server
-from .worker import Worker
+from .objects import Listener, Server, Worker
 
 logger = logging.getLogger('_granian')
 
+AT_START = (
+    'daemon',
+    'preload_app',
+    'reload',
+    'worker_tmp_dir',
+    'proc_name',
+    'reuse_port',
+    'backlog',
+    'chdir',
+)
+"""Settings whose change has an effect at the next start only."""
 
-def run(app: BaseApplication) -> None:
+
+def run(app: Served) -> None:
     """Serve `app` as its settings say. Ends by SystemExit."""
     if sys.platform == 'win32':
         sys.exit(GUNICORN['windows'])
     try:
-        kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
-        options, notices = translate.native(app.cfg, kind)
+        plan = Plan(app)
         process.prepare(app.cfg)
         log = logs.make(app.cfg)
-        front = Front(app, kind, log, options, notices)
+        front = Front(app, plan, log)
     except SettingsError as error:
         sys.exit(str(error))
     except FatalError as error:
@@ -38,57 +53,259 @@ def run(app: BaseApplication) -> None:
     front.run()
 
 
+class Plan:
+    """The settings of one start, or of one reload, as the native server needs them."""
+
+    def __init__(self, app: Served) -> None:
+        self.kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
+        self.options, self.notices = translate.native(app.cfg, self.kind)
+        self.target = app.cfg.proc_name
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Return what the native server is made with. The pid file and the titles are the front's own."""
+        given = {
+            name: value for name, value in self.options.items() if name not in ('pid_file', 'process_name')
+        }
+        return api_arguments({name: value for name, value in given.items() if name in OPTIONS})
+
+    def config(self) -> Config:
+        """Return the native configuration. Raises ConfigurationError."""
+        return Config.from_api(self.target, **self.arguments)
+
+
 class Front(MPServer):
     """The native server with gunicorn's lines and hooks."""
 
     ends_process = True
+    start_method = 'fork'
+    quick_signals = True
+    logging_inherited = True
 
-    def __init__(
-        self, app: BaseApplication, kind: workers.Kind, log: Any, options: dict[str, Any], notices: list[str]
-    ) -> None:
-        known = {name: value for name, value in options.items() if name in OPTIONS}
-        known['ssl_client_verify'] = options.get('ssl_client_verify') == 'required'
-        known.pop('log_access_format', None)
-        super().__init__(app.cfg.proc_name, **api_arguments(known))
+    def __init__(self, app: Served, plan: Plan, log: Any) -> None:
+        super().__init__(plan.target, **plan.arguments)
         self.app = app
-        self.kind = kind
+        self.plan = plan
         self.log = log
-        self.front_notices = notices
-        self.view = Server(app, log)
-        self.on_startup(self._when_ready)
+        self.view = Server(app, log, self)
+        self._pid_file: PidFile | None = None
+        self.on_starting(self._starting)
+        self.on_startup(self._listening)
+        self.on_resize(self._resize)
+        self.before_worker(self._before_worker)
+        self.after_worker(self._after_worker)
+        self.on_worker_start(self._worker_start)
+        self.on_worker_ready(self._worker_ready)
+        self.on_worker_interrupt(lambda worker: self._call('worker_int', worker.view))
+        self.on_worker_timeout(self._worker_timeout)
+        self.on_worker_stop(self._worker_stop)
+        self._add_request_hooks()
 
     def run(self) -> None:
         """Serve until stopped; ends by SystemExit."""
         status: Any = 0
         try:
-            self._call('nworkers_changed', self.app.cfg.workers, None)
-            self.serve(target_loader=Worker(self), wrap_loader=False)
-        except FatalError as error:
-            logger.error('%s', error)
-            status = 1
+            logs.relay(self.log)
+            self._call('nworkers_changed', self.view, self.app.cfg.workers, None)
+            self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
             status = error.code
-        self._call('on_exit')
+        except Exception as error:
+            self._say_why(error)
+            status = 1
+        finally:
+            if self._pid_file is not None:
+                self._pid_file.release()
+        logger.info('Shutting down: Master')
+        if status:
+            logger.error('Reason: %s', _REASONS.get(status, f'exit status {status}'))
+        self._call('on_exit', self.view)
         sys.exit(status)
 
+    def _say_why(self, error: Exception) -> None:
+        """Log why the server does not start: the line of a FatalError, else a traceback."""
+        cause = error.__cause__ if isinstance(error, FatalError) else error
+        if cause is not None:
+            logger.error('%s', trace(cause))
+        if isinstance(error, FatalError):
+            logger.error('%s', error)
+
     def _call(self, name: str, *args: Any) -> None:
+        """Call a hook, if it is set."""
         hook = self.app.cfg.hook(name)
         if hook is not None:
-            hook(self.view, *args)
+            hook(*args)
+
+    # The main process
 
     def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
-        logs.relay(self.log)
+        """Say hello; the loggers are set up already, and forked workers inherit them."""
         logger.info('Starting granian %s (gunicorn command line)', __version__)
-        for notice in self.front_notices:
+        for notice in self.plan.notices:
             logger.warning(notice)
+        if logger.isEnabledFor(logging.DEBUG):
+            command = translate.command(self.plan.options, self.app.app_uri or self.plan.target)
+            logger.debug(GUNICORN['native'].format(command=command))
+            for hint in self.app.hints:
+                logger.debug('%s', hint)
 
-    def _listen(self) -> net.Endpoint:
-        self._call('on_starting')
-        endpoint = super()._listen()
-        urls = endpoint.urls('https' if self.config.tls else 'http')
-        self.view.LISTENERS = [Listener(sock, url) for sock, url in zip(endpoint.sockets, urls)]
-        return endpoint
+    def _starting(self) -> None:
+        process.name('master', self.app.cfg.proc_name)
+        self._write_pid_file()
+        self._call('on_starting', self.view)
 
-    def _when_ready(self) -> None:
-        logger.info('Using worker: %s', self.kind.name)
-        self._call('when_ready')
+    def _write_pid_file(self) -> None:
+        if self._pid_file is not None:
+            self._pid_file.release()
+            self._pid_file = None
+        if self.app.cfg.pidfile:
+            pid_file = PidFile(self.app.cfg.pidfile)
+            pid_file.acquire()
+            self._pid_file = pid_file
+
+    def _listening(self) -> None:
+        self._show_listeners()
+        logger.info('Using worker: %s', self.plan.kind.name)
+        self._call('when_ready', self.view)
+
+    def _show_listeners(self) -> None:
+        assert self._endpoint is not None
+        urls = self._endpoint.urls('https' if self.config.tls else 'http')
+        self.view.LISTENERS = [Listener(sock, url) for sock, url in zip(self._endpoint.sockets, urls)]
+
+    def _resize(self, new: int, old: int | None) -> None:
+        self.view.num_workers = new
+        if old is not None and not self._reloading:
+            self._call('nworkers_changed', self.view, new, old)
+
+    def _before_worker(self, worker: Any) -> None:
+        worker.view = Worker(self.view, worker)
+        self.view.worker_age = worker.age
+        self._call('pre_fork', self.view, worker.view)
+
+    def _after_worker(self, worker: Any) -> None:
+        if worker.failure is not None and not worker.served and self.view.booting:
+            return  # the end of the server
+        _say_end(worker)
+        self._call('child_exit', self.view, worker.view)
+
+    # A reload
+
+    _reloading = False
+
+    def _before_reload(self) -> bool:
+        """Read the settings again. Returns False, with one line, where that fails: no worker is replaced."""
+        before, old_plan = self.app.cfg, self.plan
+        self._reloading = True
+        try:
+            self.app.reload()
+            self.plan = Plan(self.app)
+            self._apply(before, old_plan)
+        except Exception as error:
+            self.app.cfg, self.plan = before, old_plan
+            logger.error(GUNICORN['reload_failed'].format(error=_one_line(error)))
+            return False
+        finally:
+            self._reloading = False
+        self._call('on_reload', self.view)
+        return True
+
+    def _apply(self, before: Any, old_plan: Plan) -> None:
+        cfg = self.app.cfg
+        config = self.plan.config()
+        endpoint = self._other_endpoint(config, old_plan)
+        process.set_environment(cfg)
+        process.extend_path(cfg)
+        self.log.setup(cfg)
+        logs.relay(self.log)
+        for notice in self.plan.notices:
+            if notice not in old_plan.notices:
+                logger.warning(notice)
+        without = [name for name in AT_START if cfg.settings[name].get() != before.settings[name].get()]
+        if without:
+            logger.warning(GUNICORN['restart'].format(names=', '.join(without)))
+        self._write_pid_file()
+        old, self.view.cfg = self.view.num_workers, cfg
+        self.reconfigure(config, endpoint)
+        if endpoint is not None:
+            self._show_listeners()
+            logger.info('Listening at: %s', ','.join(map(str, self.view.LISTENERS)))
+        self._call('nworkers_changed', self.view, cfg.workers, old)
+
+    def _other_endpoint(self, config: Config, old_plan: Plan) -> net.Endpoint | None:
+        if self.plan.options['bind'] == old_plan.options['bind']:
+            return None
+        return net.listen_on(config.addresses, config.listening)
+
+    # A worker
+
+    def _load(self) -> Any:
+        """Return the application, in a worker or, with preload, in the main process."""
+        try:
+            application = self.app.wsgi()
+        except FatalError:
+            raise
+        except SystemExit as error:
+            raise BootError(f'the application called sys.exit({error.code!r}) while it was loaded') from None
+        except Exception as error:
+            raise BootError(f'{type(error).__name__}: {error}') from error
+        headers = self.plan.kind.options.get('headers')
+        return requests.with_headers(application, headers) if headers else application
+
+    def _worker_start(self, worker: Any) -> None:
+        process.name('worker', self.app.cfg.proc_name)
+        logger.info('Booting worker with pid: %d', os.getpid())
+        try:
+            self._call('post_fork', self.view, worker.view)
+        except Exception as error:
+            raise BootError('Exception in the post_fork hook') from error
+
+    def _worker_ready(self, worker: Any) -> None:
+        try:
+            self._call('post_worker_init', worker.view)
+        except Exception as error:
+            raise BootError('Exception in the post_worker_init hook') from error
+        worker.view.booted = True
+
+    def _worker_timeout(self, worker: Any) -> None:
+        worker.view.aborted = True
+        self._call('worker_abort', worker.view)
+
+    def _worker_stop(self, worker: Any) -> None:
+        logger.info('Worker exiting (pid: %d)', os.getpid())
+        worker.view.leave()
+        try:
+            self._call('worker_exit', self.view, worker.view)
+        except Exception as error:
+            logger.warning('Exception in the worker_exit hook: %s: %s', type(error).__name__, error)
+
+    def _add_request_hooks(self) -> None:
+        """Take part in each request, where a hook or a logger_class of the user's needs it.
+
+        uvicorn's classes call neither hook in gunicorn.
+        """
+        if self.plan.kind.family == 'uvicorn':
+            return
+        around = requests.Around(self.app, logs.access_of(self.log))
+        if around.needed:
+            self.on_request(around.before)
+            self.on_response(around.after)
+
+
+_REASONS = {3: 'Worker failed to boot.', 4: 'App failed to load.'}
+
+
+def _say_end(worker: Any) -> None:
+    status = worker.exit_status
+    if not status:
+        return
+    if status == -9:
+        logger.error('Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?', worker.pid)
+    elif status < 0:
+        logger.error('Worker (pid:%s) was sent %s!', worker.pid, process.signal_name(-status))
+    else:
+        logger.error('Worker (pid:%s) exited with code %s.', worker.pid, status)
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).removeprefix('Error: ').split()) or type(error).__name__

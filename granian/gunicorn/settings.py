@@ -207,13 +207,23 @@ TABLE = _rows()
 
 
 def defaults(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return the defaults; PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS of the environment give some."""
+    """Return the defaults; PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS of the environment give some.
+
+    Raises ValueError.
+    """
     found = {name: setting.default for name, setting in TABLE.items()}
     found['chdir'] = os.getcwd()
     if 'PORT' in environ:
         found['bind'] = [f'0.0.0.0:{environ["PORT"]}']
     if 'WEB_CONCURRENCY' in environ:
-        found['workers'] = environ['WEB_CONCURRENCY']
+        found['workers'] = _number('WEB_CONCURRENCY', environ)
     if 'FORWARDED_ALLOW_IPS' in environ:
         found['forwarded_allow_ips'] = environ['FORWARDED_ALLOW_IPS']
     return found
+
+
+def _number(name: str, environ: Mapping[str, str]) -> int:
+    try:
+        return int(environ[name])  # and not Python's notation: '02' is two
+    except ValueError:
+        raise ValueError(f'{name}={environ[name]!r} in the environment is not a whole number') from None

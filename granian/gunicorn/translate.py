@@ -119,8 +119,8 @@ def _limits(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
     fields = fields if 0 < fields < MAX_FIELDS else MAX_FIELDS
     line, size = cfg.limit_request_line, cfg.limit_request_field_size
     options['http1_max_headers'] = fields
-    options['http1_max_request_line'] = line or None
-    options['http1_max_field_size'] = size or None
+    options['http1_max_request_line'] = line
+    options['http1_max_field_size'] = size
     head = (line or MAX_HEAD) + fields * ((size or MAX_HEAD) + 2) + 4
     options['http1_max_head_size'] = min(max(head, PLAIN_HEAD), MAX_HEAD)
     options['http1_buffer_size'] = max(417_792, options['http1_max_head_size'])
@@ -203,6 +203,9 @@ def _tls(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
     options['ssl_ca'] = Path(cfg.ca_certs) if cfg.ca_certs else None
     options['ssl_client_verify'] = ('none', 'optional', 'required')[min(cfg.cert_reqs, 2)]
     options['ssl_ciphers'] = cfg.ciphers or None
+    hook = cfg.hook('ssl_context')
+    if hook is not None:
+        options['ssl_context'] = lambda config, factory: hook(cfg, factory)
 
 
 def _differs(cfg: Cfg, name: str, difference: str) -> str:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -185,10 +186,10 @@ def statsd(value: Any) -> str | tuple[str, int] | None:
         return None
     if found.startswith('unix:'):
         return found.removeprefix('unix:').removeprefix('//')
-    host, _, port = found.rpartition(':') if ':' in found else (found, '', '8125')
-    if not port.isdigit():
+    match = re.fullmatch(r'(\[[^\]]+\]|[^:]*)(?::([0-9]+))?', found)
+    if match is None:
         raise ValueError(f'Invalid statsd_host: {found}')
-    return host.strip('[]') or '0.0.0.0', int(port)
+    return match[1].strip('[]').lower() or '0.0.0.0', int(match[2] or 8125)
 
 
 def hook(value: Any, setting: Setting) -> Any:

@@ -197,7 +197,7 @@ _UVICORN: dict[str, Callable[[Any], dict[str, Any]]] = {
     'proxy_headers': lambda value: {} if value else {'forwarded': None},
     'forwarded_allow_ips': _addresses,
     'server_header': lambda value: {} if value else {'server_header': ''},
-    'headers': lambda value: {'response_headers': tuple(value)} if value else {},
+    'headers': lambda value: {'headers': tuple(value)} if value else {},
     'ws': lambda value: {'websockets': False} if value == 'none' else {},
     'ws_ping_interval': _seconds('ws_ping_interval'),
     'ws_ping_timeout': _seconds('ws_ping_timeout'),

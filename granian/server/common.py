@@ -65,6 +65,8 @@ class AbstractServer(ProcessHooks):
     """Set by the command line: the process ends after `serve`."""
     start_method: str | None = None
     """multiprocessing's start method for the workers; None: the one that is set, or the default."""
+    logging_inherited = False
+    """Forked workers log as the main process does: they set nothing up."""
     quick_signals = False
     """SIGINT and SIGQUIT end the server without waiting for requests, as gunicorn's do; a worker reopens
     its log files on SIGUSR1."""
@@ -239,12 +241,14 @@ class AbstractServer(ProcessHooks):
         for hook in self.hooks_resize:
             hook(new, old)
 
-    def _before_reload(self) -> None:
+    def _before_reload(self) -> object:
+        """Prepare a reload. A subclass may return False: then no worker is replaced."""
         self._read_logging_again()
         try:
             call(self.hooks_reload)
         except Exception:
             logger.exception('A reload hook failed')
+        return True
 
     @property
     def working_dir(self) -> Path:

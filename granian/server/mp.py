@@ -72,6 +72,7 @@ class ProcessLauncher:
             hooked=Hooked(worker, server.hooks_worker) if server.hooks_worker else None,
             quick_signals=server.quick_signals,
             preloaded=server.config.preload,
+            logging_inherited=server.logging_inherited,
         )
         try:
             with held_back():

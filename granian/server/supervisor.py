@@ -51,8 +51,9 @@ were signalled, the main process knows by then."""
 class Supervisor:
     """Starts, stops and kills workers as events arrive. One thread.
 
-    `launch(number, age)` starts a worker and returns its handle. `on_reload` is called before the
-    workers are replaced, `on_resize(new, old)` when the number of workers changes (old is None at first).
+    `launch(number, age)` starts a worker and returns its handle. `on_reload` is called before the workers
+    are replaced, and returns False to forbid that. `on_resize(new, old)` is called when the number of
+    workers changes (old is None at first).
     """
 
     size: int
@@ -371,11 +372,13 @@ class Supervisor:
 
     def _mark(self) -> None:
         self.generation += 1
+        if self.on_reload() is False:
+            self.generation -= 1
+            return
         logger.info('Reloading the workers')
         for slot in self.slots:
             slot.deaths = 0
             slot.not_before = -inf
-        self.on_reload()
 
     def _dismiss(self) -> None:
         """Stop the workers that have not finished loading: what they load is old, or makes them hang."""

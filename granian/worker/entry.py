@@ -260,6 +260,8 @@ def trace(exc: BaseException) -> str:
 
 def configure_logging(spec: WorkerSpec) -> None:
     """Set logging up as the main process has."""
+    if spec.logging_inherited:
+        return
     config = spec.config
     if spec.logging:
         put_first(str(spec.working_dir))  # under spawn, the main process's path is not ours

@@ -38,6 +38,9 @@ class WorkerSpec:
     preloaded: bool = False
     """The main process has loaded the application, environment files included."""
 
+    logging_inherited: bool = False
+    """The main process has set logging up, and fork has carried it here."""
+
     @property
     def name(self) -> str:
         return f'worker-{self.number}'

@@ -47,7 +47,7 @@ class BaseApplication:
         try:
             self.cfg = Cfg(self.usage, prog=self.prog)
         except ValueError as error:
-            raise SettingsError(f'{error}; look at PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS') from None
+            raise SettingsError(error) from None
 
     def init(self, parser: Any, opts: Any, args: list[str]) -> Any:
         raise NotImplementedError

@@ -75,3 +75,8 @@ def _has_loggers(path: str) -> bool:
     except configparser.Error:
         return False
     return parser.has_section('loggers')
+
+
+def run(prog: str | None = None) -> None:
+    """Run the command line. Ends by SystemExit."""
+    WSGIApplication('%(prog)s [OPTIONS] [APP_MODULE]', prog=prog).run()

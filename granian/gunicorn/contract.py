@@ -1,0 +1,26 @@
+"""What the server asks of an application: `app.base` has it, and so a program's own class."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .cfg import Cfg
+
+
+class Served(Protocol):
+    """An application with its settings."""
+
+    cfg: Cfg
+    callable: Any
+    hints: list[str]
+
+    @property
+    def app_uri(self) -> str | None: ...
+
+    def wsgi(self) -> Any:
+        """Return the application; load it the first time."""
+        ...
+
+    def reload(self) -> None:
+        """Load the settings again. Raises SettingsError."""
+        ...
