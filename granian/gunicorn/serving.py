@@ -297,7 +297,7 @@ _REASONS = {3: 'Worker failed to boot.', 4: 'App failed to load.'}
 
 def _say_end(worker: Any) -> None:
     status = worker.exit_status
-    if not status:
+    if status in (None, 0, -15):  # SIGTERM: it was stopped while it loaded the application
         return
     if status == -9:
         logger.error('Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?', worker.pid)

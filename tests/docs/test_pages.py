@@ -14,6 +14,7 @@ import pytest
 
 from granian.cli import cli, with_flag_values
 from granian.config import OPTIONS
+from granian.gunicorn.settings import TABLE
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
@@ -140,6 +141,8 @@ def test_json_is_json(text: str) -> None:
 def test_options_exist(page: Path) -> None:
     flags = {flag for option in OPTIONS.values() for flag in option.flags.replace(' ', '').split('/')}
     flags |= {'--help', '--init', '--ciphers'}  # of other programs
+    if page.stem == 'from-gunicorn':
+        flags |= {flag for setting in TABLE.values() for flag in setting.flags}
     text = prose(page)
     if page.stem == 'from-gunicorn':
         # The first column is gunicorn's.

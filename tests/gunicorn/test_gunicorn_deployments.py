@@ -140,7 +140,7 @@ def test_preload_imports_once_also_over_a_reload(start: Start, tmp_path: Path) -
     wait_for(lambda: len(children(web.pid)) == 2)
     assert ask(port)['imported_by'] == web.pid
     assert web.stop() == 0
-    assert not web.count('WARNING|ERROR')
+    assert not web.count('WARNING|ERROR'), web.log
 
 
 def test_preload_that_fails_ends_with_a_traceback(start: Start) -> None:
