@@ -162,6 +162,7 @@ GUNICORN = {
     'reload_preload': "gunicorn's preload_app has no effect with reload",
     'read_only': 'pre_request: a change of req.{name} has no effect here',
     'reload_failed': '{error}; everything goes on as before',
+    'hook_failed': 'Exception in the {name} hook: {kind}: {error}',
     'windows': 'the gunicorn command line needs fork: it is not available on Windows',
 }
 """The gunicorn command line's own, errors and warnings."""

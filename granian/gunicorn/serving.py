@@ -277,7 +277,8 @@ class Front(MPServer):
         try:
             self._call('worker_exit', self.view, worker.view)
         except Exception as error:
-            logger.warning('Exception in the worker_exit hook: %s: %s', type(error).__name__, error)
+            kind = type(error).__name__
+            logger.warning(GUNICORN['hook_failed'].format(name='worker_exit', kind=kind, error=error))
 
     def _add_request_hooks(self) -> None:
         """Take part in each request, where a hook or a logger_class of the user's needs it.
