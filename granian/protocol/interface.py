@@ -30,9 +30,6 @@ class InvalidResponse(Exception):
 class Connection(Protocol):
     """A server's side of one HTTP connection, of either version."""
 
-    http_version: str
-    """'1' or '2': which of the two this is (a stream's own version is in its head)."""
-
     # input
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...

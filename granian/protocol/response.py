@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .head import CONTROLS, TOKEN
 from .interface import Headers, InvalidResponse
 from .limits import Clock
+
+Pair = tuple[bytes, bytes]
 
 HAS_CONTENT_LENGTH: Final = 1
 HAS_DATE: Final = 2
@@ -66,16 +68,32 @@ class ResponseField:
 
 
 class ResponseLine:
-    """A field of an HTTP/1 response, checked: a CRLF, name, colon, value."""
+    """A field of a response, checked."""
 
-    __slots__ = ('length', 'role', 'wire')
+    __slots__ = ('length', 'pair', 'role', 'wire')
 
-    def __init__(self, wire: bytes, role: int, length: int) -> None:
+    def __init__(self, wire: bytes, pair: Pair, role: int, length: int) -> None:
         self.wire = wire
+        """As HTTP/1 sends it: a CRLF, name, colon, value."""
+        self.pair = pair
+        """As HTTP/2 sends it: the name in lower case, the value."""
         self.role = role
         """As its name's."""
         self.length = length
         """A Content-Length's number, else -1."""
+
+
+class PairSection(NamedTuple):
+    """The fields of a response as HTTP/2 sends them (RFC 9113 8.2), checked."""
+
+    pairs: list[Pair]
+    """Without Content-Length, and without what belongs to one connection."""
+    flags: int
+    """The HAS_ flags of all fields."""
+    length: int
+    """Content-Length, -1 where there is none."""
+    known: bool
+    """Every field has been sent before and is no secret: the section may be remembered."""
 
 
 _NAMES: dict[bytes | str, ResponseField] = {}
@@ -86,7 +104,10 @@ _SECTIONS: dict[tuple[Any, ...], tuple[bytes, int, int]] = {}
 """What `read_fields` made of whole sections of such lines: a health check, a redirect, the answers of an
 API often have the same one."""
 _known_line = _LINES.get
+_PAIR_SECTIONS: dict[tuple[Any, ...], PairSection] = {}
+"""As _SECTIONS, for HTTP/2."""
 _known_section = _SECTIONS.get
+_known_pairs = _PAIR_SECTIONS.get
 _STATUS_LINES: dict[int | tuple[int, bytes], bytes] = {}
 
 
@@ -128,14 +149,50 @@ known_status_line = _STATUS_LINES.get
 """`status_line`, for those given before, without a call into Python; None for others."""
 
 
+def checked_status(status: object) -> int:
+    """Return a status from 100 to 999 as an int, also of an IntEnum. Raises InvalidResponse."""
+    if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 999:
+        raise InvalidResponse(f'status {status!r} is not a number from 100 to 999')
+    return int(status)
+
+
+def final_status(status: object) -> int:
+    """Return the status of a response that is not an interim one. Raises InvalidResponse."""
+    number = checked_status(status)
+    if number < 200:
+        raise InvalidResponse(f'status {number} is not a final one')
+    return number
+
+
+def has_body(status: int, method: str) -> bool:
+    """Return whether the response's body is sent (RFC 9110 15.3.5, 15.3.6, 15.4.5; HEAD: 9.3.2)."""
+    return method != 'HEAD' and status not in _BODILESS
+
+
+def stated_length(status: int, length: int, size: int | None) -> int:
+    """Return the Content-Length to send, -1 for none, where the application gave `length` (-1: none).
+
+    `size` is that of a body known whole, else None. Holds on both versions (RFC 9110 8.6): a 204 has
+    none, and a 205 has nothing in it. A 304 may state the length that a 200 would have, but not that of
+    a body which came with it and is not sent.
+    """
+    if status == 204 or (status == 304 and size and size == length):
+        return -1
+    if status == 205:
+        return 0
+    return length
+
+
+_BODILESS: Final = frozenset((204, 205, 304))
+
+
 def status_line(status: int, reason: bytes | None = None) -> bytes:
     """`HTTP/1.1 200 OK`, without its CRLF. Raises InvalidResponse; `reason` is for the caller to check."""
     key: int | tuple[int, bytes] = status if reason is None else (status, reason)
     line = _STATUS_LINES.get(key)
-    if line is not None:
+    if line is not None and type(status) is int:  # 200.0 finds the line of 200
         return line
-    if not isinstance(status, int) or not 100 <= status <= 999:
-        raise InvalidResponse(f'status {status!r} is not a number from 100 to 999')
+    status = checked_status(status)
     if reason is None:
         reason = phrase(status).encode()
     elif len(reason.translate(None, CONTROLS)) != len(reason):
@@ -186,12 +243,49 @@ def _read_each(fields: tuple[Any, ...]) -> tuple[bytes, int, int]:
     return section
 
 
+def read_pairs(headers: Headers) -> PairSection:
+    """Check every field, as `read_fields` does, for HTTP/2. Raises InvalidResponse that names the field."""
+    try:
+        fields = tuple(headers)
+        return _known_pairs(fields) or _pair_each(fields)
+    except (TypeError, ValueError):
+        if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
+            return read_pairs(tuples(headers))  # what could not be looked up
+        raise explain_fields(headers) from None
+
+
+def _pair_each(fields: tuple[Any, ...]) -> PairSection:
+    flags = 0
+    length = -1
+    pairs: list[Pair] = []
+    known = True
+    for pair in fields:
+        line = _known_line(pair)
+        if line is None:
+            line = response_line(*pair)
+            known = False
+        flags |= line.role
+        if line.role == HAS_CONTENT_LENGTH:
+            if length >= 0:
+                raise InvalidResponse('more than one Content-Length')
+            length = line.length
+        elif not line.role & HAS_HOP_BY_HOP:
+            pairs.append(line.pair)
+    section = PairSection(pairs, flags, length, known)
+    if known:
+        if len(_PAIR_SECTIONS) >= _MAX_SECTIONS:
+            _PAIR_SECTIONS.clear()
+        _PAIR_SECTIONS[fields] = section
+    return section
+
+
 def response_line(name: bytes | str, value: bytes | str) -> ResponseLine:
     """Check one field. Raises InvalidResponse that names it."""
     field = _NAMES.get(name) or response_field(name)
     wire = b'\r\n%b: %b' % (field.wire, field_value(name, value))
     length = content_length(value) if field.role == HAS_CONTENT_LENGTH else -1
-    line = ResponseLine(wire, field.role, length)
+    pair = field.raw, wire[len(field.wire) + 4 :].strip(b' \t')
+    line = ResponseLine(wire, pair, field.role, length)
     room = _MAX_VALUES if length < 0 else _MAX_CONTENT_LENGTHS
     if field.values < room and len(wire) <= _MAX_REMEMBERED and len(_LINES) < _MAX_LINES:
         field.values += 1

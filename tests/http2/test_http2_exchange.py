@@ -111,7 +111,7 @@ def test_informational_responses_come_first(peer):
     assert early == [(':status', '103'), ('link', '</a.css>; rel=preload')]
     assert final[0] == (':status', '200')
     peer.request(3)
-    for status in (100, 101, 200, 99):
+    for status in (101, 200, 99, 103.0):
         with pytest.raises(InvalidResponse):
             server.send_informational(3, status, [])
 
@@ -135,7 +135,7 @@ def test_unknown_expectation(peer):
 
 
 @pytest.mark.parametrize(
-    ('fields', 'status', 'length'), [(HEAD, 200, '5'), (GET, 204, None), (GET, 304, '5')]
+    ('fields', 'status', 'length'), [(HEAD, 200, '5'), (GET, 204, None), (GET, 205, '0'), (GET, 304, '5')]
 )
 def test_responses_that_have_no_body(peer, fields, status, length):
     server = peer.request(1, fields).server

@@ -14,6 +14,7 @@ from hyperframe.frame import (
 )
 
 from granian.protocol.events import Data, Request, RequestFailed
+from granian.protocol.http2.output import Output
 from granian.protocol.limits import Limits
 
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
@@ -81,13 +82,13 @@ def test_resets_are_forgiven_with_time(peer):
     for second in range(30):
         peer.clock.date = b'Sun, 06 Nov 1994 08:50:%02d GMT' % second
         for _ in range(9):
-            stream_id = peer.server._highest + 2 | 1
+            stream_id = peer.server._table.highest + 2 | 1
             peer.request(stream_id).send(RstStreamFrame(stream_id, error_code=8)).got(
                 peer.server.abort(stream_id)
             )
     assert peer.goaway() is None
     peer.clock.date = b'Mon, 07 Nov 1994 00:00:10 GMT'
-    peer.request(peer.server._highest + 2)
+    peer.request(peer.server._table.highest + 2)
     assert peer.goaway() is None
 
 
@@ -244,13 +245,15 @@ def test_many_settings_in_one_frame_cost_one_change(peer, monkeypatch):
         peer.request(2 * number + 1)
     entries = b''.join(b'\0\4' + (70_000 + n).to_bytes(4, 'big') for n in range(2730))
     changes = []
-    change = peer.server._change_send_windows
+    change = Output.resize
     monkeypatch.setattr(
-        peer.server, '_change_send_windows', lambda window: (changes.append(window), change(window))
+        Output,
+        'resize',
+        lambda self, streams, window: changes.append(window) or change(self, streams, window),
     )
     peer.raw(4, 0, 0, entries)
     assert changes == [72_729]
-    assert peer.server._streams[1].send_window == 72_729
+    assert peer.server._table.active[1].send_window == 72_729
 
 
 def test_hpack_bomb(peer):
@@ -277,7 +280,7 @@ def test_empty_field_names(peer):
 def test_early_answers_leave_no_pile_of_half_closed_streams(peer):
     for number in range(500):
         peer.request(2 * number + 1, POST, end=False).got(peer.server.respond(2 * number + 1, 200, [], b''))
-    assert len(peer.server._draining) <= 32
+    assert len(peer.server._table.draining) <= 32
     assert peer.server.idle
     assert {code for _, code in peer.resets()} == {0}
     assert peer.goaway() is None
@@ -288,8 +291,7 @@ def test_what_is_remembered_of_old_streams_is_bounded(peer):
         stream_id = 4 * number + 1
         peer.request(stream_id).got(peer.server.abort(stream_id))
     server = peer.server
-    assert len(server._was_reset) + len(server._was_reset_before) <= 1024
-    assert len(server._skipped) <= 64
+    assert server._table.size <= 1024 + 64
     assert peer.goaway() is None
 
 
@@ -299,7 +301,7 @@ def test_a_frame_that_dribbles_in_is_joined_once(peer):
     frame = DataFrame(1, data=b'x' * 16384).serialize()
     for index in range(len(frame) - 1):
         peer.server.receive_data(frame[index : index + 1])
-    parts = peer.server._reader._parts
+    parts = peer.server._receiver._reader._parts
     assert len(parts) > 16_000, 'not joined before there is enough'
     peer.feed(frame[-1:])
     assert parts == []

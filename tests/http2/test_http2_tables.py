@@ -6,32 +6,32 @@ import pytest
 
 from granian.protocol.http2 import frames
 from granian.protocol.http2.guard import CREDIT, NOISE, RESETS, Guard, seconds_of_day
-from granian.protocol.http2.streams import CLOSED, RECEIVED, TRANSITIONS, Input, State, Stream, Verdict
+from granian.protocol.http2.streams import CLOSED, RECEIVED, TRANSITIONS, Step, Stream, StreamState, Verdict
 from granian.protocol.http2.windows import LARGEST, Adaptive
 from granian.protocol.limits import Clock
 
 
 def test_every_state_is_reached_and_only_closed_ones_end():
-    reached, before = {State.IDLE}, set()
+    reached, before = {StreamState.IDLE}, set()
     while reached != before:
         before = set(reached)
         reached |= {after for (state, _), after in TRANSITIONS.items() if state in reached}
-    assert reached == set(State)
-    ends = {state for state in State if not any(start is state for start, _ in TRANSITIONS)}
+    assert reached == set(StreamState)
+    ends = {state for state in StreamState if not any(start is state for start, _ in TRANSITIONS)}
     assert ends == CLOSED
 
 
 def test_either_side_may_end_first_and_each_only_once():
-    for first, second in ((Input.RECEIVE_END, Input.SEND_END), (Input.SEND_END, Input.RECEIVE_END)):
-        middle = TRANSITIONS[State.OPEN, first]
+    for first, second in ((Step.RECEIVE_END, Step.SEND_END), (Step.SEND_END, Step.RECEIVE_END)):
+        middle = TRANSITIONS[StreamState.OPEN, first]
         assert (middle, first) not in TRANSITIONS
-        assert TRANSITIONS[middle, second] is State.ENDED
+        assert TRANSITIONS[middle, second] is StreamState.ENDED
 
 
-@pytest.mark.parametrize('state', State)
+@pytest.mark.parametrize('state', StreamState)
 def test_every_open_state_can_be_reset_by_either(state):
-    for reset in (Input.SEND_RESET, Input.RECEIVE_RESET):
-        assert ((state, reset) in TRANSITIONS) == (state not in CLOSED and state is not State.IDLE)
+    for reset in (Step.SEND_RESET, Step.RECEIVE_RESET):
+        assert ((state, reset) in TRANSITIONS) == (state not in CLOSED and state is not StreamState.IDLE)
 
 
 def test_each_frame_has_a_verdict_in_each_state():
@@ -43,16 +43,16 @@ def test_each_frame_has_a_verdict_in_each_state():
         frames.WINDOW_UPDATE,
         frames.CONTINUATION,
     }
-    assert set(RECEIVED) == {(state, kind) for state in State for kind in kinds}
-    for state in State:
+    assert set(RECEIVED) == {(state, kind) for state in StreamState for kind in kinds}
+    for state in StreamState:
         assert RECEIVED[state, frames.PRIORITY] is Verdict.ACCEPT, 'RFC 9113 5.1: in any state'
 
 
 def test_a_stream_refuses_a_move_that_is_not_in_the_table():
     stream = Stream(1, 0, 0)
-    stream.move(Input.SEND_END)
+    stream.move(Step.SEND_END)
     with pytest.raises(KeyError):
-        stream.move(Input.SEND_END)
+        stream.move(Step.SEND_END)
 
 
 def test_the_clock_is_the_date_line():
@@ -88,7 +88,8 @@ def test_work_earns_credit_up_to_a_bound():
 def test_time_does_not_take_credit_away():
     clock = Clock(b'Sun, 06 Nov 1994 08:00:00 GMT')
     guard = Guard(clock)
-    guard.work(10)
+    for _ in range(10):
+        guard.work()
     clock.date = b'Sun, 06 Nov 1994 09:00:00 GMT'
     guard.frame(NOISE + 10)
     assert guard.exhausted is None

@@ -255,8 +255,11 @@ def answer_of_h11(wire, status, headers, parts) -> tuple[bytes, bool]:
     server.receive_data(wire)
     while not isinstance(server.next_event(), h11.EndOfMessage):
         pass
-    if status == 204:
+    if status in (204, 205):
         headers = [field for field in headers if field[0] != b'Content-Length']
+    if status == 205:  # RFC 9110 15.3.6: nothing in it
+        headers.append((b'Content-Length', b'0'))
+        parts = []
     out = server.send(h11.Response(status_code=status, headers=headers))
     if status not in (204, 304) and not wire.startswith(b'HEAD'):
         out += b''.join(server.send(h11.Data(data=part)) for part in parts)

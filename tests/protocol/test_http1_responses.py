@@ -11,7 +11,7 @@ from granian.protocol.events import Data, EndOfRequest, Request
 from granian.protocol.http1 import exchange as states
 from granian.protocol.interface import Connection, InvalidResponse
 from granian.protocol.limits import Limits
-from granian.protocol.response import read_fields, response_field, status_line
+from granian.protocol.response import read_fields, read_pairs, response_field, status_line
 
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 HEAD = b'HEAD / HTTP/1.1\r\nHost: x\r\n\r\n'
@@ -28,7 +28,6 @@ def exchange(data: bytes = GET):
 
 def test_it_is_a_connection():
     connection: Connection = connect()
-    assert connection.http_version == '1'
     assert connection.consumed(1, 5) == b''
     assert connection.unsent(1) == 0
 
@@ -171,6 +170,8 @@ def test_S_R_01_bad_tunnel_headers_are_refused():
         pytest.param(GET, 204, b'5', None, id='S-R-02-204-length-stripped'),
         pytest.param(GET, 204, None, None, id='S-R-02-204'),
         pytest.param(HEAD, 204, b'5', None, id='S-R-02-HEAD-204'),
+        pytest.param(GET, 205, b'5', [b'0'], id='S-R-02-205-length-is-zero'),
+        pytest.param(GET, 205, None, [b'0'], id='S-R-02-205-length-is-added'),
     ],
 )
 def test_no_body(data, status, given, sent, steps):
@@ -606,10 +607,17 @@ def response_tables():
     """The module whose tables the test fills; afterwards they are as before."""
     from granian.protocol import response
 
-    tables = (response._NAMES, response._STATUS_LINES, response._LINES, response._SECTIONS)
+    tables = (
+        response._NAMES,
+        response._STATUS_LINES,
+        response._LINES,
+        response._SECTIONS,
+        response._PAIR_SECTIONS,
+    )
     before = [dict(table) for table in tables]
     response._LINES.clear()
     response._SECTIONS.clear()
+    response._PAIR_SECTIONS.clear()
     yield response
     for table, kept in zip(tables, before, strict=True):
         table.clear()
@@ -645,8 +653,12 @@ def test_no_secret_is_remembered(response_tables):
     for _ in range(3):
         lines, _, _ = read_fields([('X-A', 'b'), ('Set-Cookie', 'session=1')])
         assert lines == b'\r\nX-A: b\r\nSet-Cookie: session=1'
+        section = read_pairs([('X-A', 'b'), ('Set-Cookie', 'session=1')])
+        assert section.pairs == [(b'x-a', b'b'), (b'set-cookie', b'session=1')]
+        assert not section.known
     assert list(response_tables._LINES) == [('X-A', 'b')]
     assert not response_tables._SECTIONS
+    assert not response_tables._PAIR_SECTIONS
 
 
 @pytest.mark.parametrize('fields', [
@@ -656,8 +668,9 @@ def test_no_secret_is_remembered(response_tables):
 ])  # fmt: skip
 def test_what_was_refused_is_refused_again(response_tables, fields):
     for _ in range(3):
-        with pytest.raises(InvalidResponse):
-            read_fields(fields)
+        for read in (read_fields, read_pairs):
+            with pytest.raises(InvalidResponse):
+                read(fields)
         assert read_fields([('X-A', 'b'), ['Content-Length', '1'], (b'X-B', bytearray(b'c'))]) == (
             b'\r\nX-A: b\r\nContent-Length: 1\r\nX-B: c', 1, 1
         )  # fmt: skip

@@ -52,8 +52,6 @@ class Http1(Exchange):
         '_template_limit',
     )
 
-    http_version: str = '1'
-
     def __init__(self, limits: Limits, clock: Clock) -> None:
         super().__init__(limits, clock)
         self._partial = False

@@ -20,8 +20,12 @@ from ..response import (
     HAS_HOP_BY_HOP,
     HAS_SERVER,
     check_trailers,
+    checked_status,
+    final_status,
+    has_body,
     known_status_line,
     read_fields,
+    stated_length,
     status_line,
     wants_close,
     without,
@@ -78,7 +82,7 @@ READING_DONE: Final = 3  # the request is complete: what comes is the next one's
 READING_RAW: Final = 4  # a tunnel
 READING_CLOSED: Final = 5  # nothing that comes matters any more
 
-_UNUSUAL: Final = frozenset({*range(100, 200), 204, 304, 426})
+_UNUSUAL: Final = frozenset({*range(100, 200), 204, 205, 304, 426})
 """Statuses with rules of their own."""
 
 # How the response body is framed.
@@ -139,7 +143,8 @@ class Exchange:
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> bytes:
         if self._step(INFORMATIONAL) is BROKEN:
             return b''
-        if not isinstance(status, int) or not 100 <= status <= 199 or status == 101:
+        status = checked_status(status)
+        if status > 199 or status == 101:
             raise InvalidResponse(f'status {status!r} is not an informational one')
         lines, flags, _ = read_fields(headers)
         if flags & (HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH):
@@ -167,6 +172,8 @@ class Exchange:
         another one can be given instead."""
         if not self._quick:
             return self._respond_in_steps(status, headers, body, reason)
+        if type(status) is not int:
+            status = final_status(status)
         key = status if reason is None else (status, reason)
         line = known_status_line(key) or status_line(status, reason)
         lines, flags, length = read_fields(headers)
@@ -300,49 +307,52 @@ class Exchange:
         """Check and frame the final response's head. `size` is that of a body known whole, else None."""
         head = self._head
         assert head is not None
+        status = final_status(status)
         line = status_line(status, reason)
-        if status < 200:
-            raise InvalidResponse(f'status {status} is not a final one')
         lines, flags, length = read_fields(headers)
-        bodiless = status in (204, 304)
         close = self._close or self._leaves_body_unread()
         # S-F-13: after an error, who knows whether this client thinks that its body was taken.
         close = close or (head.expects_continue and status >= 500)
-        dropped = HAS_HOP_BY_HOP if status != 204 else HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH
+        close = close or (flags & HAS_CONNECTION != 0 and wants_close(headers))
+        length = stated_length(status, length, size)
+        dropped = HAS_HOP_BY_HOP if length >= 0 and status != 205 else HAS_HOP_BY_HOP | HAS_CONTENT_LENGTH
         if flags & dropped:
-            close = close or (flags & HAS_CONNECTION != 0 and wants_close(headers))
-            lines, _, length = read_fields(without(headers, dropped))
+            lines, flags, _ = read_fields(without(headers, dropped))
         parts = [line, lines]
         if status == 426:  # it must say to what (RFC 9110 15.5.22), and we know but one
             parts.append(b'\r\nUpgrade: websocket\r\nConnection: Upgrade')
         parts.append(self._own_fields(flags))
-        left = length
-        if bodiless or head.method == 'HEAD':
+        if not has_body(status, head.method):
             framing = _NO_BODY
-            if size and length < 0 and not bodiless:
-                parts.append(b'\r\nContent-Length: %d' % size)
-        elif length >= 0:
-            framing = _LENGTH
-            if size is not None and size != length:
-                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
-        elif size is not None:
-            framing = _LENGTH
-            parts.append(b'\r\nContent-Length: %d' % size)
-        elif head.version != '1.0':
-            framing = _CHUNKED
-            parts.append(b'\r\nTransfer-Encoding: chunked')
+            if head.method == 'HEAD' and size and length < 0 and has_body(status, ''):
+                length = size
         else:
-            framing = _UNTIL_CLOSE
+            framing, length = self._frame(length, size)
+        if length >= 0 and not flags & HAS_CONTENT_LENGTH:
+            parts.append(b'\r\nContent-Length: %d' % length)
+        if framing == _CHUNKED:
+            parts.append(b'\r\nTransfer-Encoding: chunked')
+        if close or framing == _UNTIL_CLOSE:
             close = True
-        if close:
             parts.append(b'\r\nConnection: close')
         elif head.version == '1.0':
             parts.append(b'\r\nConnection: keep-alive')
         parts.append(b'\r\n\r\n')
         self._close = close
         self._framing = framing
-        self._response_left = left
+        self._response_left = length
         return b''.join(parts)
+
+    def _frame(self, length: int, size: int | None) -> tuple[int, int]:
+        """Return how a body is framed, and its Content-Length or -1. Raises InvalidResponse."""
+        if size is not None:
+            if length not in (-1, size):
+                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
+            return _LENGTH, size
+        if length >= 0:
+            return _LENGTH, length
+        assert self._head is not None
+        return (_CHUNKED if self._head.version != '1.0' else _UNTIL_CLOSE), -1
 
     def _own_fields(self, flags: int) -> bytes:
         """Return the Date and Server lines, each where the application gave none."""

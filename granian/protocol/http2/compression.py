@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from hpack.exceptions import HPACKError
 from hpack.huffman_table import decode_huffman
@@ -27,11 +27,20 @@ _LARGEST: Final = 2**28
 _MAX_WORDS: Final = 4096
 _MAX_WORD: Final = 64
 _words: dict[bytes, bytes] = {}
-"""Short Huffman codes met before, decoded: names and values repeat, even from client to client."""
+"""Short Huffman codes decoded before, of all connections: names, and values of names in _PUBLIC."""
+_PUBLIC: Final = frozenset(
+    (
+        b':authority', b':method', b':scheme', b'accept', b'accept-charset', b'accept-encoding',
+        b'accept-language', b'cache-control', b'content-type', b'dnt', b'host', b'pragma', b'priority',
+        b'sec-ch-ua', b'sec-ch-ua-mobile', b'sec-ch-ua-platform', b'sec-fetch-dest', b'sec-fetch-mode',
+        b'sec-fetch-site', b'sec-fetch-user', b'te', b'upgrade-insecure-requests', b'user-agent',
+    )
+)  # fmt: skip
+"""Names whose values are no secrets. A cookie, a token or a path is not kept beyond its connection."""
 
 
 class CompressionError(Exception):
-    """What came is not HPACK, or refers to what there is not: the connection's state is lost."""
+    """Invalid HPACK, or an unknown table index: the connection's state is lost."""
 
 
 class ListTooLarge(Exception):
@@ -39,7 +48,7 @@ class ListTooLarge(Exception):
 
 
 def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
-    """The rest of an integer whose prefix bits are all ones (RFC 7541 5.1), and where it ends."""
+    """Return an integer whose prefix bits are all ones (RFC 7541 5.1), and where it ends."""
     value, shift = prefix, 0
     while True:
         byte = block[position]
@@ -54,8 +63,8 @@ def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
             raise CompressionError('an integer is too long')
 
 
-def _string(block: bytes, position: int) -> tuple[bytes, int]:
-    """A string literal (RFC 7541 5.2), and where it ends."""
+def _string(block: bytes, position: int, public: bool) -> tuple[bytes, int]:
+    """Return a string literal (RFC 7541 5.2), and where it ends. `public`: it may be kept for others."""
     byte = block[position]
     length = byte & 0x7F
     position += 1
@@ -66,13 +75,13 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
     if len(data) != length:
         raise CompressionError('a string is cut short')
     if byte & 0x80:
-        word = _words.get(data)
+        word = _words.get(data) if public else None
         if word is None:
             try:
                 word = decode_huffman(data)
             except HPACKError as error:
                 raise CompressionError(f'Huffman: {error}') from None
-            if length <= _MAX_WORD and len(_words) < _MAX_WORDS:
+            if public and length <= _MAX_WORD and len(_words) < _MAX_WORDS:
                 _words[data] = word
         return word, end
     return data, end
@@ -81,7 +90,7 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
 class Decoder:
     """Header blocks into lists. `limit`: bytes of a list, each field counted with 32 more."""
 
-    __slots__ = ('_entries', '_limit', '_size', '_table_size')
+    __slots__ = ('_entries', '_limit', '_size', '_table_size', 'changes')
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -89,6 +98,8 @@ class Decoder:
         """The newest last."""
         self._size = 0
         self._table_size = DEFAULT_TABLE_SIZE
+        self.changes = 0
+        """Changes of the dynamic table: while it stays, the same block means the same."""
 
     def decode(self, block: bytes) -> list[Field]:
         """Raises CompressionError, or ListTooLarge: after either the connection must end."""
@@ -123,17 +134,18 @@ class Decoder:
                 if index == prefix:
                     index, position = _integer(block, position, prefix)
                 if not index:
-                    name, position = _string(block, position)
+                    name, position = _string(block, position, True)
                 elif index < _FIRST_DYNAMIC:
                     name = _STATIC[index][0]
                 else:
                     name = self._dynamic(index)[0]
-                value, position = _string(block, position)
+                value, position = _string(block, position, name in _PUBLIC)
                 field = (name, value)
                 if byte >= 0x40:
                     size = len(name) + len(value) + 32
                     self._size += size
                     entries.append(field)
+                    self.changes += 1
                     if self._size > self._table_size:
                         self._evict()
             total += len(field[0]) + len(field[1]) + 32
@@ -149,6 +161,7 @@ class Decoder:
         return self._entries[-back]
 
     def _resize(self, size: int) -> None:
+        self.changes += 1
         self._table_size = size
         if self._size > size:
             self._evict()
@@ -188,6 +201,7 @@ def _encode_integer(value: int, prefix: int, first: int) -> bytes:
     return bytes(out)
 
 
+_MAX_BLOCKS: Final = 64
 _LENGTHS: Final = [_encode_integer(length, 0x7F, 0) for length in range(256)]
 
 
@@ -199,7 +213,7 @@ def _encode_string(data: bytes) -> bytes:
 class Encoder:
     """Header lists into blocks."""
 
-    __slots__ = ('_count', '_entries', '_numbers', '_size', '_table_size', '_updates')
+    __slots__ = ('_count', '_entries', '_numbers', '_size', '_table_size', '_updates', 'changes', 'known')
 
     def __init__(self) -> None:
         self._entries: deque[Field] = deque()
@@ -210,6 +224,19 @@ class Encoder:
         self._size = 0
         self._table_size = DEFAULT_TABLE_SIZE
         self._updates: list[int] = []
+        self.changes = 0
+        """Changes of the dynamic table: while it stays, the same list makes the same block."""
+        self.known: dict[Any, bytes] = {}
+        """Blocks that `remember` was given, until the table changes."""
+
+    def remember(self, key: Any, block: bytes) -> None:
+        if len(self.known) >= _MAX_BLOCKS:
+            self.known.clear()
+        self.known[key] = block
+
+    def _change(self) -> None:
+        self.changes += 1
+        self.known.clear()
 
     def set_table_size(self, size: int) -> None:
         """The peer's SETTINGS_HEADER_TABLE_SIZE; more than the default is not used."""
@@ -220,6 +247,7 @@ class Encoder:
         smallest = min((size, *self._updates))
         self._updates = [smallest, size] if smallest != size else [size]
         self._table_size = size
+        self._change()
         self._evict()
 
     def encode(self, fields: Iterable[Field]) -> bytes:
@@ -227,6 +255,7 @@ class Encoder:
         if self._updates:
             parts = [_encode_integer(size, 0x1F, 0x20) for size in self._updates]
             self._updates = []
+            self._change()
         static, numbers = _STATIC_FIELDS, self._numbers
         for field in fields:
             code = static.get(field)
@@ -255,6 +284,7 @@ class Encoder:
         return code + _encode_string(value)
 
     def _add(self, field: Field) -> None:
+        self._change()
         self._entries.append(field)
         self._numbers[field] = self._count
         self._count += 1

@@ -4,7 +4,7 @@ Two levels, each a leaky bucket (reference: CVE-2023-44487, CVE-2025-8671, CVE-2
 - *resets*: streams broken off before their response was complete, by the client's
   RST_STREAM or by ours for what the client did wrong; one counter for both directions.
 - *noise*: frames that move nothing: PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE,
-  unknown types, frames on streams that are gone. Requests and DATA of some size, received or
+  unknown types, frames on streams that are gone. Requests, responses and bytes of DATA, received or
   sent, earn credit, because an honest client's WINDOW_UPDATEs go with them.
 """
 
@@ -16,17 +16,18 @@ RESETS, RESETS_PER_SECOND = 100, 10
 NOISE, NOISE_PER_SECOND = 1000, 500
 CREDIT = 50_000
 """The most that real work can put aside: a window's worth of answers to many DATA frames."""
-SMALL = 256
-"""DATA below this many bytes earns nothing: a peer that drips must not pay for its drips with them."""
+PAID = 128
+"""Bytes of DATA, received or sent, that pay for one frame that carries none: a client may give back each
+frame of some size at once, but single bytes pay for nothing."""
 
 
 def seconds_of_day(date: bytes) -> int:
-    """The time of day in an HTTP date, `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    """Return the time of day in an HTTP date, `Sun, 06 Nov 1994 08:49:37 GMT`."""
     return int(date[17:19]) * 3600 + int(date[20:22]) * 60 + int(date[23:25])
 
 
 class Guard:
-    """Counts; `exhausted` says which budget is spent, None while all is well."""
+    """Counts; `exhausted` says which budget is spent, None while neither is."""
 
     __slots__ = ('_clock', '_date', 'exhausted', 'noise', 'resets')
 
@@ -51,13 +52,18 @@ class Guard:
             if self.noise > NOISE:
                 self.exhausted = 'too many frames that carry nothing'
 
-    def work(self, frames: int = 1) -> None:
-        """A request, or DATA of some size in either direction."""
+    def work(self) -> None:
+        """Count a request, or a piece of a response that the client's windows did not cut."""
         if self.noise > -CREDIT:
-            self.noise -= 2 * frames
+            self.noise -= 2
+
+    def moved(self, size: int) -> None:
+        """Count bytes of DATA, in either direction."""
+        if size >= PAID and self.noise > -CREDIT:
+            self.noise -= size // PAID
 
     def _leak(self) -> None:
-        """Time is looked at only when a budget seems spent; the core's Date line is clock enough."""
+        """Give back what time has earned; called only when a budget seems spent. The Date is the clock."""
         date = self._clock.date
         if date == self._date:
             return

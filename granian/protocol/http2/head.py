@@ -126,6 +126,20 @@ def _read_fields(head: Head, headers: HeaderList, limits: Limits) -> None:
         _join_cookies(head)
 
 
+class RepeatedHead(Head):
+    """A head that all requests share whose block is the same: in the forms that adapters want."""
+
+    def __init__(self, head: Head) -> None:
+        self.__dict__.update(head.__dict__)
+        self._raw = head.raw_fields()
+        keys = [field.environ_key for field, _ in head.fields]
+        if None not in keys and len(set(keys)) == len(keys):
+            self.environ = {field.environ_key: value for field, value in head.fields}, ()
+
+    def raw_fields(self) -> list[tuple[bytes, bytes]]:
+        return self._raw.copy()
+
+
 def read_trailers(headers: HeaderList) -> HeaderList:
     """Check trailer fields and return them. Raises Malformed, also for names that frame or route."""
     _check_values(headers)

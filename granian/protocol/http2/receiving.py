@@ -1,4 +1,4 @@
-"""Frames in, events out: RFC 9113 sections 4 to 6 from the server's chair."""
+"""Frames in, events out: RFC 9113 sections 4 to 6 as a server reads them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..events import Data, EndOfRequest, Request
-from ..head import BadRequest
-from ..limits import Clock, Limits
+from ..head import BadRequest, Head
+from ..limits import Limits
+from ..response import error_parts
 from . import frames
-from .compression import CompressionError, ListTooLarge
-from .frames import BrokenConnection
-from .guard import SMALL
-from .head import HeaderList, Malformed, read_head, read_trailers
-from .streams import RECEIVED, Input, State, Stream, Verdict
-from .windows import Adaptive
-from .wire import Wire
+from .compression import CompressionError, Decoder, ListTooLarge
+from .frames import BrokenConnection, FrameReader
+from .guard import PAID
+from .head import HeaderList, Malformed, RepeatedHead, read_head, read_trailers
+from .output import WINDOW_SMALL_PING
+from .session import Session
+from .streams import RECEIVED, Step, Stream, StreamState, Verdict
+from .windows import WINDOW_PING
 
 EARLY_BODY = 16384
-"""Up to this much of a body that comes together with its head goes into the Request event."""
+"""Up to this much of a body that arrives together with its head goes into the Request event."""
 LATE_BODY = 65536
 """This much of a body is dropped quietly after the response; then the client is told to stop."""
 BLOCK_FRAMES = 32
 """HEADERS and CONTINUATION frames of one header block (VU#421644)."""
 
-KEEP_ALIVE_PING, WINDOW_PING, SHUTDOWN_PING = b'granian0', b'granian1', b'granian2'
+MAX_HEADS, MAX_REMEMBERED = 64, 1024
+"""Heads that are kept, and bytes of a block whose head is."""
+
+KEEP_ALIVE_PING, SHUTDOWN_PING = b'granian0', b'granian2'
 
 
 class Block(NamedTuple):
-    """A header block whose END_HEADERS has not come."""
+    """A header block whose END_HEADERS has not arrived."""
 
     stream_id: int
     flags: int
@@ -36,21 +41,49 @@ class Block(NamedTuple):
     parts: list[bytes]
 
 
-class Receiver(Wire):
-    """The half of a connection that reads."""
+class Receiver:
+    """The half of a connection that reads. It changes the session, and says nothing else."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
-        super().__init__(limits, clock)
+    def __init__(self, session: Session, limits: Limits) -> None:
+        self._session = session
+        self._limits = limits
+        self._table = session.table
+        self._output = session.output
+        self._windows = session.windows
+        self._guard = session.guard
+        max_frame_size = min(max(limits.max_frame_size, frames.SMALLEST_MAX_FRAME), frames.LARGEST_MAX_FRAME)
+        self._reader = FrameReader(max_frame_size)
+        # A list somewhat above the limit is decoded whole, so that 431 can be said and the
+        # compression state is kept; far above it the connection ends.
+        self._decoder = Decoder(4 * limits.max_headers_size)
+        self._heads: dict[bytes, Head | None] = {}
+        """Heads of blocks that were received before, while the dynamic table does not change."""
         self._block: Block | None = None
         self._settled = False
-        """The client's first SETTINGS has come (RFC 9113 3.4)."""
+        """The client's first SETTINGS has been received (RFC 9113 3.4)."""
         self._acknowledged = False
-        self.awaiting_pong = False
-        """A PING of `ping()` has not been answered yet."""
-        self._adaptive = Adaptive() if limits.adaptive_window else None
+        self._greet(max_frame_size)
 
-    def receive_data(self, data: bytes) -> None:
-        if self._over:
+    def _greet(self, max_frame_size: int) -> None:
+        """Write the server's preface (RFC 9113 3.4): SETTINGS, and the connection's window."""
+        settings = {
+            frames.MAX_CONCURRENT_STREAMS: self._limits.max_concurrent_streams,
+            frames.INITIAL_WINDOW_SIZE: self._windows.stream,
+            frames.MAX_FRAME_SIZE: max_frame_size,
+            frames.MAX_HEADER_LIST_SIZE: self._limits.max_headers_size,
+        }
+        if self._limits.websockets:
+            settings[frames.ENABLE_CONNECT_PROTOCOL] = 1
+        self._output.write(frames.settings_frame(settings))
+        self._output.write(self._windows.first_update())
+
+    @property
+    def empty(self) -> bool:
+        """No part of a frame or of a header block has been received."""
+        return self._block is None and self._reader.empty
+
+    def receive(self, data: bytes) -> None:
+        if self._session.over:
             return
         guard = self._guard
         try:
@@ -68,21 +101,15 @@ class Receiver(Wire):
                 if guard.exhausted is not None:
                     raise BrokenConnection(frames.ENHANCE_YOUR_CALM, guard.exhausted)
         except BrokenConnection as error:
-            self._break(error.code, error.reason)
-
-    def receive_eof(self) -> None:
-        """The client has closed its side; HTTP/2 has no half-closed connections."""
-        if not self._over:
-            self._end_all('the client closed the connection')
-            self._out.clear()
+            self._session.break_off(error.code, error.reason)
 
     # ---- streams and their verdicts
 
     def _find(self, stream_id: int, kind: int) -> Stream | None:
-        """The stream a frame is for, if the frame is welcome on it. Raises BrokenConnection."""
-        stream = self._streams.get(stream_id) or self._draining.get(stream_id)
-        state = stream.state if stream is not None else self._state_of(stream_id)
-        if state is State.OPEN or state is State.HALF_CLOSED_LOCAL:
+        """Return the stream a frame is for, if it may have one like it. Raises BrokenConnection."""
+        stream = self._table.get(stream_id)
+        state = stream.state if stream is not None else self._table.state_of(stream_id)
+        if state is StreamState.OPEN or state is StreamState.HALF_CLOSED_LOCAL:
             return stream
         verdict = RECEIVED[state, kind]
         if verdict is Verdict.ACCEPT:
@@ -95,9 +122,9 @@ class Receiver(Wire):
         if verdict is Verdict.RESET:
             reason = f'a frame on a stream that is {state.name}'
             if stream is not None and not stream.closed:
-                self._reset(stream, frames.STREAM_CLOSED, reason)
+                self._session.reset(stream, frames.STREAM_CLOSED, reason)
             else:
-                self._out.append(frames.rst_stream_frame(stream_id, frames.STREAM_CLOSED))
+                self._output.write(frames.rst_stream_frame(stream_id, frames.STREAM_CLOSED))
                 self._guard.reset()
         return None
 
@@ -108,79 +135,62 @@ class Receiver(Wire):
         data = payload
         if flags & frames.PADDED:
             data = _without_padding(payload)
-        self._receive_window -= credit
-        if self._receive_window < 0:
-            raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'more DATA than the connection window allows')
-        if len(data) >= SMALL:
-            self._guard.work()
+        self._output.write(self._windows.received(credit))
+        if len(data) >= PAID:
+            self._guard.moved(len(data))
         elif not data and not flags & frames.END_STREAM:
             self._guard.frame()
-        if self._adaptive is not None:
-            self._measure(credit)
         stream = self._find(stream_id, frames.DATA)
         if stream is None:
-            self._give_back(credit)
+            self._output.write(self._windows.give_back(credit))
             return
         stream.receive_window -= credit
         stream.body_received += len(data)
         ended = bool(flags & frames.END_STREAM)
         promised = stream.content_length
         if stream.receive_window < 0:
-            self._give_back(credit)
-            self._reset(stream, frames.FLOW_CONTROL_ERROR, 'more DATA than the stream window allows')
+            self._output.write(self._windows.give_back(credit))
+            self._session.reset(stream, frames.FLOW_CONTROL_ERROR, 'more DATA than the stream window allows')
         elif promised is not None and (
             stream.body_received > promised or (ended and stream.body_received != promised)
         ):
-            self._give_back(credit)
-            self._reset(stream, frames.PROTOCOL_ERROR, 'content-length and DATA differ')
+            self._output.write(self._windows.give_back(credit))
+            self._session.reset(stream, frames.PROTOCOL_ERROR, 'content-length and DATA differ')
         else:
             self._deliver(stream, data, credit, ended)
 
     def _deliver(self, stream: Stream, data: bytes, credit: int, ended: bool) -> None:
-        """A piece of a body that broke no rule: into the Request, into an event, or nowhere."""
+        """Put a piece of a body that broke no rule into the Request, into an event, or nowhere."""
         request = stream.request
         if stream.released:
-            self._give_back(credit)
+            self._output.write(self._windows.give_back(credit))
             stream.discarded += credit
         elif request is not None and len(request.body) + len(data) <= EARLY_BODY:
             request.body += data
             request.complete = ended
-            self._return_window(stream, credit, ended)
+            self._session.return_window(stream, credit, ended)
         else:
             stream.request = None
             if data:
                 stream.credit += credit
-                self._events.append(Data(stream.stream_id, data, credit))
+                self._session.events.append(Data(stream.stream_id, data, credit))
             else:
-                self._return_window(stream, credit, ended)
+                self._session.return_window(stream, credit, ended)
         if ended:
             self._receive_end(stream, None)
         elif stream.discarded > LATE_BODY:
-            self._reset(stream, frames.NO_ERROR, None)
+            self._session.reset(stream, frames.NO_ERROR, None)
 
     def _receive_end(self, stream: Stream, trailers: HeaderList | None) -> None:
-        stream.move(Input.RECEIVE_END)
+        stream.move(Step.RECEIVE_END)
         if stream.released:
             if stream.closed:
-                self._leave(stream)
+                self._session.leave(stream)
         elif stream.request is None or trailers:
             stream.request = None
-            self._events.append(EndOfRequest(stream.stream_id, trailers))
+            self._session.events.append(EndOfRequest(stream.stream_id, trailers))
         else:
             stream.request.complete = True
-
-    def _return_window(self, stream: Stream, credit: int, ended: bool = False) -> None:
-        """Bytes consumed: both windows open again, announced once half of either is owed."""
-        if not credit:
-            return
-        self._give_back(credit)
-        if ended or not stream.receiving:
-            return
-        stream.to_give_back += credit
-        if stream.to_give_back * 2 >= self._stream_window:
-            self._out.append(frames.window_update_frame(stream.stream_id, stream.to_give_back))
-            stream.receive_window += stream.to_give_back
-            stream.to_give_back = 0
 
     # ---- HEADERS and CONTINUATION (6.2, 6.10)
 
@@ -214,98 +224,136 @@ class Receiver(Wire):
             self._on_block(stream_id, block.flags, block.depends_on_itself, b''.join(parts))
 
     def _on_block(self, stream_id: int, flags: int, depends_on_itself: bool, block: bytes) -> None:
-        # Decoded whatever becomes of the stream: the compression state is the connection's (4.3).
-        try:
-            headers = self._decoder.decode(block)
-        except ListTooLarge:
-            raise BrokenConnection(frames.ENHANCE_YOUR_CALM, 'the header list is far too large') from None
-        except CompressionError as error:
-            raise BrokenConnection(frames.COMPRESSION_ERROR, f'HPACK: {error}') from None
         ended = bool(flags & frames.END_STREAM)
-        if stream_id > self._highest:
-            if stream_id > self._highest + 2:
-                self._skipped.append(range(self._highest + 1, stream_id))
-            self._highest = stream_id
-            self._on_request(stream_id, headers, ended, depends_on_itself)
+        new = stream_id > self._table.highest
+        if new and ended:
+            head = self._heads.get(block)
+            if head is not None:
+                self._table.rise(stream_id)
+                if self._admits(stream_id, depends_on_itself):
+                    self._open(stream_id, head, True)
+                return
+        headers = self._decode(block)
+        if new:
+            self._table.rise(stream_id)
+            if self._admits(stream_id, depends_on_itself):
+                self._on_request(stream_id, headers, ended, block)
             return
         stream = self._find(stream_id, frames.HEADERS)
         if stream is None:
             return
         if depends_on_itself:
-            self._reset(stream, frames.PROTOCOL_ERROR, 'a stream that depends on itself')
+            self._session.reset(stream, frames.PROTOCOL_ERROR, 'a stream that depends on itself')
         else:
             self._on_trailers(stream, headers, ended)
 
-    def _on_request(self, stream_id: int, headers: HeaderList, ended: bool, depends_on_itself: bool) -> None:
-        if self._last_accepted is not None:
+    def _decode(self, block: bytes) -> HeaderList:
+        """Decode, whatever becomes of the stream: the compression state is the connection's (4.3)."""
+        decoder = self._decoder
+        changes = decoder.changes
+        try:
+            headers = decoder.decode(block)
+        except ListTooLarge:
+            raise BrokenConnection(frames.ENHANCE_YOUR_CALM, 'the header list is far too large') from None
+        except CompressionError as error:
+            raise BrokenConnection(frames.COMPRESSION_ERROR, f'HPACK: {error}') from None
+        if decoder.changes != changes:
+            self._heads.clear()  # the same bytes may mean something else now
+        return headers
+
+    def _admits(self, stream_id: int, depends_on_itself: bool) -> bool:
+        """Return whether a new stream is served; refuse it if not."""
+        if self._session.last_accepted is not None:
             # After the final GOAWAY: the client knows that this was not processed (6.8).
-            self._remember(stream_id, State.RESET_BY_US)
-            return
-        if len(self._streams) >= self._limits.max_concurrent_streams:
-            self._refuse(stream_id, frames.REFUSED_STREAM)
-            return
-        if depends_on_itself:
-            self._refuse(stream_id, frames.PROTOCOL_ERROR)
-            return
+            self._table.remember(stream_id, StreamState.RESET_BY_US)
+        elif len(self._table.active) >= self._limits.max_concurrent_streams:
+            self._session.refuse(stream_id, frames.REFUSED_STREAM)
+        elif depends_on_itself:
+            self._session.refuse(stream_id, frames.PROTOCOL_ERROR)
+        else:
+            return True
+        return False
+
+    def _on_request(self, stream_id: int, headers: HeaderList, ended: bool, block: bytes) -> None:
         try:
             if sum([len(name) + len(value) + 32 for name, value in headers]) > self._limits.max_headers_size:
                 raise BadRequest(431, 'header list too large')
             head = read_head(headers, ended, self._limits)
         except Malformed:
-            self._refuse(stream_id, frames.PROTOCOL_ERROR)
-            return
+            self._session.refuse(stream_id, frames.PROTOCOL_ERROR)
         except BadRequest as error:
-            self._answer(stream_id, error.status, ended)
-            return
-        stream = Stream(stream_id, self._peer_stream_window, self._stream_window + self._slack)
-        stream.method = head.method
+            self._answer(stream_id, error, headers, ended)
+        else:
+            self._open(stream_id, head, ended)
+            if ended and len(block) <= MAX_REMEMBERED:
+                self._remember(block, head)
+
+    def _remember(self, block: bytes, head: Head) -> None:
+        """Keep the head of a block that has been received twice under an unchanged dynamic table."""
+        heads = self._heads
+        if block in heads:
+            heads[block] = RepeatedHead(head)
+        else:
+            if len(heads) >= MAX_HEADS:
+                heads.clear()
+            heads[block] = None
+
+    def _open(self, stream_id: int, head: Head, ended: bool) -> None:
+        stream = self._new_stream(stream_id, head.method, ended)
         if head.upgrade is None:
             stream.content_length = head.content_length
         stream.continue_wanted = head.expects_continue
-        self._streams[stream_id] = stream
-        request = Request(stream_id, head, b'', ended)
-        stream.request = request
-        if ended:
-            stream.state = State.HALF_CLOSED_REMOTE
-        self._events.append(request)
+        stream.request = request = Request(stream_id, head, b'', ended)
+        self._session.events.append(request)
         self._guard.work()
 
-    def _answer(self, stream_id: int, status: int, ended: bool) -> None:
-        """A response of our own to a request that the core need not see."""
-        block = self._encoder.encode(
-            [
-                (b':status', str(status).encode()),
-                (b'date', self._clock.date),
-                (b'server', b'granian'),
-                (b'content-length', b'0'),
-            ]
-        )
-        self._out.append(frames.header_frames(stream_id, block, frames.END_STREAM, self._peer_max_frame))
-        if not ended:
-            self._refuse(stream_id, frames.NO_ERROR)
+    def _new_stream(self, stream_id: int, method: str, ended: bool) -> Stream:
+        stream = Stream(stream_id, self._output.stream_window, self._windows.of_new_stream)
+        stream.method = method
+        if ended:
+            stream.state = StreamState.HALF_CLOSED_REMOTE
+        self._table.active[stream_id] = stream
+        return stream
+
+    def _answer(self, stream_id: int, error: BadRequest, headers: HeaderList, ended: bool) -> None:
+        """Refuse a request that the core need not see."""
+        stream = self._new_stream(stream_id, dict(headers).get(b':method', b'').decode('latin-1'), ended)
+        fields, body = error_parts(error.status, error.reason)
+        clock = self._session.clock
+        lines = [(name.lower(), value) for name, value in fields]
+        lines += [(b'content-length', b'%d' % len(body)), (b'date', clock.date)]
+        if clock.server:
+            lines.append((b'server', clock.server))
+        self._output.headers(stream_id, [(b':status', b'%d' % error.status), *lines])
+        stream.released = stream.ending = True
+        if stream.method == 'HEAD':
+            self._output.end(stream)
+        else:
+            self._output.send(stream, body)
+        self._guard.reset()
 
     def _on_trailers(self, stream: Stream, headers: HeaderList, ended: bool) -> None:
         promised = stream.content_length
         if not ended:
-            self._reset(stream, frames.PROTOCOL_ERROR, 'trailers without END_STREAM')
+            self._session.reset(stream, frames.PROTOCOL_ERROR, 'trailers without END_STREAM')
         elif promised is not None and stream.body_received != promised:
-            self._reset(stream, frames.PROTOCOL_ERROR, 'content-length and DATA differ')
+            self._session.reset(stream, frames.PROTOCOL_ERROR, 'content-length and DATA differ')
         else:
             try:
                 trailers = read_trailers(headers)
             except Malformed as error:
-                self._reset(stream, frames.PROTOCOL_ERROR, str(error))
+                self._session.reset(stream, frames.PROTOCOL_ERROR, str(error))
             else:
                 self._receive_end(stream, trailers)
 
     # ---- the other frames
 
     def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """6.3, and no more: priorities are ignored (RFC 9113 5.3.2; CVE-2016-6580)."""
+        """Check the frame (6.3), and no more: priorities are ignored (RFC 9113 5.3.2; CVE-2016-6580)."""
         self._guard.frame()
         if not stream_id:
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'PRIORITY on stream 0')
-        stream = self._streams.get(stream_id) or self._draining.get(stream_id)
+        stream = self._table.get(stream_id)
         if len(payload) == 5 and _dependency(payload) != stream_id:
             return
         code, reason = frames.PROTOCOL_ERROR, 'a stream that depends on itself'
@@ -314,7 +362,7 @@ class Receiver(Wire):
         if stream is None or stream.closed:
             # RST_STREAM may not be sent for an idle stream (6.4).
             raise BrokenConnection(code, reason)
-        self._reset(stream, code, reason)
+        self._session.reset(stream, code, reason)
 
     def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
         if not stream_id:
@@ -324,12 +372,12 @@ class Receiver(Wire):
         stream = self._find(stream_id, frames.RST_STREAM)
         if stream is None:
             return
-        stream.move(Input.RECEIVE_RESET)
+        stream.move(Step.RECEIVE_RESET)
         if stream.released and not stream.queued:
-            self._leave(stream)
+            self._session.leave(stream)
         else:
             self._guard.reset()
-            self._fail(stream, 'the client reset the stream', disconnected=True)
+            self._session.fail(stream, 'the client reset the stream', disconnected=True)
 
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
@@ -348,39 +396,22 @@ class Receiver(Wire):
             _check_setting(key, value)
             values[key] = value
         # The last value of a setting counts; applied once, however often it was repeated.
+        output = self._output
         if frames.HEADER_TABLE_SIZE in values:
-            self._encoder.set_table_size(values[frames.HEADER_TABLE_SIZE])
-        self._peer_max_frame = min(
-            values.get(frames.MAX_FRAME_SIZE, self._peer_max_frame), frames.LARGEST_SENT
-        )
+            output.encoder.set_table_size(values[frames.HEADER_TABLE_SIZE])
+        output.max_frame = min(values.get(frames.MAX_FRAME_SIZE, output.max_frame), frames.LARGEST_SENT)
         # Before any DATA that only the new window allows: the peer counts by it once it has this.
-        self._out.append(frames.SETTINGS_ACK)
+        output.write(frames.SETTINGS_ACK)
         window = values.get(frames.INITIAL_WINDOW_SIZE)
         if window is not None:
-            self._change_send_windows(window)
+            self._session.writable(output.resize(self._table.active.values(), window))
 
     def _on_settings_ack(self) -> None:
         if self._acknowledged:
             self._guard.frame()
             return
         self._acknowledged = True
-        if self._slack:
-            for stream in self._streams.values():
-                stream.receive_window -= self._slack
-            self._slack = 0
-
-    def _change_send_windows(self, window: int) -> None:
-        """6.9.2: all streams' windows move by the difference, below zero if need be."""
-        change = window - self._peer_stream_window
-        self._peer_stream_window = window
-        if not change:
-            return
-        for stream in self._streams.values():
-            stream.send_window += change
-            if stream.send_window > frames.MAX_WINDOW:
-                raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'SETTINGS made a window too large')
-        if change > 0:
-            self._pump()
+        self._windows.acknowledged(self._table.active.values())
 
     def _on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
         raise BrokenConnection(frames.PROTOCOL_ERROR, 'PUSH_PROMISE from a client')
@@ -390,16 +421,24 @@ class Receiver(Wire):
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'PING on a stream')
         if len(payload) != 8:
             raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'PING of a wrong length')
+        if flags & frames.ACK:
+            self._on_pong(payload)
+            return
         self._guard.frame()
-        if not flags & frames.ACK:
-            self._out.append(frames.ping_frame(payload, frames.ACK))
-        elif payload == KEEP_ALIVE_PING:
-            self.awaiting_pong = False
-        elif payload == SHUTDOWN_PING:
-            if self._going_away:
-                self._finish_going_away()
-        elif payload == WINDOW_PING and self._adaptive is not None:
-            self._grow(self._adaptive.answered(self._stream_window))
+        self._output.write(frames.ping_frame(payload, frames.ACK))
+
+    def _on_pong(self, payload: bytes) -> None:
+        session = self._session
+        if payload == KEEP_ALIVE_PING and session.awaiting_pong:
+            session.awaiting_pong = False
+        elif payload == WINDOW_SMALL_PING and self._output.probing:
+            session.writable(self._output.on_pong())
+        else:
+            self._guard.frame()
+        if payload == SHUTDOWN_PING and session.going_away:
+            session.finish_going_away()
+        elif payload == WINDOW_PING:
+            self._output.write(self._windows.on_pong(self._table.active.values()))
 
     def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
@@ -407,7 +446,7 @@ class Receiver(Wire):
         if len(payload) < 8:
             raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'GOAWAY of a wrong length')
         self._guard.frame()
-        self._peer_going_away = True
+        self._session.peer_going_away = True
 
     def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -417,48 +456,21 @@ class Receiver(Wire):
         if not stream_id:
             if not increment:
                 raise BrokenConnection(frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
-            self._send_window += increment
-            if self._send_window > frames.MAX_WINDOW:
-                raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'the connection window is too large')
-            self._pump()
+            self._session.writable(self._output.open_window(increment))
             return
         stream = self._find(stream_id, frames.WINDOW_UPDATE)
         if stream is None:
             return
         if not increment:
-            self._reset(stream, frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
-            return
-        stream.send_window += increment
-        if stream.send_window > frames.MAX_WINDOW:
-            self._reset(stream, frames.FLOW_CONTROL_ERROR, 'the stream window is too large')
-        elif stream_id in self._blocked:
-            self._pump()
-
-    # ---- adaptive window
-
-    def _measure(self, received: int) -> None:
-        assert self._adaptive is not None
-        if self._adaptive.received(received):
-            self._out.append(frames.ping_frame(WINDOW_PING))
-
-    def _grow(self, window: int | None) -> None:
-        """Larger receive windows for all streams: by SETTINGS, and the connection's by WINDOW_UPDATE."""
-        if window is None:
-            return
-        change = window - self._stream_window
-        self._stream_window = window
-        self._out.append(frames.settings_frame({frames.INITIAL_WINDOW_SIZE: window}))
-        for stream in self._streams.values():
-            stream.receive_window += change
-        if window > self._connection_window:
-            change = window - self._connection_window
-            self._connection_window = window
-            self._receive_window += change
-            self._out.append(frames.window_update_frame(0, change))
+            self._session.reset(stream, frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
+        elif stream.send_window + increment > frames.MAX_WINDOW:
+            self._session.reset(stream, frames.FLOW_CONTROL_ERROR, 'the stream window is too large')
+        else:
+            self._session.writable(self._output.open_stream_window(stream, increment))
 
 
 def _without_padding(payload: bytes) -> bytes:
-    """Raises BrokenConnection for padding as long as the frame or longer (6.1, 6.2)."""
+    """Return the payload proper. Raises BrokenConnection for padding of a frame's length or more (6.1)."""
     if not payload:
         raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'a padded frame without its pad length')
     padding = payload[0]
@@ -472,7 +484,7 @@ def _dependency(payload: bytes) -> int:
 
 
 def _check_setting(key: int, value: int) -> None:
-    """RFC 9113 6.5.2; settings that are not known are ignored."""
+    """Apply RFC 9113 6.5.2; settings that are not known are ignored."""
     if key in (frames.ENABLE_PUSH, frames.ENABLE_CONNECT_PROTOCOL) and value > 1:
         raise BrokenConnection(frames.PROTOCOL_ERROR, 'a setting that is neither 0 nor 1')
     if key == frames.INITIAL_WINDOW_SIZE and value > frames.MAX_WINDOW:

@@ -15,8 +15,8 @@ SMALL_PIECE, MERGED_PIECE = 4096, 16384
 """Bytes: waiting pieces below the one are merged up to the other."""
 
 
-class State(IntEnum):
-    """A stream as the server sees it. The reserved states are never entered: no push."""
+class StreamState(IntEnum):
+    """State of a stream (5.1), as the server sees it. The reserved states are never entered: no push."""
 
     IDLE = 0
     OPEN = 1
@@ -30,8 +30,8 @@ class State(IntEnum):
     RESET_BY_US = 7
 
 
-class Input(IntEnum):
-    """What happens to a stream: END_STREAM or RST_STREAM, received or sent…"""
+class Step(IntEnum):
+    """A change of a stream's state: END_STREAM or RST_STREAM, received or sent…"""
 
     RECEIVE_HEADERS = 10
     RECEIVE_END = 11
@@ -42,27 +42,29 @@ class Input(IntEnum):
     """…or a higher stream is opened."""
 
 
-TRANSITIONS: dict[tuple[State, Input], State] = {
-    (State.IDLE, Input.RECEIVE_HEADERS): State.OPEN,
-    (State.IDLE, Input.PASS_OVER): State.SKIPPED,
-    (State.OPEN, Input.RECEIVE_END): State.HALF_CLOSED_REMOTE,
-    (State.OPEN, Input.SEND_END): State.HALF_CLOSED_LOCAL,
-    (State.HALF_CLOSED_LOCAL, Input.RECEIVE_END): State.ENDED,
-    (State.HALF_CLOSED_REMOTE, Input.SEND_END): State.ENDED,
-    (State.OPEN, Input.RECEIVE_RESET): State.RESET_BY_PEER,
-    (State.HALF_CLOSED_LOCAL, Input.RECEIVE_RESET): State.RESET_BY_PEER,
-    (State.HALF_CLOSED_REMOTE, Input.RECEIVE_RESET): State.RESET_BY_PEER,
-    (State.OPEN, Input.SEND_RESET): State.RESET_BY_US,
-    (State.HALF_CLOSED_LOCAL, Input.SEND_RESET): State.RESET_BY_US,
-    (State.HALF_CLOSED_REMOTE, Input.SEND_RESET): State.RESET_BY_US,
+TRANSITIONS: dict[tuple[StreamState, Step], StreamState] = {
+    (StreamState.IDLE, Step.RECEIVE_HEADERS): StreamState.OPEN,
+    (StreamState.IDLE, Step.PASS_OVER): StreamState.SKIPPED,
+    (StreamState.OPEN, Step.RECEIVE_END): StreamState.HALF_CLOSED_REMOTE,
+    (StreamState.OPEN, Step.SEND_END): StreamState.HALF_CLOSED_LOCAL,
+    (StreamState.HALF_CLOSED_LOCAL, Step.RECEIVE_END): StreamState.ENDED,
+    (StreamState.HALF_CLOSED_REMOTE, Step.SEND_END): StreamState.ENDED,
+    (StreamState.OPEN, Step.RECEIVE_RESET): StreamState.RESET_BY_PEER,
+    (StreamState.HALF_CLOSED_LOCAL, Step.RECEIVE_RESET): StreamState.RESET_BY_PEER,
+    (StreamState.HALF_CLOSED_REMOTE, Step.RECEIVE_RESET): StreamState.RESET_BY_PEER,
+    (StreamState.OPEN, Step.SEND_RESET): StreamState.RESET_BY_US,
+    (StreamState.HALF_CLOSED_LOCAL, Step.SEND_RESET): StreamState.RESET_BY_US,
+    (StreamState.HALF_CLOSED_REMOTE, Step.SEND_RESET): StreamState.RESET_BY_US,
 }
 
 
-CLOSED = frozenset((State.SKIPPED, State.ENDED, State.RESET_BY_PEER, State.RESET_BY_US))
+CLOSED = frozenset(
+    (StreamState.SKIPPED, StreamState.ENDED, StreamState.RESET_BY_PEER, StreamState.RESET_BY_US)
+)
 
 
 class Verdict(Enum):
-    """What to do with a frame for a stream that is not simply open."""
+    """How to treat a frame for a stream that is not simply open."""
 
     ACCEPT = 'accept'
     IGNORE = 'ignore'
@@ -84,19 +86,19 @@ def _row(data: Verdict, headers: Verdict, rst: Verdict, window: Verdict) -> dict
 
 _A, _I, _R, _C, _P = Verdict.ACCEPT, Verdict.IGNORE, Verdict.RESET, Verdict.CLOSE, Verdict.PROTOCOL
 
-RECEIVED: dict[tuple[State, int], Verdict] = {
+RECEIVED: dict[tuple[StreamState, int], Verdict] = {
     (state, frame): verdict
     for state, row in {
         # state                        DATA HEADERS RST WINDOW_UPDATE
-        State.IDLE: _row(_P, _A, _P, _P),
-        State.OPEN: _row(_A, _A, _A, _A),
-        State.HALF_CLOSED_LOCAL: _row(_A, _A, _A, _A),
-        State.HALF_CLOSED_REMOTE: _row(_R, _R, _A, _A),
-        State.SKIPPED: _row(_P, _P, _I, _I),
-        State.ENDED: _row(_C, _C, _I, _I),
-        State.RESET_BY_PEER: _row(_R, _R, _I, _I),
+        StreamState.IDLE: _row(_P, _A, _P, _P),
+        StreamState.OPEN: _row(_A, _A, _A, _A),
+        StreamState.HALF_CLOSED_LOCAL: _row(_A, _A, _A, _A),
+        StreamState.HALF_CLOSED_REMOTE: _row(_R, _R, _A, _A),
+        StreamState.SKIPPED: _row(_P, _P, _I, _I),
+        StreamState.ENDED: _row(_C, _C, _I, _I),
+        StreamState.RESET_BY_PEER: _row(_R, _R, _I, _I),
         # What was in flight when our RST_STREAM left must do no harm.
-        State.RESET_BY_US: _row(_I, _I, _I, _I),
+        StreamState.RESET_BY_US: _row(_I, _I, _I, _I),
     }.items()
     for frame, verdict in row.items()
 }
@@ -113,7 +115,7 @@ class Stream:
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int) -> None:
         self.stream_id = stream_id
-        self.state = State.OPEN
+        self.state = StreamState.OPEN
         self.released = False
         """The core has said its last word: nothing it holds depends on this stream."""
         # The request.
@@ -151,7 +153,7 @@ class Stream:
     @property
     def receiving(self) -> bool:
         """The client has not ended its side."""
-        return self.state is State.OPEN or self.state is State.HALF_CLOSED_LOCAL
+        return self.state is StreamState.OPEN or self.state is StreamState.HALF_CLOSED_LOCAL
 
     def put(self, data: bytes) -> None:
         """Queue response bytes; small pieces behind others become one."""
@@ -166,5 +168,5 @@ class Stream:
         else:
             queue.append(data)
 
-    def move(self, happening: Input) -> None:
-        self.state = TRANSITIONS[self.state, happening]
+    def move(self, step: Step) -> None:
+        self.state = TRANSITIONS[self.state, step]

@@ -1,0 +1,76 @@
+"""The streams of one connection: those in use, and what is remembered of those that have ended."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .streams import Stream, StreamState
+
+REMEMBERED = 512
+"""Reset streams that are known at least (twice that at most), for frames that arrive late."""
+SKIPPED_RANGES = 64
+DRAINING = 32
+"""Streams answered before their request's end whose rest is still read and dropped."""
+
+
+class StreamTable:
+    """Bounded: a connection may live for a very long time."""
+
+    __slots__ = ('_skipped', '_was_reset', '_was_reset_before', 'active', 'draining', 'highest')
+
+    def __init__(self) -> None:
+        self.active: dict[int, Stream] = {}
+        """Streams that count against the limit on concurrency: until their handler has ended."""
+        self.draining: dict[int, Stream] = {}
+        self.highest = 0
+        """The highest stream that the client has opened."""
+        self._was_reset: dict[int, StreamState] = {}
+        self._was_reset_before: dict[int, StreamState] = {}
+        self._skipped: deque[range] = deque(maxlen=SKIPPED_RANGES)
+
+    def get(self, stream_id: int) -> Stream | None:
+        """Return a stream of which the client may still speak."""
+        return self.active.get(stream_id) or self.draining.get(stream_id)
+
+    def state_of(self, stream_id: int) -> StreamState:
+        """Return the state of a stream that is neither active nor draining."""
+        if stream_id > self.highest or not stream_id & 1:
+            return StreamState.IDLE
+        state = self._was_reset.get(stream_id) or self._was_reset_before.get(stream_id)
+        if state is None:
+            skipped = any(stream_id in ids for ids in self._skipped)
+            state = StreamState.SKIPPED if skipped else StreamState.ENDED
+        return state
+
+    def rise(self, stream_id: int) -> None:
+        """Note that the client opens a stream above all others: those between can never be used."""
+        if stream_id > self.highest + 2:
+            self._skipped.append(range(self.highest + 1, stream_id))
+        self.highest = stream_id
+
+    def remember(self, stream_id: int, state: StreamState) -> None:
+        """Keep how a stream was reset. Of the others, that they ended is assumed."""
+        if len(self._was_reset) >= REMEMBERED:
+            self._was_reset_before = self._was_reset
+            self._was_reset = {}
+        self._was_reset[stream_id] = state
+
+    def forget(self, stream: Stream) -> None:
+        """Drop a stream that is closed and released."""
+        if stream.state is not StreamState.ENDED:
+            self.remember(stream.stream_id, stream.state)
+        self.active.pop(stream.stream_id, None)
+        self.draining.pop(stream.stream_id, None)
+
+    def drain(self, stream: Stream) -> Stream | None:
+        """Move a stream to those whose rest is dropped. Returns the one that is too many, if any."""
+        self.active.pop(stream.stream_id, None)
+        self.draining[stream.stream_id] = stream
+        if len(self.draining) <= DRAINING:
+            return None
+        return next(iter(self.draining.values()))
+
+    @property
+    def size(self) -> int:
+        """Number of entries that are remembered of streams no longer in use."""
+        return len(self._was_reset) + len(self._was_reset_before) + len(self._skipped)
