@@ -1,0 +1,127 @@
+"""What is sent where the client's windows are small or come back in parts (RFC 1122 4.2.3.4)."""
+
+from __future__ import annotations
+
+import pytest
+from hyperframe.frame import DataFrame, PingFrame, SettingsFrame, WindowUpdateFrame
+
+from granian.protocol.http2.output import USEFUL
+
+SIZE = 500_000
+WINDOW = 65_535
+
+
+class Downloads:
+    """A client that downloads on several streams and gives back what it has received."""
+
+    def __init__(self, peer, streams: int, size: int = SIZE) -> None:
+        self.peer = peer
+        self.size = size
+        self.received = dict.fromkeys(range(1, 2 * streams + 1, 2), 0)
+        self.sizes: list[int] = []
+        for stream_id in self.received:
+            peer.request(stream_id)
+            peer.got(peer.server.respond(stream_id, 200, [], b'x' * size))
+
+    def frames(self):
+        """Take what the server has sent, frame by frame; PINGs are answered."""
+        for frame in self.peer.take():
+            if isinstance(frame, DataFrame):
+                self.received[frame.stream_id] += len(frame.data)
+                self.sizes.append(len(frame.data))
+                yield frame
+            elif isinstance(frame, PingFrame) and 'ACK' not in frame.flags:
+                self.peer.send(PingFrame(0, opaque_data=frame.opaque_data, flags=['ACK']))
+
+    def read(self) -> list[int]:
+        """Take what the server has sent, and give nothing back."""
+        return [len(frame.data) for frame in self.frames()]
+
+    def run(self, part: int) -> None:
+        """Download all, giving back parts of this size."""
+        while self.peer.frames:
+            for frame in self.frames():
+                for start in range(0, len(frame.data), part):
+                    give_back(self.peer, frame, min(part, len(frame.data) - start))
+
+    @property
+    def complete(self) -> bool:
+        return all(size == self.size for size in self.received.values())
+
+
+def give_back(peer, frame, size: int) -> None:
+    ended = 'END_STREAM' in frame.flags
+    updates = [WindowUpdateFrame(0, window_increment=size)]
+    updates += [] if ended else [WindowUpdateFrame(frame.stream_id, window_increment=size)]
+    peer.send(*updates)
+
+
+@pytest.mark.parametrize('streams', [1, 2, 50])
+def test_client_that_gives_back_each_frame_gets_useful_frames(peer, streams):
+    downloads = Downloads(peer, streams)
+    downloads.run(part=16_384)
+    assert downloads.complete
+    assert peer.goaway() is None
+    small = [size for size in downloads.sizes if size < USEFUL]
+    assert len(small) <= 2 * streams + 4, small
+    assert peer.server._session.guard.noise < 0
+
+
+@pytest.mark.parametrize('part', [1_000, 5_000])
+def test_client_that_gives_back_small_parts_is_served(peer, part):
+    downloads = Downloads(peer, 4)
+    downloads.run(part)
+    assert downloads.complete
+    assert peer.goaway() is None
+
+
+@pytest.mark.parametrize('window', [1, 10, 1_000, 5_000, WINDOW])
+def test_client_that_gives_back_whole_windows_never_waits(peer, window):
+    """Such a client may wait for the last byte of a window: none is held back."""
+    peer.send(SettingsFrame(0, settings={4: window}))
+    size = 5 * window
+    downloads = Downloads(peer, 1, size)
+    for _ in range(5):
+        assert sum(downloads.read()) == window
+        peer.send(
+            WindowUpdateFrame(0, window_increment=window), WindowUpdateFrame(1, window_increment=window)
+        )
+    assert downloads.complete
+
+
+def held_back(peer) -> Downloads:
+    """A client that has shown that it returns parts, and now returns a very small one."""
+    downloads = Downloads(peer, 1)
+    downloads.read()
+    for increment in (16_384, 100):
+        peer.send(
+            WindowUpdateFrame(0, window_increment=increment), WindowUpdateFrame(1, window_increment=increment)
+        )
+    return downloads
+
+
+def test_small_rest_of_a_window_waits_for_more(peer):
+    downloads = held_back(peer)
+    (ping,) = [frame for frame in peer.frames if isinstance(frame, PingFrame)]
+    assert ping.flags == set()
+    assert [len(frame.data) for frame in peer.frames if isinstance(frame, DataFrame)] == [16_384]
+    peer.take()
+    peer.send(WindowUpdateFrame(0, window_increment=16_384), WindowUpdateFrame(1, window_increment=16_384))
+    assert downloads.read() == [16_384]
+
+
+def test_small_rest_of_a_window_is_used_after_a_round_trip(peer):
+    downloads = held_back(peer)
+    downloads.read()  # answers the PING
+    assert downloads.read() == [100]
+
+
+def test_end_of_a_response_never_waits(peer):
+    downloads = Downloads(peer, 1, WINDOW + 16_384 + 50)
+    downloads.read()
+    for increment in (16_384, 50):
+        peer.send(
+            WindowUpdateFrame(0, window_increment=increment), WindowUpdateFrame(1, window_increment=increment)
+        )
+    assert downloads.read() == [16_384, 50]
+    assert peer.server._session.table.active == {}
