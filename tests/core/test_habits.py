@@ -78,11 +78,11 @@ def eager_pool() -> Pool:
 def test_the_leader_keeps_the_baton_through_a_call_of_a_trusted_kind():
     pool = eager_pool()
     for _ in range(TRIAL):
-        assert not pool.enter_eagerly('GET/')
+        assert not pool.enter_timed('GET/')
         assert pool.leave_call(0.0, 0.0)
-        pool.learn('GET/', SLOW_CALL / 2)
-    assert pool.enter_eagerly('GET/')
-    assert not pool.enter_eagerly('GET/sleep')
+        pool.learn('GET/', SLOW_CALL / 2, 0)
+    assert pool.enter_timed('GET/')
+    assert not pool.enter_timed('GET/sleep')
 
 
 def test_the_watchdog_ends_trust_at_once():
@@ -90,8 +90,8 @@ def test_the_watchdog_ends_trust_at_once():
     pool = eager_pool()
     pool._max_threads = 2
     for _ in range(TRIAL):
-        pool.learn('GET/', 0.0)
-    assert pool.enter_eagerly('GET/')
+        pool.learn('GET/', 0.0, 0)
+    assert pool.enter_timed('GET/')
     led = threading.Event()
     pool._gather = led.set
     pool._rescue(1.0)

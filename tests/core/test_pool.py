@@ -56,8 +56,8 @@ class Unit:
 
     def work(self) -> bool:
         entered = monotonic()
-        if self.pool.eager:
-            self.pool.enter_eagerly('a call')
+        if self.pool.timed:
+            self.pool.enter_timed('a call')
         else:
             self.pool.enter_call()
         self.call()  # type: ignore[operator]
@@ -92,12 +92,18 @@ def test_a_stuck_call_loses_the_baton_to_a_new_thread() -> None:
 
 
 def eager_after(call: object) -> bool:
-    """Whether a call that took two milliseconds, in a pool without other threads, makes it eager."""
+    """Whether two calls that took two milliseconds, in a pool without other threads, make it eager."""
     pool = Pool(lambda: None, 1, 5)
     pool._waited = pool_module.times_waited()  # as the leader does when it has polled
     pool.enter_call()
     call()  # type: ignore[operator]
     assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+    assert not pool.eager
+    if pool.timed:
+        before = pool_module.times_waited()
+        pool.enter_timed('a call')
+        call()  # type: ignore[operator]
+        pool.learn('a call', 2 * pool_module.SLOW_CALL, pool_module.times_waited() - before)
     return pool.eager
 
 

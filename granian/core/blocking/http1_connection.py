@@ -253,7 +253,7 @@ class Http1Connection(Http1Output):
         entered = self.reactor.now
         stream: BlockingStream
         timed: TimedStream | None = None
-        if pool.eager:
+        if pool.timed:
             stream = timed = self._begin_timed(request)
         else:
             stream = self._stream or BlockingStream(self)
@@ -276,7 +276,7 @@ class Http1Connection(Http1Output):
         if observe is not None:
             report(observe, stream)
         if timed is not None:
-            pool.learn(timed.kind, (timed.answered or now) - timed.entered)
+            pool.learn(timed.kind, *timed.duration(now))
         self._end_exchange(now, stream)
         if pool.leave_call(now - entered, now):
             self.reactor.now = now
@@ -286,11 +286,11 @@ class Http1Connection(Http1Output):
         return False
 
     def _begin_timed(self, request: Request) -> TimedStream:
-        """Begin the exchange as one of an eager pool."""
+        """Begin the exchange as one that is timed."""
         stream = self._timed_stream or TimedStream(self)
         self._timed_stream = stream
         stream.begin(request)
-        self.core.pool.enter_eagerly(stream.kind)
+        self.core.pool.enter_timed(stream.kind)
         return stream
 
     def _end_response(self, stream: BlockingStream) -> None:

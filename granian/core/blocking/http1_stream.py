@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, EndOfRequest, RequestFailed
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from .scheduling import times_waited
 
 if TYPE_CHECKING:
     from ...protocol.events import Request
@@ -212,23 +213,33 @@ class BlockingStream:
 
 
 class TimedStream(BlockingStream):
-    """The stream while the pool is eager and learns which kinds of calls are quick."""
+    """The stream while the pool times calls."""
 
-    __slots__ = ('answered', 'entered', 'kind')
+    __slots__ = ('answered', 'entered', 'kind', 'waits')
 
     kind: str
     """See `habits`."""
     entered: float
     answered: float
     """Time at which the application gave its whole response; 0 where it did not."""
+    waits: int
+    """How often the thread has waited: before the call, and once it has answered within the call."""
+
+    def duration(self, now: float) -> tuple[float, int]:
+        """Return the seconds that the application took, and how often its thread waited in them."""
+        if self.answered:
+            return self.answered - self.entered, self.waits
+        return now - self.entered, times_waited() - self.waits
 
     def begin(self, request: Request) -> None:
         super().begin(request)
         self.kind = request.head.method + request.head.path
         self.answered = 0.0
+        self.waits = times_waited()
         self.entered = monotonic()
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
         # Before it is sent: while it is, other threads may take the interpreter's lock.
         self.answered = monotonic()
+        self.waits = times_waited() - self.waits
         super().respond(status, headers, body, reason)

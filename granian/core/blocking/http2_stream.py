@@ -13,6 +13,7 @@ from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
 from .http1_stream import FILE_CHUNK
+from .scheduling import times_waited
 from .services import report
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Http2Stream:
     `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_event', '_quick', 'aborted', 'body', 'bytes_sent', 'client', 'complete',
-        'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since', 'spool',
-        'started', 'status', 'stream_id', 'tls', 'trailers',
+        '_answered', '_connection', '_event', '_quick', '_waits', 'aborted', 'body', 'bytes_sent', 'client',
+        'complete', 'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since',
+        'spool', 'started', 'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
 
     started: float
@@ -67,6 +68,8 @@ class Http2Stream:
         """The response may wait for others of its turn."""
         self._answered = 0.0
         """Time at which the application gave its whole response; 0 where it did not."""
+        self._waits = 0
+        """How often the thread has waited: before the call, and once it has answered within the call."""
 
     # -- a unit of work --------------------------------------------------------------------------
 
@@ -77,9 +80,10 @@ class Http2Stream:
         pool = core.pool
         entered = connection.reactor.now
         called = 0.0
-        if pool.eager:
+        if pool.timed:
             called = monotonic()
-            self._quick = pool.enter_eagerly(self.head.method + self.head.path)
+            self._waits = times_waited()
+            self._quick = pool.enter_timed(self.head.method + self.head.path)
         else:
             self._quick = True
             pool.enter_call()
@@ -102,7 +106,8 @@ class Http2Stream:
         if self.spool is not None:
             self.spool.close()
         if called:
-            pool.learn(self.head.method + self.head.path, (self._answered or now) - called)
+            waits = self._waits if self._answered else times_waited() - self._waits
+            pool.learn(self.head.method + self.head.path, (self._answered or now) - called, waits)
         if pool.leave_call(now - entered, now):
             connection.reactor.now = now
             return True
@@ -189,6 +194,7 @@ class Http2Stream:
         connection = self._connection
         if not self._quick:
             self._answered = monotonic()
+            self._waits = times_waited() - self._waits
         with connection.lock:
             self._check()
             connection.push(connection.http.respond(self.stream_id, status, headers, body))

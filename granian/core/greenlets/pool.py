@@ -51,7 +51,7 @@ class GreenletPool:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.threads = 0
         """Number of greenlets, running, waiting or idle."""
-        self.eager = False
+        self.timed = False
         """Always False: a greenlet that waits lets others lead, so a wait need not be expected."""
         self.busy = 0
         """Calls of the application in progress."""
@@ -162,12 +162,12 @@ class GreenletPool:
         """Note that the application is about to be called."""
         self.busy += 1
 
-    def enter_eagerly(self, kind: str) -> bool:
+    def enter_timed(self, kind: str) -> bool:
         """Do as `enter_call` does: a greenlet pool is never eager."""
         self.enter_call()
         return True
 
-    def learn(self, kind: str, duration: float) -> None:
+    def learn(self, kind: str, duration: float, waits: int) -> None:
         """Ignore the duration: this pool decides nothing by it."""
 
     def leave_call(self, duration: float, now: float) -> bool:

@@ -19,9 +19,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import count
 from time import monotonic, sleep
 
+from ..blocking.scheduling import COMPUTING, is_waiting, processor_time, times_waited
 from ..blocking.work import MeasuredQueue, Work
 from .habits import Habits
 
@@ -31,6 +31,10 @@ EAGER_PERIOD = 1.0
 """Seconds for which the pool stays eager after the slow call that made it so. Slow calls do not extend
 it: threads of an eager pool wait for the interpreter's lock, so every call looks slow. One slow call
 a second that blocks the leader costs nothing; a moving average measured 17 times slower."""
+SUSPECT_PERIOD = 0.05
+"""Seconds for which calls are timed after one that looked slow. Where several workers share a core, a
+call looks slow whenever another process has had the core in the middle of it: only a further call
+whose application waited turns the pool eager."""
 CHECK_EVERY = 0.002
 """Seconds between two checks of the watchdog."""
 LATE = 2 * CHECK_EVERY
@@ -49,16 +53,6 @@ NO_THREAD = (RuntimeError, MemoryError)
 _BATON = object()
 
 logger = logging.getLogger('_granian')
-
-try:
-    from resource import RUSAGE_THREAD, getrusage
-except ImportError:  # not counted per thread here: assume that any slow call has waited
-    times_waited = count().__next__
-else:
-
-    def times_waited() -> int:
-        """Return how often this thread has given up the processor to wait."""
-        return getrusage(RUSAGE_THREAD).ru_nvcsw
 
 
 class _PoolThread:
@@ -93,6 +87,9 @@ class Pool:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.threads = 0
         self.eager = False
+        """Leadership is handed on before calls."""
+        self.timed = False
+        """Calls are timed: the pool is eager, or a call has looked slow a moment ago."""
         self.polls = 0
         self._gather = gather
         self._on_stall = on_stall
@@ -108,10 +105,12 @@ class Pool:
         self._calls = 0
         """How often the baton has left the leader's hands. The leader counts."""
         self._gathering = False
+        self._runner = 0
+        """Native id of the thread that runs, or ran last, a unit as the leader."""
         self._waited = 0
         self._parallel = parallel
         """True where threads compute in parallel: there is no interpreter lock."""
-        self._eager_until = 0.0
+        self._timed_until = 0.0
         self._habits = Habits()
         self._trusted = ''
         """The kind of call that the leader runs, where the pool is eager and trusted it."""
@@ -174,11 +173,13 @@ class Pool:
         """Run units and poll while this thread has the baton. It has none when this returns."""
         ready = self.ready
         gather = self._gather
+        me = threading.get_native_id()
         while not self._closed:
             for _ in STINT:
                 if not ready:
                     break
                 calls = self._calls
+                self._runner = me
                 try:
                     if not ready.popleft().work():
                         return
@@ -286,12 +287,15 @@ class Pool:
         self._calls += 1
         self._table.append(_BATON)
 
-    def enter_eagerly(self, kind: str) -> bool:
-        """Hand the baton on before a call, unless its kind (see `habits`) is trusted to be quick.
+    def enter_timed(self, kind: str) -> bool:
+        """Hand the baton on before a call where the pool is eager and does not trust the call's kind.
 
-        Return whether it is trusted. The leader; the pool is eager.
+        Return whether the call is expected to be quick (see `habits`). The leader; calls are timed.
         """
         self._calls += 1
+        if not self.eager:
+            self._table.append(_BATON)
+            return True
         if self._habits.trusts(kind):
             self._trusted = kind
             self._table.append(_BATON)
@@ -301,23 +305,30 @@ class Pool:
             self._table.append(_BATON)
         return False
 
-    def learn(self, kind: str, duration: float) -> None:
-        """Take the duration of a call that was entered eagerly. Any pool thread.
+    def learn(self, kind: str, duration: float, waits: int) -> None:
+        """Take the duration of a timed call, and how often its thread waited. Any pool thread.
 
-        The application's time alone: a thread of an eager pool waits for the interpreter's lock each
-        time it has released it.
+        Both are the application's alone, without the sending of its response: that releases the
+        interpreter's lock, and may have to wait for it.
         """
-        if duration > SLOW_CALL:
+        if not self.eager:
+            if duration > SLOW_CALL and waits:
+                self._turn_eager(monotonic())
+        elif duration > SLOW_CALL:
             self._habits.note_slow(kind)
         else:
             self._habits.note_quick(kind)
 
     def leave_call(self, duration: float, now: float) -> bool:
         """Take the baton after a call, where it is on the table. Return whether this thread leads now."""
-        if duration > SLOW_CALL and not self.eager and (self._parallel or times_waited() != self._waited):
-            # Slow because it waited. A call that computed, or lost the processor to another process,
-            # would gain nothing from a second thread under the interpreter's lock.
-            self._turn_eager(now)
+        if duration > SLOW_CALL and not self.timed:
+            if self._parallel:
+                self._turn_eager(now)
+            elif times_waited() != self._waited:
+                # Slow, and its thread waited. A call that computed, or lost the processor to another
+                # process, would gain nothing from a second thread under the interpreter's lock.
+                self._timed_until = now + SUSPECT_PERIOD
+                self.timed = True
         try:
             self._table.pop()
         except IndexError:
@@ -325,7 +336,8 @@ class Pool:
         return True
 
     def _turn_eager(self, now: float) -> None:
-        self._eager_until = now + EAGER_PERIOD
+        self._timed_until = now + EAGER_PERIOD
+        self.timed = True
         self.eager = True
 
     # -- the watchdog -----------------------------------------------------------------
@@ -334,11 +346,12 @@ class Pool:
         """Act as the watchdog, in the main thread, until `done` is set and the watchdog is woken.
 
         A leader that has been inside one call since the last check loses the baton to a follower: a
-        call that blocks unexpectedly delays others by two checks at most.
+        call that blocks unexpectedly delays others by two checks at most. A leader that is ready to
+        run is excused until it has computed for a check: it may only have no processor.
         """
         seen = (-1, -1)
         quiet = 0
-        excused = False
+        ran: int | None = None
         before = monotonic()
         # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock 10 times longer.
         alarm = self._watchdog_alarm
@@ -347,25 +360,32 @@ class Pool:
             now = monotonic()
             late = now - before > LATE
             before = now
-            if self.eager and now > self._eager_until:
-                self.eager = False
+            if self.timed and now > self._timed_until:
+                self.timed = self.eager = False
                 self._trusted = ''
             state = (self._calls, self.polls)
             if state != seen:
                 seen = state
                 quiet = 0
-                excused = False
-            elif self._table and late and not excused:
-                excused = True  # this thread had no processor, so perhaps the leader had none either
+                ran = None
+            elif self._table and late and ran is None:
+                ran = processor_time(self._runner)  # this thread had no processor, so perhaps the leader too
+            elif self._table and not is_waiting(self._runner) and not self._computed(ran):
+                ran = processor_time(self._runner) if ran is None else ran
+                quiet = 0
             elif self._table:
                 self._on_stall()
                 self._rescue(now)
                 quiet = 0
             else:
                 quiet += 1
-                if quiet > QUIET_CHECKS and not self.eager:
+                if quiet > QUIET_CHECKS and not self.timed:
                     self._sleep(state, done)
                     quiet = 0
+
+    def _computed(self, before: int | None) -> bool:
+        """Return whether the leader has computed for a while since its processor time was `before`."""
+        return before is not None and processor_time(self._runner) - before > COMPUTING
 
     def _rescue(self, now: float) -> None:
         """Move the baton from the table to a follower, where there is one."""
