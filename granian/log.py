@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .constants import LogLevels
 from .errors import ConfigurationError
+from .log_output import LAST_WAIT, Output
 from .messages import REFUSALS
 
 __all__ = [
@@ -19,13 +22,16 @@ __all__ = [
 
 DEFAULT_ACCESSLOG_FMT = '[%(time)s] %(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d %(dt_ms).3f'
 
-_DATE = '[%Y-%m-%d %H:%M:%S %z]'
+_DATE = '%Y-%m-%d %H:%M:%S %z'
+_LINE = '[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s'
+_JOURNAL_LINE = '[%(levelname)s] %(message)s'
+"""For systemd's journal, which adds time and process id."""
 
 LOGGING_CONFIG: dict[str, Any] = {
     'version': 1,
     'disable_existing_loggers': False,
     'formatters': {
-        'generic': {'()': 'logging.Formatter', 'fmt': '[%(levelname)s] %(message)s', 'datefmt': _DATE},
+        'generic': {'()': 'logging.Formatter', 'fmt': _LINE, 'datefmt': _DATE},
         'access': {'()': 'logging.Formatter', 'fmt': '%(message)s', 'datefmt': _DATE},
     },
     'handlers': {
@@ -45,6 +51,17 @@ LOGGING_CONFIG: dict[str, Any] = {
         'granian.access': {'handlers': ['access'], 'level': 'INFO', 'propagate': False},
     },
 }
+_STREAMS = {
+    **dict.fromkeys(('-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'), 'ext://sys.stdout'),
+    **dict.fromkeys(('/dev/stderr', '/dev/fd/2', '/proc/self/fd/2'), 'ext://sys.stderr'),
+}
+"""Names of files that are streams of this process: opening a socket by such a name fails."""
+_KEYS = {
+    '': ('version', 'formatters', 'filters', 'handlers', 'loggers', 'root', 'incremental',
+         'disable_existing_loggers'),
+    'loggers': ('level', 'propagate', 'filters', 'handlers'),
+}  # fmt: skip
+"""What `dictConfig` reads at the top, and of a logger. It ignores other keys without a word."""
 
 log_levels_map: dict[LogLevels, int] = {
     LogLevels.critical: logging.CRITICAL,
@@ -68,10 +85,10 @@ else:
 
 
 class ConsoleHandler(StreamHandler):
-    """To a stream that need not know every character, and may be a pipe nobody reads or a full disk.
+    """Writes to a stream that may not know every character, may be full, and may have no reader.
 
-    What the stream's encoding lacks is written as an escape. A failure to write is said once on
-    stderr, not with a stack for each line: that would fill the next disk.
+    Characters that the stream's encoding lacks are written as escapes. Writing never waits for a
+    reader (see `granian.log_output`). A failure to write is said once on stderr, without a stack.
     """
 
     _failed = False
@@ -79,12 +96,13 @@ class ConsoleHandler(StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record) + self.terminator
-            try:
-                self.stream.write(line)
-            except UnicodeEncodeError:
-                encoding = self.stream.encoding
-                self.stream.write(line.encode(encoding, 'backslashreplace').decode(encoding))
-            self.flush()
+            output = _output_of(self.stream)
+            if output is None:
+                self._write(line)
+            else:
+                if output.room():
+                    self.flush()  # what the application has printed comes first
+                output.write(line.encode(self.stream.encoding or 'utf-8', 'backslashreplace'))
             self._failed = False
         except OSError as error:
             if not self._failed:
@@ -93,36 +111,142 @@ class ConsoleHandler(StreamHandler):
         except Exception:
             self.handleError(record)
 
+    def _write(self, line: str) -> None:
+        try:
+            self.stream.write(line)
+        except UnicodeEncodeError:
+            encoding = self.stream.encoding
+            self.stream.write(line.encode(encoding, 'backslashreplace').decode(encoding))
+        self.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            output = _output_of(self.stream)
+            if output is not None:
+                output.flush(LAST_WAIT)
+        super().close()
+
+
+_outputs: dict[int, Output] = {}
+
+
+def _output_of(stream: Any) -> Output | None:
+    """Return the output for the stream's descriptor; None for a stream that has none."""
+    if os.name != 'posix':
+        return None
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+    output = _outputs.get(descriptor)
+    if output is None:
+        output = _outputs.setdefault(descriptor, Output(descriptor))
+    return output
+
+
+def _after_fork() -> None:
+    for output in _outputs.values():
+        output.after_fork()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 def _last_words(line: str) -> None:
-    try:
-        sys.stderr.write(line + '\n')
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # full as well, closed, or None: nobody is left to tell
-        pass
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # full as well, closed, or None
+        output = _output_of(sys.stderr)
+        if output is None:
+            sys.stderr.write(line + '\n')
+            sys.stderr.flush()
+        else:
+            output.write(line.encode('utf-8', 'backslashreplace') + b'\n')
 
 
 def configure_logging(
-    level: LogLevels, config: Mapping[str, Any] | None = None, enabled: bool = True
+    level: LogLevels,
+    config: Mapping[str, Any] | None = None,
+    enabled: bool = True,
+    file: str | None = None,
+    access_file: str | None = None,
 ) -> None:
-    """Sets both loggers up: the default, with `config` (dictConfig form) laid over it.
+    """Set both loggers up: the default, with `config` (dictConfig form) laid over it.
 
     An entry of `config` that names a class replaces the default's entry of that name, another
-    is merged into it; a level set there for `_granian` is stronger than `level`. Can be called
-    again. Raises ConfigurationError, one line, when `config` is not valid.
+    is merged into it; a level set there for `_granian` is stronger than `level`. `file` and
+    `access_file` are paths, or `-` for standard output. Can be called again. Raises
+    ConfigurationError, with one line, when a file cannot be written or `config` is not valid.
     """
     # Here, because it brings a socket server along, and `import granian` is to be quick.
     from logging.config import dictConfig
 
     merged = copy.deepcopy(LOGGING_CONFIG)
     merged['loggers']['_granian']['level'] = log_levels_map[level]
+    for handler, path, option in (
+        ('console', file, '--log-file'),
+        ('access', access_file, '--access-log-file'),
+    ):
+        if path is not None:
+            _write_to(merged['handlers'][handler], path, option)
+    if file in (None, '-') and _is_journal(sys.stdout):
+        merged['formatters']['generic']['fmt'] = _JOURNAL_LINE
     try:
+        _check_keys(config or {})
         _lay_over(merged, config or {})
         dictConfig(merged)
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
         reason = f'{error} ({error.__cause__})' if error.__cause__ else str(error)
         raise ConfigurationError(REFUSALS['log_config_invalid'].format(error=reason)) from None
+    enable(enabled)
+
+
+def enable(enabled: bool = True) -> None:
+    """Turn both loggers on or off. An application's own dictConfig turns off the loggers that exist."""
     logger.disabled = access_logger.disabled = not enabled
+
+
+def _write_to(handler: dict[str, Any], path: str, option: str) -> None:
+    """Let a handler of the default configuration write to a file. Raises ConfigurationError."""
+    if path in _STREAMS:
+        handler['stream'] = _STREAMS[path]
+        return
+    try:
+        with open(path, 'a', encoding='utf-8'):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigurationError(
+            REFUSALS['log_file'].format(option=option, path=path, reason=reason)
+        ) from None
+    del handler['stream']
+    handler.update(
+        {'class': 'logging.FileHandler', 'filename': path, 'encoding': 'utf-8', 'errors': 'backslashreplace'}
+    )
+
+
+def _is_journal(stream: Any) -> bool:
+    """Return whether a stream goes to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return False
+    return os.environ.get('JOURNAL_STREAM') == f'{status.st_dev}:{status.st_ino}'
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a key that is misspelt: `dictConfig` would ignore it."""
+    from difflib import get_close_matches
+
+    for key in config:
+        near = get_close_matches(key, _KEYS[''], 1, 0.75)
+        # Other keys are allowed: values can refer to them, as cfg://key.
+        if near and key != near[0]:
+            raise ValueError(f'unknown key {key!r}; did you mean {near[0]!r}?')
+    loggers = {'root': config.get('root'), **(config.get('loggers') or {})}
+    for name, entry in loggers.items():
+        for key in entry or ():
+            if key not in _KEYS['loggers']:
+                raise ValueError(f'unknown key {key!r} of the logger {name!r}: {", ".join(_KEYS["loggers"])}')
 
 
 def _lay_over(base: dict[str, Any], config: Mapping[str, Any]) -> None:
@@ -139,13 +263,13 @@ def _lay_over(base: dict[str, Any], config: Mapping[str, Any]) -> None:
 
 
 def reopen_log_files() -> None:
-    """After a rotation by somebody else: every file handler goes on in a new file of its name."""
+    """Open every log file again: another program has renamed it."""
     for handler in _file_handlers():
         _reopen(handler)
 
 
 def files() -> set[str]:
-    """The files that are logged to, as absolute paths."""
+    """Return the files that are logged to, as absolute paths."""
     return {handler.baseFilename for handler in _file_handlers()}
 
 

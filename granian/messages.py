@@ -24,6 +24,7 @@ REFUSALS = {
     'log_config_twice': 'give either --log-config or log_dictconfig, not both',
     'log_config_unreadable': "--log-config: cannot read '{path}': {error}",
     'log_config_not_object': "--log-config: '{path}' does not hold a JSON object",
+    'log_file': '{option}: cannot write {path}: {reason}',
     'log_config_invalid': 'the logging configuration is not valid: {error}',
     'access_format': '--access-log-fmt: {error}',
     'gevent_missing': '--core gevent: gevent cannot be imported ({error}): pip install gevent',

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from typing import Any
 
-from .. import messages
+from .. import log, messages
 from ..addresses import Address, Listening, TCPAddress, UnixAddress, parse_address
 from ..constants import Cores, Interfaces
 from ..errors import ConfigurationError
@@ -132,6 +132,10 @@ class Config(Declaration):
         if not isinstance(loaded, dict):
             raise ConfigurationError(messages.refusal('log_config_not_object', path=self.log_config))
         return loaded
+
+    def configure_logging(self, overlay: Mapping[str, Any] | None) -> None:
+        """Set the loggers up, with `overlay` (see `logging_config`). Raises ConfigurationError."""
+        log.configure_logging(self.log_level, overlay, self.log_enabled, self.log_file, self.access_log_file)
 
 
 def projection(config: Config, receiver: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ..constants import (
     SSLProtocols,
     TaskImpl,
 )
-from ..observe.access_log import ATOMS
+from ..observe.atoms import ATOMS
 from .options import Option, bind, opt
 
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1
@@ -204,7 +204,8 @@ class Declaration:
     log_access_format: str | None = opt(
         LOG, 'text', None, name='log_access_fmt', flags='--access-log-fmt',
         default_text='time, address, request line, status, milliseconds',
-        help=f'Format of an access log line, of the atoms {", ".join(ATOMS)} and header{{name}}',
+        help=f'Format of an access log line, of the atoms {", ".join(ATOMS)} and header{{name}}, '
+        "or gunicorn's short ones",
     )  # fmt: skip
 
     ssl_cert: Path | None = opt(
@@ -336,6 +337,13 @@ class Declaration:
     log_config: Path | None = opt(
         LOG, 'file', None, 'JSON file in `logging.config.dictConfig` form, laid over the default'
     )
+    log_file: str | None = opt(
+        LOG, 'text', None, "File for the server's log; -: standard output", default_text='standard output'
+    )
+    access_log_file: str | None = opt(
+        LOG, 'text', None, 'File for the access log, which this turns on; -: standard output',
+        default_text='standard output',
+    )  # fmt: skip
     ssl_ciphers: str | None = opt(
         TLS, 'text', None, "Ciphers of TLS 1.2, in OpenSSL's form", to='tls.ciphers',
         default_text='forward secrecy and AEAD only',

@@ -152,6 +152,11 @@ def _process_name(values: Values) -> Iterator[str]:
         values['process_name'] = None
 
 
+def _access_log_file(values: Values) -> Iterator[str]:
+    values['log_access'] = values['log_access'] or values['access_log_file'] is not None
+    yield from ()
+
+
 def _sendfile(values: Values) -> Iterator[str]:
     values['sendfile'] = values['sendfile'] and hasattr(os, 'sendfile')
     yield from ()
@@ -173,8 +178,8 @@ def _sizes(values: Values) -> Iterator[str]:
 
 
 _ADAPTATIONS: tuple[Callable[[Values], Iterator[str]], ...] = (
-    _needs_option, _other_interface, _compatibility, _other_http, _client_certificates, _socket_permissions,
-    _process_name, _sendfile, _sizes,
+    _access_log_file, _needs_option, _other_interface, _compatibility, _other_http, _client_certificates,
+    _socket_permissions, _process_name, _sendfile, _sizes,
 )  # fmt: skip
 
 

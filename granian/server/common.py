@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import log, net
+from .. import net
 from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
@@ -283,7 +283,7 @@ class AbstractServer(ProcessHooks):
     def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
         if overlay:
             put_first(str(self.working_dir))  # it may name a formatter or a handler of the project's own
-        log.configure_logging(self.config.log_level, overlay, self.config.log_enabled)
+        self.config.configure_logging(overlay)
         self.logging = overlay
 
     def _read_logging_again(self) -> None:

@@ -67,7 +67,7 @@ class Server(Hooks):
         if self._core is not None:
             raise RuntimeError('this server is being served already')
         config = self.config
-        log.configure_logging(config.log_level, config.logging_config(), config.log_enabled)
+        config.configure_logging(config.logging_config())
         for notice in config.notices:
             logger.warning(notice)
         app = self.app() if config.factory else self.app

@@ -102,6 +102,7 @@ class Life:
             # server was started in, for the main process and for the workers.
             os.chdir(spec.working_dir)
         app = spec.loader() if spec.preloaded and spec.loader else load(config, spec.working_dir, spec.loader)
+        log.enable(config.log_enabled)  # the application may have configured logging
         check(app)
         if not spec.in_thread:
             # What is loaded by now stays for good: no collection need walk it again.
@@ -132,6 +133,7 @@ class Life:
         self.control.watch(orders)
 
     def _ready(self, observers: Observers) -> None:
+        log.enable(self.config.log_enabled)  # so may its lifespan
         self.control.send(ipc.READY)
         if observers.report is not None:
             observers.report()
@@ -265,4 +267,4 @@ def configure_logging(spec: WorkerSpec) -> None:
     config = spec.config
     if spec.logging:
         put_first(str(spec.working_dir))  # under spawn, the main process's path is not ours
-    log.configure_logging(config.log_level, spec.logging, config.log_enabled)
+    config.configure_logging(spec.logging)

@@ -13,13 +13,13 @@ from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
 from ..protocol.limits import Limits
+from . import layers
 from .detect import hint_for, resolve
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
 
-    from .. import static
     from ..asgi import LifespanProtocol
     from ..config import Config
     from ..observe.counters import Counters, Figures
@@ -131,6 +131,9 @@ def _wsgi(
     from ..wsgi import make_handler
 
     around = None
+    environs = layers.environs(config)
+    if environs is not None:
+        app = environs.application(app)
     if hooked is not None and any(hooked.hooks.of_requests):
         from .request_hooks import BlockingHooks
 
@@ -143,11 +146,9 @@ def _wsgi(
     )
     if around is not None:
         handler = around.handler(handler)
-    mounts = static_mounts(config, settings.counters)
-    if mounts is not None:
-        from ..static import blocking
-
-        handler = blocking(handler, mounts)
+    if environs is not None:
+        handler = environs.handler(handler)
+    handler = layers.blocking(handler, config, settings.counters)
     return _blocking_core(config)(listeners, settings, handler)
 
 
@@ -252,13 +253,8 @@ class LoopCore:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = before
         self._after = after
-        mounts = static_mounts(config, settings.counters)
-        if mounts is not None:
-            from ..static import asynchronous
-
-            handler = asynchronous(handler, mounts)
         self._core = AsyncCore(
-            listeners, settings, handler,
+            listeners, settings, layers.asynchronous(handler, config, settings.counters),
             loop=self._loop, lifespan=lifespan, drain_timeout=_drain_timeout(config),
         )  # fmt: skip
 
@@ -287,24 +283,6 @@ class LoopCore:
 
     def figures(self) -> Figures:
         return self._core.figures()
-
-
-def static_mounts(config: Config, counters: Counters | None = None) -> static.Mounts | None:
-    if not config.static_path_mount:
-        return None
-    from ..static import Mount, Mounts
-
-    mounts = Mounts(
-        Mount(
-            route,
-            folder.absolute(),
-            **projection(config, 'mount'),
-        )
-        for route, folder in zip(config.static_path_route, config.static_path_mount)
-    )
-    if counters is not None:
-        counters.is_static = mounts.covers
-    return mounts
 
 
 def _drain_timeout(config: Config) -> float | None:

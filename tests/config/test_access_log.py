@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import queue
 import re
 import threading
@@ -13,6 +14,7 @@ import pytest
 from granian import log
 from granian.errors import ConfigurationError
 from granian.observe import access_log as observe
+from granian.observe import atoms
 from granian.observe.access_log import AccessLog
 
 
@@ -87,7 +89,65 @@ def test_atom(atom: str, output: Lines) -> None:
 
 
 def test_every_atom_is_tested() -> None:
-    assert {atom for atom in ATOMS if '{' not in atom} | {'time', 'dt_ms'} == set(observe._ATOMS)
+    assert {atom for atom in ATOMS if '{' not in atom} | {'time', 'dt_ms'} == set(atoms.LONG)
+    assert {atom for atom in SHORT if '{' not in atom} | {*'tTMDLp'} == set(atoms.SHORT)
+
+
+SHORT = {
+    'h': '10.0.0.9', 'l': '-', 'u': 'ada', 'r': 'GET /caf%C3%A9?x=1 HTTP/2', 's': '404', 'b': '12', 'B': '12',
+    'f': 'http://r/', 'a': 'UA', 'm': 'GET', 'U': '/caf\xe9', 'q': 'x=1', 'H': 'HTTP/2', '{X-Some}i': 'some',
+    '{x-absent}i': '-', '{content-type}o': 'text/plain', '{X-Absent}o': '-', '{server_name}e': 'here',
+    '{absent}e': '-',
+}  # fmt: skip
+CREDENTIALS = {'authorization': 'Basic YWRhOnNlY3JldA=='}
+
+
+@pytest.mark.proves('--access-log-fmt')
+@pytest.mark.parametrize('atom', SHORT)
+def test_short_atom(atom: str, output: Lines) -> None:
+    more: dict[str, Any] = {'scheme': 'https', 'status': 404, 'version': '2', 'path': '/caf%C3%A9'}
+    more['response_headers'] = [(b'Content-Type', b'text/plain')]
+    more['environ'] = {'SERVER_NAME': 'here'}
+    assert one_line(f'%({atom})s|', output, HEADERS | CREDENTIALS, **more) == f'{SHORT[atom]}|'
+
+
+def test_common_log_format_is_apaches(output: Lines) -> None:
+    line = one_line('%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s', output, bytes_sent=0)
+    when = r'\[\d\d/[A-Z][a-z]{2}/\d{4}(:\d\d){3} [+-]\d{4}\]'
+    assert re.fullmatch(rf'10\.0\.0\.9 - - {when} "GET /a%20b\?x=1 HTTP/1\.1" 200 -', line)
+
+
+def test_short_times_have_their_units(output: Lines) -> None:
+    line = one_line('%(T)s %(M)s %(D)s %(L)s %(p)s', output, started=time.monotonic() - 1.5)
+    assert re.fullmatch(rf'1 15\d\d 15\d{{5}} 1\.5\d{{5}} <{os.getpid()}>', line)
+
+
+@pytest.mark.parametrize('value', ['Basic', 'Basic !', 'Basic /w==', 'Bearer YTpi', 'Basic OnNlY3JldA==', ''])
+def test_user_without_valid_credentials_is_a_dash(value: str, output: Lines) -> None:
+    assert one_line('%(u)s', output, {'authorization': value}) == '-'
+
+
+def test_unknown_atoms_are_dashes_where_that_is_asked_for(output: Lines) -> None:
+    unknown: list[str] = []
+    log.access_logger.handlers = [output]
+    access = AccessLog('%(nope)d %(s)s', unknown.append)
+    access(exchange())
+    access.close()
+    assert output.writes == ['- 200\n']
+    assert unknown == ['nope']
+
+
+def test_record_has_atoms_that_the_format_does_not_name(output: Lines) -> None:
+    output.setFormatter(logging.Formatter('%(message)s!'))
+    records: list[logging.LogRecord] = []
+    output.addFilter(lambda record: records.append(record) or True)
+    log.access_logger.handlers = [output]
+    AccessLog('%(s)s')(exchange({'x-a': 'b'}))
+    AccessLog('%(s)s', every_atom=True)(exchange())
+    args: Any = records[0].args
+    assert (dict(args), args['U'], args.get('{x-a}i'), args.get('nope')) == ({'s': 200}, '/a b', 'b', None)
+    assert int(args['T']) >= 0
+    assert set(records[1].args or ()) == set(atoms.SHORT)
 
 
 def test_numbers_can_be_formatted(output: Lines) -> None:

@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ import pytest
 from granian import log
 from granian.errors import ConfigurationError
 from granian.log import LogLevels, access_logger, configure_logging, logger
+
+PREFIX = rf'\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{{4}}\] \[{os.getpid()}\] '
+"""Time and process id, as every line of the server's log has them."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +28,9 @@ def test_both_loggers_write_to_stdout(capsys: pytest.CaptureFixture[str]) -> Non
     logger.info('hello')
     logger.debug('not this')
     access_logger.info('line')
-    assert capsys.readouterr() == ('[INFO] hello\nline\n', '')
+    out, err = capsys.readouterr()
+    assert re.fullmatch(rf'{PREFIX}\[INFO\] hello\nline\n', out)
+    assert err == ''
 
 
 @pytest.mark.parametrize('level', list(LogLevels))
@@ -44,7 +50,7 @@ def test_off(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ''
     configure_logging(LogLevels.info)
     logger.error('y')
-    assert capsys.readouterr().out == '[ERROR] y\n'
+    assert re.fullmatch(rf'{PREFIX}\[ERROR\] y\n', capsys.readouterr().out)
 
 
 def test_a_configuration_is_laid_over_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +75,9 @@ def test_a_configuration_is_laid_over_the_default(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize(
     'config',
-    [{'version': 2}, {'handlers': 5}, {'handlers': {'access': {'class': 'no.such.Handler'}}},
+    [{'version': 2}, {'handlers': 5}, {'handler': {}}, {'logers': {}},
+     {'loggers': {'_granian': {'levl': 'INFO'}}},
+     {'root': {'handler': []}}, {'handlers': {'access': {'class': 'no.such.Handler'}}},
      {'loggers': {'_granian': {'handlers': ['none']}}}, {'formatters': {'generic': None}},
      {'handlers': {'access': {'class': 'logging.FileHandler', 'filename': '/no/such/folder/x'}}}],
 )  # fmt: skip
@@ -92,6 +100,50 @@ def test_files_are_reopened_after_a_rotation(tmp_path: Path) -> None:
     assert file.read_text() == 'three\n'
 
 
+def test_misspelt_key_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown key 'handler'; did you mean 'handlers'\?"):
+        configure_logging(LogLevels.info, {'handler': {}})
+
+
+def test_key_that_a_value_refers_to_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevels.info, {'mine': 'DEBUG', 'loggers': {'_granian': {'level': 'cfg://mine'}}})
+    logger.debug('seen')
+    assert 'seen' in capsys.readouterr().out
+
+
+def test_log_files_are_appended_to(tmp_path: Path) -> None:
+    server, access = tmp_path / 'server.log', tmp_path / 'access.log'
+    server.write_text('before\n')
+    configure_logging(LogLevels.info, None, True, str(server), str(access))
+    logger.info('caf\xe9')
+    access_logger.info('line')
+    assert re.fullmatch(rf'before\n{PREFIX}\[INFO\] caf\xe9\n', server.read_text(encoding='utf-8'))
+    assert access.read_text() == 'line\n'
+
+
+@pytest.mark.parametrize('name', ['-', '/dev/stdout'])
+def test_log_file_may_be_standard_output(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevels.info, None, True, name, name)
+    logger.info('a')
+    access_logger.info('b')
+    assert re.fullmatch(rf'{PREFIX}\[INFO\] a\nb\n', capsys.readouterr().out)
+
+
+def test_log_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f'--access-log-file: cannot write {tmp_path}: Is a directory'
+    ):
+        configure_logging(LogLevels.info, None, True, None, str(tmp_path))
+
+
+def test_journal_gets_no_second_time(tmp_path: Path) -> None:
+    with open(tmp_path / 'out', 'wb') as out:
+        status = os.fstat(out.fileno())
+        stream = f'{status.st_dev}:{status.st_ino}'
+        _print_in(tmp_path, "logger.info('a')", out, JOURNAL_STREAM=stream)
+    assert (tmp_path / 'out').read_text() == '[INFO] a\n'
+
+
 def _print_in(tmp_path: Path, code: str, stdout: Any, **env: str) -> subprocess.CompletedProcess[bytes]:
     script = (
         'from granian.log import *\n'
@@ -107,7 +159,8 @@ def _print_in(tmp_path: Path, code: str, stdout: Any, **env: str) -> subprocess.
 def test_characters_the_output_does_not_know_are_escaped(tmp_path: Path) -> None:
     code = "logger.error('caf\\xe9 %s', chr(0x142)); access_logger.info(chr(0x142))"
     done = _print_in(tmp_path, code, subprocess.PIPE, PYTHONIOENCODING='ascii')
-    assert (done.stdout, done.stderr) == (b'[ERROR] caf\\xe9 \\u0142\n\\u0142\n', b'')
+    assert done.stdout.endswith(b'[ERROR] caf\\xe9 \\u0142\n\\u0142\n')
+    assert done.stderr == b''
 
 
 def test_a_log_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:

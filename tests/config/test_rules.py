@@ -72,6 +72,7 @@ REFUSED = {
     'log_config_unreadable': lambda tmp: make(log_config=_file(tmp, '{')).logging_config(),
     'log_config_not_object': lambda tmp: make(log_config=_file(tmp, '[]')).logging_config(),
     'log_config_invalid': lambda tmp: log.configure_logging(log.LogLevels.info, {'handlers': {'x': {}}}),
+    'log_file': lambda tmp: log.configure_logging(log.LogLevels.info, file=str(tmp)),
     'access_format': lambda tmp: make(log_access=True, log_access_format='%(nope)s'),
     'gevent_needs_wsgi': lambda tmp: make(core='gevent', interface='asgi'),
     'bad_pattern': lambda tmp: make(reload=True, reload_ignore_patterns=['(']),

@@ -33,12 +33,15 @@ class Running:
             )  # fmt: skip
         self.lines = []
         self._queue = queue.Queue()
+        self._reading = threading.Event()
+        self._reading.set()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self):
         for line in self.process.stdout or ():
             self._queue.put(line.rstrip('\n'))
+            self._reading.wait()
         self._queue.put(None)
 
     def expect(self, pattern, count=1, patience=None):
@@ -64,6 +67,13 @@ class Running:
         if workers:
             self.expect(r'Started worker-\d+', workers)
 
+    def pause(self):
+        """Read no further line of the output."""
+        self._reading.clear()
+
+    def resume(self):
+        self._reading.set()
+
     def signal(self, signum=signal.SIGTERM):
         self.process.send_signal(signum)
 
@@ -87,6 +97,7 @@ class Running:
             return connection.getresponse().read().decode()
 
     def close(self):
+        self.resume()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)

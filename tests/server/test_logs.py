@@ -7,6 +7,7 @@ import socket
 import time
 
 import pytest
+from test_bind import KINDS
 
 
 @pytest.fixture
@@ -131,3 +132,70 @@ def test_mistakes_stop_the_server_before_it_listens(real, options, said):
     assert server.wait() == 1
     assert said in server.output
     assert 'Listening' not in server.output
+
+
+@pytest.mark.proves('--log-file', '--access-log-file')
+def test_log_files_of_the_server_and_of_requests(real, tmp_path):
+    path = tmp_path / 's'
+    server = real(log_file='server.log', access_log_file='access.log', uds=str(path))
+    until(tmp_path / 'server.log', 'Started worker-1')
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b'GET /logged HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+        client.makefile('rb').read()
+    until(tmp_path / 'access.log', 'GET /logged')
+    server.signal()
+    assert server.wait() == 0
+    assert server.output == ''
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_response_headers_can_be_logged(serve, kind):
+    fmt = '%(m)s %({content-type}o)s %({x-none}o)s %({server_protocol}e)s'
+    server = serve(script='realserver.py', log_access=True, log_access_format=fmt, **kind)
+    server.wait_ready()
+    server.get()
+    protocol = 'HTTP/1.1' if kind['interface'] == 'wsgi' else '-'
+    server.expect(f'^GET text/plain - {protocol}$')
+    server.signal()
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_standard_output_that_is_not_read_stops_nothing(serve, kind):
+    """The reader is slow to begin with: after the first line it reads nothing until the end."""
+    server = serve(script='realserver.py', log_access=True, log_access_format='x' * 200, **kind)
+    server.wait_ready()
+    server.pause()
+    for _ in range(1000):  # 200 kB, three times what a pipe holds
+        server.get()
+    server.signal(signal.SIGHUP)
+    server.get()
+    server.signal()
+    assert server.process.wait(20) == 0
+    server.resume()
+    server.wait()
+
+
+@pytest.mark.parametrize('when', ['load', 'lifespan'])
+def test_application_that_configures_logging_does_not_silence_us(serve, tmp_path, when):
+    configure = 'logging.config.dictConfig({"version": 1})'
+    (tmp_path / 'configures.py').write_text(
+        'import logging.config\n'
+        f'{configure if when == "load" else ""}\n'
+        'async def app(scope, receive, send):\n'
+        '    if scope["type"] == "lifespan":\n'
+        f'        {configure if when == "lifespan" else "pass"}\n'
+        '        await receive()\n'
+        '        await send({"type": "lifespan.startup.complete"})\n'
+        '        await receive()\n'
+        '        return\n'
+        '    raise ValueError("seen")\n'
+    )
+    server = serve('configures:app', script='realserver.py', interface='asgi', log_access=True)
+    server.wait_ready()
+    server.get('/x')
+    server.expect('seen')
+    server.expect('GET /x')
+    server.signal()
+    assert server.wait() == 0

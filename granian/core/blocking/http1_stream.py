@@ -30,9 +30,13 @@ class BlockingStream:
 
     __slots__ = (
         '_connection', '_head_bytes', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
-        'head', 'memo', 'received', 'scheme', 'server', 'started', 'status', 'tls', 'trailers',
+        'environ', 'head', 'memo', 'received', 'response_headers', 'scheme', 'server', 'started', 'status',
+        'tls', 'trailers',
     )  # fmt: skip
 
+    response_headers: Any
+    environ: Any
+    """Both set only where the access log names them: see `granian.observe.recording`."""
     started: float
     """Set by the core, only where exchanges are observed."""
 

@@ -34,10 +34,13 @@ class Http2Stream:
 
     __slots__ = (
         '_answered', '_connection', '_event', '_quick', '_waits', 'aborted', 'body', 'bytes_sent', 'client',
-        'complete', 'ended', 'failure', 'head', 'inbox', 'memo', 'received', 'scheme', 'server', 'since',
-        'spool', 'started', 'status', 'stream_id', 'tls', 'trailers',
+        'complete', 'ended', 'environ', 'failure', 'head', 'inbox', 'memo', 'received', 'response_headers',
+        'scheme', 'server', 'since', 'spool', 'started', 'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
 
+    response_headers: Any
+    environ: Any
+    """Both set only where the access log names them: see `granian.observe.recording`."""
     started: float
     """Set only where exchanges are observed."""
     since: float

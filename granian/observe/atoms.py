@@ -1,0 +1,280 @@
+"""The atoms of the access log, and formats compiled to functions.
+
+There are two dialects, which a format may mix: long names of our own, such as `%(status)d`, and the
+short ones of Apache and gunicorn, such as `%(s)s`. A line is on the path of every request, so a format
+becomes one expression, compiled once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from ..errors import ConfigurationError
+from ..messages import REFUSALS
+
+if TYPE_CHECKING:
+    from ..protocol.head import Head
+    from .exchange import Exchange
+
+# Each atom is an expression of `e` (the exchange), `h` (its head), `now` and `stamp` (the time as text, in
+# the two forms), `clock` (time.monotonic) and `clean`. Text that a client has chosen goes through _CLEAN.
+_CLEAN = '(v if (v := {}).isprintable() and \'"\' not in v and "\\\\" not in v else clean(v))'
+_SECONDS = '(clock() - e.started)'
+_STATUS = 'status(e) if h.upgrade or not e.status else e.status'
+LONG = {
+    'addr': "e.client[0] if e.client else '-'",
+    'time': 'now',
+    'dt_ms': f'{_SECONDS} * 1000',
+    'status': _STATUS,
+    'path': _CLEAN.format('h.path'),
+    'query_string': _CLEAN.format('h.query'),
+    'method': _CLEAN.format('h.method'),
+    'scheme': 'e.scheme',
+    'protocol': "'HTTP/' + h.version",
+    'bytes': 'e.bytes_sent',
+    'referer': _CLEAN.format("header(h, 'referer')"),
+    'user_agent': _CLEAN.format("header(h, 'user-agent')"),
+    'request_id': _CLEAN.format("header(h, 'x-request-id')"),
+}
+SHORT = {
+    'h': LONG['addr'],
+    'l': "'-'",
+    'u': _CLEAN.format('user(h)'),
+    't': 'stamp',
+    'r': _CLEAN.format('request_line(h)'),
+    's': _STATUS,
+    'b': "e.bytes_sent or '-'",
+    'B': 'e.bytes_sent',
+    'f': LONG['referer'],
+    'a': LONG['user_agent'],
+    'T': f'int({_SECONDS})',
+    'M': f'int({_SECONDS} * 1000)',
+    'D': f'int({_SECONDS} * 1000000)',
+    'L': f"'%.6f' % {_SECONDS}",
+    'm': LONG['method'],
+    'U': _CLEAN.format('decoded(h.path)'),
+    'q': LONG['query_string'],
+    'H': LONG['protocol'],
+    'p': 'pid',
+}
+_ATOMS = {**LONG, **SHORT}
+ATOMS = tuple(LONG)
+"""The long names, header{name} apart."""
+_DIRECTIVE = re.compile(r'%(?:%|\(([^()]*)\)([-#0 +]*\d*(?:\.\d+)?[a-zA-Z])|)')
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER = re.compile(rf'header\{{({_TOKEN})\}}|\{{({_TOKEN})\}}i')
+_RESPONSE_HEADER = re.compile(rf'\{{({_TOKEN})\}}o')
+_ENVIRON = re.compile(r'\{([^\s{}"\'\\]+)\}e')
+_DANGEROUS = re.compile(r'["\\]|[^ -~\xa0-\U0010ffff]')
+
+Render = Callable[['Exchange', 'Head', str, str], Any]
+"""A function of (exchange, head, time, time in Apache's form)."""
+
+
+class Format:
+    """A compiled format."""
+
+    def __init__(
+        self, fmt: str, unknown: Callable[[str], object] | None = None, every_atom: bool = False
+    ) -> None:
+        """Raise ConfigurationError, with one line, for a format that cannot be used.
+
+        `unknown` is called with the name of an atom that does not exist, which is then `-`; without it
+        such a format is refused. `every_atom`: `values` has all short atoms, named or not.
+        """
+        template, atoms = _parse(fmt, unknown)
+        names = _names(template=template)
+        self.line: Render = _function(names, f'template % ({"".join(e + ", " for _, e in atoms)})')
+        wanted = {**(SHORT if every_atom else {}), **dict(atoms)}
+        pairs = ''.join(f'{name!r}: {expression}, ' for name, expression in wanted.items())
+        self._values: Render = _function(names, f'{{{pairs}}}')
+        self.text = fmt if atoms else '%(line)s'  # logging leaves a message without arguments as it is
+        self.wants_response_headers = any(_RESPONSE_HEADER.fullmatch(name) for name, _ in atoms)
+        self.wants_environ = any(_ENVIRON.fullmatch(name) for name, _ in atoms)
+        self._fixed = None if atoms else template % ()
+        self._try(fmt)
+
+    def values(self, exchange: Exchange, now: str, stamp: str) -> Atoms:
+        """Return the arguments of a log record for `text`."""
+        if self._fixed is not None:
+            return Atoms({'line': self._fixed}, exchange, now, stamp)
+        return Atoms(self._values(exchange, exchange.head, now, stamp), exchange, now, stamp)
+
+    def _try(self, fmt: str) -> None:
+        sample: Any = _Sample()
+        try:
+            self.line(sample, sample.head, '', '')
+        except (TypeError, ValueError) as error:  # such as %(path)d
+            raise _bad_format(f'{fmt!r}: {error}') from None
+
+
+class Atoms(dict[str, Any]):
+    """The atoms of one line, as a record's `args`. Atoms that the format does not name can be asked for."""
+
+    def __init__(self, values: dict[str, Any], exchange: Exchange, now: str, stamp: str) -> None:
+        super().__init__(values)
+        self._finished = _Finished(exchange)
+        self._times = now, stamp
+
+    def __missing__(self, name: str) -> Any:
+        expression = expression_of(name)
+        if expression is None:
+            raise KeyError(name)
+        finished: Any = self._finished
+        render = _function({**_names(), 'clock': _never}, expression)
+        value = self[name] = render(finished, finished.head, *self._times)
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+class _Finished:
+    """What atoms need of an exchange, kept: streams are used again. Its clock stands at 0."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.head = exchange.head
+        self.status = exchange.status
+        self.bytes_sent = exchange.bytes_sent
+        self.client = exchange.client
+        self.scheme = exchange.scheme
+        self.started = exchange.started - time.monotonic()
+        self.response_headers = getattr(exchange, 'response_headers', ())
+        self.environ = getattr(exchange, 'environ', None)
+
+
+def _never() -> float:
+    return 0.0
+
+
+def expression_of(name: str) -> str | None:
+    """Return the expression for an atom; None: there is no such atom."""
+    if name in _ATOMS:
+        return _ATOMS[name]
+    if found := _HEADER.fullmatch(name):
+        return _CLEAN.format(f'header(h, {(found[1] or found[2]).lower()!r})')
+    if found := _RESPONSE_HEADER.fullmatch(name):
+        return _CLEAN.format(f'response_header(e, {found[1].lower()!r})')
+    if found := _ENVIRON.fullmatch(name):
+        return _CLEAN.format(f'variable(e, {found[1]!r})')
+    return None
+
+
+def _parse(fmt: str, unknown: Callable[[str], object] | None) -> tuple[str, list[tuple[str, str]]]:
+    """Return the format with its names taken out, and (name, expression) of each atom in order."""
+    atoms: list[tuple[str, str]] = []
+
+    def positional(match: re.Match[str]) -> str:
+        name, conversion = match.groups()
+        if match[0] == '%%':
+            return '%%'
+        if name is None:
+            raise _bad_format(f"a '%' in {fmt!r} begins no atom: write %% for the sign itself")
+        expression = expression_of(name)
+        if expression is None:
+            if unknown is None:
+                raise _bad_format(f"unknown atom '{name}': there are {', '.join(ATOMS)} and header{{name}}")
+            unknown(name)
+            expression, conversion = "'-'", 's'
+        atoms.append((name, expression))
+        return f'%{conversion}'
+
+    return _DIRECTIVE.sub(positional, fmt), atoms
+
+
+def _bad_format(reason: str) -> ConfigurationError:
+    return ConfigurationError(REFUSALS['access_format'].format(error=reason))
+
+
+def _function(names: dict[str, Any], expression: str) -> Any:
+    # Only expressions of this module, and names that its patterns let through, get here.
+    return eval(f'lambda e, h, now, stamp: {expression}', names)
+
+
+def _names(**more: Any) -> dict[str, Any]:
+    """Return the names that expressions use."""
+    return {
+        'clean': _escape, 'header': _header, 'status': _status, 'clock': time.monotonic, 'user': _user,
+        'request_line': _request_line, 'decoded': unquote, 'response_header': _response_header,
+        'variable': _variable, 'pid': f'<{os.getpid()}>', **more,
+    }  # fmt: skip
+
+
+def _escape(text: str) -> str:
+    return _DANGEROUS.sub(lambda m: '\\' + m[0] if m[0] in '"\\' else f'\\u{ord(m[0]):04x}', text)
+
+
+def _header(head: Head, name: str) -> str:
+    """Return the values of a request header, joined as RFC 9110 5.2 has it; '-' when there is none."""
+    values = [value for field, value in head.fields if field.name == name]
+    return (values[0] if len(values) == 1 else ', '.join(values)) or '-' if values else '-'
+
+
+def _response_header(exchange: Any, name: str) -> str:
+    values = [_text(value) for field, value in getattr(exchange, 'response_headers', ())
+              if _text(field).lower() == name]  # fmt: skip
+    return ', '.join(values) or '-'
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode('latin-1')
+
+
+def _variable(exchange: Any, name: str) -> str:
+    """Return a variable of the WSGI environ, with its name in any case."""
+    environ = getattr(exchange, 'environ', None) or {}
+    if name in environ:
+        return str(environ[name])
+    return next((str(value) for key, value in environ.items() if key.lower() == name.lower()), '-')
+
+
+def _user(head: Head) -> str:
+    """Return the user of Basic credentials (RFC 7617), or '-'."""
+    scheme, _, credentials = _header(head, 'authorization').partition(' ')
+    if scheme.lower() != 'basic':
+        return '-'
+    try:
+        decoded = a2b_base64(credentials.strip().encode('latin-1')).decode('utf-8')
+    except (Base64Error, ValueError):
+        return '-'
+    return decoded.partition(':')[0] or '-'
+
+
+def _request_line(head: Head) -> str:
+    query = f'?{head.query}' if head.query else ''
+    return f'{head.method} {head.path}{query} HTTP/{head.version}'
+
+
+def _status(exchange: Exchange) -> int:
+    """Return the unusual statuses: 101 for a WebSocket accepted over HTTP/2, 499 for no response at all."""
+    if exchange.head.upgrade and exchange.status == 200:
+        return 101
+    return exchange.status or 499
+
+
+class _SampleHead:
+    method = path = query = 'x'
+    version = '1.1'
+    upgrade = None
+    fields: tuple[Any, ...] = ()
+
+
+class _Sample:
+    """An exchange to try a format with."""
+
+    head = _SampleHead()
+    scheme = 'http'
+    client = ('127.0.0.1', 1)
+    status = 200
+    bytes_sent = 1
+    started = 0.0

@@ -1,0 +1,79 @@
+"""The layers around the application's handler, each of them only where an option asks for it.
+
+From the inside out: static files, response headers for the access log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..config import projection
+from ..observe.atoms import Format
+
+if TYPE_CHECKING:
+    from .. import static
+    from ..config import Config
+    from ..observe.counters import Counters
+    from ..observe.recording import Environs
+    from ..stream import AsyncHandler, Handler
+
+
+def blocking(handler: Handler, config: Config, counters: Counters | None) -> Handler:
+    """Return the handler of a blocking core, with its layers."""
+    mounts = static_mounts(config, counters)
+    if mounts is not None:
+        from ..static import blocking
+
+        handler = blocking(handler, mounts)
+    if _format(config, 'wants_response_headers'):
+        from ..observe.recording import record_blocking
+
+        handler = record_blocking(handler)
+    return handler
+
+
+def asynchronous(handler: AsyncHandler, config: Config, counters: Counters | None) -> AsyncHandler:
+    """Return the handler of the loop core, with its layers."""
+    mounts = static_mounts(config, counters)
+    if mounts is not None:
+        from ..static import asynchronous
+
+        handler = asynchronous(handler, mounts)
+    if _format(config, 'wants_response_headers'):
+        from ..observe.recording import record_async
+
+        handler = record_async(handler)
+    return handler
+
+
+def environs(config: Config) -> Environs | None:
+    """Return what keeps the environs of requests for the access log; None: its format names none."""
+    if not _format(config, 'wants_environ'):
+        return None
+    from ..observe.recording import Environs
+
+    return Environs()
+
+
+def _format(config: Config, wish: str) -> bool:
+    fmt = config.log_access_format
+    return config.log_access and fmt is not None and bool(getattr(Format(fmt), wish))
+
+
+def static_mounts(config: Config, counters: Counters | None = None) -> static.Mounts | None:
+    """Return the static files' folders; None: there are none."""
+    if not config.static_path_mount:
+        return None
+    from ..static import Mount, Mounts
+
+    mounts = Mounts(
+        Mount(
+            route,
+            folder.absolute(),
+            **projection(config, 'mount'),
+        )
+        for route, folder in zip(config.static_path_route, config.static_path_mount)
+    )
+    if counters is not None:
+        counters.is_static = mounts.covers
+    return mounts

@@ -1,0 +1,153 @@
+"""Log lines and a reader that does not read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from granian import log_output
+from granian.log_output import Output
+
+LINE = b'x' * 99 + b'\n'
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        try:
+            os.close(descriptor)
+        except OSError:
+            pass
+
+
+def read_until(reader: int, end: bytes) -> bytes:
+    data = b''
+    while not data.endswith(end):
+        data += os.read(reader, 65536)
+    return data
+
+
+def test_full_pipe_does_not_block_and_gets_the_rest_later(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    output = Output(writer)
+    lines = [b'%05d\n' % number for number in range(50_000)]
+    for line in lines:
+        output.write(line)
+    assert output.waiting
+    assert read_until(reader, lines[-1]) == b''.join(lines)
+
+
+def test_lines_beyond_the_limit_are_dropped_and_counted(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = pipe
+    monkeypatch.setattr(log_output, 'MOST_KEPT', 1000)
+    output = Output(writer)
+    for _ in range(2000):
+        output.write(LINE)
+    said = log_output.DROPPED.partition('%d')[2].encode() + b'\n'
+    data = read_until(reader, said)
+    kept = data.count(LINE)
+    assert data == LINE * kept + log_output.DROPPED.encode() % (2000 - kept) + b'\n'
+
+
+def test_large_batches_are_cut_between_lines(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    Output(writer).write(LINE * 5000)
+    assert os.read(reader, 1 << 20).endswith(b'\n')  # what a full pipe holds
+
+
+def test_socket_that_is_full_does_not_block() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        output = Output(ours.fileno())
+        for _ in range(20_000):
+            output.write(LINE)
+        received = b''
+        while len(received) < len(LINE) * 10_000:
+            received += theirs.recv(65536)
+        output.close()
+
+
+def test_reader_that_has_gone_is_an_error(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.close(reader)
+    output = Output(writer)
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError):
+            output.write(LINE)
+    assert not output.waiting
+
+
+def test_descriptor_that_is_replaced_is_followed(pipe: tuple[int, int], tmp_path: Path) -> None:
+    reader, writer = pipe
+    output = Output(writer)
+    output.write(b'one\n')
+    with open(tmp_path / 'file', 'wb') as file:
+        os.dup2(file.fileno(), writer)
+    output.write(b'two\n')
+    assert os.read(reader, 100) == b'one\n'
+    assert (tmp_path / 'file').read_bytes() == b'two\n'
+
+
+def test_description_closed_by_the_application_is_not_used(pipe: tuple[int, int], tmp_path: Path) -> None:
+    reader, writer = pipe
+    output = Output(writer)
+    output.write(b'one\n')
+    assert output._own is not None
+    with open(tmp_path / 'precious', 'wb') as precious:
+        os.dup2(precious.fileno(), output._own)  # the number belongs to another file now
+        output.write(b'two\n')
+    assert os.read(reader, 100) == b'one\ntwo\n'
+    assert (tmp_path / 'precious').read_bytes() == b''
+
+
+def test_threads_lose_no_line(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    output = Output(writer)
+
+    def work(letter: bytes) -> None:
+        for number in range(2000):
+            output.write(letter + b'%04d\n' % number)
+
+    threads = [threading.Thread(target=work, args=(letter,)) for letter in (b'a', b'b', b'c')]
+    for thread in threads:
+        thread.start()
+    data = b''
+    while data.count(b'\n') < 6000:
+        data += os.read(reader, 65536)
+    assert len(set(data.split())) == 6000
+
+
+CHILD = """
+import os
+from granian.log import LogLevels, configure_logging, logger
+configure_logging(LogLevels.info)
+for number in range(3000):
+    logger.info('parent %05d', number)
+if os.fork() == 0:
+    logger.info('the child')
+    os._exit(0)
+os.wait()
+os.write(2, b'done')
+"""
+
+
+def test_child_does_not_write_what_the_parent_kept() -> None:
+    with subprocess.Popen(
+        [sys.executable, '-c', CHILD], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stderr.read(4) == b'done'  # the pipe is full, and nothing has been read
+        lines = child.stdout.read().splitlines()
+    assert len(lines) == len(set(lines))
