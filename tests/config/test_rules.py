@@ -132,7 +132,9 @@ def _watchdog() -> None:
 
 def _acceptor() -> Acceptor:
     loop = SimpleNamespace(call_later=lambda *args: None)
-    return Acceptor(SimpleNamespace(connections=set(), loop=loop), [])  # type: ignore[arg-type]
+    settings = SimpleNamespace(handshake_timeout=1)
+    core = SimpleNamespace(connections=set(), loop=loop, clock=None, settings=settings)
+    return Acceptor(core, [])  # type: ignore[arg-type]
 
 
 LOGGED = {

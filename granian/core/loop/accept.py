@@ -1,4 +1,4 @@
-"""Accepting: from a listening socket to a connection on the loop, through TLS if there is one."""
+"""Accepting: from a listening socket to a connection on the loop, through TLS if it is configured."""
 
 from __future__ import annotations
 
@@ -6,38 +6,56 @@ import asyncio
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
-from ...tls import is_plain_http, plain_http_answer
-from .connection import BridgeConnection
+from .connection import LoopConnection
+from .services import Services
+from .tls import TLSLayer
 
 if TYPE_CHECKING:
-    import ssl
-
+    from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import Listeners
-    from .core import AsyncCore
 
 logger = logging.getLogger('_granian')
 
 BURST = 16
-"""Connections accepted at one go; the others are left to the next turn, or to another worker."""
+"""Connections accepted in one step; the others are left to the next turn, or to another worker."""
 LAST_CALL = 256
-"""Bursts accepted at most when the server stops: a storm of connections must not go on for ever."""
+"""Maximum bursts accepted when the server stops: a storm of connections must not delay the stop."""
 PAUSE = 0.2
-"""Seconds without accepting when the system has run out of descriptors or memory."""
+"""Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Host(Services[LoopConnection], Protocol):
+    """The core as its acceptor sees it."""
+
+    connections: set[LoopConnection]
+    connections_handled: int
+    connections_failed: int
+
+    def check_over(self) -> None:
+        """End the serving if the worker stops and nothing is left."""
+        ...
 
 
 class Acceptor:
     """The listening sockets, shared with other workers, and the connections on their way in."""
 
-    def __init__(self, core: AsyncCore, listeners: Listeners) -> None:
+    def __init__(self, core: Host, listeners: Listeners) -> None:
         self.listeners = listeners
         self.joining: set[asyncio.Task[None]] = set()
-        """Accepted, not yet a connection."""
+        """Accepted, without a transport yet."""
+        self.handshakes: set[TLSLayer] = set()
+        """TLS is being negotiated."""
+        self.clock: Clock = core.clock
+        self.handshake_timeout = core.settings.handshake_timeout
         self.pressed = False
+        """The worker has so many requests that no more connections are taken."""
+        self._room_due = False
+        """A connection has been aborted to free its descriptor, and is not closed yet."""
         self._core = core
         self._addresses = {each: each.getsockname() for each in listeners if not _listens_on_all(each)}
         self._accepting = False
@@ -62,7 +80,7 @@ class Acceptor:
                 self._core.loop.remove_reader(listener.fileno())
 
     def press(self) -> None:
-        """Back-pressure: so many requests are being answered that no more connections are taken."""
+        """Stop accepting: back-pressure."""
         self.pressed = True
         self.pause()
 
@@ -71,14 +89,14 @@ class Acceptor:
         self.resume()
 
     def close(self) -> None:
-        """For good. Connections that wait in the listen queue are left to whoever shares it."""
+        """Stop accepting for good. Connections in the listen queue are left to the other workers."""
         self.pause()
         self._closed = True
         for listener in self.listeners:
             listener.close()
 
     def last_call(self) -> None:
-        """Take who waits in the listen queue: nobody else will, and they would be reset."""
+        """Accept the connections in the listen queue: no other worker will, and they would be reset."""
         for listener in self.listeners:
             for _ in range(LAST_CALL):
                 if not self.accept(listener):
@@ -87,9 +105,11 @@ class Acceptor:
     def cancel_handshakes(self) -> None:
         for task in list(self.joining):
             task.cancel()
+        for layer in list(self.handshakes):
+            layer.abort()
 
     def accept(self, listener: socket.socket) -> bool:
-        """A burst of what waits; returns whether there may be more."""
+        """Accept up to BURST connections. Return whether there may be more."""
         server = self._addresses.get(listener)
         for _ in range(BURST):
             try:
@@ -106,11 +126,14 @@ class Acceptor:
         return True
 
     def _accept_failed(self, error: OSError) -> None:
-        """Out of descriptors or memory (S-D-06): make room, wait a moment, never spin, never die."""
-        if error.errno not in EXHAUSTED:
-            logger.warning(WARNINGS['accept_failed'], error)
-        elif not self._drop_longest_idle():
+        """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""
+        exhausted = error.errno in EXHAUSTED
+        if exhausted and self._make_room():
+            return  # the listener is still readable: the next turn accepts again
+        if exhausted:
             logger.warning(WARNINGS['accept_paused'], error, PAUSE)
+        else:
+            logger.warning(WARNINGS['accept_failed'], error)
         self._exhausted = True
         self.pause()
         self._core.loop.call_later(PAUSE, self._recovered)
@@ -119,14 +142,38 @@ class Acceptor:
         self._exhausted = False
         self.resume()
 
-    def _drop_longest_idle(self) -> bool:
-        idle = [each for each in self._core.connections if not (each.streams or each.closing)]
-        if idle:
-            min(idle, key=lambda each: each.since).transport.abort()
-        return bool(idle)
+    def _make_room(self) -> bool:
+        """Abort the connection that has been idle or incomplete for longest. Return False if there is none.
+
+        One at a time: its descriptor is free when the loop has closed it (`room_made`).
+        """
+        if self._room_due:
+            return True
+        since: dict[LoopConnection | TLSLayer, float] = {layer: layer.since for layer in self.handshakes}
+        for connection in self._core.connections:
+            if not (connection.streams or connection.transport.get_write_buffer_size()):
+                since[connection] = connection.closing_since or connection.head_since or connection.since
+        if not since:
+            return False
+        self._room_due = True
+        longest = min(since, key=since.__getitem__)
+        (longest if isinstance(longest, TLSLayer) else longest.transport).abort()
+        return True
+
+    def room_made(self) -> None:
+        """Note that a connection is closed."""
+        self._room_due = False
+
+    def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
+        self.handshakes.discard(layer)
+        if error is not None:
+            self._core.connections_failed += 1
+            logger.debug('TLS handshake failed: %s', error)
+            self.room_made()
+            self._core.check_over()
 
     async def _join(self, sock: socket.socket, address: Any, server: Any) -> None:
-        """From an accepted socket to a connection on the loop, through TLS if there is one."""
+        """Make a connection on the loop of an accepted socket."""
         client: Address | None = None
         try:
             sock.setblocking(False)
@@ -137,46 +184,20 @@ class Acceptor:
                     # By hand: asyncio does it only where `proto`, the listener's, says TCP.
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 client, server = address[:2], server[:2]
-            connection = BridgeConnection(self._core, sock, client, server)
-            if self._core.settings.tls is None:
-                await self._core.loop.connect_accepted_socket(lambda: connection, sock)
-            else:
-                await self._handshake(sock, connection, self._core.settings.tls)
-        except (OSError, asyncio.TimeoutError) as error:
-            # The client's doing: it has gone already, or speaks no TLS we know.
+            connection = LoopConnection(self._core, sock, client, server)
+            protocol: asyncio.Protocol = connection
+            tls = self._core.settings.tls
+            if tls is not None:
+                protocol = layer = TLSLayer(self._core.loop, connection, tls, self)
+                self.handshakes.add(layer)
+            await self._core.loop.connect_accepted_socket(lambda: protocol, sock)
+        except OSError as error:  # the client has gone already
             self._core.connections_failed += 1
             logger.debug('Connection from %s failed: %s', client or 'a Unix socket', error)
             sock.close()
         except asyncio.CancelledError:
-            sock.close()  # in the middle of a handshake, when the worker stops
+            sock.close()  # the worker stops
             raise
-
-    async def _handshake(
-        self, sock: socket.socket, connection: BridgeConnection, tls: ssl.SSLContext
-    ) -> None:
-        """TLS, unless the first bytes are HTTP in clear text: that is answered readably."""
-        timeout = self._core.settings.handshake_timeout
-        first = await asyncio.wait_for(self._peek(sock), timeout)
-        if is_plain_http(first):
-            with sock:
-                sock.send(plain_http_answer(self._core.clock))
-                sock.shutdown(socket.SHUT_WR)
-                while sock.recv(65536):  # unread, it would reset the connection and eat the answer
-                    pass
-            return
-        await self._core.loop.connect_accepted_socket(
-            lambda: connection, sock, ssl=tls, ssl_handshake_timeout=timeout
-        )
-
-    async def _peek(self, sock: socket.socket) -> bytes:
-        """The first bytes a client sends, left where they are."""
-        readable = self._core.loop.create_future()
-        self._core.loop.add_reader(sock.fileno(), _resolve, readable)
-        try:
-            await readable
-        finally:
-            self._core.loop.remove_reader(sock.fileno())
-        return sock.recv(32, socket.MSG_PEEK)
 
     def _joined(self, task: asyncio.Task[None]) -> None:
         self.joining.discard(task)
@@ -186,12 +207,7 @@ class Acceptor:
 
 
 def _listens_on_all(listener: socket.socket) -> bool:
-    """Whether only the accepted socket knows which address its client has connected to."""
+    """Return whether only the accepted socket knows which address its client has connected to."""
     if listener.family == getattr(socket, 'AF_UNIX', None):
         return False
     return listener.getsockname()[0] in ('0.0.0.0', '::')
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

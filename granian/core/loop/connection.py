@@ -3,70 +3,68 @@
 Written over stream identifiers, so that HTTP/1 (one stream at a time) and HTTP/2 (many) are
 the same code. Everything runs on the loop's thread: there are no locks. The quick path, a
 whole request answered by one `respond`, makes at most one task and one `transport.write`, no
-future, no timer.
+future and no timer.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
-from ...protocol.response import error_response
+from ...protocol.response import error_parts
 from ...tls import tls_info
 from .output import Output
-from .stream import BridgeStream
+from .stream import LoopStream
+from .tunnel import Tunnel
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
     from ...protocol.http2 import Http2
-    from ...stream import Address, TLSInfo
-    from .core import AsyncCore
+    from ...stream import Address
+    from .services import Services
 
-LINGER = 1.0
-"""Seconds for which input is discarded after our end is closed (RFC 9112 9.6)."""
-RECENT = 2.0
-"""Seconds: a connection used within this time is given FRESH more when the worker stops. `since` is up to
-a second old."""
-FRESH = 0.25
-"""On stop, seconds of age below which a connection without a request yet may still send one."""
+CLOSE = (b'connection', b'close')
+EVENTS_AT_ONCE = 256
+"""Events handled before the other connections have their turn."""
 
 
-class BridgeConnection(Output):
-    """What the loop calls; owned by its core, owner of its transport and its streams."""
+class LoopConnection(Output[LoopStream]):
+    """What the loop calls. The core owns it; it owns its transport and its streams."""
 
-    http2: Http2 | None = None  # the same as `protocol`, where it is one
-    reading_paused = False
-    client_closed = False  # the client has half-closed
-    tunnel = False
-    leaving = False  # HTTP/2: the first GOAWAY has been said
-    head_since = 0.0  # when the part of a head that we hold began to come
-    closing_since = 0.0
-    unsent_before = 0  # what the last sweep saw in the transport's buffer
+    http1: Http1 | None = None  # `protocol`, by its class
+    http2: Http2 | None = None
+    slow = False  # HTTP/2, or writing is paused: input takes the general way
+    behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
+    negotiated = False
+    head_since = 0.0  # arrival of the first part of an incomplete head
+    unsent_before = 0  # size of the transport's buffer at the last sweep
     stuck_since = 0.0
     pinged = 0.0
-    _unread = False  # more of a request is on its way than was read
     _alpn: str | None = None
     _first_bytes = b''
-    _negotiated = False
 
     def __init__(
-        self, core: AsyncCore, sock: socket.socket, client: Address | None, server: Address | str
+        self,
+        core: Services[LoopConnection],
+        sock: socket.socket,
+        client: Address | None,
+        server: Address | str,
     ) -> None:
         super().__init__(core.loop, core.settings)
         self.core = core
+        self.context = core.context
         self.socket = sock
         self.client = client
         self.server = server
-        self.scheme = 'http'
-        self.tls: TLSInfo | None = None
         self.observed = core.settings.on_exchange
-        self.since = core.loop.time()  # since when nothing has been under way
+        self.since = core.loop.time()  # when the last exchange ended
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
-        self.reading_paused = self.client_closed = self._negotiated = False
+        self.reading_paused = self.client_closed = self.negotiated = self.slow = False
 
     # -- what the loop calls
 
@@ -77,36 +75,34 @@ class BridgeConnection(Output):
             self.scheme = 'https'
             self._alpn = ssl_object.selected_alpn_protocol()
             self.tls = tls_info(ssl_object)
-        self.core.connections.add(self)
-        if self.core.stopping:
-            self.shutdown()
+        self.core.joined(self)
 
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
-        if not self._negotiated:
+        if not self.negotiated:
             self._negotiate(data)
             return
         protocol = self.protocol
         protocol.receive_data(data)
-        if self.streams or self.multiplexed:
+        if self.streams or self.slow:
             self._pump()
-            if self.streams and not self.multiplexed:
+            if not self.multiplexed:
                 self._bound_input(len(data))
             return
         # HTTP/1 between two exchanges: usually the whole of the next request.
         event = protocol.next_event()
         if type(event) is Request:
-            self.streams[1] = stream = BridgeStream(self, event)
+            self.streams[1] = stream = LoopStream(self, event)
             self.head_since = 0.0
             self.core.start(stream)
             if event.complete:
-                return  # what else came waits in `protocol` for the end of this exchange
+                return  # `protocol` holds any further input until this exchange ends
             event = None
         self._pump(event)
 
     def _negotiate(self, data: bytes) -> None:
-        """The first bytes, or what TLS settled, tell the version."""
+        """Choose the version by the first bytes, or by what TLS settled."""
         data = self._first_bytes = self._first_bytes + data
         version = negotiate(data, self.settings.http, self._alpn)
         if version == MORE:
@@ -114,61 +110,93 @@ class BridgeConnection(Output):
             return
         if version == REFUSED:
             self.transport.write(refusal(self.core.clock))
-            self._end()
+            self.end()
             return
         if version == HTTP2:
             self.protocol = self.http2 = self.core.make_http2()
-            self.multiplexed = True
+            self.multiplexed = self.slow = True
         else:
-            self.protocol = Http1(self.settings.limits, self.core.clock)
+            self.protocol = self.http1 = Http1(self.settings.limits, self.core.clock)
             self.direct = not self.settings.pipeline_flush
-        self._negotiated = True
+        self.negotiated = True
         self._first_bytes = b''
         if self.core.stopping:
             self.protocol.receive_data(data)  # this request is still answered
-            self._say_goodbye()
+            self.say_goodbye()
             data = b''
         self.data_received(data)
 
     def eof_received(self) -> bool:
-        """Half-closed: what is under way is still answered, and told that the client may be gone."""
+        """Answer what is under way although the client has half-closed, and notify the handlers."""
         self.client_closed = True
-        if self.closing or not self._negotiated:
+        if self.closing or not self.negotiated:
             return False
         self.protocol.receive_eof()
         self._pump()
-        for stream in list(self.streams.values()):
-            stream.leave()
-        if not self.streams:
-            self._end()
+        self.client_left()
+        if self.closing or not (self.streams or self._input_waits()):
+            self.end()
             return False
-        return self.tls is None
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.closing = True
         self.outbox.clear()
-        self.core.connections.discard(self)
         for stream in list(self.streams.values()):
             self._drop(stream)
-        self.core.connection_gone()
+        self.core.left(self)
+
+    def client_left(self) -> None:
+        """Notify the handlers that the client sends no more, and may have gone."""
+        for stream in list(self.streams.values()):
+            stream.leave()
+
+    def pause_writing(self) -> None:
+        self.writing_paused = self.slow = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.slow = self.multiplexed
+        if self.negotiated and not self.closing and (self.multiplexed or not self.streams):
+            self._schedule_next()  # requests were kept waiting, see `_input_waits`
 
     # -- input
 
+    def _input_waits(self) -> bool:
+        """Return whether further events must wait.
+
+        While the client does not read, no more requests are begun: their responses would fill
+        the memory. On HTTP/2 any event may begin a request.
+        """
+        if self.behind:
+            return True
+        return self.writing_paused and (not self.client_closed if self.multiplexed else not self.streams)
+
     def _pump(self, event: Event | None = None) -> None:
-        """Turn what has been received into streams and what they are told."""
+        """Turn received bytes into streams, and pass events on to them."""
         self._pumping = True
         protocol = self.protocol
         streams = self.streams
+        left = EVENTS_AT_ONCE
         try:
-            while not self.closing and (event := event or protocol.next_event()) is not None:
+            while (
+                not self.closing
+                and not (self.slow and self._input_waits())
+                and (event := event or protocol.next_event()) is not None
+            ):
                 if type(event) is Request:
-                    stream = BridgeStream(self, event)
+                    stream = LoopStream(self, event)
                     streams[event.stream_id] = stream
                     self.head_since = 0.0
                     self.core.start(stream)
                 else:
                     self._dispatch(event)
                 event = None
+                left -= 1
+                if not left:
+                    self.behind = True
+                    self._schedule_next()
+                    break
         finally:
             self._pumping = False
         if self.multiplexed:
@@ -176,32 +204,33 @@ class BridgeConnection(Output):
             if out:
                 self.write(out)
             self.flush()
-        if not streams:
+        if self._input_waits():
+            self.pause_reading()
+        elif not streams:
             self._between_exchanges()
 
     def _between_exchanges(self) -> None:
-        """After input, with nothing under way: a partial head, a refusal, or the end."""
+        """Note, after input and with no stream, a partial head, a refusal or the end."""
         if self.closing:
             return
         if self.protocol.must_close or self.client_closed:
-            self._end()
+            self.end()
         elif self.protocol.idle:
             self.head_since = 0.0
         elif not self.head_since:
             self.head_since = self.loop.time()
 
     def _dispatch(self, event: Event) -> None:
-        """All events but Request."""
+        """Handle any event but Request."""
         if isinstance(event, Refused):
             self.write(self.protocol.data_to_send() + event.response)
             self.core.refused(event.status, event.reason)
-            self._unread = True
-            self._end()
+            self.end()
         else:
             self._tell(event)
 
     def _tell(self, event: Data | EndOfRequest | RequestFailed | Writable | Request) -> None:
-        """What concerns one stream."""
+        """Pass an event on to its stream."""
         stream = self.streams.get(event.stream_id)
         if type(event) is Data:
             if stream is None or stream.response_ended:
@@ -223,63 +252,71 @@ class BridgeConnection(Output):
             if stream.response_ended and not self.protocol.unsent(stream.stream_id):
                 self._finish(stream)
 
-    def _fail(self, stream: BridgeStream, event: RequestFailed) -> None:
-        """The rest of a request will not come: cut by the client, or it broke a rule."""
+    def _fail(self, stream: LoopStream, event: RequestFailed) -> None:
+        """End a request that the client has cut, or whose rest breaks a rule."""
         if event.disconnected:
             if self.multiplexed:
-                self._drop(stream)  # reset: nobody listens any more
+                self._drop(stream)  # reset: the client takes no response
             else:
                 stream.fail_request(event.reason)
                 stream.leave()
             return
         self.refuse_stream(stream, event.status, event.reason)
 
-    def refuse_stream(self, stream: BridgeStream, status: int, reason: str) -> None:
-        """Answer an error in the handler's place, if nothing was begun, and end the exchange."""
+    def refuse_stream(self, stream: LoopStream, status: int, reason: str) -> None:
+        """Answer an error in the handler's place, if no response was begun, and end the exchange."""
         if stream.response_ended:
             pass  # it was answered without its body having been read
         elif stream.status == 0:
             stream.aborted = True
-            body = f'{status}: {reason}\n'.encode()
-            fields = [(b'content-type', b'text/plain; charset=utf-8'), (b'connection', b'close')]
-            self.write(self.protocol.respond(stream.stream_id, status, fields, body))
+            fields, body = error_parts(status, reason)
+            self.write(self.protocol.respond(stream.stream_id, status, [*fields, CLOSE], body))
             stream.status = status
         out = self.protocol.abort(stream.stream_id)
         if out:
             self.write(out)
         self._drop(stream)
         if not self.multiplexed:
-            self._end()
+            self.end()
 
     def _bound_input(self, size: int) -> None:
-        """HTTP/1: stop reading when the handler does not keep up, or the client pipelines without end."""
+        """Stop reading (HTTP/1) when the handler does not keep up, or the client pipelines without end."""
         stream = self.streams.get(1)
-        if stream is None or self.reading_paused:
+        if stream is None:
             return
         if stream.request_ended:
             stream.early += size
-        if stream.buffered + stream.early >= self.settings.limits.max_buffer_size and not self.lost:
+        if stream.buffered + stream.early >= self.settings.limits.max_buffer_size:
+            self.pause_reading()
+
+    def pause_reading(self) -> None:
+        if not (self.reading_paused or self.lost or self.transport.is_closing()):
             self.reading_paused = True
             self.transport.pause_reading()
 
-    def resume_reading(self, stream: BridgeStream | None) -> None:
-        if stream is not None and stream.buffered + stream.early > self.settings.limits.max_buffer_size // 2:
-            return
+    def resume_reading(self, stream: LoopStream | None) -> None:
+        if not self.closing:
+            if self._input_waits():
+                return
+            if (
+                stream is not None
+                and stream.buffered + stream.early > self.settings.limits.max_buffer_size // 2
+            ):
+                return
         self.reading_paused = False
-        if not self.lost:
+        if not (self.lost or self.transport.is_closing()):
             self.core.in_own_context(self.transport.resume_reading)
 
     # -- the life of an exchange
 
-    def response_ended(self, stream: BridgeStream) -> None:
-        """The response is complete, as far as the handler is concerned."""
+    def response_ended(self, stream: LoopStream) -> None:
         stream.response_ended = True
         if self.multiplexed and self.protocol.unsent(stream.stream_id):
             stream.discard()  # it is finished once the window has let the rest go
         else:
-            self._finish(stream)  # what is left of the request, the protocol drops, or closes upon
+            self._finish(stream)  # the protocol drops the rest of the request, or closes upon it
 
-    def abort_stream(self, stream: BridgeStream) -> None:
+    def abort_stream(self, stream: LoopStream) -> None:
         if self.lost:
             return
         self.write(self.protocol.abort(stream.stream_id))
@@ -295,17 +332,17 @@ class BridgeConnection(Output):
             self._drop(stream)
             return
         self._drop(stream)
-        self._end()
+        self.end()
 
-    def _drop(self, stream: BridgeStream) -> None:
-        """The exchange is broken off: its handler is told, and its sends go nowhere."""
+    def _drop(self, stream: LoopStream) -> None:
+        """Break the exchange off: notify its handler, whose sends go nowhere from now on."""
         if not stream.response_ended:
             stream.aborted = stream.response_ended = True
         self._finish(stream)
         stream.lose()
 
-    def _finish(self, stream: BridgeStream) -> None:
-        """Both directions are over: the connection is free for the next exchange, or closes."""
+    def _finish(self, stream: LoopStream) -> None:
+        """End the exchange: the connection is free for the next one, or closes."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
         if self.observed is not None:
@@ -315,168 +352,43 @@ class BridgeConnection(Output):
         if self.lost or self.closing:
             return
         self.since = self.core.now
-        self._unread = not stream.request_ended
         if self.reading_paused:
             self.resume_reading(None)
         if self.streams or (self.multiplexed and self._pumping):
-            return  # what is being told may end with the GOAWAY that is yet to be written: `_pump` looks
+            return  # further events may end with a GOAWAY that is still to be written: `_pump` looks
         if self.protocol.must_close:
-            if stream.request_ended and not stream.head.keep_alive and self.tls is None:
-                self._close()  # as the client has asked: nothing more comes from it
-            else:
-                self._end()
+            self._end_after(stream)
         elif not self.protocol.idle or self.client_closed:
             # Pipelined: not from here, this may be the first request's task (its context, its stack).
-            self._next_scheduled = True
-            self.loop.call_soon(self._next, context=self.core.context)
+            self._schedule_next()
 
-    def handler_ended(self, stream: BridgeStream) -> None:
-        """HTTP/2: a stream that was broken off counts as a concurrent one until its handler has
-        ended, or a client could start and reset them without end (S-H2-01)."""
-        out = self.protocol.abort(stream.stream_id)
-        if out and not self.lost:
-            self.write(out)
+    def _end_after(self, stream: LoopStream) -> None:
+        """Close at once if the client asked for it and nothing of its input is unread, else linger."""
+        read = stream.request_ended and not stream.early and self.http1 and not self.http1.input_discarded
+        if read and not stream.head.keep_alive:
+            self.close()
+        else:
+            self.end()
+
+    def _schedule_next(self) -> None:
+        if not self._next_scheduled:
+            self._next_scheduled = True
+            self.loop.call_soon(self._next, context=self.context)
 
     def _next(self) -> None:
+        """Handle input that was kept waiting, and read on."""
         self._next_scheduled = False
-        if not self.closing and not self.streams:
+        if self.closing:
+            return
+        if self.behind or self.multiplexed or not self.streams:
+            self.behind = False
             self._pump()
             self._hold = bool(self.streams)
-
-    def tunnel_opened(self) -> None:
-        self.tunnel = True
-        self.loop.call_soon(self._pump_tunnel, context=self.core.context)
-
-    def _pump_tunnel(self) -> None:
-        """Frames that came with the request (RFC 6455 does not forbid a client to be early)."""
-        if not self.closing:
-            self._pump()
-
-    # -- the end
-
-    def _end(self) -> None:
-        """Close, lingering: half-close and discard input for a moment, or the client's unread
-        bytes would reset the connection and take the response with them (RFC 9112 9.6)."""
-        if self.closing:
-            return
-        self.flush()
-        self.closing = True
-        self.closing_since = self.loop.time()
-        if self.lost:
-            return
-        if self.client_closed:
-            self.transport.close()
-            return
-        if not self.transport.can_write_eof():  # TLS: no half of it can be closed
-            self.loop.call_later(LINGER if self._unread else 0, self.transport.close)
-            return
         if self.reading_paused:
-            self.resume_reading(None)
-        self.transport.write_eof()
-        self.loop.call_later(LINGER, self._stop_lingering)
+            self.resume_reading(None if self.multiplexed else self.streams.get(1))
 
-    def _close(self) -> None:
-        """After what has been written, and at once."""
-        self.flush()
-        self.closing = True
-        self.closing_since = self.loop.time()
-        self.transport.close()
-
-    def _stop_lingering(self) -> None:
-        if not (self.lost or self.transport.get_write_buffer_size()):  # the sweep waits for those that write
-            self.transport.abort()
-
-    def shutdown(self) -> None:
-        """The worker stops: no new request here; idle connections end at once."""
-        if self.closing:
-            return
-        recent = self.loop.time() - self.since < RECENT or bool(self.head_since)
-        # HTTP/1 between two requests is told when the next one begins (`AsyncCore.start`): told now, it
-        # would not read that any more.
-        if self._negotiated and (self.multiplexed or self.streams or self.head_since or not recent):
-            self._say_goodbye()
-        for stream in list(self.streams.values()):
-            if stream.on_shutdown is not None:
-                stream.on_shutdown(self.core.reloading)
-        self.close_if_idle(recent)
-
-    def _say_goodbye(self) -> None:
-        """`Connection: close` from now on; on HTTP/2 GOAWAY, whose second comes with the answer to a PING,
-        or from `close_if_idle`, to a client that does not answer."""
-        self.leaving = self.multiplexed
-        out = self.protocol.shutdown()
-        if out:
-            self.write(out)
-
-    def close_if_idle(self, recent: bool = False) -> None:
-        if self.closing or (not self.leaving and (self.streams or self.head_since)):
-            return
-        if recent or self.streams:
-            # Its next request may be on the way, and closing now would lose it; the answer to that
-            # says `Connection: close`.
-            self.loop.call_later(FRESH, self.close_if_idle)
-            return
-        if self.leaving:
-            self._say_goodbye()
-        self._close()
-
-    def sweep(self, now: float) -> None:
-        """Every deadline of this connection; called by the core about once a second."""
-        settings = self.settings
-        unsent = self.transport.get_write_buffer_size()
-        if unsent:
-            if unsent != self.unsent_before:
-                self.unsent_before, self.stuck_since = unsent, now
-            elif now - self.stuck_since >= settings.write_timeout:
-                self.give_up()
-            return
-        self.unsent_before = 0
-        if self.closing:
-            if now - self.closing_since >= LINGER:
-                self.transport.abort()
-        elif self.streams:
-            for stream in list(self.streams.values()):
-                self._sweep_stream(stream, now)
-            if self.http2 is not None:
-                self._keep_alive(self.http2, now)
-        elif self.head_since:
-            if now - self.head_since >= settings.head_timeout:
-                self.refuse(408, 'the request head took too long')
-        elif now - self.since >= (settings.keep_alive_timeout if self._negotiated else settings.head_timeout):
-            if self.http2 is None:
-                self._end()
-            elif not self.leaving:
-                self._say_goodbye()
-                self.close_if_idle(recent=True)
-        elif self.http2 is not None:
-            self._keep_alive(self.http2, now)
-
-    def _keep_alive(self, http2: Http2, now: float) -> None:
-        """PINGs, where they are asked for; one that is not answered ends the connection."""
-        interval = self.settings.http2_keep_alive_interval
-        if interval is None:
-            return
-        if http2.awaiting_pong:
-            if now - self.pinged >= self.settings.http2_keep_alive_timeout:
-                self.transport.abort()
-        elif now - max(self.pinged, self.since) >= interval:
-            self.pinged = now
-            self.write(http2.ping())
-
-    def _sweep_stream(self, stream: BridgeStream, now: float) -> None:
-        if stream.stalled_since and now - stream.stalled_since >= self.settings.write_timeout:
-            stream.write_timed_out = True
-            self.abort_stream(stream)
-        elif stream.waiting_since and now - stream.waiting_since >= self.settings.body_timeout:
-            self.refuse_stream(stream, 408, 'the request body took too long')
-
-    def give_up(self) -> None:
-        """The client takes nothing."""
-        for stream in self.streams.values():
-            stream.write_timed_out = True
-        self.transport.abort()
-
-    def refuse(self, status: int, reason: str) -> None:
-        if not self.multiplexed:
-            self.transport.write(error_response(status, reason, self.core.clock))
-        self._end()
+    def open_tunnel(self, stream: LoopStream, receiver: Callable[[bytes], None]) -> None:
+        self.transport.set_protocol(Tunnel(self, stream, receiver))
+        # Frames that came with the request (RFC 6455 does not forbid a client to be early).
+        while (event := self.protocol.next_event()) is not None:
+            self._dispatch(event)

@@ -1,8 +1,8 @@
 """The asyncio core: the worker's one loop, in its main thread.
 
-Its `Acceptor` takes connections from the inherited listening sockets; each is a
-`BridgeConnection`, which lives on the loop from then on. Here are the handlers' tasks,
-back-pressure, the one timer that sweeps all deadlines, and the graceful end.
+Its `Acceptor` takes connections from the inherited listening sockets. Each becomes a
+`LoopConnection`. This file has the handlers' tasks, back-pressure, the one timer that sweeps all
+deadlines, and the graceful end.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...protocol.limits import Clock
+from ...protocol.limits import GRACE, Clock
+from ...protocol.response import error_parts
 from . import first_step
 from .accept import Acceptor
-from .connection import FRESH
+from .deadlines import shut_down, sweep
 
 if TYPE_CHECKING:
     from ...observe.counters import Figures
     from ...protocol.http2 import Http2
     from ...stream import AsyncHandler
     from ..contract import CoreSettings, Listeners
-    from .connection import BridgeConnection
-    from .stream import BridgeStream
+    from .connection import LoopConnection
+    from .stream import LoopStream
 
 logger = logging.getLogger('_granian')
 
@@ -36,10 +37,10 @@ EAGER: dict[str, Any] = {'eager_start': True} if sys.version_info >= (3, 12) els
 
 
 class Lifespan(Protocol):
-    """What an application does before the first and after the last request, on the loop."""
+    """The application's work before the first and after the last request, on the loop."""
 
     async def startup(self) -> None:
-        """Raises granian.errors.FatalError when the application cannot start."""
+        """Raise granian.errors.FatalError when the application cannot start."""
         ...
 
     async def shutdown(self) -> None: ...
@@ -48,9 +49,8 @@ class Lifespan(Protocol):
 class AsyncCore:
     """Serves an asynchronous handler from one asyncio loop.
 
-    `loop` is not closed at the end (see `close_loop`); `lifespan` runs on it around the
-    serving. `drain_timeout` (seconds; None: no limit) is how long `stop` lets what is in
-    flight take before it is cancelled.
+    `loop` is not closed at the end (see `close_loop`). `lifespan` runs on it around the
+    serving. `stop` cancels the requests in flight after `drain_timeout` seconds (None: never).
     """
 
     def __init__(
@@ -63,7 +63,6 @@ class AsyncCore:
         lifespan: Lifespan | None = None,
         drain_timeout: float | None = None,
     ) -> None:
-        self.acceptor = Acceptor(self, listeners)
         self.settings = settings
         self.loop = loop
         self.lifespan = lifespan
@@ -71,12 +70,13 @@ class AsyncCore:
         self.clock = Clock(server=settings.limits.server_header)
         self.now = loop.time()
         self.context = contextvars.copy_context()
-        self.connections: set[BridgeConnection] = set()
-        self.running: set[BridgeStream] = set()
+        self.connections: set[LoopConnection] = set()
+        self.running: set[LoopStream] = set()
         self.stopping = False
         self.reloading = False
         self.connections_handled = 0
         self.connections_failed = 0
+        self.acceptor = Acceptor(self, listeners)
         self._handler = handler
         self._create_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None] | None] = loop.create_task
         self._first_step: first_step.FirstStep | None = None
@@ -94,18 +94,18 @@ class AsyncCore:
     # -- the worker's side
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`. Raises what the lifespan's startup raises."""
+        """Serve until `stop`. Raise what the lifespan's startup raises."""
         self.loop.run_until_complete(self.serve(on_ready))
 
     def stop(self, reload: bool = False) -> None:
-        """From any thread, or a signal handler."""
+        """Begin the graceful end. May be called from any thread, or a signal handler."""
         try:
             self.loop.call_soon_threadsafe(self._stop, reload)
         except RuntimeError:
             pass  # the loop is closed: it is over
 
     def figures(self) -> Figures:
-        """There is no pool."""
+        """Return the counts; those of a thread pool are 0."""
         return {
             'connections_active': len(self.connections),
             'connections_handled': self.connections_handled,
@@ -118,7 +118,7 @@ class AsyncCore:
         }
 
     async def serve(self, on_ready: Callable[[], None] | None = None) -> None:
-        """As `run`, on a loop that is already running."""
+        """Serve as `run` does, on a loop that is already running."""
         self._over = self.loop.create_future()
         self.context = contextvars.copy_context()
         try:
@@ -161,9 +161,22 @@ class AsyncCore:
 
     # -- what connections ask
 
+    def joined(self, connection: LoopConnection) -> None:
+        self.connections.add(connection)
+        if self.stopping:
+            shut_down(connection)
+
+    def left(self, connection: LoopConnection) -> None:
+        self.connections.discard(connection)
+        self.acceptor.room_made()
+        if self.stopping:
+            self.check_over()
+
     def in_own_context(self, call: Callable[[], None]) -> None:
-        """Call what registers a callback: the loop would hand on the context of the application
-        that happens to be running, to every later request of the connection."""
+        """Call what registers a callback, outside the context of the request that is running.
+
+        The loop would hand that context on to every later request of the connection.
+        """
         self.context.copy().run(call)
 
     def make_http2(self) -> Http2:
@@ -175,8 +188,7 @@ class AsyncCore:
         self.connections_failed += 1
         logger.debug('Refused a request with %d: %s', status, reason)
 
-    def start(self, stream: BridgeStream) -> None:
-        """Run the handler on a stream, as a task of its own."""
+    def start(self, stream: LoopStream) -> None:
         if self.stopping and not stream.connection.multiplexed:
             stream.connection.protocol.shutdown()  # its answer says `Connection: close`
         running = self.running
@@ -187,7 +199,7 @@ class AsyncCore:
         if len(running) >= self._backpressure and not self.acceptor.pressed:
             self.acceptor.press()
 
-    async def _run(self, stream: BridgeStream) -> None:
+    async def _run(self, stream: LoopStream) -> None:
         try:
             await self._handler(stream)
         except asyncio.CancelledError:
@@ -205,24 +217,24 @@ class AsyncCore:
             if self.stopping:
                 self.check_over()
 
-    def _end_badly(self, stream: BridgeStream) -> None:
-        """The handler left a response unfinished."""
+    def _end_badly(self, stream: LoopStream) -> None:
+        """Answer or abort in the place of a handler that left its response unfinished."""
         if stream.status or stream.disconnected:
             stream.abort()
         else:
-            stream.respond(500, [(b'content-type', b'text/plain; charset=utf-8')], b'Internal Server Error\n')
+            stream.respond(500, *error_parts(500))
             stream.aborted = True
 
     # -- deadlines
 
     def _sweep(self) -> None:
-        """Once in an interval, on the second: the date, and every connection's deadlines."""
+        """Set the date and look at every connection's deadlines, once in an interval, on the second."""
         self.now = now = self.loop.time()
         seconds = time.time()
         self.clock.date = formatdate(int(seconds), usegmt=True).encode()
         self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
         for connection in list(self.connections):
-            connection.sweep(now)
+            sweep(connection, now)
 
     # -- the end
 
@@ -243,8 +255,8 @@ class AsyncCore:
 
     def _stop_connections(self) -> None:
         for connection in list(self.connections):
-            connection.shutdown()
-        self.loop.call_later(FRESH, self.acceptor.cancel_handshakes)
+            shut_down(connection)
+        self.loop.call_later(GRACE, self.acceptor.cancel_handshakes)
         self._stop_told = True
         self.check_over()
 
@@ -258,18 +270,14 @@ class AsyncCore:
         for connection in list(self.connections):
             connection.transport.abort()
 
-    def connection_gone(self) -> None:
-        if self.stopping:
-            self.check_over()
-
     def check_over(self) -> None:
-        busy = self.connections or self.running or self.acceptor.joining
+        busy = self.connections or self.running or self.acceptor.joining or self.acceptor.handshakes
         if self._stop_told and not busy and self._over is not None and not self._over.done():
             self._over.set_result(None)
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what is left on a loop that has stopped, and close it, without a warning in the log."""
+    """Cancel the tasks left on a loop that has stopped, and close it, without a warning in the log."""
     try:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:

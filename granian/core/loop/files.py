@@ -7,22 +7,46 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .stream import BridgeStream
+    from ...protocol.interface import Connection as ProtocolConnection
+    from .output import Output
 
 PIECE = 256 * 1024
-"""Bytes read, or handed to the kernel, at one go; other connections have their turn in between."""
+"""Bytes read, or handed to the kernel, in one step; other connections have their turn in between."""
 NOT_THIS_FILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOTSOCK, errno.EOVERFLOW})
 
 
-async def send_file_by_reading(
-    stream: BridgeStream, descriptor: int, offset: int, count: int, *, counted: bool = False
-) -> None:
-    """Read in the loop's default executor, so that a slow disk does not hold the loop.
+class FileStream(Protocol):
+    """The stream as these functions see it."""
 
-    `counted`: the protocol knows of these bytes already.
+    connection: Output[Any]
+    protocol: ProtocolConnection
+    stream_id: int
+    disconnected: bool
+    bytes_sent: int
+
+    @property
+    def congested(self) -> bool: ...
+
+    async def drain(self) -> None: ...
+
+    def send_data(self, data: bytes) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def writable(self) -> None: ...
+
+    def writable_again(self) -> asyncio.Future[None]: ...
+
+
+async def send_file_by_reading(
+    stream: FileStream, descriptor: int, offset: int, count: int, *, counted: bool = False
+) -> None:
+    """Read in the loop's default executor, so that a slow disk does not block the loop.
+
+    `counted`: the protocol has counted these bytes already.
     """
     loop = stream.connection.loop
     end = offset + count
@@ -41,11 +65,11 @@ async def send_file_by_reading(
             await stream.drain()
 
 
-async def send_file_by_kernel(stream: BridgeStream, descriptor: int, offset: int, count: int) -> None:
-    """os.sendfile() beside the transport, once that has nothing of its own to write.
+async def send_file_by_kernel(stream: FileStream, descriptor: int, offset: int, count: int) -> None:
+    """Call os.sendfile() on the transport's socket, once the transport's buffer is empty.
 
-    Loops refuse to watch a descriptor that a transport owns, and uvloop has no sendfile: so
-    a duplicate of the socket's descriptor is watched, which epoll and kqueue take for another.
+    Loops refuse to watch a descriptor that a transport owns, and uvloop has no sendfile. So a
+    duplicate of the socket's descriptor is watched: epoll and kqueue take it for another one.
     """
     stream.protocol.count_data(stream.stream_id, count)
     await _transport_empty(stream)
@@ -72,7 +96,7 @@ async def send_file_by_kernel(stream: BridgeStream, descriptor: int, offset: int
                 await asyncio.sleep(0)
 
 
-async def _transport_empty(stream: BridgeStream) -> None:
+async def _transport_empty(stream: FileStream) -> None:
     connection = stream.connection
     connection.flush()
     transport = connection.transport
@@ -87,7 +111,7 @@ async def _transport_empty(stream: BridgeStream) -> None:
 
 
 @contextlib.contextmanager
-def _duplicate(stream: BridgeStream) -> Iterator[int]:
+def _duplicate(stream: FileStream) -> Iterator[int]:
     if stream.disconnected:
         yield -1  # not used: the caller looks again
         return
@@ -98,8 +122,8 @@ def _duplicate(stream: BridgeStream) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def _socket_writable(stream: BridgeStream, out: int) -> None:
-    """Wait for room in the socket's buffer, for the write timeout at most, or for the client's end."""
+async def _socket_writable(stream: FileStream, out: int) -> None:
+    """Wait for room in the socket's buffer or for the client to leave, up to the write timeout."""
     connection = stream.connection
     waiter = stream.writable_again()
     timeout = connection.loop.call_later(connection.settings.write_timeout, connection.give_up)

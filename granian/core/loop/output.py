@@ -1,51 +1,108 @@
-"""The writing half of a connection on the asyncio loop: what leaves when, and in how many writes.
+"""The half of a connection on the asyncio loop that its streams need: writing, and closing.
 
-A write to the transport is a system call, so what one turn of the loop produces leaves in
-one. A whole HTTP/1 response, the usual case, goes straight to the transport.
+A write to the transport is a system call, so the output of one loop turn leaves in one write.
+A whole HTTP/1 response, the usual case, goes straight to the transport.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from ...protocol.interface import Connection
+    import socket
+
+    from ...protocol.interface import Connection as ProtocolConnection
+    from ...stream import Address, TLSInfo
     from ..contract import CoreSettings
-    from .stream import BridgeStream
 
 JOIN_BELOW = 16384
-"""Bytes: more are written as they are, joining would copy them."""
+"""Bytes. Larger pieces are written as they are: joining would copy them."""
 FLUSH_ABOVE = 65536
-"""Bytes: so much does not wait for the end of the turn."""
+"""Bytes. More than this is written before the loop turn ends."""
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
 
-class Output(asyncio.Protocol):
-    """Owns the transport's writing; `BridgeConnection` is the other half."""
+class Writer(Protocol):
+    """The stream as its connection's output sees it."""
 
-    transport: Any  # asyncio.Transport; uvloop's are no subclass of it
-    protocol: Connection
+    stream_id: int
+    disconnected: bool
+    write_timed_out: bool
+
+    def writable(self) -> None:
+        """Wake the handler that waits for room."""
+        ...
+
+
+StreamT = TypeVar('StreamT', bound=Writer)
+
+
+class Output(asyncio.Protocol, Generic[StreamT]):
+    """Owns the transport's writing and its end. `connection.LoopConnection` is the other half."""
+
+    transport: Any  # asyncio.Transport, uvloop's (which is no subclass of it) or tls.TLSLayer
+    protocol: ProtocolConnection
+    socket: socket.socket
+    context: Context
+    """Context of callbacks that outlive a request."""
+
+    # Facts that the streams pass on to the handler.
+    scheme = 'http'
+    client: Address | None
+    server: Address | str
+    tls: TLSInfo | None = None
+    memo: dict[str, Any]
 
     multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn
     direct = False  # HTTP/1: a whole response may go straight to the transport
     writing_paused = False
-    closing = False  # the response that ends the connection has been written: input is discarded
+    reading_paused = False
+    closing = False  # the last response of the connection has been written: input is discarded
+    closing_since = 0.0
+    client_closed = False  # the client has half-closed
+    leaving = False  # HTTP/2: the first GOAWAY has been sent
     lost = False
-    _pumping = False  # events are being handled: what they make us write is flushed after them
+    _pumping = False  # events are being handled: their output is flushed after them
     _flush_scheduled = False
-    _waiting_size = 0  # of the outbox, where it is write_soon's, or HTTP/2's
+    _unflushed = 0  # bytes in the outbox that write_soon or HTTP/2 added
     _next_scheduled = False  # a pipelined request is about to be parsed …
     _hold = False  # … or its task about to run
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: CoreSettings) -> None:
         self.loop = loop
         self.settings = settings
-        self.streams: dict[int, BridgeStream] = {}
+        self.streams: dict[int, StreamT] = {}
         self.outbox: list[bytes] = []
-        # What each request looks at, in the instance too: Python 3.11 finds it there four times as fast.
+        # Read by each request, so in the instance too: Python 3.11 finds them there four times as fast.
         self.multiplexed = self.direct = self.closing = self.lost = False
+
+    # -- what streams ask of the other half
+
+    def response_ended(self, stream: StreamT) -> None:
+        """Note that the handler has completed the response of `stream`."""
+        raise NotImplementedError
+
+    def abort_stream(self, stream: StreamT) -> None:
+        """Break the exchange off so that the client can tell."""
+        raise NotImplementedError
+
+    def open_tunnel(self, stream: StreamT, receiver: Callable[[bytes], None]) -> None:
+        """Pass the raw bytes of an accepted WebSocket to `receiver` from now on."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Stop reading from the socket."""
+        raise NotImplementedError
+
+    def resume_reading(self, stream: StreamT | None) -> None:
+        """Read from the socket again if `stream` has room for its body."""
+        raise NotImplementedError
+
+    # -- writing
 
     def pause_writing(self) -> None:
         self.writing_paused = True
@@ -62,8 +119,8 @@ class Output(asyncio.Protocol):
                 self.flush()
             else:
                 # Counted, or a handler that never waits would fill a large window's worth of memory.
-                self._waiting_size += len(data)
-                if self._waiting_size > FLUSH_ABOVE:
+                self._unflushed += len(data)
+                if self._unflushed > FLUSH_ABOVE:
                     self.flush()
                 elif not self._pumping and not self._flush_scheduled:
                     self._schedule_flush()
@@ -71,7 +128,7 @@ class Output(asyncio.Protocol):
             self.transport.write(data)
 
     def write_soon(self, data: bytes) -> None:
-        """A piece of a body, or a frame: the small ones of one loop turn leave together."""
+        """Write a piece of a body, or a frame. Small pieces of one loop turn leave together."""
         if self.multiplexed:
             self.write(data)
             return
@@ -83,28 +140,31 @@ class Output(asyncio.Protocol):
                 self._look_for_failure()
             return
         self.outbox.append(data)
-        self._waiting_size += size
-        if self._waiting_size > FLUSH_ABOVE:
+        self._unflushed += size
+        if self._unflushed > FLUSH_ABOVE:
             self.flush()
         elif not self._flush_scheduled:
             self._schedule_flush()
 
     def _look_for_failure(self) -> None:
-        """A write has failed where the transport is closing and we did not ask for it: the loop tells
-        connection_lost in its next turn only, and the application may not wait for that."""
+        """Mark the streams as disconnected if the last write failed.
+
+        The transport is closing then, without our having asked for it. The loop calls
+        connection_lost only in its next turn, and the application may not wait for that.
+        """
         if self.transport.is_closing() and not self.closing:
             for stream in self.streams.values():
                 stream.disconnected = True
 
     def write_last(self, data: bytes) -> None:
-        """The last bytes of a response: with --http1-pipeline-flush they wait for the next one's."""
+        """Write the last bytes of a response; --http1-pipeline-flush lets them wait for the next response."""
         if self.settings.pipeline_flush and not self.protocol.idle and len(data) < JOIN_BELOW:
             self.write_later(data)
         else:
             self.write(data)
 
     def write_later(self, data: bytes) -> None:
-        """As write, but what is written in this loop turn may join it."""
+        """Write together with the rest of this loop turn's output."""
         self.outbox.append(data)
         if not self._flush_scheduled:
             self._schedule_flush()
@@ -117,7 +177,7 @@ class Output(asyncio.Protocol):
         self._flush_scheduled = False
         if (self._next_scheduled or self._hold) and len(self.outbox) < JOIN_AT_MOST:
             self._hold = False
-            self._schedule_flush()  # pipelined: the next response may come in this very turn
+            self._schedule_flush()  # pipelined: the next response may be made in this very turn
         else:
             self.flush()
 
@@ -125,7 +185,63 @@ class Output(asyncio.Protocol):
         if self.outbox:
             data = self.outbox[0] if len(self.outbox) == 1 else b''.join(self.outbox)
             self.outbox.clear()
-            self._waiting_size = 0
+            self._unflushed = 0
             if data and not self.lost:
                 self.transport.write(data)
                 self._look_for_failure()
+
+    def handler_ended(self, stream: StreamT) -> None:
+        """Free the place of a stream that was broken off (HTTP/2).
+
+        It counts as a concurrent one until its handler has ended, or a client could start and
+        reset streams without end (S-H2-01).
+        """
+        out = self.protocol.abort(stream.stream_id)
+        if out and not self.lost:
+            self.write(out)
+
+    # -- the end
+
+    def end(self) -> None:
+        """Close, lingering: half-close and discard input for a moment.
+
+        Unread input would reset the connection, and the client would lose the response
+        (RFC 9112 9.6). `deadlines.sweep` ends the moment.
+        """
+        if self.closing:
+            return
+        self.flush()
+        self.closing = True
+        self.closing_since = self.loop.time()
+        if self.lost:
+            return
+        if self.client_closed:
+            self.transport.close()
+            return
+        if self.reading_paused:
+            self.resume_reading(None)
+        self.transport.write_eof()
+
+    def close(self) -> None:
+        """Close after the output has been written, without lingering."""
+        self.flush()
+        self.closing = True
+        self.closing_since = self.loop.time()
+        self.transport.close()
+
+    def give_up(self) -> None:
+        """End the connection of a client that takes no bytes."""
+        for stream in self.streams.values():
+            stream.write_timed_out = True
+        self.transport.abort()
+
+    def say_goodbye(self) -> None:
+        """Announce the end: `Connection: close` on the next response, or GOAWAY.
+
+        HTTP/2's second GOAWAY follows the answer to a PING. `deadlines.close_if_idle` sends it to a
+        client that does not answer.
+        """
+        self.leaving = self.multiplexed
+        out = self.protocol.shutdown()
+        if out:
+            self.write(out)

@@ -1,9 +1,9 @@
 """One exchange on the asyncio loop: the asynchronous colour of the stream port.
 
-Everything here runs on the loop's thread. What must be quick is a whole request answered by
-one `respond`: class attributes hold the defaults, so that such a stream stores only what
-differs from them, and what it reads on its way (Python 3.11 reads a class's attribute four
-times as slowly as the instance's own).
+Everything here runs on the loop's thread. The quick path is a whole request answered by one
+`respond`. Class attributes hold the defaults, so that such a stream stores only the values that
+differ, and those that it reads on the way (Python 3.11 reads a class's attribute four times as
+slowly as the instance's own).
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from ...protocol.events import Request
     from ...protocol.interface import Headers
     from ...stream import Address, TLSInfo
-    from .connection import BridgeConnection
+    from .output import Output
+
+JOIN_BELOW = 4096
+"""Bytes: a shorter piece of a body is joined with the next, so the queue is bounded in entries too."""
 
 
-class BridgeStream:
-    """An `AsyncStream` of either HTTP version; see the port for what each call promises."""
+class LoopStream:
+    """An `AsyncStream` of either HTTP version; the port says what each call promises."""
 
     status = 0
     bytes_sent = 0
@@ -36,16 +39,17 @@ class BridgeStream:
     on_shutdown: Callable[[bool], None] | None = None
 
     # How far each direction has come.
-    request_ended = False  # no more input will come: complete, failed or cut
-    response_ended = False  # no more output will be taken
+    request_ended = False  # the request is complete, failed or cut: there is no more input
+    response_ended = False  # the response is complete or broken off: no more output is taken
     client_left = False  # the client has gone, or at least has half-closed
     failure: str | None = None  # why the body cannot be read to its end
     write_timed_out = False
     stalled_since = 0.0  # HTTP/2: when output began to wait for the window
     waiting_since = 0.0  # when the handler began to wait for the body, 0 when it does not
-    received = 0  # body bytes that came after the first
+    received = 0  # body bytes after those in `body`
     buffered = 0  # body bytes held for the handler
-    early = 0  # HTTP/1: bytes that came after the request, from a client that pipelines
+    early = 0  # HTTP/1: bytes after the request, from a client that pipelines
+    raw = False  # HTTP/1: a tunnel, whose output needs no framing
     task: asyncio.Task[None] | None = None
     _first_read = True
     _paused = False  # an accepted WebSocket whose receiver must not be called
@@ -55,7 +59,7 @@ class BridgeStream:
     _drainers: list[asyncio.Future[None]] | None = None
     _watchers: list[asyncio.Future[None]] | None = None
 
-    def __init__(self, connection: BridgeConnection, request: Request) -> None:
+    def __init__(self, connection: Output[LoopStream], request: Request) -> None:
         self.connection = connection
         self.protocol = connection.protocol
         self.stream_id = request.stream_id
@@ -65,7 +69,7 @@ class BridgeStream:
         self.memo = connection.memo
         self.disconnected = self.aborted = self.response_ended = False
 
-    # -- whose it is: seldom asked, most handlers keep what they make of it in `memo`
+    # -- facts of the connection: read seldom, handlers keep what they derive from them in `memo`
 
     @property
     def scheme(self) -> str:
@@ -138,13 +142,13 @@ class BridgeStream:
             return
         head = self.protocol.send_response(self.stream_id, status, headers, reason)
         self.status = status
-        self.connection.write_later(head)  # it leaves with the first data, or with this loop turn
+        self.connection.write_later(head)  # it leaves with the first data, or at the end of the loop turn
 
     def send_data(self, data: bytes) -> None:
         if self.disconnected:
             return
         connection = self.connection
-        out = self.protocol.send_data(self.stream_id, data)
+        out = data if self.raw else self.protocol.send_data(self.stream_id, data)
         self.bytes_sent += len(data)
         connection.write_soon(out)
         if connection.multiplexed:
@@ -210,41 +214,51 @@ class BridgeStream:
     def accept_websocket(self, headers: Headers, receiver: Callable[[bytes], None]) -> None:
         if self.disconnected:
             return
+        connection = self.connection
         out = self.protocol.accept_tunnel(self.stream_id, headers)
         self.status = 200 if self.head.version == '2' else 101
-        self._receiver = receiver
-        if self.connection.multiplexed:
-            self._hand_over_early()
+        connection.write(out)
+        if connection.multiplexed:
+            self._requeue_body()
         else:
-            self.request_ended = False  # the head was all of it; now bytes come again
-        self.connection.write(out)
-        self.connection.tunnel_opened()
+            self.raw = True
+            self.request_ended = False  # the head was all of the request; from now on input is frames
+            connection.open_tunnel(self, receiver)
+        self._receiver = receiver
+        if self._pieces or self.request_ended:
+            connection.loop.call_soon(self._deliver, context=connection.context)
 
-    def _hand_over_early(self) -> None:
-        """HTTP/2: the client's DATA may have come before our 200, and been taken for a body."""
+    def _requeue_body(self) -> None:
+        """Queue DATA that the client sent before our 200 (HTTP/2): it was taken for a body."""
         if self.body:
             if self._pieces is None:
                 self._pieces = deque()
             self._pieces.appendleft(Data(self.stream_id, self.body, len(self.body)))
             self.buffered += len(self.body)
-        if self._pieces or self.request_ended:
-            self.connection.loop.call_soon(self._deliver, context=self.connection.core.context)
 
     def pause_reading(self) -> None:
         self._paused = True
+        if self.raw:
+            self.connection.pause_reading()
 
     def resume_reading(self) -> None:
         self._paused = False
         self._deliver()
-        if self.connection.reading_paused:
+        if self.connection.reading_paused and not self._paused:
             self.connection.resume_reading(self)
 
+    @property
+    def flowing(self) -> bool:
+        """A tunnel's next bytes may go straight to the receiver."""
+        return not (self._paused or self._pieces)
+
     def _deliver(self) -> None:
-        """Give an accepted WebSocket what came while it was paused."""
+        """Give an accepted WebSocket the input that was held while it was paused."""
         while self._pieces and self._receiver is not None and not self._paused:
             piece = self._pieces.popleft()
             self.buffered -= len(piece.data)
-            self.connection.write(self.protocol.consumed(self.stream_id, piece.credit))
+            if not self.raw:
+                self.connection.write(self.protocol.consumed(self.stream_id, piece.credit))
             self._receiver(piece.data)
         if self.request_ended and self._receiver is not None and not self._pieces and not self._paused:
             receiver, self._receiver = self._receiver, None
@@ -253,11 +267,14 @@ class BridgeStream:
     # -- what the connection tells
 
     def feed(self, piece: Data) -> None:
-        """A piece of the body, or of the tunnel, has come."""
+        """Take a piece of the body, or of the tunnel."""
         if self._pieces is None:
             self._pieces = deque()
-        self._pieces.append(piece)
         size = len(piece.data)
+        if self._pieces and len(self._pieces[-1].data) < JOIN_BELOW:
+            last = self._pieces.pop()
+            piece = Data(self.stream_id, last.data + piece.data, last.credit + piece.credit)
+        self._pieces.append(piece)
         self.received += size
         self.buffered += size
         if self._receiver is not None:
@@ -274,20 +291,20 @@ class BridgeStream:
             _wake(self._readers)
 
     def discard(self) -> None:
-        """The response is complete and more of the request is to come: nobody will read it."""
+        """Drop the unread body: the response is complete, so no handler will read it."""
         self.waiting_since = self.connection.loop.time()
         while self._pieces:
             self.connection.write(self.protocol.consumed(self.stream_id, self._pieces.popleft().credit))
         self.buffered = 0
 
     def fail_request(self, reason: str) -> None:
-        """The rest of the body will never come."""
+        """Note that the body cannot be read to its end."""
         if not self.request_ended:
             self.failure = reason
             self.end_request()
 
     def leave(self) -> None:
-        """The client has half-closed or gone: whoever waits for that is told, once."""
+        """Notify the handler, once, that the client has half-closed or gone."""
         if self.client_left:
             return
         self.client_left = True
@@ -297,14 +314,14 @@ class BridgeStream:
             self.on_disconnect()
 
     def lose(self) -> None:
-        """Nothing can be sent any more."""
+        """Note that nothing can be sent any more."""
         self.disconnected = True
         self.fail_request('the client has gone')
         self.leave()
         self.writable()
 
     def writable_again(self) -> asyncio.Future[None]:
-        """Done at the next `writable()`."""
+        """Return a future that the next `writable()` completes."""
         waiter = self.connection.loop.create_future()
         if self._drainers is None:
             self._drainers = []
@@ -312,7 +329,7 @@ class BridgeStream:
         return waiter
 
     def writable(self) -> None:
-        """There is room again, or the client has gone."""
+        """Wake the handler: there is room again, or the client has gone."""
         if self._drainers:
             _wake(self._drainers)
 

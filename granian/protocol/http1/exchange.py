@@ -98,7 +98,8 @@ class Exchange:
 
     __slots__ = (
         '_buffer', '_clock', '_close', '_eof', '_framing', '_head', '_lane', '_last', '_left', '_limits',
-        '_out', '_pending', '_quick', '_reading', '_response_left', '_state', '_wait_continue', 'must_close',
+        '_out', '_pending', '_quick', '_reading', '_response_left', '_state', '_wait_continue',
+        'input_discarded', 'must_close',
     )  # fmt: skip
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
@@ -106,6 +107,8 @@ class Exchange:
         self._clock = clock
         self.must_close = False
         """Once what was returned has been written, close the connection."""
+        self.input_discarded = False
+        """The connection ends, and bytes after its last request have been discarded."""
         self._last = not limits.keep_alive
         """No request after this one, whatever the client says."""
         self._eof = False
@@ -377,6 +380,7 @@ class Exchange:
         self._quick = False
         if self._close:
             self._reading = READING_CLOSED
+            self.input_discarded = bool(self._buffer)
             self._buffer = b''
             self._lane = self._pending = None
             self.must_close = True

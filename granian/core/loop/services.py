@@ -1,0 +1,50 @@
+"""What connections ask of their core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ...protocol.http2 import Http2
+    from ...protocol.limits import Clock
+    from ..contract import CoreSettings
+    from .stream import LoopStream
+
+ConnectionT = TypeVar('ConnectionT', contravariant=True)
+
+
+class Services(Protocol[ConnectionT]):
+    """The core as its connections see it."""
+
+    loop: asyncio.AbstractEventLoop
+    settings: CoreSettings
+    clock: Clock
+    context: Context
+    stopping: bool
+    reloading: bool
+    now: float
+
+    def joined(self, connection: ConnectionT) -> None:
+        """Count a connection whose transport is ready."""
+        ...
+
+    def left(self, connection: ConnectionT) -> None:
+        """Forget a connection that is lost."""
+        ...
+
+    def start(self, stream: LoopStream) -> None:
+        """Run the handler on a stream, as a task of its own."""
+        ...
+
+    def refused(self, status: int, reason: str) -> None:
+        """Count a refused request."""
+        ...
+
+    def make_http2(self) -> Http2: ...
+
+    def in_own_context(self, call: Callable[[], None]) -> None:
+        """Call what registers a callback, outside the context of the request that is running."""
+        ...

@@ -1,0 +1,235 @@
+"""TLS between the transport of a connection and the connection.
+
+asyncio's own TLS closes the connection as soon as the client has sent its close_notify, and has
+no half-close. Here a client that has ended its side still gets its response, and our end is a
+close_notify followed by a lingering close, as in clear text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...protocol.limits import LINGER
+from ...tls import is_plain_http, plain_http_answer
+
+if TYPE_CHECKING:
+    from ...protocol.limits import Clock
+    from .connection import LoopConnection
+
+RECORD = 65536
+"""Bytes asked of OpenSSL at once; it gives at most one record (16 KiB)."""
+
+
+class Handshakes(Protocol):
+    """Where layers are during the handshake."""
+
+    clock: Clock
+    handshake_timeout: float
+
+    def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
+        """Forget the layer: its connection exists from now on, or `error` says why not."""
+        ...
+
+
+class TLSLayer(asyncio.Protocol):
+    """The protocol of the TCP transport, and the transport of the connection."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: LoopConnection,
+        context: ssl.SSLContext,
+        handshakes: Handshakes,
+    ) -> None:
+        self.since = loop.time()
+        self._loop = loop
+        self._connection: Any = connection  # an asyncio.Protocol
+        self._handshakes = handshakes
+        self._received = ssl.MemoryBIO()
+        self._to_send = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._received, self._to_send, server_side=True)
+        self._agreed = False
+        self._deaf = False  # input is discarded
+        self._client_ended = False
+        self._notified = False  # close_notify has been sent
+        self._raw: Any = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- what the loop calls
+
+    def connection_made(self, transport: Any) -> None:
+        self._raw = transport
+        self._timer = self._loop.call_later(
+            self._handshakes.handshake_timeout, self._fail, 'it took too long'
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if not self._agreed:
+            if not self._received.pending and is_plain_http(data):
+                self._answer_plain_http()
+                return
+            self._received.write(data)
+            self._shake_hands()
+            if not self._agreed:
+                return
+        else:
+            self._received.write(data)
+        self._read()
+
+    def eof_received(self) -> bool:
+        if not self._agreed:
+            self._fail('the client has gone')
+            return False
+        return self._end_of_input()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._agreed:
+            self._connection.connection_lost(exc)
+        else:
+            self._over('the client has gone')
+
+    def pause_writing(self) -> None:
+        if self._agreed:
+            self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._agreed:
+            self._connection.resume_writing()
+
+    # -- the handshake
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except (ssl.SSLError, ValueError, OSError) as error:
+            self._flush()  # the alert
+            self._fail(error)
+        else:
+            self._flush()
+            self._agreed = True
+            self._over()
+            self._connection.connection_made(self)
+
+    def _over(self, error: object = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._handshakes.handshake_over(self, error)
+
+    def _fail(self, error: object) -> None:
+        self._over(error)
+        self._deaf = True
+        self._raw.close()
+
+    def _answer_plain_http(self) -> None:
+        self._over('it is HTTP in clear text')
+        self._deaf = True
+        self._raw.write(plain_http_answer(self._handshakes.clock))
+        self._raw.write_eof()
+        self._loop.call_later(LINGER, self._raw.abort)
+
+    # -- input
+
+    def _read(self) -> None:
+        """Pass on all that can be deciphered."""
+        parts = []
+        ended = False
+        read = self._tls.read
+        try:
+            while part := read(RECORD):
+                parts.append(part)
+            ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self._flush()
+            self._raw.abort()
+            return
+        if self._to_send.pending:
+            self._flush()
+        if parts:
+            self._connection.data_received(parts[0] if len(parts) == 1 else b''.join(parts))
+        if ended and not self._end_of_input():
+            self.close()
+
+    def _end_of_input(self) -> bool:
+        """Pass on the client's close_notify, or its FIN, once. Return whether our side stays open."""
+        if self._client_ended or self._deaf:
+            return not self._deaf
+        self._client_ended = True
+        return bool(self._connection.eof_received())
+
+    # -- the connection's transport
+
+    def write(self, data: bytes) -> None:
+        if self._notified or self._raw.is_closing():
+            return
+        write = self._tls.write
+        size = len(data)
+        try:
+            sent = write(data)
+            while sent < size:  # a record at a time
+                sent += write(memoryview(data)[sent:])
+        except ssl.SSLError:
+            self._raw.abort()
+            return
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self._to_send.read()
+        if data:
+            self._raw.write(data)
+
+    def _notify(self) -> None:
+        """Send close_notify. The client's answer is not waited for."""
+        if self._notified:
+            return
+        self._notified = True
+        try:
+            self._tls.unwrap()
+        except (ssl.SSLError, ValueError, OSError):
+            pass
+        self._flush()
+
+    def write_eof(self) -> None:
+        self._notify()
+        self._deaf = True
+        self._raw.write_eof()
+
+    def close(self) -> None:
+        if not self._raw.is_closing():
+            self._notify()
+        self._deaf = True
+        self._raw.close()
+
+    def abort(self) -> None:
+        """End without close_notify: to the client it must not look complete."""
+        self._notified = self._deaf = True
+        self._raw.abort()
+
+    def is_closing(self) -> bool:
+        return bool(self._raw.is_closing())
+
+    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+        self._connection = protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._tls if name == 'ssl_object' else self._raw.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        return int(self._raw.get_write_buffer_size())
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._raw.set_write_buffer_limits(high, low)
+
+    def pause_reading(self) -> None:
+        self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._raw.resume_reading()

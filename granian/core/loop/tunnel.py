@@ -1,0 +1,42 @@
+"""The raw bytes of an HTTP/1 connection after its 101: from the transport straight to the WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...protocol.events import Data
+
+if TYPE_CHECKING:
+    from .output import Output
+    from .stream import LoopStream
+
+
+class Tunnel(asyncio.Protocol):
+    """Takes the connection's place as the transport's protocol; all but input goes on to the connection."""
+
+    __slots__ = ('_connection', '_receive', '_stream', 'eof_received', 'pause_writing', 'resume_writing')
+
+    def __init__(
+        self, connection: Output[LoopStream], stream: LoopStream, receive: Callable[[bytes], None]
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._receive = receive
+        self.eof_received = connection.eof_received  # type: ignore[method-assign]
+        self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = connection.resume_writing  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        stream = self._stream
+        if self._connection.closing:
+            return
+        if stream.flowing:
+            stream.received += len(data)
+            self._receive(data)
+        else:  # some transports deliver more after pause_reading()
+            stream.feed(Data(1, data, len(data)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
