@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from .head import CONTROLS, TOKEN
+from .head import CONTROLS, ROLE_UNDERSCORE, TOKEN, Field
 from .interface import Headers, InvalidResponse
 from .limits import Clock
 
@@ -49,6 +49,11 @@ _MAX_VALUES: Final = 64
 _MAX_CONTENT_LENGTHS: Final = 1024
 _MAX_REMEMBERED: Final = 256
 """Bytes of a line that is remembered."""
+
+
+def allowed_in_trailers(field: Field) -> bool:
+    """Return whether a client may send this field after the body, on either version."""
+    return field.raw not in TRAILERS_REFUSED and field.role != ROLE_UNDERSCORE
 
 
 class ResponseField:

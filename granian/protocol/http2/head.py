@@ -26,7 +26,7 @@ from ..head import (
     request_target,
 )
 from ..limits import Limits
-from ..response import TRAILERS_REFUSED
+from ..response import allowed_in_trailers
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -146,8 +146,8 @@ def read_trailers(headers: HeaderList) -> HeaderList:
     for name, _ in headers:
         if name[:1] == b':':
             raise Malformed('pseudo-field in trailers')
-        _, rule = _fields.get(name) or _field(name)
-        if rule == _FORBIDDEN or name in TRAILERS_REFUSED:
+        field, rule = _fields.get(name) or _field(name)
+        if rule == _FORBIDDEN or not allowed_in_trailers(field):
             raise Malformed('field not allowed in trailers')
     return headers
 

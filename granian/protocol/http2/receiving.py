@@ -21,6 +21,8 @@ from .windows import WINDOW_PING
 
 EARLY_BODY = 16384
 """Up to this much of a body that arrives together with its head goes into the Request event."""
+JOINED = 16384
+"""DATA that arrives before the core has taken the last event is joined to it up to this size."""
 LATE_BODY = 65536
 """This much of a body is dropped quietly after the response; then the client is told to stop."""
 BLOCK_FRAMES = 32
@@ -173,7 +175,13 @@ class Receiver:
             stream.request = None
             if data:
                 stream.credit += credit
-                self._session.events.append(Data(stream.stream_id, data, credit))
+                last = stream.last_data
+                if last is not None and len(last.data) < JOINED:
+                    last.data += data
+                    last.credit += credit
+                else:
+                    stream.last_data = event = Data(stream.stream_id, data, credit)
+                    self._session.events.append(event)
             else:
                 self._session.return_window(stream, credit, ended)
         if ended:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..events import Event, Refused, Request, RequestFailed, Writable
+from ..events import Data, Event, Refused, Request, RequestFailed, Writable
 from ..limits import Clock, Limits
 from . import frames
 from .guard import Guard
@@ -52,6 +52,10 @@ class Session:
         event = self.events.popleft()
         if type(event) is Request:
             self.table.active[event.stream_id].request = None
+        elif type(event) is Data:
+            stream = self.table.active.get(event.stream_id)
+            if stream is not None:
+                stream.last_data = None
         return event
 
     def writable(self, stream_ids: list[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, IntEnum
 
-from ..events import Request
+from ..events import Data, Request
 from .frames import CONTINUATION, DATA, HEADERS, PRIORITY, RST_STREAM, WINDOW_UPDATE
 
 SMALL_PIECE, MERGED_PIECE = 4096, 16384
@@ -108,9 +108,9 @@ class Stream:
     """A stream in use: open in some sense, or broken off with its handler still running."""
 
     __slots__ = (
-        'body_received', 'content_length', 'continue_wanted', 'credit', 'discarded', 'ending', 'method',
-        'no_body', 'promised', 'queue', 'queued', 'receive_window', 'released', 'request', 'responded',
-        'send_window', 'state', 'stream_id', 'to_give_back', 'trailers', 'tunnel',
+        'body_received', 'content_length', 'continue_wanted', 'credit', 'discarded', 'ending', 'last_data',
+        'method', 'no_body', 'promised', 'queue', 'queued', 'receive_window', 'released', 'request',
+        'responded', 'send_window', 'state', 'stream_id', 'to_give_back', 'trailers', 'tunnel',
     )  # fmt: skip
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int) -> None:
@@ -122,6 +122,8 @@ class Stream:
         self.method = ''
         self.request: Request | None = None
         """The event, while the core has not taken it: early DATA is put into it."""
+        self.last_data: Data | None = None
+        """The last Data event, while the core has not taken it: the next bytes are put into it."""
         self.content_length: int | None = None
         self.body_received = 0
         self.continue_wanted = False
