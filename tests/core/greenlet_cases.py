@@ -11,8 +11,10 @@ from typing import Any
 
 import gevent
 import gevent.local
+import greenlet
 import pytest
 from core_harness import GET, GET_CLOSE, read_all, read_response, running
+from http2_client import Http2Client
 
 from granian.core.greenlets import hub
 from granian.core.greenlets import pool as greenlet_pool
@@ -253,6 +255,39 @@ def test_sockets_are_not_gevents() -> None:
     with running(handler) as server:
         server.request(GET_CLOSE % b'/')
     assert kinds == {'_socket'}
+
+
+@pytest.mark.parametrize('window', [65535, 1000])
+def test_no_switch_happens_under_a_connection_lock(window: int) -> None:
+    """The lock is the interpreter's own: a greenlet that waited for it would stop the hub."""
+    switches = []
+
+    def handler(stream: Any) -> None:
+        size = 0
+        while chunk := stream.read():
+            size += len(chunk)
+        stream.send_response(200, TEXT)
+        for _ in range(20):
+            stream.send_data(b'x' * 50_000)
+        stream.send_end()
+
+    def trace(event: str, _: Any) -> None:
+        switches.append([c.lock.locked() for c in list(connections.values()) if hasattr(c, 'lock')])
+
+    with running(handler) as server, server.connect() as sock:
+        connections = server.core.reactor.connections
+        client = Http2Client(sock, window=window)
+        before = greenlet.settrace(trace)
+        try:
+            streams = [client.start(method='POST', end=False) for _ in range(5)]
+            for stream in streams:
+                client.send(stream, b'y' * 100_000, end=True)
+            client.finish(*streams)
+        finally:
+            greenlet.settrace(before)
+    held = [locked for locked in switches if locked]
+    assert len(held) > 10
+    assert not any(any(locked) for locked in held)
 
 
 def test_the_harness_runs_the_gevent_core() -> None:

@@ -14,6 +14,9 @@ PATCHED = 'from gevent import monkey; monkey.patch_all(); import pytest, sys; sy
 CASES = [
     'core/test_threads.py',
     'core/test_threads_http2.py',
+    'core/test_failures.py',
+    'core/test_waiting.py',
+    'core/test_poll_errors.py',
     'tls/test_tls_threads.py',
     'static/test_static_served.py',
     'core/greenlet_cases.py',

@@ -83,6 +83,10 @@ class WatchedConnection:
         """Handle what is ready. The leader, which owns the connection. Return whether it still leads."""
         raise NotImplementedError
 
+    def prepare(self) -> bool:
+        """Do as `work` does, without calling the application. Return True where such a call is left."""
+        raise NotImplementedError
+
     def expire(self) -> None:
         """Act on the deadline, which has passed. The leader, which owns the connection."""
         raise NotImplementedError

@@ -53,6 +53,10 @@ class BlockingCore:
         """Stop gracefully. Any thread, or a signal handler: the leader does it at its next turn."""
         self._reloading = reload
         self._stop_asked = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Have poll() return, now or when it is called next. Any thread."""
         self.reactor.wake()
 
     def figures(self) -> Figures:

@@ -38,7 +38,9 @@ logger = logging.getLogger('_granian')
 class Http1Connection(Http1Output):
     """A connection as a unit of work."""
 
-    __slots__ = ('_parts', '_prefetched', '_request', '_spool', '_stream', '_timed_stream')
+    __slots__ = (
+        '_parts', '_prefetched', '_prepared', '_request', '_spool', '_stream', '_timed_stream',
+    )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
@@ -47,6 +49,8 @@ class Http1Connection(Http1Output):
         self._parts: list[bytes] = []
         self._prefetched = 0
         self._spool: Spool | None = None
+        self._prepared: Request | None = None
+        """A request that can run, while no thread is free for it."""
         self._stream: BlockingStream | None = None
         self._timed_stream: TimedStream | None = None
 
@@ -60,28 +64,50 @@ class Http1Connection(Http1Output):
     def work(self) -> bool:
         self.signalled = False
         try:
-            if self.phase == LINGERING:
-                self.discard_input()
-                return True
-            if self.outbox and not (self.corked and self.phase == PIPELINED):
-                if not self.flush():
-                    self.release_unless_closed()
-                    return True
-                if not self._flushed():
-                    return True
-            request = self._next_buffered() if self.phase == PIPELINED else self._next_request()
+            request = self._resume() if self.outbox or self.phase >= PIPELINED else self._next_request()
         except Exception:
-            logger.exception('Internal error while reading a request')
-            self.close()
+            self._break_off()
             return True
         if request is None:
             return True
         return self._execute(request)
 
+    def prepare(self) -> bool:
+        if self._prepared is None:
+            self.signalled = False
+            try:
+                self._prepared = self._resume()
+            except Exception:
+                self._break_off()
+            if self._prepared is None:
+                return False
+            self.phase = PIPELINED
+        return True
+
+    def _break_off(self) -> None:
+        """Close after a failure of our own."""
+        logger.exception('Internal error on an HTTP/1 connection')
+        self.reactor.suspect = True
+        self.close()
+
+    def _resume(self) -> Request | None:
+        """Go on in any phase. Return a request once it can run."""
+        if self.phase == LINGERING:
+            self.discard_input()
+            return None
+        if self.outbox and not (self.corked and self.phase == PIPELINED):
+            if not self.flush():
+                self.release_unless_closed()
+                return None
+            if not self._flushed():
+                return None
+        return self._next_buffered() if self.phase == PIPELINED else self._next_request()
+
     def _next_buffered(self) -> Request | None:
-        """As `_next_request`, with the input that has been read already."""
+        """Return a request from input that has been read already, else read on."""
         self.phase = RUNNING
-        request = self._parse(self.http.next_event())
+        request = self._prepared or self._parse(self.http.next_event())
+        self._prepared = None
         if request is not None or self.phase >= LINGERING:
             return request
         return self._next_request()
@@ -277,12 +303,14 @@ class Http1Connection(Http1Output):
             report(observe, stream)
         if timed is not None:
             pool.learn(timed.kind, *timed.duration(now))
-        self._end_exchange(now, stream)
+        try:
+            self._end_exchange(now, stream)
+        except Exception:
+            self._break_off()
         if pool.leave_call(now - entered, now):
             self.reactor.now = now
             return True
-        if not self.reactor.accepting:
-            self.reactor.wake()  # there may be room for new connections again
+        self.reactor.notice_room()
         return False
 
     def _begin_timed(self, request: Request) -> TimedStream:

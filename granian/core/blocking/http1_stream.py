@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,6 +20,8 @@ FILE_CHUNK = 65536
 """Bytes read at a time from a file that goes through this process."""
 SENDFILE_CHUNK = 1 << 20
 """Bytes asked of one sendfile(). A client that stalls is noticed between two calls."""
+LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.ESHUTDOWN}
+"""Errors of sendfile() that are the client's doing; others are the file's."""
 
 
 class BlockingStream:
@@ -167,8 +170,9 @@ class BlockingStream:
         connection = self._connection
         if connection.settings.sendfile and self.tls is None and connection.http.raw_body(1):
             self._write(b'')
-            self._sendfile(file.fileno(), offset, count)
-            return
+            end = offset + count
+            offset = self._sendfile(file.fileno(), offset, count)
+            count = end - offset
         file.seek(offset)
         while count:
             chunk = file.read(min(FILE_CHUNK, count))
@@ -178,8 +182,11 @@ class BlockingStream:
             count -= len(chunk)
             self.send_data(chunk)
 
-    def _sendfile(self, source: int, offset: int, count: int) -> None:
-        """Let the kernel copy from file to socket. A file cut meanwhile breaks the exchange (S-S-11)."""
+    def _sendfile(self, source: int, offset: int, count: int) -> int:
+        """Let the kernel copy from file to socket. Return the offset from which the file must be read.
+
+        A file cut meanwhile breaks the exchange (S-S-11).
+        """
         connection = self._connection
         connection.drain()
         while count:
@@ -189,7 +196,9 @@ class BlockingStream:
                 connection.wait_for_room()
                 continue
             except OSError as exc:
-                self._lost(exc)
+                if exc.errno in LEFT:
+                    self._lost(exc)
+                return offset  # not a file that the kernel can send, or an error that reading it will show
             if not sent:
                 self.abort()
                 raise InvalidResponse('the file became shorter while it was sent')
@@ -197,6 +206,7 @@ class BlockingStream:
             count -= sent
             self.bytes_sent += sent
             connection.http.count_data(1, sent)
+        return offset
 
     def _write(self, data: bytes) -> None:
         """Send `data`, behind the head where that has not left yet."""

@@ -88,11 +88,20 @@ class Http2Connection(Http2Output):
             with self.lock:
                 self._end_turn()
         except Exception:
-            logger.exception('Internal error on an HTTP/2 connection')
-            with self.lock:
-                self.lose()
-                self.close()
+            self.break_off()
+            self.close()
         return True
+
+    def break_off(self) -> None:
+        logger.exception('Internal error on an HTTP/2 connection')
+        self.reactor.suspect = True
+        with self.lock:
+            self.lose()
+        self.call_leader()
+
+    def prepare(self) -> bool:
+        self.work()
+        return False
 
     def _read(self) -> None:
         """Read a few times at most, and nothing while the client does not take its output."""

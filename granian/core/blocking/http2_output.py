@@ -72,6 +72,10 @@ class Http2Output(WatchedConnection):
         """Take the end of a stream's handler. Any thread."""
         raise NotImplementedError
 
+    def break_off(self) -> None:
+        """Have the connection closed after a failure of our own. Any thread; the lock is free."""
+        raise NotImplementedError
+
     def lose(self) -> None:
         """Notify the handlers that the client has gone. The lock is held."""
         raise NotImplementedError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ...protocol.interface import Headers
     from .http2_output import Http2Output
     from .spool import Spool
+    from .work import Waiter
 
 PIECE = 262144
 """Bytes of a response framed at a time. A large one is not copied whole."""
@@ -33,7 +33,7 @@ class Http2Stream:
     `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_event', '_quick', '_waits', 'aborted', 'body', 'bytes_sent', 'client',
+        '_answered', '_connection', '_quick', '_waiter', '_waits', 'aborted', 'body', 'bytes_sent', 'client',
         'complete', 'ended', 'environ', 'failure', 'head', 'inbox', 'memo', 'received', 'response_headers',
         'scheme', 'server', 'since', 'spool', 'started', 'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
@@ -66,7 +66,7 @@ class Http2Stream:
         self.failure: RequestFailed | None = None
         self.spool: Spool | None = None
         """A body of unknown length."""
-        self._event: threading.Condition | None = None
+        self._waiter: Waiter | None = None
         self._quick = False
         """The response may wait for others of its turn."""
         self._answered = 0.0
@@ -105,7 +105,10 @@ class Http2Stream:
         now = monotonic()
         if observe is not None:
             report(observe, self)
-        connection.finish(self)
+        try:
+            connection.finish(self)
+        except Exception:
+            connection.break_off()
         if self.spool is not None:
             self.spool.close()
         if called:
@@ -122,8 +125,10 @@ class Http2Stream:
         connection = self._connection
         if connection.deferred:
             connection.flush_deferred()
-        if not connection.reactor.accepting:
-            connection.reactor.wake()  # there may be room for new connections again
+        connection.reactor.notice_room()
+
+    def prepare(self) -> bool:
+        return True
 
     def _end_response(self) -> None:
         """Answer for a handler that has returned without ending its response."""
@@ -182,14 +187,25 @@ class Http2Stream:
 
         The connection's lock is held, and released meanwhile.
         """
-        if self._event is None:
-            self._event = threading.Condition(self._connection.lock)
-        return self._event.wait(timeout)
+        connection = self._connection
+        pool = connection.core.pool
+        waiter = self._waiter
+        if waiter is None:
+            self._waiter = waiter = pool.make_waiter()
+        waiter.woken = False
+        until = monotonic() + timeout
+        if until < connection.reactor.next_sweep:
+            connection.reactor.next_sweep = until  # no poll may last longer
+        connection.lock.release()
+        try:
+            return pool.wait(waiter, timeout)
+        finally:
+            connection.lock.acquire()
 
     def wake(self) -> None:
         """Wake the handler if it waits. The connection's lock is held."""
-        if self._event is not None:
-            self._event.notify()
+        if self._waiter is not None:
+            self._waiter.wake()
 
     # -- the response ---------------------------------------------------------------------------
 

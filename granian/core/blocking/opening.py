@@ -45,35 +45,49 @@ class Opening(WatchedConnection):
         return not self._data and self._wrapped is None
 
     def work(self) -> bool:
-        """Take the next step. The leader, which owns the connection. Return whether it still leads."""
+        connection, leads = self._advance()
+        if connection is not None:
+            if leads:
+                return connection.work()
+            self.reactor.submit(connection)
+        return leads
+
+    def prepare(self) -> bool:
+        connection, _ = self._advance()
+        if connection is not None:
+            self.reactor.submit(connection)
+        return False
+
+    def _advance(self) -> tuple[Http1Connection | Http2Connection | None, bool]:
+        """Take the next step. Return the connection in this one's place, and whether we still lead."""
         self.signalled = False
         self.readable = False
         leads = True
+        connection = None
         try:
             if self.phase == LINGERING:
                 self.discard_input()
-                return True
-            context = self.settings.tls
-            if context is not None and self.tls is None:
-                if not self._begin_tls(context):
-                    return True
-                leads = self._shake_hands()
-                if self.tls is None:
-                    self.release_unless_closed()
-                    return leads
-            connection = self._negotiate()
+                return None, True
+            if self.settings.tls is not None and self.tls is None:
+                leads = self._advance_tls(self.settings.tls)
+            if self.settings.tls is None or self.tls is not None:
+                connection = self._negotiate()
         except BlockingIOError:
             self.release()
         except OSError as error:
             self._fail(error)
-        else:
-            if connection is not None:
-                if leads:
-                    return connection.work()
-                self.reactor.submit(connection)
-        return leads
+        return connection, leads
 
     # -- TLS ----------------------------------------------------------------------------
+
+    def _advance_tls(self, context: ssl.SSLContext) -> bool:
+        """Take one step towards TLS; the last one sets `tls`. Return whether this thread still leads."""
+        if not self._begin_tls(context):
+            return True
+        leads = self._shake_hands()
+        if self.tls is None:
+            self.release_unless_closed()
+        return leads
 
     def _begin_tls(self, context: ssl.SSLContext) -> bool:
         """Look at the first bytes once, then give the socket to OpenSSL. Return False if it is not TLS."""

@@ -42,6 +42,7 @@ IDLE_CHECK = 1.0
 """Seconds: longest poll while there are connections. Other threads set deadlines meanwhile."""
 SWEEP_COST = 5e-6
 """Seconds of pause per connection between two sweeps: about 100 times the cost of looking at one."""
+CLOSED = {errno.EBADF, errno.ENOTSOCK, errno.EINVAL}
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = logging.getLogger('_granian')
@@ -118,6 +119,8 @@ class Reactor:
         self.polling = False
         """True while the leader is inside poll()."""
         self.deferred = deferred
+        self.suspect = False
+        """Something has failed: poll at once, to find out whether polling still works."""
         self._accept_after = 0.0
         self._next_second = 0.0
         self._complained = -math.inf
@@ -142,8 +145,6 @@ class Reactor:
         events = self._poller.poll(0 if ready or self.deferred else timeout)
         self.polling = False
         self.now = now = monotonic()
-        if now >= self._next_second:
-            self._tick(now)
         connections = self.connections
         for fd, mask in events:
             connection = connections.get(fd)
@@ -165,15 +166,27 @@ class Reactor:
                 continue
             if connection.owner.acquire(False):
                 ready.append(connection)
-        if now >= self.next_sweep:
-            self._sweep(now)
-        self._regulate_accepting(now)
+        if now >= self.next_sweep or now >= self._next_second:
+            self._keep_time(now)
+        pool = self._pool
+        if not self.accepting or len(ready) + len(pool.due) + pool.threads >= self._backpressure:
+            self._regulate_accepting(now)  # seldom
 
     def _timeout(self) -> float | None:
+        if self.suspect:
+            self.suspect = False
+            return 0.0
         if not self.connections and (self.accepting or self.stopping):
             return None
         longest = IDLE_CHECK if self.accepting or self.stopping else min(IDLE_CHECK, ACCEPT_PAUSE)
         return max(0.0, min(longest, self.next_sweep - monotonic()))
+
+    def _keep_time(self, now: float) -> None:
+        """Set the Date field and expire connections, where either is due."""
+        if now >= self._next_second:
+            self._tick(now)
+        if now >= self.next_sweep:
+            self._sweep(now)
 
     def _tick(self, now: float) -> None:
         """Set the Date field (RFC 9110 6.6.1). Once a second."""
@@ -205,7 +218,7 @@ class Reactor:
     def _regulate_accepting(self, now: float) -> None:
         """Pause while too many requests run or wait for a thread. Idle connections do not count."""
         pool = self._pool
-        overloaded = len(pool.ready) + pool.busy >= self._backpressure
+        overloaded = len(pool.ready) + len(pool.due) + pool.busy >= self._backpressure
         if self.accepting:
             if overloaded:
                 self._pause_accepting()
@@ -253,6 +266,8 @@ class Reactor:
         except BlockingIOError:
             return False
         except OSError as exc:
+            if exc.errno in CLOSED:
+                raise  # the application has closed our listener
             if exc.errno not in NO_ROOM:
                 return True  # ECONNABORTED and the like: that client has gone, others may be pending
             if self._close_longest_idle():
@@ -262,7 +277,14 @@ class Reactor:
             self._pause_accepting()
             return False
         self.accepted += 1
-        connection = self._connect(sock, address, listener)
+        try:
+            connection = self._connect(sock, address, listener)
+        except Exception as exc:  # the client has gone already, or there is no memory
+            # Raised, it would drop the other events of this poll, and edges are notified once.
+            logger.debug('A connection from %s failed when it was accepted: %s', address, exc)
+            self.failed += 1
+            sock.close()
+            return True
         self.connections[connection.fd] = connection
         # New connections are owned: they are read at once, and registered only when they have to wait.
         self._ready.append(connection)
@@ -295,6 +317,11 @@ class Reactor:
         """Queue a unit of work from a thread that does not lead."""
         self._ready.append(unit)
         if self.polling:
+            self._poller.wake()
+
+    def notice_room(self) -> None:
+        """Have the leader look whether it can accept again. A thread that does not lead, after a call."""
+        if not self.accepting:
             self._poller.wake()
 
     def wake(self) -> None:

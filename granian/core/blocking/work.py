@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Work(Protocol):
@@ -14,11 +15,43 @@ class Work(Protocol):
         """Do what is ready. Return whether the calling thread still leads."""
         ...
 
+    def prepare(self) -> bool:
+        """Do what is ready except for calls of the application. Return True where one is left to do.
+
+        Then `work` makes it. The leader, while it can call no application.
+        """
+        ...
+
+
+class Waiter:
+    """A handler that waits for its client. `lock`, held by the waiter, is released to wake it."""
+
+    __slots__ = ('lock', 'woken')
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.lock.acquire()
+        self.woken = False
+
+    def wake(self) -> None:
+        """End the wait. Any thread."""
+        self.woken = True
+        self.ring()
+
+    def ring(self) -> None:
+        """Have the waiter look again. Any thread."""
+        try:
+            self.lock.release()
+        except RuntimeError:
+            pass  # released already
+
 
 class Crew(Protocol):
     """The threads or greenlets that run the units of work."""
 
     ready: deque[Work]
+    due: deque[Work]
+    """Units with a call left to do, while no thread or greenlet is free for it."""
     timed: bool
 
     @property
@@ -31,6 +64,8 @@ class Crew(Protocol):
     def enter_timed(self, kind: str) -> bool: ...
     def learn(self, kind: str, duration: float, waits: int) -> None: ...
     def leave_call(self, duration: float, now: float) -> bool: ...
+    def make_waiter(self) -> Waiter: ...
+    def wait(self, waiter: Waiter, timeout: float) -> bool: ...
 
 
 class MeasuredQueue(deque[Work]):
@@ -48,6 +83,11 @@ class MeasuredQueue(deque[Work]):
     def append(self, unit: Work) -> None:
         self._since.append(monotonic())
         super().append(unit)
+
+    def extendleft(self, units: Iterable[Work]) -> None:
+        units = list(units)
+        self._since.extendleft([monotonic()] * len(units))
+        super().extendleft(units)
 
     def popleft(self) -> Work:
         unit = super().popleft()

@@ -19,6 +19,7 @@ is not used again.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from sys import getrefcount
@@ -28,7 +29,7 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
-from ..blocking.work import MeasuredQueue, Work
+from ..blocking.work import MeasuredQueue, Waiter, Work
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
@@ -49,6 +50,7 @@ class GreenletPool:
 
     def __init__(self, max_greenlets: int, measured: bool = False) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
+        self.due: deque[Work] = deque()
         self.threads = 0
         """Number of greenlets, running, waiting or idle."""
         self.timed = False
@@ -86,16 +88,38 @@ class GreenletPool:
         self.turns += 1
         ready = self.ready
         self._stint_ends = monotonic() + STINT
-        while ready:
+        while ready or self.due:
             member = self._take()
             if member is None:
+                self._prepare()
                 return  # all of them wait inside calls: the first to return asks for a turn
+            if self.due:
+                ready.extendleft(reversed(self.due))
+                self.due.clear()
             self.leader = member
             member.switch()
             self.leader = None
             if ready and monotonic() > self._stint_ends:
                 self._again()
                 return
+
+    def _prepare(self) -> None:
+        """Do the part of the ready units that calls no application, in a greenlet beyond the maximum.
+
+        A handler that waits for its client must not keep connections from being read.
+        """
+        if self.ready:
+            PoolGreenlet(self._prepare_ready, self._hub).switch()
+
+    def _prepare_ready(self) -> None:
+        ready = self.ready
+        while ready:
+            unit = ready.popleft()
+            try:
+                if unit.prepare():
+                    self.due.append(unit)
+            except BaseException:
+                logger.exception('Internal error in a unit of work')
 
     def _take(self) -> PoolGreenlet | None:
         """Return an idle greenlet or a new one, None where there may be no more."""
@@ -142,7 +166,7 @@ class GreenletPool:
                     logger.exception('Internal error in a unit of work')
                 me.gr_context = None
                 if self.leader is not me:  # it has waited meanwhile
-                    if ready:
+                    if ready or self.due:
                         self._again()
                     break
                 if getrefcount(me) != references:
@@ -165,6 +189,20 @@ class GreenletPool:
     def enter_timed(self, kind: str) -> bool:
         """Do as `enter_call` does: a greenlet pool is never eager."""
         self.enter_call()
+        return True
+
+    def make_waiter(self) -> Waiter:
+        """Return a waiter for `wait`."""
+        return Waiter(threading.Lock())
+
+    def wait(self, waiter: Waiter, timeout: float) -> bool:
+        """Wait until `waiter` is woken. Return False after `timeout` seconds. A handler."""
+        until = monotonic() + timeout
+        while not waiter.woken:
+            left = until - monotonic()
+            if left <= 0:
+                return False
+            waiter.lock.acquire(timeout=left)
         return True
 
     def learn(self, kind: str, duration: float, waits: int) -> None:

@@ -30,6 +30,7 @@ class ThreadCore(BlockingCore):
             self.flush_deferred,
             parallel=not getattr(sys, '_is_gil_enabled', lambda: True)(),
             measured=settings.counters is not None,
+            interrupt=self.wake,
         )
         super().__init__(listeners, settings, handler, pool, deque())
         self._done = threading.Event()
@@ -42,6 +43,8 @@ class ThreadCore(BlockingCore):
         self.pool.watch(self._done)
         self.pool.close()
         self.reactor.wake()
+        if self.pool.failure is not None:
+            raise self.pool.failure
 
     def drained(self) -> None:
         self._done.set()

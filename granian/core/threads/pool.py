@@ -15,6 +15,7 @@ baton leads. This module knows neither sockets nor HTTP.
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from collections import deque
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 from ..blocking.scheduling import COMPUTING, is_waiting, processor_time, times_waited
-from ..blocking.work import MeasuredQueue, Work
+from ..blocking.work import MeasuredQueue, Waiter, Work
 from .habits import Habits
 
 SLOW_CALL = 0.001
@@ -46,6 +47,10 @@ STINT = range(64)
 """Maximum units between two polls: a unit that is ready again at once must not starve the others."""
 FAILURE_PAUSE = 0.1
 """Seconds before the next poll after one that failed."""
+MAX_FAILURES = 10
+"""Failed polls in a row (1 s) that end the pool."""
+LASTING = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+"""Errors that do not pass: the application has closed a descriptor of ours."""
 
 NO_THREAD = (RuntimeError, MemoryError)
 """Raised by the start of a thread where the system has no room for one more."""
@@ -67,9 +72,27 @@ class _PoolThread:
         self.parked_since = 0.0
 
 
+class _StandIn(Waiter):
+    """A handler that waits, and that may lead meanwhile: see `Pool.wait`."""
+
+    __slots__ = ('_interrupt', 'leading', 'thread')
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        super().__init__(threading.Lock())
+        self._interrupt = interrupt
+        self.leading = False
+        self.thread = 0
+
+    def ring(self) -> None:
+        if not self.leading:
+            super().ring()
+        elif threading.get_ident() != self.thread:
+            self._interrupt()
+
+
 class Pool:
     """The threads. The leader calls `gather()`, which polls and appends to `ready`. The watchdog calls
-    `on_stall()` when a call takes long.
+    `on_stall()` when a call takes long. `interrupt()` ends a poll.
 
     Every method says which thread may call it.
     """
@@ -83,8 +106,10 @@ class Pool:
         *,
         parallel: bool = False,
         measured: bool = False,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
+        self.due: deque[Work] = deque()
         self.threads = 0
         self.eager = False
         """Leadership is handed on before calls."""
@@ -107,6 +132,10 @@ class Pool:
         self._gathering = False
         self._runner = 0
         """Native id of the thread that runs, or ran last, a unit as the leader."""
+        self._failures = 0
+        """Polls in a row that have failed."""
+        self.failure: BaseException | None = None
+        """The error of polling that has ended the pool."""
         self._waited = 0
         self._parallel = parallel
         """True where threads compute in parallel: there is no interpreter lock."""
@@ -115,6 +144,13 @@ class Pool:
         self._trusted = ''
         """The kind of call that the leader runs, where the pool is eager and trusted it."""
         self._closed = False
+        self._interrupt = interrupt
+        self._waiters: list[Waiter] = []
+        """Handlers that wait for their client. The watchdog may take one out, to give it the baton."""
+        self._giving = threading.Lock()
+        """Guards `_waiters`."""
+        self._standing_in = False
+        """A handler that waits leads."""
         self._watchdog_asleep = False
         self._watchdog_alarm = threading.Lock()
         self._watchdog_alarm.acquire()
@@ -172,7 +208,6 @@ class Pool:
     def _lead(self) -> None:
         """Run units and poll while this thread has the baton. It has none when this returns."""
         ready = self.ready
-        gather = self._gather
         me = threading.get_native_id()
         while not self._closed:
             for _ in STINT:
@@ -188,20 +223,35 @@ class Pool:
                     logger.exception('Internal error in a unit of work')
                     if self._calls != calls:
                         return  # this thread has no baton any more
-            self._gathering = True
-            try:
-                gather()
-            except BaseException:
-                logger.exception('Internal error while waiting for connections')
-                sleep(FAILURE_PAUSE)
-            self._gathering = False
-            self._waited = times_waited()
-            self.polls += 1
-            if self._watchdog_asleep:
-                self.wake_watchdog()
+            self._poll()
         # Closing: pass the baton on, so that every parked thread sees the end in turn.
         self._table.append(_BATON)
         self.release_all()
+
+    def _poll(self) -> None:
+        """Gather ready units. The leader."""
+        self._gathering = True
+        try:
+            self._gather()
+            self._failures = 0
+        except BaseException as error:
+            self._take_failure(error)
+        self._gathering = False
+        self._waited = times_waited()
+        self.polls += 1
+        if self._watchdog_asleep:
+            self.wake_watchdog()
+
+    def _take_failure(self, error: BaseException) -> None:
+        """Note that polling has failed. What does not pass ends the pool, for the worker to be replaced."""
+        self._failures += 1
+        if self._failures < MAX_FAILURES and getattr(error, 'errno', None) not in LASTING:
+            logger.error('Internal error while waiting for connections', exc_info=error)
+            sleep(FAILURE_PAUSE)
+        elif not self._closed:
+            self.failure = error
+            self._closed = True
+            self.wake_watchdog()
 
     def _park(self, member: _PoolThread) -> bool:
         """Wait for the baton. False when the thread should end instead."""
@@ -209,6 +259,8 @@ class Pool:
         if self._closed:
             member.wake.acquire(False)
             return False
+        if self._standing_in:
+            self._interrupt()  # append, then read: the leader sets it, then reads `_parked`
         if member.wake.acquire(timeout=self._idle_timeout):
             return not self._closed
         with self._growing:
@@ -272,6 +324,8 @@ class Pool:
 
         Return whether this thread still leads. The leader.
         """
+        if self._standing_in:
+            return True
         try:
             member = self._parked.pop()
         except IndexError:
@@ -279,6 +333,76 @@ class Pool:
         self._calls += 1
         member.wake.release()
         return False
+
+    # -- handlers that wait for their client ------------------------------------------
+
+    def make_waiter(self) -> Waiter:
+        """Return a waiter for `wait`. Any thread."""
+        return _StandIn(self._interrupt)
+
+    def wait(self, waiter: Waiter, timeout: float) -> bool:
+        """Wait until `waiter` is woken. Return False after `timeout` seconds. A handler.
+
+        The client's bytes have to be read meanwhile. While no thread leads, and none is free to,
+        this one leads: it polls, reads and writes, and leaves calls of the application to others.
+        """
+        assert isinstance(waiter, _StandIn)
+        until = monotonic() + timeout
+        while not waiter.woken:
+            # Enter the list, then look at the table. The watchdog sees the baton there, or us in the list.
+            with self._giving:
+                self._waiters.append(waiter)
+            leads = self._take_baton()
+            if not leads:
+                waiter.lock.acquire(timeout=max(0.0, until - monotonic()))
+            with self._giving:
+                try:
+                    self._waiters.remove(waiter)
+                except ValueError:
+                    leads = True  # the watchdog has given us the baton
+            if leads:
+                self._stand_in(waiter, until)
+            if monotonic() >= until:
+                return waiter.woken
+        return True
+
+    def _stand_in(self, waiter: _StandIn, until: float) -> None:
+        """Lead until `waiter` is woken, or another thread can lead. It has no baton when this returns."""
+        if self._hand_on():
+            return
+        waiter.thread = threading.get_ident()
+        waiter.leading = self._standing_in = True
+        handed_on = False
+        while not (handed_on or waiter.woken or self._closed) and monotonic() < until:
+            self._prepare()
+            if self._parked or self.threads < self._max_threads:
+                self._restore()
+                handed_on = self._hand_on()
+            if not (handed_on or waiter.woken):
+                self._poll()
+        waiter.leading = self._standing_in = False
+        if not handed_on:
+            self._restore()
+            self._runner = threading.get_native_id()
+            self.enter_call()
+
+    def _prepare(self) -> None:
+        """Do the part of the ready units that calls no application."""
+        ready = self.ready
+        for _ in STINT:
+            if not ready:
+                return
+            unit = ready.popleft()
+            try:
+                if unit.prepare():
+                    self.due.append(unit)
+            except BaseException:
+                logger.exception('Internal error in a unit of work')
+
+    def _restore(self) -> None:
+        """Put the units whose call is due back in front of the others."""
+        self.ready.extendleft(reversed(self.due))
+        self.due.clear()
 
     # -- around an application call ---------------------------------------------------
 
@@ -355,7 +479,7 @@ class Pool:
         before = monotonic()
         # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock 10 times longer.
         alarm = self._watchdog_alarm
-        while not done.is_set():
+        while not (done.is_set() or self.failure):
             alarm.acquire(timeout=CHECK_EVERY)
             now = monotonic()
             late = now - before > LATE
@@ -394,6 +518,7 @@ class Pool:
         except IndexError:
             member = None
             if not self._reserve_thread():
+                self._rescue_by_waiter()
                 return
         try:
             self._table.pop()
@@ -414,6 +539,12 @@ class Pool:
                 self._start_thread()
             except NO_THREAD:
                 self._table.append(_BATON)
+
+    def _rescue_by_waiter(self) -> None:
+        """Move the baton from the table to a handler that waits for its client, where there is one."""
+        with self._giving:
+            if self._waiters and self._take_baton():
+                self._waiters.pop().ring()
 
     def _sleep(self, state: tuple[int, int], done: threading.Event) -> None:
         self._watchdog_asleep = True

@@ -1,0 +1,124 @@
+"""Failures of our own, of an observer, or of the system end one connection at most."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_harness import GET, GET_CLOSE, CoreUnderTest, read_response, running
+from http2_client import Http2Client
+
+from granian.core.blocking.poller import READ
+from granian.core.contract import CoreSettings
+
+TEXT = [(b'Content-Type', b'text/plain')]
+
+
+def answer(stream: Any) -> None:
+    stream.respond(200, TEXT, b'well')
+
+
+def fail(*_: Any) -> Any:
+    raise RuntimeError('failed on purpose')
+
+
+def test_observer_that_raises_leaves_http1_connection_usable() -> None:
+    with running(answer, on_exchange=fail) as server, server.connect(5) as sock:
+        for _ in range(3):
+            sock.sendall(GET % b'/')
+            assert read_response(sock).endswith(b'well')
+
+
+def test_observer_that_raises_leaves_http2_connection_usable() -> None:
+    with running(answer, on_exchange=fail) as server, server.connect(5) as sock:
+        client = Http2Client(sock)
+        assert [client.get().body for _ in range(3)] == [b'well'] * 3
+
+
+def test_failure_at_the_end_of_an_exchange_closes_http1_connection() -> None:
+    def handler(stream: Any) -> None:
+        stream._connection.settings = None
+        stream._connection.registered = False
+        answer(stream)
+
+    with running(handler) as server, server.connect(5) as sock:
+        sock.sendall(GET % b'/')
+        assert read_response(sock).endswith(b'well')
+        assert sock.recv(1) == b''
+
+
+def test_failure_at_the_end_of_a_stream_closes_http2_connection() -> None:
+    def handler(stream: Any) -> None:
+        if stream.head.version == '2':
+            stream._connection.streams.clear()
+        answer(stream)
+
+    with running(handler) as server, server.connect(5) as sock:
+        client = Http2Client(sock)
+        client.start()
+        client.read_to_end()
+        assert client.closed
+        assert server.request(GET_CLOSE % b'/').startswith(b'HTTP/1.1 200')
+
+
+class Ready:
+    """A connection with an event."""
+
+    outbox = b''
+    readable = hung_up = signalled = False
+
+    class owner:  # noqa: N801
+        @staticmethod
+        def acquire(_: bool) -> bool:
+            return True
+
+
+def test_failed_accept_keeps_the_other_events_of_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        core = CoreUnderTest([listener], CoreSettings(threads=1), answer)
+        reactor = core.reactor
+        reactor.accepting = True
+        ready = Ready()
+        reactor.connections[-7] = ready
+        monkeypatch.setattr(reactor, '_connect', fail)
+        events = [(listener.fileno(), READ), (-7, READ)]
+        monkeypatch.setattr(reactor._poller, 'poll', lambda timeout: events)
+        with socket.create_connection(listener.getsockname()):
+            reactor.gather()
+        assert list(core.pool.ready) == [ready]
+        assert reactor.failed == 1
+
+
+@pytest.mark.skipif(not hasattr(os, 'sendfile'), reason='no sendfile')
+@pytest.mark.parametrize('sent_before', [0, 1000])
+def test_file_that_sendfile_refuses_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sent_before: int
+) -> None:
+    real = os.sendfile
+    calls: list[int] = []
+
+    def sendfile(out: int, source: int, offset: int, count: int) -> int:
+        calls.append(offset)
+        if offset < sent_before:
+            return real(out, source, offset, sent_before)
+        raise OSError(errno.EINVAL, 'Invalid argument')
+
+    monkeypatch.setattr(os, 'sendfile', sendfile)
+    content = bytes(range(256)) * 1000
+    (tmp_path / 'file').write_bytes(content)
+
+    def handler(stream: Any) -> None:
+        with open(tmp_path / 'file', 'rb') as file:
+            stream.send_response(200, [(b'Content-Length', b'%d' % len(content))])
+            stream.send_file(file, 0, len(content))
+            stream.send_end()
+
+    with running(handler) as server, server.connect(5) as sock:
+        for _ in range(2):
+            sock.sendall(GET % b'/')
+            assert read_response(sock).endswith(content)
+    assert calls

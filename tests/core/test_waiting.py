@@ -1,0 +1,108 @@
+"""Handlers that wait for their HTTP/2 client must not keep connections from being read."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from core_harness import GET_CLOSE, running
+from http2_client import Http2Client
+
+MEGABYTE = b'x' * (1 << 20)
+TEXT = [(b'Content-Type', b'text/plain')]
+
+
+def send_whole(stream: Any) -> None:
+    stream.respond(200, TEXT, MEGABYTE)
+
+
+def send_in_pieces(stream: Any) -> None:
+    stream.send_response(200, TEXT)
+    for start in range(0, len(MEGABYTE), 50_000):
+        stream.send_data(MEGABYTE[start : start + 50_000])
+    stream.send_end()
+
+
+def count_body(stream: Any) -> None:
+    size = 0
+    while chunk := stream.read():
+        size += len(chunk)
+    stream.respond(200, TEXT, b'%d' % size)
+
+
+@pytest.mark.parametrize('handler', [send_whole, send_in_pieces])
+@pytest.mark.parametrize('threads', [1, 2])
+def test_large_response_arrives_whatever_the_threads(handler: Any, threads: int) -> None:
+    with running(handler, threads=threads, write_timeout=5) as server, server.connect() as sock:
+        client = Http2Client(sock)
+        streams = [client.start() for _ in range(5)]
+        client.finish(*streams)
+        assert [client.responses[stream].received for stream in streams] == [len(MEGABYTE)] * 5
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_large_upload_arrives_whatever_the_threads(threads: int) -> None:
+    with running(count_body, threads=threads, body_timeout=5) as server, ExitStack() as stack:
+        clients = [Http2Client(stack.enter_context(server.connect())) for _ in range(3)]
+        streams = [client.start(method='POST', end=False) for client in clients]
+        for client, stream in zip(clients, streams):
+            client.send(stream, MEGABYTE, end=True)
+        for client, stream in zip(clients, streams):
+            assert client.finish(stream).body == b'%d' % len(MEGABYTE)
+
+
+def test_reset_ends_the_wait_of_the_only_thread() -> None:
+    def handler(stream: Any) -> None:
+        (send_in_pieces if stream.head.path == '/large' else count_body)(stream)
+
+    with running(handler, threads=1) as server, server.connect() as sock, server.connect() as other:
+        client = Http2Client(sock, window=0)
+        stream = client.start('/large')
+        client.receive()
+        healthy = Http2Client(other)
+        waiting = healthy.start()
+        client.connection.reset_stream(stream, 8)
+        client.flush()
+        assert healthy.finish(waiting).status == 200
+
+
+def test_http1_request_runs_after_the_wait_of_the_only_thread() -> None:
+    def handler(stream: Any) -> None:
+        (send_in_pieces if stream.head.path == '/large' else count_body)(stream)
+
+    with running(handler, threads=1) as server, server.connect() as sock, server.connect() as other:
+        client = Http2Client(sock, window=0)
+        stream = client.start('/large')
+        client.receive()
+        other.sendall(GET_CLOSE % b'/small')
+        client.connection.increment_flow_control_window(1 << 21)
+        client.connection.increment_flow_control_window(1 << 21, stream)
+        client.flush()
+        assert client.finish(stream).received == len(MEGABYTE)
+        assert other.recv(100).startswith(b'HTTP/1.1 200')
+
+
+def hold_streams(stack: ExitStack, server: Any, connections: int, path: str) -> list[Http2Client]:
+    """Open 100 streams on each connection, with windows of 0."""
+    clients = []
+    for _ in range(connections):
+        client = Http2Client(stack.enter_context(server.connect()), window=0)
+        for _ in range(100):
+            client.start(path)
+        clients.append(client)
+    return clients
+
+
+@pytest.mark.parametrize('threads', [1, 8, 64])
+def test_shut_windows_do_not_delay_a_healthy_client(threads: int) -> None:
+    body = b'x' * 100_000
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, body if stream.head.path == '/large' else b'small')
+
+    with running(handler, threads=threads, write_timeout=60) as server, ExitStack() as stack:
+        hold_streams(stack, server, 6, '/large')
+        healthy: socket.socket = stack.enter_context(server.connect(5))
+        assert Http2Client(healthy).get('/small').body == b'small'
