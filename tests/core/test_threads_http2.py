@@ -289,7 +289,7 @@ def test_a_reset_reaches_the_handler() -> None:
                 seen.set()
                 raise
 
-    with serving(handler) as (_, client):
+    with serving(handler, body_spool=0) as (_, client):
         stream_id = client.start('/', 'POST', [('expect', '100-continue')], end=False)
         assert entered.wait(10)
         client.connection.reset_stream(stream_id, 8)
@@ -436,7 +436,7 @@ def test_a_body_that_stops_coming_after_the_handler_has_begun() -> None:
             reasons.append(str(error))
             stream.respond(error.status, TEXT, b'')
 
-    with serving(handler, body_timeout=0.1) as (_, client):
+    with serving(handler, body_spool=0, body_timeout=0.1) as (_, client):
         stream_id = client.start('/', 'POST', end=False)
         client.send(stream_id, b'x' * 20_000)
         assert client.finish(stream_id).status == 408

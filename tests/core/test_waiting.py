@@ -42,9 +42,13 @@ def test_large_response_arrives_whatever_the_threads(handler: Any, threads: int)
         assert [client.responses[stream].received for stream in streams] == [len(MEGABYTE)] * 5
 
 
+@pytest.mark.parametrize('body_spool', [0, 1 << 26])
 @pytest.mark.parametrize('threads', [1, 2])
-def test_large_upload_arrives_whatever_the_threads(threads: int) -> None:
-    with running(count_body, threads=threads, body_timeout=5) as server, ExitStack() as stack:
+def test_large_upload_arrives_whatever_the_threads(threads: int, body_spool: int) -> None:
+    with (
+        running(count_body, threads=threads, body_timeout=5, body_spool=body_spool) as server,
+        ExitStack() as stack,
+    ):
         clients = [Http2Client(stack.enter_context(server.connect())) for _ in range(3)]
         streams = [client.start(method='POST', end=False) for client in clients]
         for client, stream in zip(clients, streams):

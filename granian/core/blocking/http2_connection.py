@@ -250,7 +250,9 @@ class Http2Connection(Http2Output):
     def finish(self, stream: OpenStream) -> None:
         stream_id = stream.stream_id
         with self.lock:
-            del self.streams[stream_id]
+            spool = self.streams.pop(stream_id).spool
+            if spool is not None:
+                spool.close()
             if self.phase >= LINGERING:
                 if self.phase == CLOSED and not self.streams:
                     self.reactor.let_go(self)

@@ -109,8 +109,6 @@ class Http2Stream:
             connection.finish(self)
         except Exception:
             connection.break_off()
-        if self.spool is not None:
-            self.spool.close()
         if called:
             waits = self._waits if self._answered else times_waited() - self._waits
             pool.learn(self.head.method + self.head.path, (self._answered or now) - called, waits)
