@@ -10,7 +10,7 @@ from granian.config.options import Option
 PAGE = Path(__file__).with_name('options.md')
 HEADER = """# Options
 
-<!-- Made by docs/make_options.py from granian/config.py: change it there. -->
+<!-- Made by docs/make_options.py from granian/config/declaration.py: change it there. -->
 
 Every option can be given on the command line, in the environment, or as a keyword of
 `granian.Granian(target, ...)`. The command line is stronger than the environment. A *duration* is
@@ -42,6 +42,7 @@ def entry(option: Option) -> str:
 
 def kind(option: Option) -> str:
     names = {
+        'list': 'texts, separated by commas',
         'int': 'whole number', 'octal': 'whole number, octal when it starts with 0', 'float': 'number',
         'bool': 'on or off', 'dir': 'folder', 'object': 'a Python object, not on the command line',
     }  # fmt: skip
@@ -60,6 +61,8 @@ def kind(option: Option) -> str:
 def default(option: Option) -> str:
     if option.default_text is not None:
         return option.default_text
+    if option.kind == 'list':
+        return f'`{",".join(option.default)}`' if option.default else 'none'
     if option.kind == 'bool':
         return 'on' if option.default else 'off'
     if option.default in (None, ()):

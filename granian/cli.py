@@ -93,8 +93,22 @@ def _pretty_print_default(value: Any) -> Any:
     return value
 
 
+class ListType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Texts separated by commas."""
+
+    name = 'list'
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        return tuple(item.strip() for item in value.split(',') if item.strip())
+
+
 _CLICK_TYPES: dict[str, Callable[[Option], Any]] = {
     'text': lambda o: click.STRING,
+    'list': lambda o: ListType(),
     'int': lambda o: click.IntRange(o.ge, o.le),  # type: ignore[arg-type]
     'octal': lambda o: OctalIntType(o.ge, o.le),  # type: ignore[arg-type]
     'float': lambda o: click.FloatRange(o.ge, o.le),
@@ -129,6 +143,8 @@ def _shown_default(option: Option) -> str:
     if option.default_text is not None:
         return option.default_text
     value = option.default
+    if option.kind == 'list':
+        return ','.join(value) or 'none'
     if option.multiple:
         return ' '.join(map(str, value)) or 'none'
     return 'none' if value is None else str(_pretty_print_default(value))

@@ -11,6 +11,8 @@ REFUSALS = {
     'no_such_dir': "{option}: no folder at '{path}'",
     'no_such_path': "{option}: nothing at '{path}'",
     'no_address': '--host is empty: give an address, 0.0.0.0 for all of this machine',
+    'bad_forwarded': "forwarded: {value!r} is neither 'client' nor 'scheme'",
+    'bad_network': '{error}',
     'bad_bind': '--bind: {error}',
     'bind_twice': '--bind says where to listen: leave out {option}',
     'reuse_port': '--reuse-port: this system has no SO_REUSEPORT',

@@ -45,6 +45,7 @@ _OBJECTS: tuple[tuple[str, Any, str], ...] = (
     ('http1_settings', HTTP1Settings, 'an HTTP1Settings'),
     ('http2_settings', HTTP2Settings, 'an HTTP2Settings'),
     ('log_dictconfig', Mapping, 'a mapping'),
+    ('secure_scheme_headers', Mapping, 'a mapping of field names to values'),
 )
 """Arguments that only Python can give: (name, type, the type in words). Their contents are not checked."""
 

@@ -39,6 +39,7 @@ PROTO = 'Protocols and limits'
 HTTP1 = 'HTTP/1'
 HTTP2 = 'HTTP/2'
 WS = 'WebSocket'
+PROXY = 'Behind proxies'
 LOG = 'Logging'
 TLS = 'TLS'
 RESPAWN = 'Replacing workers'
@@ -337,6 +338,18 @@ class Declaration:
     log_config: Path | None = opt(
         LOG, 'file', None, 'JSON file in `logging.config.dictConfig` form, laid over the default'
     )
+    forwarded_allow_ips: tuple[str, ...] = opt(
+        PROXY, 'list', (), "Peers whose X-Forwarded-For and -Proto name the client's address and scheme: "
+        'addresses, networks, unix, or * for all',
+    )  # fmt: skip
+    forwarded: str = opt(
+        PROXY, 'object', 'client', "What trusted peers name: 'client' (and scheme), or 'scheme' alone, by "
+        '`secure_scheme_headers`',
+    )  # fmt: skip
+    secure_scheme_headers: Mapping[str, str] | None = opt(
+        PROXY, 'object', None, "Fields and the value of each that means https, for `forwarded='scheme'`",
+        default_text="gunicorn's",
+    )  # fmt: skip
     log_file: str | None = opt(
         LOG, 'text', None, "File for the server's log; -: standard output", default_text='standard output'
     )

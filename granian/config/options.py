@@ -28,7 +28,8 @@ class Option:
 
     group: str
     kind: str
-    """text, int, octal, float, bool, enum, duration (seconds), path, file, dir; or object: Python only."""
+    """text, list (texts separated by commas), int, octal, float, bool, enum, duration (seconds), path,
+    file, dir; or object: Python only."""
     default: Any
     help: str
     name: str = ''
@@ -131,6 +132,8 @@ def _coerce_one(option: Option, value: Any) -> Any:
         return _coerce_enum(option, value)
     if kind == 'bool':
         return _expect(option, value, isinstance(value, int), 'true or false', bool)
+    if kind == 'list':
+        return _coerce_list(option, value)
     if kind == 'text':
         return _expect(option, value, isinstance(value, str), 'text', str)
     if kind in ('path', 'file', 'dir'):
@@ -149,6 +152,13 @@ def _coerce_one(option: Option, value: Any) -> Any:
     if problem:
         raise ConfigurationError(problem)
     return number
+
+
+def _coerce_list(option: Option, value: Any) -> tuple[str, ...]:
+    items: Any = value.split(',') if isinstance(value, str) else value
+    good = isinstance(items, Iterable) and all(isinstance(item, str) for item in items)
+    _expect(option, value, good, 'text, or a list of text', lambda given: given)
+    return tuple(item.strip() for item in items if item.strip())
 
 
 def _expect(option: Option, value: Any, good: bool, what: str, convert: Callable[[Any], Any]) -> Any:

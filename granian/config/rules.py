@@ -17,6 +17,7 @@ from .. import messages
 from ..addresses import parse_address
 from ..constants import ClientVerify, Cores, HTTPModes, Interfaces, Lifespans, Loops, RuntimeModes, TaskImpl
 from ..errors import ConfigurationError
+from ..forwarded import Trusted
 from ..observe.access_log import check_access_format
 from .declaration import OPTIONS, Declaration
 
@@ -32,6 +33,8 @@ NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Declaration], bool]]] = [
 """(what was asked for, module that must be there, extra that brings it, when)."""
 
 NEEDS_OPTION: dict[str, str] = {
+    'forwarded': 'forwarded_allow_ips',
+    'secure_scheme_headers': 'forwarded_allow_ips',
     'http2_keep_alive_timeout': 'http2_keep_alive_interval',
     'log_access_format': 'log_access',
     'ssl_key_password': 'ssl_key',
@@ -226,9 +229,12 @@ def refuse(config: Declaration) -> None:
 def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
     bad_bind = next(filter(None, map(_address_problem, c.bind)), None)
+    bad_network = _network_problem(c, 'forwarded_allow_ips')
     elsewhere = next((OPTIONS[name].label for name in ('uds', 'address', 'port') if _changed(c, name)), None)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
+        ('bad_forwarded', c.forwarded not in ('client', 'scheme'), {'value': c.forwarded}),
+        ('bad_network', bad_network is not None, {'error': bad_network}),
         ('bad_bind', bad_bind is not None, {'error': bad_bind}),
         ('bind_twice', bool(c.bind) and elsewhere is not None, {'option': elsewhere}),
         ('reuse_port', c.reuse_port and sys.platform == 'win32', {}),
@@ -269,6 +275,15 @@ def _address_problem(text: str) -> str | None:
         parse_address(text)
     except ValueError as error:
         return str(error)
+    return None
+
+
+def _network_problem(c: Declaration, *names: str) -> str | None:
+    for name in names:
+        try:
+            Trusted(getattr(c, name))
+        except ValueError as error:
+            return f'{OPTIONS[name].label}: {error}'
     return None
 
 

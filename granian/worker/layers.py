@@ -1,6 +1,6 @@
 """The layers around the application's handler, each of them only where an option asks for it.
 
-From the inside out: static files, response headers for the access log.
+From the inside out: static files, response headers for the access log, the client behind a proxy.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from ..config import projection
 from ..observe.atoms import Format
 
+SECURE_SCHEME_HEADERS = {'X-Forwarded-Protocol': 'ssl', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Ssl': 'on'}
+"""gunicorn's."""
+
 if TYPE_CHECKING:
     from .. import static
     from ..config import Config
+    from ..forwarded import Rule
     from ..observe.counters import Counters
     from ..observe.recording import Environs
     from ..stream import AsyncHandler, Handler
@@ -29,7 +33,8 @@ def blocking(handler: Handler, config: Config, counters: Counters | None) -> Han
         from ..observe.recording import record_blocking
 
         handler = record_blocking(handler)
-    return handler
+    rule = forwarded_rule(config)
+    return rule.blocking(handler) if rule is not None else handler
 
 
 def asynchronous(handler: AsyncHandler, config: Config, counters: Counters | None) -> AsyncHandler:
@@ -43,7 +48,19 @@ def asynchronous(handler: AsyncHandler, config: Config, counters: Counters | Non
         from ..observe.recording import record_async
 
         handler = record_async(handler)
-    return handler
+    rule = forwarded_rule(config)
+    return rule.asynchronous(handler) if rule is not None else handler
+
+
+def forwarded_rule(config: Config) -> Rule | None:
+    """Return the rule about what proxies say; None: no peer is believed."""
+    if not config.forwarded_allow_ips:
+        return None
+    from ..forwarded import Rule
+
+    if config.forwarded == 'client':
+        return Rule(config.forwarded_allow_ips)
+    return Rule(config.forwarded_allow_ips, config.secure_scheme_headers or SECURE_SCHEME_HEADERS)
 
 
 def environs(config: Config) -> Environs | None:

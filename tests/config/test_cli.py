@@ -73,6 +73,7 @@ def sample(option: Option, tmp_path: Path) -> tuple[str, Any]:
     return {
         'url_path_prefix': ('/p', '/p'),
         'bind': ('[::1]:80', '[::1]:80'),
+        'forwarded_allow_ips': ('10.0.0.1, 10.1.0.0/16', ('10.0.0.1', '10.1.0.0/16')),
         'log_access_fmt': ('%(path)s', '%(path)s'),
     }.get(option.name, samples.get(option.kind, ('/x', '/x')))
 
@@ -118,7 +119,7 @@ def test_ranges_and_kinds_are_refused_by_the_command_line(option: Option) -> Non
     if option.le is not None:
         above = int(option.le) + 1
         wrong.append(f'0{above:o}' if option.kind == 'octal' else str(above))
-    if option.kind not in ('text', 'path'):
+    if option.kind not in ('text', 'list', 'path'):
         wrong.append('/no/such/thing')
     for text in wrong:
         result = run(f'{option.flags}={text}')

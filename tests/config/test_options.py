@@ -20,6 +20,7 @@ NUMBERS = [option for option in ALL if option.kind in ('int', 'octal', 'float', 
 
 # The contract, written out once more on purpose: name on the command line, default.
 CLI_DEFAULTS = {
+    'forwarded_allow_ips': (),
     'log_file': None, 'access_log_file': None,
     'bind': (), 'reuse_port': False,
     'host': '127.0.0.1', 'port': 8000, 'uds': None, 'uds_permissions': None, 'interface': 'rsgi',

@@ -71,6 +71,15 @@ CASES: dict[str, tuple[Peer, list[tuple[str, str]], Any, tuple[str, str]]] = {
     'garbage is not an address': ('127.0.0.1', [(FOR, '<script>')], None, ('127.0.0.1', 'http')),
     'the walk stops at garbage': ('127.0.0.1', [(FOR, '1.1.1.1, unknown')], None, ('127.0.0.1', 'http')),
     'a bad port is garbage': ('127.0.0.1', [(FOR, '1.1.1.1:99999')], None, ('127.0.0.1', 'http')),
+    'a port of many digits is garbage':
+        ('127.0.0.1', [(FOR, '1.1.1.1:' + '9' * 5000)], None, ('127.0.0.1', 'http')),
+    'a port with leading zeros of many digits is garbage':
+        ('127.0.0.1', [(FOR, '1.1.1.1:' + '0' * 5000 + '80')], None, ('127.0.0.1', 'http')),
+    'an IPv6 zone is garbage': ('127.0.0.1', [(FOR, 'fe80::1%eth0')], None, ('127.0.0.1', 'http')),
+    'an IPv6 zone may not be any text':
+        ('127.0.0.1', [(FOR, '[fe80::1%<script>"]:80')], None, ('127.0.0.1', 'http')),
+    'digits of other scripts are garbage':
+        ('127.0.0.1', [(FOR, '1.1.1.1:\xb2')], None, ('127.0.0.1', 'http')),
     'empty entries are skipped': ('127.0.0.1', [(FOR, '1.2.3.4, ,')], None, ('1.2.3.4', 'http')),
     'unix socket by name': (None, [(FOR, '1.2.3.4')], 'unix', ('1.2.3.4', 'http')),
     'unix socket not by default': (None, [(FOR, '1.2.3.4')], None, ('', 'http')),

@@ -60,6 +60,8 @@ REFUSED = {
     'no_such_path': lambda tmp: make(reload=True, working_dir=tmp, reload_paths=['none']),
     'no_address': lambda tmp: make(address=''),
     'lifespan_asginl': lambda tmp: make(lifespan='on', interface='asginl'),
+    'bad_forwarded': lambda tmp: make(forwarded_allow_ips='*', forwarded='x'),
+    'bad_network': lambda tmp: make(forwarded_allow_ips='10.0.0.1/8'),
     'bad_bind': lambda tmp: make(bind='127.0.0.1:http'),
     'bind_twice': lambda tmp: make(bind=':8000', port=8001),
     'target_not_text': lambda tmp: Config.from_api(3),  # type: ignore[arg-type]
@@ -354,7 +356,8 @@ def test_defaults_give_no_warning() -> None:
 def test_every_dependent_option_names_what_it_needs(tmp_path: Path) -> None:
     file = _file(tmp_path, '{}')
     special = {'ssl_protocol_min': 'tls1.2', 'reload_ignore_patterns': ['x'], 'log_access_format': 'x',
-               'reload_filter': object, 'ssl_key_password': 'x', 'respawn_max_deaths': 1}  # fmt: skip
+               'reload_filter': object, 'forwarded': 'scheme', 'secure_scheme_headers': {'a': 'b'},
+                   'ssl_key_password': 'x', 'respawn_max_deaths': 1}  # fmt: skip
     for name, other in _rules.NEEDS_OPTION.items():
         option = OPTIONS[name]
         if option.setting:

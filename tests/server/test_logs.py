@@ -199,3 +199,17 @@ def test_application_that_configures_logging_does_not_silence_us(serve, tmp_path
     server.expect('GET /x')
     server.signal()
     assert server.wait() == 0
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_access_log_names_the_client_behind_a_proxy(serve, kind):
+    server = serve(script='realserver.py', log_access=True, log_access_format='%(h)s %(scheme)s',
+                   forwarded_allow_ips='127.0.0.1', **kind)  # fmt: skip
+    server.wait_ready()
+    with socket.create_connection(('127.0.0.1', server.port)) as client:
+        client.sendall(b'GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n'
+                       b'X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n')  # fmt: skip
+        assert b'192.0.2.7' in client.makefile('rb').read()
+    server.expect('^192.0.2.7 https$')
+    server.signal()
+    assert server.wait() == 0

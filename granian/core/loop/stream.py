@@ -27,6 +27,10 @@ JOIN_BELOW = 4096
 """Bytes: a shorter piece of a body is joined with the next, so the queue is bounded in entries too."""
 
 
+_CONNECTIONS: Address = ('', -1)
+"""Stands for the connection's own client."""
+
+
 class LoopStream:
     """An `AsyncStream` of either HTTP version; the port says what each call promises."""
 
@@ -51,6 +55,8 @@ class LoopStream:
     early = 0  # HTTP/1: bytes after the request, from a client that pipelines
     raw = False  # HTTP/1: a tunnel, whose output needs no framing
     task: asyncio.Task[None] | None = None
+    _scheme: str | None = None
+    _client: Address | None = _CONNECTIONS
     _first_read = True
     _paused = False  # an accepted WebSocket whose receiver must not be called
     _receiver: Callable[[bytes], None] | None = None
@@ -69,15 +75,24 @@ class LoopStream:
         self.memo = connection.memo
         self.disconnected = self.aborted = self.response_ended = False
 
-    # -- facts of the connection: read seldom, handlers keep what they derive from them in `memo`
+    # -- facts of the connection: read seldom, handlers keep what they derive from them in `memo`. A trusted
+    # proxy may name another scheme and client, see `granian.forwarded`.
 
     @property
     def scheme(self) -> str:
-        return self.connection.scheme
+        return self.connection.scheme if self._scheme is None else self._scheme
+
+    @scheme.setter
+    def scheme(self, scheme: str) -> None:
+        self._scheme = scheme
 
     @property
     def client(self) -> Address | None:
-        return self.connection.client
+        return self.connection.client if self._client is _CONNECTIONS else self._client
+
+    @client.setter
+    def client(self, client: Address | None) -> None:
+        self._client = client
 
     @property
     def server(self) -> Address | str:
