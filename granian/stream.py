@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from . import forked
 from .protocol.head import Head
 from .protocol.interface import Headers, InvalidResponse
 
@@ -191,8 +192,10 @@ class AsyncStream(_Exchange, Protocol):
 def log_failure(head: Head, error: BaseException, hint: str = '', level: int = logging.ERROR) -> None:
     """Log an exception of the application with its traceback: one wording on all interfaces.
 
-    The query is left out: it may hold a secret. `hint` says what the user can do about it.
+    The query is left out: it may hold a secret. `hint` says what the user can do about it. A child that
+    the application has forked ends here.
     """
+    forked.leave_if_child(error)
     path = head.path if head.path.isprintable() else ascii(head.path)[1:-1]
     logger.log(
         level, 'Error handling request %s %s%s', head.method, path, hint and f' ({hint})', exc_info=error

@@ -63,6 +63,14 @@ class Core(Protocol):
         `Connection: close` and GOAWAY to the busy, let what is in flight finish."""
         ...
 
+    def descriptors(self) -> list[int]:
+        """Return the descriptors of sockets and poller, for a forked child, which must not use them."""
+        ...
+
+    def abandon(self) -> None:
+        """Serve no more, in a child that the application has forked; end it when control comes back."""
+        ...
+
     def figures(self) -> Figures:
         """For the metrics, by their names: connections_active, connections_handled, connections_err and
         the pool's (blocking_…, py_wait_cumulative; see the metrics page). From any thread."""

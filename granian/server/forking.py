@@ -34,7 +34,7 @@ class ForkedProcess:
             os.close(ending)
             raise
         if not self.pid:
-            _run_child(target, name)
+            _run_child(target, name, ending)
         os.close(ending)
 
     @property
@@ -81,9 +81,11 @@ class ForkedProcess:
             self.sentinel = -1
 
 
-def _run_child(target: Callable[[], object], name: str) -> None:
-    """Run `target` in the child; never returns."""
+def _run_child(target: Callable[[], object], name: str, ending: int) -> None:
+    """Run `target` in the child; never returns. `ending` is closed in children of its own."""
     status = 1
+    pipe = os.fstat(ending)
+    os.register_at_fork(after_in_child=lambda: _close_same(ending, pipe))
     try:
         # The parent's objects stay for good: the collector must not write to their pages.
         gc.freeze()
@@ -107,3 +109,12 @@ def _leave_multiprocessing(name: str) -> None:
     if process is not None:
         process.__dict__.get('_children', set()).clear()
         process.__dict__['current_process']().name = name
+
+
+def _close_same(fd: int, status: os.stat_result) -> None:
+    """Close a descriptor if it is still the one with this status."""
+    try:
+        if os.path.samestat(os.fstat(fd), status):
+            os.close(fd)
+    except OSError:
+        pass

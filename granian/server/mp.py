@@ -51,7 +51,7 @@ class ProcessLauncher:
         self._listeners = tuple(endpoint.sockets)
         self._target = target or entry.run
         self._loader = loader
-        self._method, self._chosen = start_method(server.start_method, server.needs_fork)
+        self._method = start_method(server.start_method, server.needs_fork)
         self._config = for_workers(server.config)
         if self._method != 'fork':
             if server.needs_fork:
@@ -86,19 +86,13 @@ class ProcessLauncher:
 
     def _start(self, spec: WorkerSpec) -> Process:
         if self._method == 'fork':
-            return ForkedProcess(partial(self._run_forked, spec), spec.name)
+            return ForkedProcess(partial(self._target, spec), spec.name)
         context = multiprocessing.get_context(self._method)
         process: Any = context.Process(target=self._target, args=(spec,), name=spec.name)  # type: ignore[attr-defined]
         flush_streams()
         with unflushed():
             process.start()
         return process  # type: ignore[no-any-return]
-
-    def _run_forked(self, spec: WorkerSpec) -> None:
-        if not self._chosen:
-            # The application may choose: a method is chosen once in a process.
-            multiprocessing.set_start_method(None, force=True)
-        self._target(spec)
 
     def _check(self) -> None:
         """Raise ConfigurationError for a value that cannot be copied to a worker under this start method."""
@@ -118,20 +112,20 @@ class ProcessLauncher:
                 ) from None
 
 
-def start_method(asked: str | None, needs_fork: str) -> tuple[str, bool]:
-    """Return multiprocessing's start method for workers, and whether the user has chosen it.
+def start_method(asked: str | None, needs_fork: str) -> str:
+    """Return multiprocessing's start method for workers.
 
     `needs_fork` names what only forked workers can have: then fork is the default.
     """
     chosen = asked or multiprocessing.get_start_method(allow_none=True)
     if chosen is None and needs_fork and 'fork' in multiprocessing.get_all_start_methods():
-        return 'fork', False
+        return 'fork'
     # The first of the list is the default; asking for it by get_start_method() would choose it for good.
     method = chosen or multiprocessing.get_all_start_methods()[0]
     if method == 'forkserver' and not _has_forkserver():
         logger.warning(WARNINGS['no_forkserver'])
         method = 'spawn'
-    return method, chosen is not None
+    return method
 
 
 def _has_forkserver() -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
+import multiprocessing.context
 import os
 import sys
 import time
@@ -14,14 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import log
+from .. import forked, log
 from .._internal import load_env_files, load_target, put_first
 from ..config import Config
 from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
-from . import ending, ipc, kinds
+from . import children, ending, ipc, kinds
 from .hooks import Hooked
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
@@ -41,16 +43,19 @@ def run(spec: WorkerSpec) -> None:
     """Load the application and serve until stopped. The process ends with status 1 if that failed."""
     control = ipc.Control(spec.control, spec.quick_signals)
     control.take_signals()
+    let_application_choose()
     life = Life(spec, control)
     status = 0
     try:
         life.begin()
         life.serve()
     except Exception as exc:
+        forked.leave_if_child(exc)
         found = failure(exc)
         control.send(ipc.FAILED, found)
         status = found.status
     finally:
+        forked.leave_if_child(sys.exc_info()[1])
         life.end()
         ending.finish()
     if status:
@@ -81,9 +86,12 @@ class Life:
         self.hooked: Hooked | None = spec.hooked
         self.core: Core | None = None
         self._ended = allocate_lock()
+        fds = [*control.descriptors, *(listener.fileno() for listener in spec.listeners)]
+        self._descriptors = children.Descriptors(fds, control.owns)
 
     def begin(self) -> None:
-        """Name the process and call the first hook."""
+        """Guard the process against its own children, name it, and call the first hook."""
+        children.guard(self._descriptors)
         if self.hooked is not None:
             self.hooked.worker.enter(self.control.replace)
             self.hooked.start()
@@ -102,6 +110,7 @@ class Life:
             # server was started in, for the main process and for the workers.
             os.chdir(spec.working_dir)
         app = spec.loader() if spec.preloaded and spec.loader else load(config, spec.working_dir, spec.loader)
+        forked.leave_if_child()
         log.enable(config.log_enabled)  # the application may have configured logging
         check(app)
         if not spec.in_thread:
@@ -112,7 +121,7 @@ class Life:
             config, list(spec.listeners), app, observer(observers.all), observers.counters,
             in_thread=spec.in_thread, hooked=self.hooked,
         )  # fmt: skip
-        observers.core = self.core
+        observers.core = self._descriptors.core = self.core
         if self.hooked is not None:
             self.hooked.ready()
         self._take_orders(observers)
@@ -258,6 +267,18 @@ def trace(exc: BaseException) -> str:
             break
         first = first.tb_next
     return ''.join(traceback.format_exception(type(exc), exc, first)).rstrip()
+
+
+def let_application_choose() -> None:
+    """Let the application set multiprocessing's start method, which a process may do only once.
+
+    Until it does, its default is the method that the main process has.
+    """
+    method = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(None, force=True)
+    default = getattr(multiprocessing.context, '_default_context', None)
+    if method is not None and default is not None:
+        default._default_context = multiprocessing.get_context(method)
 
 
 def configure_logging(spec: WorkerSpec) -> None:

@@ -97,6 +97,10 @@ class Control:
         connection = [] if self._connection.closed else [self._connection.fileno()]
         return [*connection, self._wake_reader, self._wake_writer]
 
+    def owns(self, handler: object) -> bool:
+        """Return whether a signal handler is the worker's."""
+        return handler is nothing or handler == self._on_signal
+
     def send(self, kind: str, value: object = None) -> None:
         """Send a message, if the main process is still there to read it."""
         with self._sending:

@@ -284,6 +284,12 @@ class LoopCore:
     def figures(self) -> Figures:
         return self._core.figures()
 
+    def descriptors(self) -> list[int]:
+        return self._core.descriptors()
+
+    def abandon(self) -> None:
+        self._core.abandon()
+
 
 def _drain_timeout(config: Config) -> float | None:
     """Cancelling what is in flight leaves applications some time to end well before they are killed."""

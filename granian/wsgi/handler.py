@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ..forked import leave_if_child
 from ..messages import WARNINGS
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
 from .environ import add_upgrade, environ_maker, normalize_prefix
@@ -247,6 +248,7 @@ class Response:
         """Log the exception that ended the exchange, and answer if nothing was sent."""
         head = self.stream.head
         if isinstance(error, ClientDisconnected):
+            leave_if_child()
             logger.debug('The client left during %s %s', head.method, ascii(head.target))
             self.stream.abort()
         elif isinstance(error, RequestBodyError):

@@ -103,6 +103,10 @@ class WatchedConnection:
         if self.is_idle:
             self.deadline = now + GRACE if now - self.idle_since < RECENT else now
 
+    def abandon(self) -> None:
+        """Make locks free that another thread may hold, in a forked child that has no other threads."""
+        self.owner = Lock()
+
     def release(self) -> None:
         """Give up ownership: from here on the leader may take the connection at any moment."""
         reactor = self.reactor

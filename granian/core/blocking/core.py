@@ -7,6 +7,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ... import forked
 from .http1_connection import Http1Connection
 from .opening import Opening
 from .reactor import Reactor
@@ -72,6 +73,15 @@ class BlockingCore:
             'py_wait_cumulative': int(ready.waited * 1e6) if isinstance(ready, MeasuredQueue) else 0,
         }
 
+    def descriptors(self) -> list[int]:
+        return self.reactor.descriptors()
+
+    def abandon(self) -> None:
+        # The next step after the handler's, also when that was left by an exception.
+        self.pool.leave_call = _leave  # type: ignore[method-assign]
+        for connection in self.reactor.connections.values():
+            connection.abandon()  # a thread that is not there any more may hold its locks
+
     # -- the leader ---------------------------------------------------------------------
 
     def gather(self) -> None:
@@ -129,6 +139,11 @@ class BlockingCore:
         if self.settings.tls is None and self.settings.http == '1':
             return Http1Connection(sock, client, server, self)
         return Opening(sock, client, server, self)
+
+
+def _leave(duration: float, now: float) -> bool:
+    forked.leave()
+    return False
 
 
 class Listening:

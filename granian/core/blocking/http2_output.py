@@ -68,6 +68,10 @@ class Http2Output(WatchedConnection):
 
     # -- for the connection ---------------------------------------------------------------------
 
+    def abandon(self) -> None:
+        super().abandon()
+        self.lock = Lock()
+
     def finish(self, stream: OpenStream) -> None:
         """Take the end of a stream's handler. Any thread."""
         raise NotImplementedError

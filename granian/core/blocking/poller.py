@@ -33,6 +33,7 @@ class Poller(Protocol):
     def listen(self, fd: int) -> None: ...
     def unlisten(self, fd: int) -> None: ...
     def wake(self) -> None: ...
+    def descriptors(self) -> list[int]: ...
     def close(self) -> None: ...
 
 
@@ -70,8 +71,12 @@ class EpollPoller:
         pass
 
     def unregister(self, fd: int) -> None:
-        # Closing a socket takes it out of its epoll set: nothing to do before close().
-        pass
+        # Closing a socket takes it out of its epoll set only when no other process has a copy of it, and
+        # a child of the application may have one for a moment.
+        try:
+            self._epoll.unregister(fd)
+        except (OSError, ValueError):  # not registered, or the poller is closed
+            pass
 
     def listen(self, fd: int) -> None:
         self._epoll.register(fd, self._listen_mask)
@@ -84,6 +89,9 @@ class EpollPoller:
             os.eventfd_write(self._wake_fd, 1)
         except (OSError, ValueError):
             pass  # full: the leader is about to wake anyway; or closed
+
+    def descriptors(self) -> list[int]:
+        return [] if self._epoll.closed else [self._epoll.fileno(), self._wake_fd]
 
     def close(self) -> None:
         self._epoll.close()
@@ -166,6 +174,10 @@ class SelectorPoller:
             self._sender.send(b'\0')
         except OSError:
             pass  # full: the leader is about to wake anyway
+
+    def descriptors(self) -> list[int]:
+        # Not the selector's own: kqueue's is not inherited.
+        return [self._receiver.fileno(), self._sender.fileno()]
 
     def close(self) -> None:
         self._selector.close()

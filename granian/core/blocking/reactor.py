@@ -69,6 +69,7 @@ class Watched(Work, Protocol):
 
     deadline: float
     readable: bool
+    registered: bool
     hung_up: bool
     signalled: bool
 
@@ -76,6 +77,7 @@ class Watched(Work, Protocol):
     def expire(self) -> None: ...
     def close(self) -> None: ...
     def prepare_stop(self, now: float) -> None: ...
+    def abandon(self) -> None: ...
 
 
 class Deferred(Protocol):
@@ -330,7 +332,8 @@ class Reactor:
     def forget(self, connection: Watched) -> None:
         """Drop a connection. Its owner, just before it closes the socket."""
         self.connections.pop(connection.fd, None)
-        self._poller.unregister(connection.fd)
+        if connection.registered or self.level_triggered:
+            self._poller.unregister(connection.fd)
         if self.stopping and not self.connections:
             self.drained()
 
@@ -343,6 +346,11 @@ class Reactor:
         self.connections.pop(-id(connection), None)
         if self.stopping and not self.connections:
             self.drained()
+
+    def descriptors(self) -> list[int]:
+        """Return the descriptors of the connections, the listeners and the poller. Any thread."""
+        connections = [fd for fd in list(self.connections) if fd >= 0]
+        return [*connections, *self._listeners, *self._poller.descriptors()]
 
     def close(self) -> None:
         self._poller.close()

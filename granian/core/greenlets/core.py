@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 from gevent.event import Event
+from gevent.hub import Hub, set_hub
 
 from ..blocking.core import BlockingCore
 from .hub import HubReactor
@@ -63,6 +64,13 @@ class GreenletCore(BlockingCore):
         self.reactor.close()
         if self._error is not None:
             raise self._error
+
+    def abandon(self) -> None:
+        super().abandon()
+        # The hub would go on with every greenlet of the worker as soon as the child waits.
+        self.reactor.detach()
+        get_hub().loop.destroy()
+        set_hub(Hub(default=True))
 
     def ask_turn(self) -> None:
         """Have the hub take a turn soon."""

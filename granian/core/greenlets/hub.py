@@ -40,9 +40,13 @@ class HubEpoll(EpollPoller):
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         return super().poll(0)
 
-    def close(self) -> None:
+    def detach(self) -> None:
         if self._watcher is not None:
             self._watcher.close()
+            self._watcher = None
+
+    def close(self) -> None:
+        self.detach()
         super().close()
 
 
@@ -95,11 +99,17 @@ class HubWatchers:
         if self._alarm is not None:
             self._alarm.send()
 
-    def close(self) -> None:
+    def descriptors(self) -> list[int]:
+        return []
+
+    def detach(self) -> None:
         if self._alarm is not None:
             self._alarm.close()
         for fd in list(self._watchers):
             self.unregister(fd)
+
+    def close(self) -> None:
+        self.detach()
 
 
 def make_hub_poller() -> HubEpoll | HubWatchers:
@@ -149,6 +159,13 @@ class HubReactor(Reactor):
     def _alarm(self) -> None:
         self._alarm_at = math.inf
         self._turn()
+
+    def detach(self) -> None:
+        """Have the hub watch nothing of ours any more."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        self._poller.detach()
 
     def close(self) -> None:
         if self._timer is not None:

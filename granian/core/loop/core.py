@@ -17,6 +17,7 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ... import forked
 from ...protocol.limits import GRACE, Clock
 from ...protocol.response import error_parts
 from . import first_step
@@ -117,6 +118,15 @@ class AsyncCore:
             'py_wait_cumulative': 0,
         }
 
+    def descriptors(self) -> list[int]:
+        # Not the loop's own: its next turn ends the child, and needs them.
+        sockets = [c.transport.get_extra_info('socket') for c in list(self.connections)]
+        fds = [sock.fileno() for sock in (*sockets, *self.acceptor.listeners) if sock is not None]
+        return [fd for fd in fds if fd >= 0]
+
+    def abandon(self) -> None:
+        self.loop.call_soon(forked.leave)
+
     async def serve(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serve as `run` does, on a loop that is already running."""
         self._over = self.loop.create_future()
@@ -205,6 +215,7 @@ class AsyncCore:
         except asyncio.CancelledError:
             pass  # by us, at the end of the drain, or by the application itself
         except BaseException as error:  # SystemExit too: an application does not end the worker
+            forked.leave_if_child(error)
             logger.error('The request handler failed', exc_info=error)
         finally:
             self.running.discard(stream)

@@ -1,0 +1,88 @@
+"""Applications whose requests fork: what the child does is in the path."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+multiprocessing.set_start_method('fork')
+
+
+def note(text):
+    os.write(1, f'{text}\n'.encode())
+
+
+def fork(path):
+    """Fork; return the parent's answer. The child leaves in its way."""
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        return f'{os.getpid()} {os.waitstatus_to_exitcode(status)}'
+    if path == '/exit':
+        sys.exit(7)
+    if path == '/raise':
+        raise RuntimeError('in the child')
+    if path == '/wait':
+        time.sleep(0.5)
+        os._exit(9)
+    return 'child'
+
+
+def rest():
+    time.sleep(60)
+
+
+def naps(queue):
+    """Wait as an ordinary child does, and say which signals it has."""
+    time.sleep(0.3)
+    queue.put(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.set_wakeup_fd(-1) == -1)
+
+
+def work(path):
+    if path == '/terminate':
+        child = multiprocessing.Process(target=rest)
+        child.start()
+        child.terminate()
+        child.join()
+        return f'{os.getpid()} {child.exitcode}'
+    if path == '/nap':
+        queue = multiprocessing.SimpleQueue()
+        child = multiprocessing.Process(target=naps, args=(queue,))
+        child.start()
+        fine = queue.get()
+        child.join()
+        return f'{os.getpid()} {fine} {child.exitcode}'
+    if path == '/orphan':
+        child = multiprocessing.Process(target=rest)
+        child.start()
+        note(f'orphan {child.pid}')
+        os.kill(os.getpid(), signal.SIGKILL)
+    if path == '/leave':
+        pid = os.fork()
+        if not pid:
+            os.setsid()
+            os.closerange(0, 3)  # the test reads the server's output to its end
+            time.sleep(60)
+            os._exit(0)
+        note(f'orphan {pid}')
+        return str(pid)
+    if path == '/':
+        return str(os.getpid())
+    return fork(path)
+
+
+def wsgi(environ, start_response):
+    body = work(environ['PATH_INFO']).encode()
+    start_response('200 OK', [])
+    return [body]
+
+
+async def asgi(scope, receive, send):
+    body = work(scope['path']).encode()
+    await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    await send({'type': 'http.response.body', 'body': body})
+
+
+async def rsgi(scope, protocol):
+    protocol.response_str(200, [], work(scope.path))

@@ -1,0 +1,93 @@
+"""Children that an application forks: they never serve, never stop their worker, never hold its port."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+CORES = {
+    'threads': {'target': 'forkapps:wsgi', 'interface': 'wsgi'},
+    'gevent': {'target': 'forkapps:wsgi', 'interface': 'wsgi', 'core': 'gevent'},
+    'asyncio': {'target': 'forkapps:asgi', 'interface': 'asginl', 'loop': 'asyncio'},
+    'uvloop': {'target': 'forkapps:asgi', 'interface': 'asginl', 'loop': 'uvloop'},
+    'rsgi': {'target': 'forkapps:rsgi', 'interface': 'rsgi'},
+}
+
+
+@pytest.fixture(params=CORES)
+def server(serve, request):
+    options = dict(CORES[request.param])
+    if options.get('loop') == 'uvloop':
+        pytest.importorskip('uvloop')
+    target = options.pop('target')
+    made = serve(target, 'fork', script='realserver.py', respawn_failed_workers=True, **options)
+    made.wait_ready()
+    return made
+
+
+@pytest.mark.parametrize(('path', 'status'), [('/exit', 7), ('/raise', 1), ('/return', 0), ('/wait', 9)])
+def test_forked_child_does_not_serve(server, path, status):
+    pid = server.get()
+    assert server.get(path) == f'{pid} {status}'
+    assert {server.get() for _ in range(10)} == {pid}
+    server.signal()
+    assert server.wait() == 0
+    assert 'Traceback' not in server.output or path == '/raise'
+
+
+def test_terminate_reaches_the_child_only(server):
+    pid = server.get()
+    for _ in range(3):
+        assert server.get('/terminate') == f'{pid} -15'
+    assert server.get() == pid
+
+
+def test_waiting_child_has_no_part_of_the_worker(server):
+    pid = server.get()
+    assert server.get('/nap') == f'{pid} True 0'
+    assert server.get() == pid
+
+
+def test_child_left_behind_holds_neither_port_nor_stop(server):
+    child = int(server.get('/leave'))
+    try:
+        server.signal()
+        assert server.wait() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(('127.0.0.1', server.port))
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_death_of_a_worker_with_children_is_seen(server):
+    with pytest.raises((ConnectionError, Exception)):
+        server.get('/orphan')
+    orphan = int(server.expect(r'orphan (\d+)')[1])
+    try:
+        server.expect('ended unexpectedly: killed by SIGKILL')
+        server.expect('Started worker-1')
+        assert server.get()
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_import_that_forks_makes_no_second_worker(serve, tmp_path):
+    (tmp_path / 'forksatimport.py').write_text(
+        'import os\n'
+        'parent = os.getpid()\n'
+        'os.fork()\n'
+        "os.write(1, f'imported {os.getpid() == parent}\\n'.encode())\n"
+        'def app(environ, start_response):\n'
+        "    start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n"
+    )
+    server = serve('forksatimport:app', 'fork', script='realserver.py')
+    server.wait_ready()
+    deadline = time.monotonic() + 10
+    while server.output.count('imported') < 2 and time.monotonic() < deadline:
+        server.get()
+    assert len({server.get() for _ in range(20)}) == 1
+    server.signal()
+    assert server.wait() == 0
+    assert server.output.count('Started worker') == 1
