@@ -293,3 +293,63 @@ def test_many_clients_at_once(serve, make_client):
         for thread in threads:
             thread.join(20)
     assert failures == []
+
+
+class HalfClosingClient:
+    """A TLS client that ends its side with close_notify, without a FIN, and reads on."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
+        self._until_done(self.tls.do_handshake)
+
+    def _until_done(self, step: Any) -> None:
+        while True:
+            try:
+                step()
+            except ssl.SSLWantReadError:
+                self.flush()
+                self.incoming.write(self.sock.recv(65536))
+            else:
+                return self.flush()
+
+    def flush(self) -> None:
+        self.sock.sendall(self.outgoing.read())
+
+    def send_last(self, data: bytes) -> None:
+        self.tls.write(data)
+        with suppress(ssl.SSLError):  # the server's close_notify is not there yet
+            self.tls.unwrap()
+        self.flush()
+
+    def wait_for_end(self) -> int:
+        """Return the number of bytes until the server has closed."""
+        size = 0
+        while data := self.sock.recv(65536):
+            size += len(data)
+        return size
+
+
+@pytest.mark.parametrize('size', [0, 200_000])
+def test_close_notify_behind_a_request_ends_the_connection(serve, make_client, size):
+    def handler(stream: Any) -> None:
+        body = 0
+        while chunk := stream.read():
+            body += len(chunk)
+        stream.respond(200, TEXT, b'x' * (100_000 if body == size else 0))
+
+    with serve(handler) as server, server.connect(timeout=5) as sock:
+        client = HalfClosingClient(sock, make_client())
+        client.send_last(b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n' % size + b'y' * size)
+        assert client.wait_for_end() > 100_000
+
+
+def test_close_notify_behind_http2_requests_ends_the_connection(serve, make_client):
+    with serve(describe, http='2') as server, server.connect(timeout=5) as sock:
+        client = HalfClosingClient(sock, make_client())
+        preface = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes(3) + b'\4' + bytes(5)
+        # HEADERS with END_STREAM on stream 1: GET, https, /, and an :authority of a single letter.
+        head = bytes([0x82, 0x87, 0x84, 0x41, 1]) + b'a'
+        client.send_last(preface + bytes([0, 0, len(head), 1, 5, 0, 0, 0, 1]) + head)
+        assert client.wait_for_end() > 0

@@ -13,6 +13,7 @@ import struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.limits import GRACE, LINGER, RECENT
 from .locks import Lock
 
 if TYPE_CHECKING:
@@ -22,15 +23,8 @@ if TYPE_CHECKING:
 RECEIVE_SIZE = 65536
 OUTBOX_LIMIT = 262144
 """Bytes of output that may be left to the leader. Beyond, the application's thread waits."""
-LINGER = 1.0
-"""Seconds during which input is discarded after our last byte (RFC 9112 9.6)."""
 DISCARDS = 8
 """Reads in one turn while input is discarded."""
-GRACE = 0.25
-"""Seconds that a recently active client has, at a graceful stop, to send its next request. Closing
-at once would lose a request that is on its way."""
-RECENT = 1.0
-"""Seconds: at a graceful stop a connection used more recently than this is given GRACE."""
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """What the connection waits for: decides what its deadline means."""
@@ -128,7 +122,11 @@ class WatchedConnection:
         if self.phase != CLOSED:
             self.release()
 
-    def linger(self, seconds: float = LINGER) -> None:
+    def note_end(self) -> None:
+        """Note that the client has ended its side of TLS, which the poller does not see. The owner."""
+        self.hung_up = True
+
+    def linger(self) -> None:
         """Half-close, then discard input until the client closes too (RFC 9112 9.6). The owner.
 
         Closing with unread input would reset the connection and destroy output in flight.
@@ -138,7 +136,7 @@ class WatchedConnection:
         except OSError:
             self.close()
             return
-        self.set_deadline(LINGERING, monotonic() + seconds)
+        self.set_deadline(LINGERING, monotonic() + (GRACE if self.reactor.stopping else LINGER))
         self.readable = True  # input seen before is not notified again
         self.release()
 

@@ -7,11 +7,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
+from ...protocol.limits import GRACE
 from ...protocol.response import error_response
 from ...stream import ClientDisconnected
 from .connection import (
     BODY,
-    GRACE,
     HEAD,
     IDLE,
     LINGERING,
@@ -340,7 +340,7 @@ class Http1Connection(Http1Output):
         if stream.aborted:
             self._abort(stream)
         elif http.must_close:
-            self._end(linger=not stream.complete)
+            self._end(linger=self._may_have_input(stream))
         elif self.outbox and (not self.corked or http.idle):
             self.set_deadline(WRITING, now + self.settings.write_timeout)
             self.release()
@@ -362,6 +362,15 @@ class Http1Connection(Http1Output):
             self.owner.release()
             if (self.signalled or self.readable) and self.owner.acquire(False):
                 reactor.submit(self)
+
+    def _may_have_input(self, stream: BlockingStream) -> bool:
+        """Return whether the client may be sending: closing now would reset it and destroy the response."""
+        if not stream.complete or stream.head.keep_alive or self.http.input_discarded:
+            return True
+        try:
+            return bool(self.receive())  # it has asked for the end, and should send nothing more
+        except OSError:
+            return False
 
     def _abort(self, stream: BlockingStream) -> None:
         """Break off in the middle of a response."""

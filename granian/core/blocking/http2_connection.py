@@ -12,15 +12,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
+from ...protocol.limits import GRACE, RECENT
 from .connection import (
     CLOSED,
-    GRACE,
     IDLE,
-    LINGER,
     LINGERING,
     OUTBOX_LIMIT,
     RECEIVE_SIZE,
-    RECENT,
     RUNNING,
 )
 from .http2_output import Http2Output
@@ -296,7 +294,7 @@ class Http2Connection(Http2Output):
         if self.hung_up and not self._failed:
             self.close()
         else:
-            self.linger(GRACE if self.reactor.stopping else LINGER)
+            self.linger()
 
     def has_news(self) -> bool:
         news = self.signalled or (self.readable and self.outbox <= OUTBOX_LIMIT)

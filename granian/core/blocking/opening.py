@@ -12,9 +12,10 @@ import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import is_plain_http, plain_http_answer, tls_info
-from .connection import CLOSED, GRACE, LINGERING, RECEIVE_SIZE, WatchedConnection
+from .connection import CLOSED, LINGERING, RECEIVE_SIZE, WatchedConnection
 from .http1_connection import Http1Connection
 from .http2_connection import Http2Connection
 from .tls_socket import TLSSocket
@@ -102,7 +103,7 @@ class Opening(WatchedConnection):
             return False
         wrapped = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         self._wrapped = wrapped
-        self.sock = TLSSocket(wrapped)
+        self.sock = TLSSocket(wrapped, self.note_end)
         return True
 
     def _shake_hands(self) -> bool:
@@ -159,6 +160,8 @@ class Opening(WatchedConnection):
         connection.readable = self.readable
         connection.tls = self.tls
         connection.scheme = self.scheme
+        if self.tls is not None:
+            connection.sock.on_end = connection.note_end
         self.reactor.connections[connection.fd] = connection
         self.phase = CLOSED
         connection.begin(self._data)

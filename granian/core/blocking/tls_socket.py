@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from .locks import Lock
@@ -17,10 +18,12 @@ class TLSSocket:
     HTTP/2 one thread may read while another writes: a lock guards it.
     """
 
-    __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'setblocking')
+    __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'on_end', 'setblocking')
 
-    def __init__(self, tls: ssl.SSLSocket) -> None:
+    def __init__(self, tls: ssl.SSLSocket, on_end: Callable[[], None]) -> None:
+        """Wrap `tls`. `recv` calls `on_end` when it has read the last bytes: no event follows them."""
         self._tls = tls
+        self.on_end = on_end
         self._lock = Lock()
         self._notify = True
         self.fileno = tls.fileno
@@ -45,9 +48,12 @@ class TLSSocket:
             while size:
                 try:
                     data = read(size)
+                except ssl.SSLWantReadError:
+                    break
                 except OSError:
-                    break  # nothing more, or an error, which the next call gets again
+                    data = b''  # the next call gets the error again
                 if not data:
+                    self.on_end()
                     break
                 parts.append(data)
                 size -= len(data)

@@ -1,0 +1,100 @@
+"""A complete response is not lost to a reset, whatever input is on its way when the connection ends."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+from core_harness import GET, read_all, running
+
+TEXT = [(b'Content-Type', b'text/plain')]
+CLOSE = [*TEXT, (b'Connection', b'close')]
+LARGE = b'x' * 200_000
+
+
+def closing(stream: Any) -> None:
+    stream.respond(200, CLOSE, LARGE)
+
+
+def small_buffer(address: Any) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sock.settimeout(10)
+    sock.connect(address)
+    return sock
+
+
+def test_pipelined_request_does_not_cost_the_response() -> None:
+    """The second request is in the kernel's buffer while the first runs."""
+    begun, sent = threading.Event(), threading.Event()
+
+    def handler(stream: Any) -> None:
+        begun.set()
+        assert sent.wait(10)
+        closing(stream)
+
+    with running(handler) as server, small_buffer(server.address) as sock:
+        sock.sendall(GET % b'/')
+        assert begun.wait(10)
+        sock.sendall(GET % b'/second')
+        sent.set()
+        assert read_all(sock).endswith(LARGE)
+
+
+def test_input_after_the_response_does_not_cost_it() -> None:
+    with running(closing) as server, small_buffer(server.address) as sock:
+        sock.sendall(GET % b'/')
+        head = sock.recv(1000)
+        sock.sendall(GET % b'/second')
+        assert (head + read_all(sock)).endswith(LARGE)
+
+
+def test_input_behind_the_last_request_does_not_cost_the_response() -> None:
+    """The client has asked for the end, and sends more all the same."""
+    begun, sent = threading.Event(), threading.Event()
+
+    def handler(stream: Any) -> None:
+        begun.set()
+        assert sent.wait(10)
+        closing(stream)
+
+    with running(handler) as server, small_buffer(server.address) as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+        assert begun.wait(10)
+        sock.sendall(b'x' * 100)
+        sent.set()
+        assert read_all(sock).endswith(LARGE)
+
+
+def test_request_during_a_graceful_stop_does_not_cost_the_response() -> None:
+    begun, sent = threading.Event(), threading.Event()
+
+    def handler(stream: Any) -> None:
+        begun.set()
+        assert sent.wait(10)
+        stream.respond(200, TEXT, LARGE)
+
+    with running(handler) as server, small_buffer(server.address) as sock:
+        sock.sendall(GET % b'/')
+        assert begun.wait(10)
+        stopping = threading.Thread(target=server.core.stop)
+        stopping.start()
+        stopping.join()
+        sock.sendall(GET % b'/second')
+        sent.set()
+        assert read_all(sock).endswith(LARGE)
+
+
+@pytest.mark.parametrize('version', [b'1.0', b'1.1'])
+def test_connection_that_the_client_ends_is_closed_at_once(version: bytes) -> None:
+    """Lingering would hold it open for another second."""
+    with running(closing) as server, server.connect() as sock:
+        sock.sendall(b'GET / HTTP/%s\r\nHost: a\r\nConnection: close\r\n\r\n' % version)
+        assert read_all(sock).endswith(LARGE)
+        # FIN_WAIT2 would be a half-closed end of the server's: it is gone when it resets our bytes.
+        sock.sendall(b'x')
+        with pytest.raises(OSError):
+            while True:
+                sock.sendall(b'x')
