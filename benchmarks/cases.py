@@ -161,6 +161,7 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
     'fastapi': {'body-model': {}},
     'start-wsgi': START,
     'start-asgi': START,
+    'gevent-django': {'product': {'gunicorn gevent': 1.2}},
     'gevent': {'hello': GEVENT, 'browser': GEVENT, 'sleep256': {'gunicorn gevent': 2}},
 }
 

@@ -208,6 +208,10 @@ SERVERS: dict[str, list[Server]] = {
         Server('ours', 'ours', granian('wsgi', ' --core gevent')),
         Server('gunicorn gevent', 'gunicorn', gunicorn('gevent')),
     ],
+    'gevent-django': [
+        Server('ours', 'ours', granian('wsgi', ' --core gevent', app='django_app')),
+        Server('gunicorn gevent', 'gunicorn', gunicorn('gevent', 'django_app')),
+    ],
     'django': wsgi_framework('django_app', 16),
     'flask': wsgi_framework('flask_app', 4),
     'fastapi': asgi_framework('fastapi_app'),
