@@ -7,7 +7,6 @@ a listening socket that this process has inherited.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -93,6 +92,8 @@ def _host_and_port(text: str) -> tuple[str, str | None]:
             raise ValueError(f'{text!r} is not an address: an IPv6 address is [ADDRESS]:PORT')
         return host, rest[1:] if rest else None
     if text.count(':') > 1:
+        import ipaddress  # seldom
+
         try:
             return str(ipaddress.IPv6Address(text)), None
         except ValueError:

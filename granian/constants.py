@@ -75,6 +75,15 @@ class ClientVerify(_Choice):
     required = 'required'
 
 
+class ProxyProtocols(_Choice):
+    """Versions of the PROXY protocol that are read; auto: both."""
+
+    off = 'off'
+    v1 = 'v1'
+    v2 = 'v2'
+    auto = 'auto'
+
+
 class Cores(_Choice):
     """What WSGI applications run in."""
 

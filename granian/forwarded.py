@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .protocol.proxy_preamble import MORE, NONE, Preamble, PreambleError, read_preamble
+
 if TYPE_CHECKING:
     from .protocol.head import Head
     from .stream import Address, AsyncHandler, Handler
@@ -155,7 +157,7 @@ class Rule:
         peer = memo.get('peer')
         if peer is None:
             # The real peer's address, where the PROXY protocol has named another one.
-            real = getattr(stream, 'peer', stream.client)
+            real = stream.client.peer if isinstance(stream.client, ProxiedAddress) else stream.client
             peer = memo['peer'] = _Peer(stream, self.trusts(real))
         if not peer.trusted:
             return True
@@ -199,3 +201,49 @@ def _secure_scheme(head: Head, secure: Mapping[str, str], default: str) -> str |
     if len(schemes) > 1:
         return None
     return schemes.pop() if schemes else default
+
+
+class ProxiedAddress(tuple[str, int]):
+    """A client's address as the PROXY protocol names it."""
+
+    peer: Address | None
+    """The proxy's own address; None on a Unix socket."""
+    preamble: Preamble
+
+    @classmethod
+    def of(cls, preamble: Preamble, peer: Address | None) -> ProxiedAddress:
+        made = cls(preamble.source)
+        made.peer = peer
+        made.preamble = preamble
+        return made
+
+
+class Refusal(Exception):
+    """The connection's first bytes are refused with this status."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class ProxyRule:
+    """Which versions of the PROXY protocol are read, and from which peers. Unix sockets are believed."""
+
+    def __init__(self, versions: frozenset[int], trusted: Sequence[str]) -> None:
+        self._versions = versions
+        self._trusted = Trusted(trusted)
+
+    def read(self, data: bytes, client: Address | None) -> tuple[int, Address | None] | None:
+        """Return the preamble's length and the client; None: further bytes decide. Raises Refusal."""
+        try:
+            found = read_preamble(data, self._versions)
+        except PreambleError as error:
+            raise Refusal(400, str(error)) from None
+        if found is MORE:
+            return None
+        if found is NONE:
+            return 0, client
+        if client is not None and client[0] not in self._trusted:
+            raise Refusal(403, 'PROXY protocol from a peer that is not trusted')
+        return found.length, ProxiedAddress.of(found, client) if found.protocol else client

@@ -23,6 +23,7 @@ from ..constants import (
     Lifespans,
     LogLevels,
     Loops,
+    ProxyProtocols,
     RuntimeModes,
     SSLProtocols,
     TaskImpl,
@@ -349,6 +350,14 @@ class Declaration:
     secure_scheme_headers: Mapping[str, str] | None = opt(
         PROXY, 'object', None, "Fields and the value of each that means https, for `forwarded='scheme'`",
         default_text="gunicorn's",
+    )  # fmt: skip
+    proxy_protocol: ProxyProtocols = opt(
+        PROXY, 'enum', ProxyProtocols.off, enum=ProxyProtocols,
+        help='Read the PROXY protocol at the beginning of connections; auto: versions 1 and 2',
+    )  # fmt: skip
+    proxy_allow_ips: tuple[str, ...] = opt(
+        PROXY, 'list', ('127.0.0.1', '::1'), 'Peers that may use the PROXY protocol, besides Unix sockets: '
+        'addresses, networks, or * for all',
     )  # fmt: skip
     log_file: str | None = opt(
         LOG, 'text', None, "File for the server's log; -: standard output", default_text='standard output'

@@ -17,7 +17,6 @@ from .. import messages
 from ..addresses import parse_address
 from ..constants import ClientVerify, Cores, HTTPModes, Interfaces, Lifespans, Loops, RuntimeModes, TaskImpl
 from ..errors import ConfigurationError
-from ..forwarded import Trusted
 from ..observe.access_log import check_access_format
 from .declaration import OPTIONS, Declaration
 
@@ -229,7 +228,7 @@ def refuse(config: Declaration) -> None:
 def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
     bad_bind = next(filter(None, map(_address_problem, c.bind)), None)
-    bad_network = _network_problem(c, 'forwarded_allow_ips')
+    bad_network = _network_problem(c, 'forwarded_allow_ips', 'proxy_allow_ips')
     elsewhere = next((OPTIONS[name].label for name in ('uds', 'address', 'port') if _changed(c, name)), None)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
@@ -280,6 +279,10 @@ def _address_problem(text: str) -> str | None:
 
 def _network_problem(c: Declaration, *names: str) -> str | None:
     for name in names:
+        if not _changed(c, name):
+            continue
+        from ..forwarded import Trusted  # seldom
+
         try:
             Trusted(getattr(c, name))
         except ValueError as error:

@@ -13,6 +13,7 @@ from ..protocol.limits import Limits
 if TYPE_CHECKING:
     import ssl
 
+    from ..forwarded import ProxyRule
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
 
@@ -42,6 +43,8 @@ class CoreSettings:
     sendfile: bool = hasattr(os, 'sendfile')
     """The kernel sends files."""
     tls: ssl.SSLContext | None = None
+    proxy: ProxyRule | None = None
+    """The rule for preambles of the PROXY protocol; None: there are none."""
     on_exchange: Callable[[Exchange], None] | None = None
     """Called after each exchange (access log, counters); None costs nothing."""
     counters: Counters | None = None

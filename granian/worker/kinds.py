@@ -113,6 +113,7 @@ def settings(
         backpressure=config.worker_backpressure,
         threads=config.worker_threads,
         tls=_tls(config),
+        proxy=layers.proxy_rule(config),
         on_exchange=on_exchange,
         counters=counters,
     )

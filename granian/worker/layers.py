@@ -8,15 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..config import projection
+from ..constants import ProxyProtocols
 from ..observe.atoms import Format
 
+PROXY_VERSIONS = {
+    ProxyProtocols.v1: frozenset((1,)), ProxyProtocols.v2: frozenset((2,)),
+    ProxyProtocols.auto: frozenset((1, 2)),
+}  # fmt: skip
 SECURE_SCHEME_HEADERS = {'X-Forwarded-Protocol': 'ssl', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Ssl': 'on'}
 """gunicorn's."""
 
 if TYPE_CHECKING:
     from .. import static
     from ..config import Config
-    from ..forwarded import Rule
+    from ..forwarded import ProxyRule, Rule
     from ..observe.counters import Counters
     from ..observe.recording import Environs
     from ..stream import AsyncHandler, Handler
@@ -61,6 +66,16 @@ def forwarded_rule(config: Config) -> Rule | None:
     if config.forwarded == 'client':
         return Rule(config.forwarded_allow_ips)
     return Rule(config.forwarded_allow_ips, config.secure_scheme_headers or SECURE_SCHEME_HEADERS)
+
+
+def proxy_rule(config: Config) -> ProxyRule | None:
+    """Return the rule for the PROXY protocol; None: it is not read."""
+    versions = PROXY_VERSIONS.get(config.proxy_protocol)
+    if versions is None:
+        return None
+    from ..forwarded import ProxyRule
+
+    return ProxyRule(versions, config.proxy_allow_ips)
 
 
 def environs(config: Config) -> Environs | None:

@@ -15,6 +15,7 @@ from .files import FileWrapper
 from .input import Errors, Input
 
 if TYPE_CHECKING:
+    from ..protocol.proxy_preamble import Preamble
     from ..stream import Address, Stream, TLSInfo
     from ..stream import Head as Head
 
@@ -122,9 +123,18 @@ def connection_environ(stream: Stream) -> Environ:
     env = server_environ(stream.server, stream.scheme)
     if stream.client is not None:
         env['REMOTE_ADDR'], env['REMOTE_PORT'] = stream.client[0], str(stream.client[1])
+    preamble = getattr(stream.client, 'preamble', None)
+    if preamble is not None:
+        env.update(proxy_environ(preamble))
     if stream.tls is not None:
         env.update(tls_environ(stream.tls))
     return env
+
+
+def proxy_environ(preamble: Preamble) -> Environ:
+    """Return what the PROXY protocol says of the connection that the proxy has accepted."""
+    address, port = preamble.destination
+    return {'PROXY_PROTOCOL': preamble.protocol, 'PROXY_ADDR': address, 'PROXY_PORT': str(port)}
 
 
 def join_repeats(env: Environ, head: Head) -> None:

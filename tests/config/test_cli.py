@@ -73,6 +73,7 @@ def sample(option: Option, tmp_path: Path) -> tuple[str, Any]:
     return {
         'url_path_prefix': ('/p', '/p'),
         'bind': ('[::1]:80', '[::1]:80'),
+        'proxy_allow_ips': ('*', ('*',)),
         'forwarded_allow_ips': ('10.0.0.1, 10.1.0.0/16', ('10.0.0.1', '10.1.0.0/16')),
         'log_access_fmt': ('%(path)s', '%(path)s'),
     }.get(option.name, samples.get(option.kind, ('/x', '/x')))
@@ -149,6 +150,8 @@ def shown_default(option: Option) -> str:
         return 'enabled' if option.default else 'disabled'
     if option.default in (None, ()):
         return 'none'
+    if option.kind == 'list':
+        return ','.join(option.default)
     return option.default[0] if option.multiple else str(option.default)
 
 

@@ -20,6 +20,7 @@ NUMBERS = [option for option in ALL if option.kind in ('int', 'octal', 'float', 
 
 # The contract, written out once more on purpose: name on the command line, default.
 CLI_DEFAULTS = {
+    'proxy_protocol': 'off', 'proxy_allow_ips': ('127.0.0.1', '::1'),
     'forwarded_allow_ips': (),
     'log_file': None, 'access_log_file': None,
     'bind': (), 'reuse_port': False,
@@ -71,6 +72,7 @@ ENUM_MEMBERS = {
     'header_map': {'drop', 'refuse', 'dangerous'},
     'runtime_mode': {'auto', 'mt', 'st'}, 'loop': {'auto', 'asyncio', 'rloop', 'uvloop', 'winloop'},
     'task_impl': {'asyncio', 'rust'}, 'ssl_protocol_min': {'tls1.2', 'tls1.3'}, 'core': {'threads', 'gevent'},
+    'proxy_protocol': {'off', 'v1', 'v2', 'auto'},
     'lifespan': {'auto', 'on', 'off'}, 'ssl_client_verify': {'none', 'optional', 'required'},
     'log_level': {'critical', 'error', 'warning', 'warn', 'info', 'debug', 'notset'},
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Each option from the word to the deed: a Config as a user makes it, in a worker's core."""
 
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,3 +24,16 @@ def unused_listener():
     with socket.create_server(('127.0.0.1', 0)) as listener:
         listener.setblocking(False)
         yield listener
+
+
+@pytest.fixture(scope='session')
+def tls_files(tmp_path_factory):
+    """Certificate and key of `localhost`, as paths."""
+    folder = tmp_path_factory.mktemp('tls')
+    certificate, key = folder / 'cert.pem', folder / 'key.pem'
+    command = (
+        'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 '
+        f'-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout {key} -out {certificate}'
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return certificate, key

@@ -154,3 +154,19 @@ def test_stop_ends_the_wait_for_a_port(serve):
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         assert server.output.count('Connection in use') == 1
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_proxy_protocol_on_every_core_and_kind_of_socket(serve, tmp_path, kind):
+    port = free_port()
+    server = start(serve, kind, bind=[f'127.0.0.1:{port}', 'unix:s'], proxy_protocol='auto')
+    server.expect('Started worker')
+    for address, family in ((('127.0.0.1', port), socket.AF_INET), (str(tmp_path / 's'), socket.AF_UNIX)):
+        with socket.socket(family) as client:
+            client.settimeout(20)
+            client.connect(address)
+            client.sendall(b'PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\r\n' + REQUEST)
+            assert b'192.0.2.7' in client.makefile('rb').read()
+    with socket.create_connection(('127.0.0.1', port)) as silent:
+        stop(server)
+        assert silent.recv(1) == b''

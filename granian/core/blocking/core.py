@@ -136,6 +136,10 @@ class BlockingCore:
             client = address[:2]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = sock.getsockname()[:2] if listening.wildcard else listening.address
+        if self.settings.proxy is not None:
+            from .proxied import ProxiedOpening
+
+            return ProxiedOpening(sock, client, server, self)
         if self.settings.tls is None and self.settings.http == '1':
             return Http1Connection(sock, client, server, self)
         return Opening(sock, client, server, self)

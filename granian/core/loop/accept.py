@@ -184,6 +184,13 @@ class Acceptor:
                     # By hand: asyncio does it only where `proto`, the listener's, says TCP.
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 client, server = address[:2], server[:2]
+            proxy = self._core.settings.proxy
+            if proxy is not None:
+                from .preamble import read_preamble
+
+                client = await read_preamble(
+                    sock, proxy, client, self._core.settings.head_timeout, self.clock
+                )
             connection = LoopConnection(self._core, sock, client, server)
             protocol: asyncio.Protocol = connection
             tls = self._core.settings.tls
