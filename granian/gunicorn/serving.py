@@ -89,8 +89,11 @@ class Front(MPServer):
         self.log = log
         self.view = Server(app, log, self)
         self._pid_file: PidFile | None = None
+        self._serves = False
+        """The first worker has become ready."""
         self.on_starting(self._starting)
         self.on_startup(self._listening)
+        self.on_ready(self._ready)
         self.on_resize(self._resize)
         self.before_worker(self._before_worker)
         self.after_worker(self._after_worker)
@@ -168,6 +171,9 @@ class Front(MPServer):
         logger.info('Using worker: %s', self.plan.kind.name)
         self._call('when_ready', self.view)
 
+    def _ready(self) -> None:
+        self._serves = True
+
     def _show_listeners(self) -> None:
         assert self._endpoint is not None
         urls = self._endpoint.urls('https' if self.config.tls else 'http')
@@ -175,7 +181,9 @@ class Front(MPServer):
 
     def _resize(self, new: int, old: int | None) -> None:
         self.view.num_workers = new
-        if old is not None and not self._reloading:
+        if self._announced is not None:  # a reload has called the hook for all steps
+            self._announced = None if new == self._announced else self._announced
+        elif old is not None:
             self._call('nworkers_changed', self.view, new, old)
 
     def _before_worker(self, worker: Any) -> None:
@@ -184,19 +192,19 @@ class Front(MPServer):
         self._call('pre_fork', self.view, worker.view)
 
     def _after_worker(self, worker: Any) -> None:
-        if worker.failure is not None and not worker.served and self.view.booting:
-            return  # the end of the server
+        if worker.failure is not None and not self._serves:
+            return  # it ends the server
         _say_end(worker)
         self._call('child_exit', self.view, worker.view)
 
     # A reload
 
-    _reloading = False
+    _announced: int | None = None
+    """The number of workers that a reload leads to, until it is reached."""
 
     def _before_reload(self) -> bool:
         """Read the settings again. Returns False, with one line, where that fails: no worker is replaced."""
         before, old_plan = self.app.cfg, self.plan
-        self._reloading = True
         try:
             self.app.reload()
             self.plan = Plan(self.app)
@@ -205,8 +213,6 @@ class Front(MPServer):
             self.app.cfg, self.plan = before, old_plan
             logger.error(GUNICORN['reload_failed'].format(error=_one_line(error)))
             return False
-        finally:
-            self._reloading = False
         self._call('on_reload', self.view)
         return True
 
@@ -226,6 +232,7 @@ class Front(MPServer):
             logger.warning(GUNICORN['restart'].format(names=', '.join(without)))
         self._write_pid_file()
         old, self.view.cfg = self.view.num_workers, cfg
+        self._announced = None if self.size == cfg.workers else cfg.workers
         self.reconfigure(config, endpoint)
         if endpoint is not None:
             self._show_listeners()
@@ -309,4 +316,6 @@ def _say_end(worker: Any) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).removeprefix('Error: ').split()) or type(error).__name__
+    """Return an error's last line, without the word before it: of a traceback, that is the reason."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix('Error: ')

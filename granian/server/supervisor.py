@@ -75,6 +75,10 @@ class Supervisor:
     """The worker that is being started while the server runs."""
     counts: Counts = field(default_factory=Counts)
     _now: float = 0
+    _preparing: bool = False
+    """`on_reload` is being called."""
+    _later_size: int | None = None
+    """The size that `on_reload` has asked for."""
     _paced_until: float = -inf
     """No failed or outdated worker is replaced before: --respawn-interval."""
 
@@ -92,8 +96,23 @@ class Supervisor:
     def server_event(self, event: ServerEvent, now: float) -> None:
         """Handle an event that concerns the server as a whole."""
         self._now = now
+        if event is ServerEvent.RELOAD and not self._may_reload():
+            return
         self._feed(event)
         self._derive()
+        size, self._later_size = self._later_size, None
+        if size is not None:
+            self.resize(size, now)
+
+    def _may_reload(self) -> bool:
+        """Call `on_reload`. A change of size waits until the workers are marked as old."""
+        if self.state in (ServerState.STOPPING, ServerState.STOPPED):
+            return True
+        self._preparing = True
+        try:
+            return self.on_reload() is not False
+        finally:
+            self._preparing = False
 
     def worker_event(self, worker: WorkerRecord, event: WorkerEvent, now: float) -> None:
         """Handle an event of one worker."""
@@ -109,6 +128,9 @@ class Supervisor:
 
     def resize(self, size: int, now: float) -> None:
         """Add or remove workers until there are `size`."""
+        if self._preparing:
+            self._later_size = size
+            return
         while len(self.slots) != size and self.state not in (ServerState.STOPPING, ServerState.STOPPED):
             grow = len(self.slots) < size
             self.server_event(ServerEvent.GROW if grow else ServerEvent.SHRINK, now)
@@ -372,9 +394,6 @@ class Supervisor:
 
     def _mark(self) -> None:
         self.generation += 1
-        if self.on_reload() is False:
-            self.generation -= 1
-            return
         logger.info('Reloading the workers')
         for slot in self.slots:
             slot.deaths = 0

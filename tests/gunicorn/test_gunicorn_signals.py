@@ -1,0 +1,276 @@
+"""Signals and ends: what each does to the main process and to a worker, and the exit statuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Start
+from front_apps import WSGI
+from front_server import Deployment, ask, children, request, wait_for
+
+APP = {'web.py': WSGI}
+LOCAL = ['-b', '127.0.0.1:0']
+
+
+class Load:
+    """Requests one after the other from several threads, until the block is left."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.statuses: list[Any] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(3)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                self.statuses.append(request(self.port)[0])
+            except OSError as error:
+                self.statuses.append(repr(error))
+
+
+def workers(web: Deployment, count: int) -> list[int]:
+    """Wait until there are so many workers, all of them serving."""
+    wait_for(lambda: len(children(web.pid)) == count, lambda: web.log)
+    return children(web.pid)
+
+
+def test_hup_with_more_workers_loses_no_request(start: Start, tmp_path: Path) -> None:
+    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': 'workers = 1', **APP})
+    port = web.listening()
+    before = workers(web, 1)
+    with Load(port) as load:
+        (tmp_path / 'gunicorn.conf.py').write_text('workers = 3')
+        web.send('SIGHUP')
+        web.expect('Booting worker', 4)
+        wait_for(lambda: not set(before) & set(children(web.pid)))
+        workers(web, 3)
+        (tmp_path / 'gunicorn.conf.py').write_text('workers = 1')
+        web.send('SIGHUP')
+        wait_for(lambda: len(children(web.pid)) == 1)
+    assert set(load.statuses) == {200}
+    assert web.stop() == 0
+
+
+def test_hup_with_a_broken_file_changes_nothing(start: Start, tmp_path: Path) -> None:
+    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': 'workers = 2', **APP})
+    port = web.listening()
+    web.expect('Booting worker', 2)
+    before = set(workers(web, 2))
+    for broken, said in (('raise ValueError("oh no")', 'oh no'), ('workers = "many"', 'many'), ('worker_class = "nothing"', 'nothing'),
+                         ('logconfig_dict = {"handlers": {"x": {"class": "no.such"}}}', 'no.such')):  # fmt: skip
+        (tmp_path / 'gunicorn.conf.py').write_text(broken)
+        web.send('SIGHUP')
+        line = web.expect(rf'^.*\[ERROR\] .*{said}.*; everything goes on as before$')[0]
+        assert '\n' not in line
+    assert set(children(web.pid)) == before
+    assert request(port)[0] == 200
+    assert web.stop() == 0
+
+
+def test_hup_with_a_broken_application_keeps_the_old_workers(start: Start, tmp_path: Path) -> None:
+    web = start(*LOCAL, 'web', files=APP)
+    port = web.listening()
+    first = workers(web, 1)
+    web.send('SIGHUP')  # so that the main process knows that it serves
+    before = wait_for(lambda: [pid for pid in children(web.pid) if pid not in first and len(children(web.pid)) == 1])
+    (tmp_path / 'web.py').write_text('raise ValueError("of new code")')
+    web.send('SIGHUP')
+    web.expect('of new code')
+    web.expect('did not start')
+    assert ask(port)['pid'] == before[0]
+    assert web.stop() == 0
+
+
+def test_hup_binds_a_changed_address(start: Start, tmp_path: Path) -> None:
+    web = start('web', files={'gunicorn.conf.py': 'bind = "127.0.0.1:0"', **APP})
+    old = web.listening()
+    (tmp_path / 'gunicorn.conf.py').write_text('bind = ["127.0.0.1:0", "unix:new.sock"]')
+    web.send('SIGHUP')
+    wait_for(lambda: (tmp_path / 'new.sock').exists())
+    web.expect('Booting worker', 2)
+    wait_for(lambda: request(str(tmp_path / 'new.sock'))[0] == 200)
+    with pytest.raises(OSError, match='refused'):
+        wait_for(lambda: request(old)[0] != 200)
+    assert web.stop() == 0
+
+
+def test_hup_sets_raw_env_again(start: Start, tmp_path: Path) -> None:
+    web = start(
+        *LOCAL, 'web', files={'gunicorn.conf.py': 'raw_env = ["MODE=one"]', **APP}, env={'MODE': 'outer'}
+    )
+    port = web.listening()
+    assert ask(port)['mode'] == 'one'
+    (tmp_path / 'gunicorn.conf.py').write_text('raw_env = []')
+    web.send('SIGHUP')
+    wait_for(lambda: ask(port)['mode'] == 'outer')
+    assert web.stop() == 0
+
+
+def test_setting_of_the_start_is_named_at_hup(start: Start, tmp_path: Path) -> None:
+    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': '', **APP})
+    web.listening()
+    (tmp_path / 'gunicorn.conf.py').write_text('preload_app = True\npidfile = "web.pid"')
+    web.send('SIGHUP')
+    web.expect(r"\[WARNING\] gunicorn's preload_app: a change has an effect at the next start")
+    wait_for(lambda: (tmp_path / 'web.pid').exists())
+    assert (tmp_path / 'web.pid').read_text().strip() == str(web.pid)
+    assert web.stop() == 0
+    assert not (tmp_path / 'web.pid').exists()
+
+
+def test_ttin_adds_a_worker_and_ttou_takes_the_oldest(start: Start) -> None:
+    web = start(*LOCAL, '-w', '2', 'web', files=APP)
+    port = web.listening()
+    web.expect(r'Booting worker with pid: (\d+)', 2)
+    first = min(workers(web, 2))
+    with Load(port) as load:
+        web.send('SIGTTIN')
+        workers(web, 3)
+        web.expect('Booting worker', 3)
+        web.send('SIGTTOU')
+        wait_for(lambda: len(children(web.pid)) == 2)
+        web.send('SIGTTOU')
+        wait_for(lambda: len(children(web.pid)) == 1)
+        web.send('SIGTTOU')
+        web.expect('one worker left')
+    assert first not in children(web.pid)
+    assert set(load.statuses) == {200}
+    assert web.stop() == 0
+
+
+def test_usr1_reopens_log_files_in_every_process(start: Start, tmp_path: Path) -> None:
+    web = start(
+        *LOCAL,
+        '--access-logfile',
+        'access.log',
+        '--access-logformat',
+        '%(U)s',
+        '--log-file',
+        'error.log',
+        'web',
+        files=APP,
+    )
+    port = wait_for(lambda: _port(tmp_path / 'error.log'))
+    request(port, '/one')
+    wait_for(lambda: '/one' in (tmp_path / 'access.log').read_text())
+    for name in ('access.log', 'error.log'):
+        (tmp_path / name).rename(tmp_path / f'{name}.1')
+    web.send('SIGUSR1')
+    wait_for(lambda: (tmp_path / 'access.log').exists() and (tmp_path / 'error.log').exists())
+
+    def fresh() -> bool:
+        request(port, '/two')
+        return '/two' in (tmp_path / 'access.log').read_text()
+
+    wait_for(fresh)
+    assert web.stop() == 0
+    assert 'Shutting down: Master' in (tmp_path / 'error.log').read_text()
+
+
+def _port(log: Path) -> int:
+    text = log.read_text() if log.exists() else ''
+    return int(text.partition('http://127.0.0.1:')[2].split()[0]) if 'http://127.0.0.1:' in text else 0
+
+
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGQUIT'])
+def test_quick_stop_cuts_what_runs(start: Start, name: str) -> None:
+    web = start(*LOCAL, '--graceful-timeout', '60', 'web', files=APP)
+    port = web.listening()
+    request(port)
+    cut: list[Any] = []
+
+    def run() -> None:
+        try:
+            cut.append(request(port, '/sleep/60')[0])
+        except Exception as error:
+            cut.append(type(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    web.expect('Booting worker')
+    request_seen(web)
+    assert web.stop(name) == 0
+    thread.join()
+    assert cut != [200]
+
+
+def request_seen(web: Deployment) -> None:
+    """Wait until the only worker has accepted a connection."""
+    pid = children(web.pid)[0]
+    wait_for(lambda: len(list(Path(f'/proc/{pid}/fd').iterdir())) > 0)
+
+
+def test_term_lets_what_runs_end(start: Start) -> None:
+    web = start(*LOCAL, 'web', files=APP)
+    port = web.listening()
+    request(port)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(request(port, '/sleep/1')[0]))
+    thread.start()
+    request(port)  # the only worker is busy until the other request is answered, or has not yet begun it
+    assert web.stop() == 0
+    thread.join()
+    assert answers == [200]
+
+
+def test_usr2_is_one_warning(start: Start) -> None:
+    web = start(*LOCAL, 'web', files=APP)
+    web.listening()
+    web.send('SIGUSR2')
+    web.expect(r'\[WARNING\] .*SIGUSR2')
+    web.send('SIGWINCH')
+    assert web.stop() == 0
+    assert web.count('WARNING') == 1
+
+
+def test_quit_to_a_worker_replaces_it(start: Start) -> None:
+    web = start(*LOCAL, 'web', files=APP)
+    port = web.listening()
+    request(port)
+    (worker,) = workers(web, 1)
+    os.kill(worker, signal.SIGQUIT)
+    web.expect('Booting worker', 2)
+    wait_for(lambda: ask(port)['pid'] != worker)
+    assert web.stop() == 0
+
+
+STATUSES = [
+    ('missing_module', '', 3), ('web:missing', '', 4), ('web:application(1, 2, 3)', '', 4), ('web:barrier', '', 4),
+    ('web', 'def post_fork(server, worker): raise ValueError("of the hook")', 3),
+    ('web', 'def post_worker_init(worker): raise ValueError("of the hook")', 3),
+    ('web', 'def on_starting(server): raise ValueError("of the hook")', 1),
+    ('web', 'def when_ready(server): raise ValueError("of the hook")', 1),
+    ('web', 'def pre_fork(server, worker): raise ValueError("of the hook")', 1),
+    ('web', 'def nworkers_changed(server, new, old): raise ValueError("of the hook")', 1),
+    ('broken', '', 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('app', 'file', 'status'), STATUSES, ids=[f'{row[0]}-{row[1][4:12]}' for row in STATUSES]
+)
+def test_exit_status_says_what_failed(start: Start, app: str, file: str, status: int) -> None:
+    web = start(*LOCAL, app, files={'gunicorn.conf.py': file, 'broken.py': 'import json\n1 / 0', **APP})
+    assert web.ended() == status, web.log
+    if file:
+        assert 'ValueError: of the hook' in web.log
+    if app == 'broken':
+        assert 'broken.py", line 2' in web.log
+    if status == 3:
+        web.expect(r'\[ERROR\] Reason: Worker failed to boot\.')
