@@ -17,10 +17,9 @@ def check(app: Served) -> NoReturn:
     for hint in app.hints:
         say(hint)
     try:
+        process.prepare(app.cfg)
         kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
         translate.native(app.cfg, kind)
-        app.cfg.set('daemon', False)
-        process.prepare(app.cfg)
         app.wsgi()
     except (SettingsError, FatalError) as error:
         say(f'\nError while loading the application:\n\n{error}')

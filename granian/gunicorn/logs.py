@@ -288,6 +288,13 @@ def relay(log: Any) -> None:
     own.disabled = False
 
 
+def error_streams() -> list[Any]:
+    """Return the streams that gunicorn.error's handlers write to: wsgi.errors goes there."""
+    handlers = logging.getLogger('gunicorn.error').handlers
+    found = [each.stream for each in handlers if isinstance(each, logging.StreamHandler)]
+    return found or [sys.stderr]
+
+
 def configure(cfg: Cfg) -> None:
     """Apply logconfig_dict, logconfig_json or logconfig. Raises RuntimeError with the reason."""
     if cfg.logconfig_dict:

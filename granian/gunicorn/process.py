@@ -13,12 +13,16 @@ from .loader import SettingsError
 
 
 def prepare(cfg: Cfg) -> None:
-    """Change to the working directory, extend sys.path and the environment, go to the background."""
+    """Change to the working directory; extend sys.path and the environment."""
     os.environ['SERVER_SOFTWARE'] = f'gunicorn (granian/{__version__})'
     os.chdir(cfg.chdir)
     put_first(cfg.chdir)
     extend_path(cfg)
     set_environment(cfg)
+
+
+def background(cfg: Cfg) -> None:
+    """Go to the background, where `daemon` asks for it. A service manager that is notified keeps us."""
     if cfg.daemon and 'NOTIFY_SOCKET' not in os.environ:
         daemonize(cfg.enable_stdio_inheritance)
 

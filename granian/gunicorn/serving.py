@@ -16,6 +16,7 @@ from ..messages import GUNICORN
 from ..server import MPServer
 from ..server.pidfile import PidFile
 from ..worker.entry import trace
+from ..wsgi.input import write_errors_to
 from . import logs, process, requests, translate, workers
 from .application import BootError
 from .contract import Served
@@ -42,9 +43,11 @@ def run(app: Served) -> None:
     if sys.platform == 'win32':
         sys.exit(GUNICORN['windows'])
     try:
-        plan = Plan(app)
         process.prepare(app.cfg)
+        plan = Plan(app)
+        process.background(app.cfg)
         log = logs.make(app.cfg)
+        plan.access = logs.access_of(log)
         front = Front(app, plan, log)
     except SettingsError as error:
         sys.exit(str(error))
@@ -60,6 +63,8 @@ class Plan:
         self.kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
         self.options, self.notices = translate.native(app.cfg, self.kind)
         self.target = app.cfg.proc_name
+        self.access: Any = None
+        """The `access` method of a logger_class of the user's, which replaces the access log."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -81,6 +86,7 @@ class Front(MPServer):
     start_method = 'fork'
     quick_signals = True
     logging_inherited = True
+    access_logger = 'gunicorn.access'
 
     def __init__(self, app: Served, plan: Plan, log: Any) -> None:
         super().__init__(plan.target, **plan.arguments)
@@ -88,6 +94,8 @@ class Front(MPServer):
         self.plan = plan
         self.log = log
         self.view = Server(app, log, self)
+        if plan.access is not None:
+            plan.notices.append(GUNICORN['logger_class'].format(name=type(log).__name__))
         self._pid_file: PidFile | None = None
         self._serves = False
         """The first worker has become ready."""
@@ -208,6 +216,7 @@ class Front(MPServer):
         try:
             self.app.reload()
             self.plan = Plan(self.app)
+            self.plan.access = old_plan.access
             self._apply(before, old_plan)
         except Exception as error:
             self.app.cfg, self.plan = before, old_plan
@@ -261,6 +270,7 @@ class Front(MPServer):
 
     def _worker_start(self, worker: Any) -> None:
         process.name('worker', self.app.cfg.proc_name)
+        write_errors_to(logs.error_streams)
         logger.info('Booting worker with pid: %d', os.getpid())
         try:
             self._call('post_fork', self.view, worker.view)
@@ -294,7 +304,7 @@ class Front(MPServer):
         """
         if self.plan.kind.family == 'uvicorn':
             return
-        around = requests.Around(self.app, logs.access_of(self.log))
+        around = requests.Around(self.app, self.plan.access)
         if around.needed:
             self.on_request(around.before)
             self.on_response(around.after)

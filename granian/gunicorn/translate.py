@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import Any
 from .. import log
 from ..config import OPTIONS
 from ..messages import GUNICORN
+from ..observe.atoms import expression_of
 from . import addresses
 from .cfg import Cfg
 from .loader import SettingsError
@@ -165,13 +167,15 @@ def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
     if sendfile is None and 'SENDFILE' in os.environ:
         sendfile = os.environ['SENDFILE'].lower() in ('y', '1', 'yes', 'true')
     options['sendfile'] = sendfile is not False
+    if cfg.daemon and 'NOTIFY_SOCKET' in os.environ:
+        notices.append(GUNICORN['warn'].format(name='daemon', reason='the service manager is to be notified'))
 
 
 def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
     options['log_level'] = level_name(cfg.loglevel)
     options['log_access'] = access_wanted(cfg)
     if options['log_access']:
-        options['log_access_format'] = cfg.access_log_format
+        options['log_access_format'] = _known_atoms(cfg.access_log_format or '', notices)
     if cfg.statsd_host:
         host = cfg.statsd_host
         options['statsd'] = f'unix:{host}' if isinstance(host, str) else f'{host[0]}:{host[1]}'
@@ -180,6 +184,22 @@ def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
         )
     else:
         options.pop('statsd_prefix')
+
+
+def _known_atoms(fmt: str, notices: list[str]) -> str:
+    """Return the format with `-` in place of atoms that do not exist; each gives a warning."""
+
+    def known(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None or expression_of(name) is not None:
+            return match[0]
+        notices.append(GUNICORN['atom'].format(name=name))
+        return '-'
+
+    return _ATOM.sub(known, fmt)
+
+
+_ATOM = re.compile(r'%%|%\(([^()]*)\)[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]')
 
 
 def access_wanted(cfg: Cfg) -> bool:

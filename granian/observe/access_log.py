@@ -45,13 +45,18 @@ class AccessLog:
     """
 
     def __init__(
-        self, fmt: str, unknown: Callable[[str], object] | None = None, every_atom: bool = False
+        self,
+        fmt: str,
+        unknown: Callable[[str], object] | None = None,
+        every_atom: bool = False,
+        logger: logging.Logger = access_logger,
     ) -> None:
-        """For `unknown` and `every_atom` see `Format`."""
+        """For `unknown` and `every_atom` see `Format`. The lines go to `logger`."""
+        self._logger = logger
         self.format = Format(fmt, unknown, every_atom)
         self._line = self.format.line
-        self._enabled = access_logger.isEnabledFor(logging.INFO)
-        self._batched = _writes_plain_lines(access_logger)
+        self._enabled = logger.isEnabledFor(logging.INFO)
+        self._batched = _writes_plain_lines(logger)
         self._second = 0
         self._now = self._stamp = ''
         self._lines: deque[str] = deque()
@@ -72,7 +77,7 @@ class AccessLog:
             self._stamp = time.strftime('[%d/%b/%Y:%H:%M:%S %z]', local)
             self._second = second
         if not self._batched:
-            access_logger.info(self.format.text, self.format.values(exchange, self._now, self._stamp))
+            self._logger.info(self.format.text, self.format.values(exchange, self._now, self._stamp))
             return
         self._lines.append(self._line(exchange, exchange.head, self._now, self._stamp))
         # After the append: the writer clears `_awake` before it looks, so no line is forgotten.
@@ -95,8 +100,8 @@ class AccessLog:
             take = self._lines.popleft
             text = '\n'.join([take() for _ in range(len(self._lines))])
             if text:
-                record = access_logger.makeRecord(access_logger.name, logging.INFO, '', 0, text, (), None)
-                access_logger.handle(record)
+                record = self._logger.makeRecord(self._logger.name, logging.INFO, '', 0, text, (), None)
+                self._logger.handle(record)
         finally:
             self._writing.release()
 

@@ -67,6 +67,8 @@ class AbstractServer(ProcessHooks):
     """multiprocessing's start method for the workers; None: the one that is set, or the default."""
     logging_inherited = False
     """Forked workers log as the main process does: they set nothing up."""
+    access_logger: str | None = None
+    """Name of the logger of access lines, in place of `granian.access`."""
     quick_signals = False
     """SIGINT and SIGQUIT end the server without waiting for requests, as gunicorn's do; a worker reopens
     its log files on SIGUSR1."""

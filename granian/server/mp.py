@@ -73,6 +73,7 @@ class ProcessLauncher:
             quick_signals=server.quick_signals,
             preloaded=server.config.preload,
             logging_inherited=server.logging_inherited,
+            access_logger=server.access_logger,
         )
         try:
             with held_back():

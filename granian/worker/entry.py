@@ -179,7 +179,9 @@ class Observers:
         if config.log_access:
             from ..observe.access_log import AccessLog
 
-            self._access_log = AccessLog(config.log_access_format or log.DEFAULT_ACCESSLOG_FMT)
+            fmt, name = config.log_access_format or log.DEFAULT_ACCESSLOG_FMT, spec.access_logger
+            target = log.access_logger if name is None else logging.getLogger(name)
+            self._access_log = AccessLog(fmt, every_atom=name is not None, logger=target)
             self.all.append(self._access_log)
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter

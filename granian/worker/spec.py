@@ -38,6 +38,8 @@ class WorkerSpec:
     preloaded: bool = False
     """The main process has loaded the application, environment files included."""
 
+    access_logger: str | None = None
+    """Name of the logger of access lines, in place of `granian.access`; its records have every atom."""
     logging_inherited: bool = False
     """The main process has set logging up, and fork has carried it here."""
 

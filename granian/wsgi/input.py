@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from ..stream import RequestBodyError
 
@@ -101,6 +102,15 @@ class Input(io.BufferedIOBase):
         return bool(self._piece)
 
 
+_error_streams: list[Callable[[], Sequence[Any]]] = [lambda: (sys.stderr,)]
+"""One function, which returns the streams that `wsgi.errors` writes to."""
+
+
+def write_errors_to(streams: Callable[[], Sequence[Any]]) -> None:
+    """Have `wsgi.errors` write to these streams, in place of sys.stderr."""
+    _error_streams[0] = streams
+
+
 class Errors:
     """`wsgi.errors`: writes text to the current sys.stderr, unchanged.
 
@@ -108,12 +118,16 @@ class Errors:
     """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text) if sys.stderr is not None else len(text)
+        for stream in _error_streams[0]():
+            if stream is not None:
+                stream.write(text)
+        return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        if sys.stderr is not None:
-            sys.stderr.flush()
+        for stream in _error_streams[0]():
+            if stream is not None:
+                stream.flush()
