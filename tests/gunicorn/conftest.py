@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from front_server import Deployment
-
-Start = Callable[..., Deployment]
+from front_server import Deployment, Start
 
 
 @pytest.fixture

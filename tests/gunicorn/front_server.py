@@ -84,6 +84,9 @@ class Deployment:
             file.close()
 
 
+Start = Callable[..., Deployment]
+
+
 def wait_for(condition: Callable[[], Any], described: Callable[[], str] = lambda: '') -> Any:
     end = time.monotonic() + PATIENCE
     while True:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start
 from front_apps import ASGI, WSGI
-from front_server import ask, children, request, wait_for
+from front_server import Start, ask, children, request, wait_for
 
 LOCAL = ['-b', '127.0.0.1:0']
 APP = {'web.py': WSGI}

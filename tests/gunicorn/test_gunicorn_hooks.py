@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start
-from front_server import children, request, wait_for
+from front_server import Start, children, request, wait_for
 
 APP = 'def application(environ, start_response):\n    start_response("200 OK", [("X-A", "b")])\n    return [b"hello"]\n'
 

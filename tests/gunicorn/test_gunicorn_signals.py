@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start
 from front_apps import WSGI
-from front_server import Deployment, ask, children, request, wait_for
+from front_server import Deployment, Start, ask, children, request, wait_for
 
 APP = {'web.py': WSGI}
 LOCAL = ['-b', '127.0.0.1:0']
@@ -88,7 +87,9 @@ def test_hup_with_a_broken_application_keeps_the_old_workers(start: Start, tmp_p
     port = web.listening()
     first = workers(web, 1)
     web.send('SIGHUP')  # so that the main process knows that it serves
-    before = wait_for(lambda: [pid for pid in children(web.pid) if pid not in first and len(children(web.pid)) == 1])
+    before = wait_for(
+        lambda: [pid for pid in children(web.pid) if pid not in first and len(children(web.pid)) == 1]
+    )
     (tmp_path / 'web.py').write_text('raise ValueError("of new code")')
     web.send('SIGHUP')
     web.expect('of new code')
