@@ -242,10 +242,12 @@ def _user(environ: Mapping[str, Any]) -> str | None:
 
 
 UNSAID = frozenset({
-    'Starting granian (main PID: %d)', 'Booting worker with pid: %s (worker-%d)', 'Started %s', 'Stopping %s',
-    'Shutting down granian', '%s (PID %s) ended %s: %s',
+    'Starting granian (main PID: %d)', 'Booting worker with pid: %s (worker-%d)', 'Shutting down granian',
+    '%s (PID %s) ended %s: %s',
 })  # fmt: skip
 """Lines of the native server that this room says in gunicorn's words."""
+DETAILS = frozenset({'Started %s', 'Stopping %s'})
+"""Lines for which gunicorn has no words: they are for debugging."""
 
 
 class Relay(logging.Handler):
@@ -262,6 +264,8 @@ class Relay(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg in UNSAID:
             return
+        if record.msg in DETAILS:
+            record.levelno, record.levelname = logging.DEBUG, 'DEBUG'
         if self._target is not None:
             method = getattr(self._target, record.levelname.lower(), self._target.info)
             method(record.msg, *_arguments(record), exc_info=record.exc_info)
