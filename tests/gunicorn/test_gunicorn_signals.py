@@ -83,13 +83,10 @@ def test_hup_with_a_broken_file_changes_nothing(start: Start, tmp_path: Path) ->
 
 
 def test_hup_with_a_broken_application_keeps_the_old_workers(start: Start, tmp_path: Path) -> None:
-    web = start(*LOCAL, 'web', files=APP)
+    web = start(*LOCAL, '--log-level', 'debug', 'web', files=APP)
     port = web.listening()
-    first = workers(web, 1)
-    web.send('SIGHUP')  # so that the main process knows that it serves
-    before = wait_for(
-        lambda: [pid for pid in children(web.pid) if pid not in first and len(children(web.pid)) == 1]
-    )
+    web.expect(r'\[DEBUG\] Started worker-1')
+    before = workers(web, 1)
     (tmp_path / 'web.py').write_text('raise ValueError("of new code")')
     web.send('SIGHUP')
     web.expect('of new code')
