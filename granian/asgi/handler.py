@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..messages import refusal
-from .http import PLAIN, HTTPChannel
+from ..protocol.response import error_parts
+from .http import HTTPChannel
 from .scope import make_scope, under_prefix
 from .types import Application, log_exception
 
 if TYPE_CHECKING:
     from ..stream import AsyncHandler, AsyncStream
     from ..websocket_session import WebSocketSettings
-
-NOT_FOUND = b'Not Found\n'
 
 
 def asgi_handler(
@@ -51,7 +50,7 @@ def asgi_handler(
             return
         scope = make_scope(stream, prefix, state, pathsend)
         if prefix and not under_prefix(scope['path'], prefix):
-            stream.respond(404, PLAIN, NOT_FOUND)
+            stream.respond(404, *error_parts(404))
             return
         channel = HTTPChannel(stream, pathsend)
         awaitable: Any = None

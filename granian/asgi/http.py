@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import reprlib
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.response import BODY_CUT, error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .types import Message, logger, misuse
 
@@ -231,7 +231,9 @@ class HTTPChannel:
         if self._stream.disconnected or self._state is DONE:
             return
         if self._stream.client_left:
-            self.fail(400)  # the client half-closed within its request; it can still read the answer
+            self.fail(
+                400, BODY_CUT
+            )  # the client half-closed within its request; it can still read the answer
             return
         if self._state is WAITING:
             missing = 'without a response'
@@ -247,12 +249,12 @@ class HTTPChannel:
         )
         self.fail()
 
-    def fail(self, status: int = 500) -> None:
+    def fail(self, status: int = 500, reason: str = '') -> None:
         """Answer with `status` if nothing was sent, else break the response off visibly."""
         stream = self._stream
         if not (stream.response_ended or stream.disconnected):
             if stream.status == 0:
-                stream.respond(status, PLAIN, f'{HTTPStatus(status).phrase}\n'.encode())
+                stream.respond(status, *error_parts(status, reason))
             else:
                 stream.abort()
         self._state = DONE

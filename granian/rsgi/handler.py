@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.response import BODY_CUT, error_parts
 from ..stream import InvalidResponse, log_failure
 from ..websocket_session import open_session
 from .errors import ProtocolClosed
@@ -44,7 +45,7 @@ def rsgi_handler(
 
     async def handle(stream: AsyncStream) -> None:
         if prefix and not _is_below(prefix, Scope(stream).path):
-            stream.respond(404, [(b'content-type', b'text/plain; charset=utf-8')], b'Not Found\n')
+            stream.respond(404, *error_parts(404))
             return
         if stream.head.upgrade is not None and websockets is not None:
             await _handle_websocket(call, stream, websockets)
@@ -83,7 +84,7 @@ def _warn_once(line: str) -> None:
 
 async def _failed(protocol: HTTPProtocol, stream: AsyncStream, error: BaseException, hint: str) -> None:
     if isinstance(error, RequestBodyCut):  # the client's fault
-        await protocol.fail(400)
+        await protocol.fail(400, BODY_CUT)
         return
     if isinstance(error, InvalidResponse):
         head = stream.head

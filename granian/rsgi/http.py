@@ -9,6 +9,7 @@ import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..protocol.response import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .errors import ProtocolClosed, ProtocolError
 
@@ -262,7 +263,7 @@ class HTTPProtocol:
             await self._sending
         return self._responded
 
-    async def fail(self, status: int = 500) -> None:
+    async def fail(self, status: int = 500, reason: str = '') -> None:
         """End the response after an exception: complete a file, abort a stream, else answer `status`."""
         stream = self._stream
         if self._sending is not None:
@@ -271,8 +272,7 @@ class HTTPProtocol:
             self._transport._open = False
             stream.abort()
         elif not self._responded:
-            text = b'Bad Request\n' if status == 400 else b'Internal Server Error\n'
-            stream.respond(status, _PLAIN, text)
+            stream.respond(status, *error_parts(status, reason))
 
     def cancel(self) -> None:
         """Cancel a file being sent, when the core cancels the handler."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..forked import leave_if_child
 from ..messages import WARNINGS
+from ..protocol.response import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
 from .environ import add_upgrade, environ_maker, normalize_prefix
 from .files import FileWrapper
@@ -46,7 +46,7 @@ def make_handler(
         response.stream = stream
         env = environ_of(stream)
         if env is None:
-            response.answer(404, b'Not Found')
+            response.answer(404)
             return
         env['wsgi.early_hints'] = response.early_hints
         upgrading = stream.head.upgrade is not None
@@ -253,20 +253,20 @@ class Response:
             self.stream.abort()
         elif isinstance(error, RequestBodyError):
             logger.debug('The body of %s %s did not come whole: %s', head.method, ascii(head.target), error)
-            self.answer(error.status, HTTPStatus(error.status).phrase.encode())
+            self.answer(error.status, str(error))
         elif isinstance(error, InvalidResponse):
             logger.error('Invalid response to %s %s: %s', head.method, ascii(head.target), error)
-            self.answer(500, b'Internal Server Error')
+            self.answer(500)
         else:
             log_failure(head, error)
-            self.answer(500, b'Internal Server Error')
+            self.answer(500)
 
-    def answer(self, status: int, text: bytes) -> None:
+    def answer(self, status: int, reason: str = '') -> None:
         """Send a response of our own if nothing was sent, else break the response off visibly."""
         stream = self.stream
         try:
             if not stream.status:
-                stream.respond(status, [(b'Content-Type', b'text/plain; charset=utf-8')], text)
+                stream.respond(status, *error_parts(status, reason))
             elif not self.ended:
                 stream.abort()
         except (ClientDisconnected, InvalidResponse):

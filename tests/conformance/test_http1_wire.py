@@ -29,7 +29,6 @@ SERVERS = {
     'asgi-uvloop-tls': ('asgi', '--interface asgi --loop auto', True),
     'rsgi': ('rsgi', '--interface rsgi', False),
 }
-PENDING = {'a body that does not come', 'half-closed within the body', 'an application that fails'}
 _seen: dict[str, dict[str, list[bytes]]] = {}
 """The bytes of refusals (status 400 and above) for each case and server, without Date."""
 
@@ -106,9 +105,7 @@ class _KeepOpen:
 
 
 @pytest.mark.parametrize('case', CASES, ids=lambda case: case.name)
-def test_contract(site: Site, case: Case, request: pytest.FixtureRequest) -> None:
-    if case.name in PENDING:
-        request.applymarker(pytest.mark.xfail(reason='the cores differ'))
+def test_contract(site: Site, case: Case) -> None:
     with site.connect() as sock:
         reader = Reader(sock)
         one_by_one = False
@@ -163,12 +160,9 @@ def check_end(reader: Reader, sock: socket.socket, step: object) -> None:
         assert reader.rest() == b''
 
 
-@pytest.mark.xfail(reason='the cores differ in the words for a bad chunk and a failed application')
 def test_refusals_are_the_same_bytes_from_every_core() -> None:
     """Runs after the contract above, whose refusals it compares."""
     if not _seen:
         pytest.skip('runs with the whole file only')
     for case, answers in _seen.items():
-        if case in PENDING:
-            continue
         assert len({tuple(answer) for answer in answers.values()}) == 1, (case, answers)

@@ -160,7 +160,7 @@ def test_a_prefix_of_two_segments_and_beyond_ascii():
 
 def test_a_prefix_404_is_quiet_and_whole(caplog):
     stream = serve(returning([b'']), FakeStream(make_head(target='/x')), url_path_prefix='/p')
-    assert (stream.status, stream.data, stream.log) == (404, b'Not Found', ['respond'])
+    assert (stream.status, stream.data, stream.log) == (404, b'404 Not Found\n', ['respond'])
     assert not caplog.records
 
 

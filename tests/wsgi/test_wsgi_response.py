@@ -112,7 +112,7 @@ def test_status_lines(status, code, reason):
 )  # fmt: skip
 def test_bad_statuses_are_one_clear_error(status, caplog):
     stream = serve(returning([b'x'], status))
-    assert (stream.status, stream.data) == (500, b'Internal Server Error')
+    assert (stream.status, stream.data) == (500, b'500 Internal Server Error\n')
     (message,) = errors_in(caplog)
     assert 'status' in message
     assert '\n' not in message
@@ -151,7 +151,7 @@ def test_bad_headers_are_one_clear_error_that_names_them(headers, named, caplog)
     for _ in range(2):
         caplog.clear()
         stream = serve(app)
-        assert (stream.status, stream.data) == (500, b'Internal Server Error')
+        assert (stream.status, stream.data) == (500, b'500 Internal Server Error\n')
         assert stream.header('x-a') is None
         (message,) = errors_in(caplog)
         assert named.lower() in message.lower()
@@ -229,7 +229,7 @@ def test_late_start_response_after_an_empty_block():
 @pytest.mark.parametrize('result', [[b'x'], [], Body(b'x'), Body(), [b'a', b'b'], SizedBody(b'x')])
 def test_start_response_never_called(result, caplog):
     stream = serve(lambda environ, start_response: result)
-    assert whole(stream)[:2] == (500, b'Internal Server Error')
+    assert whole(stream)[:2] == (500, b'500 Internal Server Error\n')
     (message,) = errors_in(caplog)
     assert 'start_response' in message
 
@@ -376,7 +376,7 @@ def test_less_than_content_length_breaks_off(caplog):
 @pytest.mark.parametrize('result', [[b'ab'], [b'a', b'b'], [], [b''], SizedBody(b'ab'), Body()])
 def test_less_than_content_length_is_a_500_while_it_can_be(result, caplog):
     stream = serve(returning(result, headers=[('Content-Length', '4')]))
-    assert whole(stream) == (500, b'Internal Server Error', '21')
+    assert whole(stream) == (500, b'500 Internal Server Error\n', '26')
     assert len(errors_in(caplog)) == 1
 
 
@@ -466,7 +466,7 @@ def test_an_exception_is_logged_once_with_its_traceback_and_answered(error, capl
         raise error
 
     stream = serve(app, FakeStream(make_head(target='/x\x85')))
-    assert whole(stream) == (500, b'Internal Server Error', '21')
+    assert whole(stream) == (500, b'500 Internal Server Error\n', '26')
     (record,) = caplog.records
     assert (record.name, record.levelname) == ('_granian', 'ERROR')
     assert record.exc_info[1] is error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ...protocol.limits import GRACE
-from ...protocol.response import error_response
+from ...protocol.response import BODY_TIMEOUT, HEAD_TIMEOUT, error_parts, error_response
 from ...stream import ClientDisconnected
 from .connection import (
     BODY,
@@ -245,11 +245,9 @@ class Http1Connection(Http1Output):
         return min(PREFETCH, self.settings.limits.max_buffer_size)
 
     def _fail(self, event: RequestFailed) -> None:
-        if event.disconnected:
-            self.close()
-        else:
+        if not event.disconnected:  # else the client may have closed only its side, and still read
             self.reactor.failed += 1
-            self._refuse(event.status, event.reason)
+        self._refuse(event.status, event.reason)
 
     def _wait(self) -> None:
         """Let go of the connection until more input arrives, with the deadline that applies."""
@@ -326,7 +324,7 @@ class Http1Connection(Http1Output):
         if stream.status:
             stream.aborted = True
         else:
-            stream.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
+            stream.respond(500, *error_parts(500))
 
     # -- the end of an exchange, of the connection; the owner ------------------------------
 
@@ -399,9 +397,7 @@ class Http1Connection(Http1Output):
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that no application will see, and close."""
-        headers = [(b'Content-Type', b'text/plain; charset=utf-8')]
-        body = f'{reason}\n'.encode()
-        self._end_with(self.http.respond(1, status, headers, body))
+        self._end_with(self.http.respond(1, status, *error_parts(status, reason)))
 
     def _end_with(self, response: bytes) -> None:
         try:
@@ -413,10 +409,9 @@ class Http1Connection(Http1Output):
 
     def expire(self) -> None:
         if self.phase == HEAD and self.http.head_begun:
-            reason = 'the request head did not come in time'
-            self._end_with(error_response(408, reason, self.reactor.clock))
+            self._end_with(error_response(408, HEAD_TIMEOUT, self.reactor.clock))
         elif self.phase == BODY:
-            self._refuse(408, 'The request body did not come in time.')
+            self._refuse(408, BODY_TIMEOUT)
         else:
             self.close()
 

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.http1 import Http1
+from ...protocol.response import BODY_TIMEOUT
 from ...stream import ClientDisconnected
 from .connection import OUTBOX_LIMIT, RECEIVE_SIZE, WRITING, WatchedConnection
 from .waiting import wait_readable, wait_writable
@@ -59,7 +60,7 @@ class Http1Output(WatchedConnection):
             if data is not None:
                 return data
             if not wait_readable(self.fd, self.settings.body_timeout):
-                raise TimeoutError('the client sent nothing more of its request body')
+                raise TimeoutError(BODY_TIMEOUT)
 
     # -- writing; the owner -------------------------------------------------------------
 

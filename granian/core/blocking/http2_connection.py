@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
 from ...protocol.limits import GRACE, RECENT
+from ...protocol.response import BODY_TIMEOUT, error_parts
 from .connection import (
     CLOSED,
     IDLE,
@@ -364,7 +365,7 @@ class Http2Connection(Http2Output):
                 self.push(self.http.abort(stream_id))
             for stream in list(self.gathering.values()):
                 if now >= stream.since + self.settings.body_timeout:
-                    self._refuse(stream, 408, 'The request body did not come in time.')
+                    self._refuse(stream, 408, BODY_TIMEOUT)
             self._ping(now)
             quiet = not self.streams and not self.finished
             if quiet and now >= self._quiet_until(now):
@@ -381,5 +382,4 @@ class Http2Connection(Http2Output):
     def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
         """Answer a request that no thread runs yet."""
         del self.gathering[stream.stream_id], self.streams[stream.stream_id]
-        headers = [(b'content-type', b'text/plain; charset=utf-8')]
-        self.push(self.http.respond(stream.stream_id, status, headers, f'{reason}\n'.encode()))
+        self.push(self.http.respond(stream.stream_id, status, *error_parts(status, reason)))

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, EndOfRequest
+from ...protocol.response import BODY_TIMEOUT, error_parts
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
 from .http1_stream import FILE_CHUNK
@@ -133,7 +134,7 @@ class Http2Stream:
         if self.status:
             self.aborted = True
         else:
-            self.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
+            self.respond(500, *error_parts(500))
 
     # -- the request body -----------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Http2Stream:
                 if self.failure is not None:
                     raise RequestBodyError(self.failure.reason, self.failure.status)
                 if not self._wait(connection.settings.body_timeout) and not self.inbox:
-                    raise RequestBodyError('the client sent nothing more of its request body', 408)
+                    raise RequestBodyError(BODY_TIMEOUT, 408)
             event = self.inbox.popleft()
             if type(event) is not Data:
                 self.end_of_request(event)

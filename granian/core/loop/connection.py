@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ...stream import Address
     from .services import Services
 
-CLOSE = (b'connection', b'close')
 EVENTS_AT_ONCE = 256
 """Events handled before the other connections have their turn."""
 
@@ -270,7 +269,7 @@ class LoopConnection(Output[LoopStream]):
         elif stream.status == 0:
             stream.aborted = True
             fields, body = error_parts(status, reason)
-            self.write(self.protocol.respond(stream.stream_id, status, [*fields, CLOSE], body))
+            self.write(self.protocol.respond(stream.stream_id, status, fields, body))
             stream.status = status
         out = self.protocol.abort(stream.stream_id)
         if out:

@@ -16,7 +16,7 @@ from typing import Final
 from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from ..head import BadRequest, Head, check_sizes
 from ..limits import Clock, Limits
-from ..response import error_response
+from ..response import BODY_CUT, error_response
 from .exchange import (
     COMPLETE,
     IDLE,
@@ -273,7 +273,7 @@ class Http1(Exchange):
         if event is None and self._eof and self._reading in (READING_COUNTED, READING_LANE):
             self._reading = READING_CLOSED
             self._close = True
-            event = RequestFailed(1, 'the connection ended within the request body', disconnected=True)
+            event = RequestFailed(1, BODY_CUT, disconnected=True)
         return self._dropped(event) if event is not None else None
 
     def _dropped(self, event: Event) -> Event | None:

@@ -328,7 +328,7 @@ class Receiver:
         stream = self._new_stream(stream_id, dict(headers).get(b':method', b'').decode('latin-1'), ended)
         fields, body = error_parts(error.status, error.reason)
         clock = self._session.clock
-        lines = [(name.lower(), value) for name, value in fields]
+        lines = [(name.lower(), value) for name, value in fields if name != b'Connection']
         lines += [(b'content-length', b'%d' % len(body)), (b'date', clock.date)]
         if clock.server:
             lines.append((b'server', clock.server))
