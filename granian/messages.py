@@ -76,6 +76,7 @@ REFUSALS = {
     'app_not_callable': 'the application cannot be called: it is of type {kind}',
     'app_unknown': '--interface auto: cannot tell what {app} is; say --interface asgi, rsgi or wsgi',
     'app_other': '{app} looks like {name}, {called_as}: start it with --interface {found} (not {asked})',
+    'ws_app_wsgi': '--ws-app: {app} looks like a WSGI application; WebSockets need an ASGI or RSGI one',
     'app_not_asgi': 'the application does not take (scope, receive, send): {app!r} is not an ASGI 3 '
     'application; see --interface',
     'app_asgi_2': '{app!r} takes one argument, as ASGI 2 applications do; ASGI 3 is needed: '
@@ -115,8 +116,8 @@ WARNINGS = {
     'no_ipv6': 'Not listening on %s: this machine has no IPv6',
     # While it serves.
     'no_lifespan': 'ASGI application without lifespan support%s; --interface asginl says so',
-    'wsgi_websocket': '%s %s asks for a WebSocket, which a WSGI application cannot answer: serve WebSockets '
-    'from an ASGI or RSGI application',
+    'wsgi_websocket': '%s %s asks for a WebSocket, which the WSGI application did not answer: '
+    'name an ASGI or RSGI application for WebSockets by --ws-app',
     'overdue': '%s has not stopped within %g seconds: killing it',
     'last_worker': 'Ignoring SIGTTOU: one worker left',
     'start_overdue': '%s has not loaded the application within %g seconds: killing it '

@@ -491,6 +491,10 @@ class Declaration:
         help='Largest request body of unknown length (chunked) that WSGI takes, in bytes; it is stored in a '
         'temporary file first; above: 413; 0: no limit, not stored, no CONTENT_LENGTH',
     )  # fmt: skip
+    ws_app: str | None = opt(
+        WS, 'text', None, default_text='none',
+        help='Import string of an ASGI or RSGI application that answers WebSockets beside a WSGI application',
+    )  # fmt: skip
     asgi_pathsend: bool = opt(
         PROTO, 'bool', False,
         'Offer http.response.pathsend to ASGI applications; middleware that reads bodies must know it',

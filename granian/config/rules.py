@@ -62,6 +62,7 @@ NEEDS_OPTION: dict[str, str] = {
     'reload_filter': 'reload',
     'reload_tick': 'reload',
     'reload_ignore_worker_failure': 'reload',
+    'ws_app': 'websockets',
     'ws_ping_interval': 'websockets',
     'ws_ping_timeout': 'websockets',
     'ws_max_message_size': 'websockets',
@@ -80,7 +81,10 @@ BOTH_VERSIONS = (
 ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
               'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
 ASGI_ONLY = ('asgi_pathsend', 'lifespan', 'root_path')
-WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout', 'request_body_spool')
+WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout', 'request_body_spool', 'ws_app')
+OF_WS_APP = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout', 'ws_max_message_size',
+             'ws_max_queue', 'ws_per_message_deflate', 'lifespan', 'root_path')  # fmt: skip
+"""Options that --ws-app obeys beside a WSGI application."""
 COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
     'runtime_threads': (1,), 'runtime_mode': (RuntimeModes.auto, RuntimeModes.st),
 }  # fmt: skip
@@ -118,9 +122,11 @@ def _needs_option(values: Values) -> Iterator[str]:
 
 def _other_interface(values: Values) -> Iterator[str]:
     interface = values['interface']
-    foreign = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
+    foreign: tuple[str, ...] = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
     if interface not in (Interfaces.ASGI, Interfaces.ASGINL):
         foreign = (*foreign, *ASGI_ONLY)
+    if interface == Interfaces.WSGI and values['ws_app']:
+        foreign = tuple(name for name in foreign if name not in OF_WS_APP)
     for name in foreign if interface != Interfaces.AUTO else ():
         if _given(values, name) and values[name] != 1:  # one blocking thread is what the others have anyway
             yield _notice('other_interface', option=OPTIONS[name].label, interface=interface)

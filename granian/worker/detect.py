@@ -36,7 +36,7 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     found = detect(app)
     if interface == Interfaces.AUTO:
         if found is None:
-            raise ConfigurationError(refusal('app_unknown', app=_described(app)))
+            raise ConfigurationError(refusal('app_unknown', app=described(app)))
         logger.info('The application speaks %s (--interface auto)', found.value.upper())
         return found
     if found is None or not _certainly_not(interface, app):
@@ -45,7 +45,7 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     raise ConfigurationError(
         refusal(
             'app_other',
-            app=_described(app),
+            app=described(app),
             name=name,
             called_as=_CALLED_AS[found],
             found=found.value,
@@ -111,6 +111,6 @@ def _is_async(app: Any) -> bool:
     return inspect.iscoroutinefunction(getattr(type(app), '__call__', None))  # noqa: B004 (the method is wanted)
 
 
-def _described(app: Any) -> str:
+def described(app: Any) -> str:
     name = getattr(app, '__qualname__', None)
     return f"'{name}'" if isinstance(name, str) else f"the application, of type '{type(app).__name__}',"

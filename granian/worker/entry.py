@@ -113,13 +113,14 @@ class Life:
         forked.leave_if_child()
         log.enable(config.log_enabled)  # the application may have configured logging
         check(app)
+        ws_app = load_ws_app(config, spec.working_dir)
         if not spec.in_thread:
             # What is loaded by now stays for good: no collection need walk it again.
             gc.freeze()
         observers = Observers(spec, self.control)
         self.core = kinds.make_core(
             config, list(spec.listeners), app, observer(observers.all), observers.counters,
-            in_thread=spec.in_thread, hooked=self.hooked,
+            in_thread=spec.in_thread, hooked=self.hooked, ws_app=ws_app,
         )  # fmt: skip
         observers.core = self._descriptors.core = self.core
         if self.hooked is not None:
@@ -215,7 +216,7 @@ def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None)
     """Load the application and read the files that a worker reads. Raises FatalError."""
     os.chdir(folder)
     try:
-        kinds.check(config, load(config, folder, loader))
+        kinds.check(config, load(config, folder, loader), load_ws_app(config, folder))
     except FatalError as exc:
         log_cause(exc)
         raise
@@ -227,9 +228,22 @@ def load(config: Config, working_dir: Path, loader: Callable[[], Any] | None = N
     Raises FatalError: TargetError, or LoadError with the exception of its import as the cause.
     """
     load_env_files(config.env_files)
-    where = {'target': config.target, 'folder': str(working_dir)}
+    if loader is None:
+        loader = partial(load_target, config.target, working_dir, config.factory)
+    return _load(loader, config.target, working_dir)
+
+
+def load_ws_app(config: Config, working_dir: Path) -> Any:
+    """Return the application of --ws-app, None if there is none. Raises FatalError as `load` does."""
+    if config.ws_app is None or not config.websockets:
+        return None
+    return _load(partial(load_target, config.ws_app, working_dir), config.ws_app, working_dir)
+
+
+def _load(loader: Callable[[], Any], target: str, working_dir: Path) -> Any:
+    where = {'target': target, 'folder': str(working_dir)}
     try:
-        return loader() if loader is not None else load_target(config.target, working_dir, config.factory)
+        return loader()
     except FatalError:
         raise
     except SystemExit as exc:  # a settings module's way to say what it misses

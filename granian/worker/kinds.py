@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from ..config import projection
 from ..constants import Cores, Interfaces, Lifespans
 from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
-from ..messages import REFUSALS
+from ..messages import REFUSALS, WARNINGS
 from ..protocol.limits import Limits
 from . import layers
 from .detect import hint_for, resolve
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
     from ..asgi import LifespanProtocol
     from ..config import Config
+    from ..core.blocking.core import BlockingCore
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
     from ..stream import AsyncHandler, Handler
     from ..websocket_session import WebSocketSettings
     from .hooks import Hooked
+
+logger = logging.getLogger('_granian')
 
 
 def prepare(config: Config) -> Callable[[Any], None]:
@@ -48,11 +52,13 @@ def make_core(
     *,
     in_thread: bool = False,
     hooked: Hooked | None = None,
+    ws_app: Any = None,
 ) -> Core:
     """Make a worker's engine: the application in its adapter, the adapter in the core that fits it.
 
     `counters`: where `on_exchange` counts; adapters and core add their own figures. `in_thread`: the
-    workers are threads of one process. `hooked`: the user's hooks around each request.
+    workers are threads of one process. `hooked`: the user's hooks around each request. `ws_app`: the
+    application that answers WebSockets beside a WSGI application.
     Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
@@ -61,21 +67,30 @@ def make_core(
     told = settings(config, on_exchange, counters)
     if config.interface == Interfaces.WSGI:
         siblings = config.workers > 1
-        return _wsgi(
+        core = _wsgi(
             config, listeners, app, told,
             multithread=told.threads > 1 or (siblings and in_thread),
             multiprocess=siblings and not in_thread,
             hooked=hooked,
         )  # fmt: skip
+        return core if ws_app is None else _beside(config, core, ws_app, told)
+    if ws_app is not None:
+        logger.warning(
+            WARNINGS['other_interface'].format(option='--ws-app', interface=config.interface.value)
+        )
     return _ASYNC[config.interface](config, listeners, app, told, hooked=hooked)
 
 
-def check(config: Config, app: Any) -> None:
+def check(config: Config, app: Any, ws_app: Any = None) -> None:
     """Check what `make_core` checks, without making one. Raises ConfigurationError."""
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
     settings(config)
+    if ws_app is not None:
+        from .beside import interface_of
+
+        interface_of(ws_app)
     if config.interface in (Interfaces.ASGI, Interfaces.ASGINL):
         from ..asgi.handler import check_application
 
@@ -106,7 +121,7 @@ def settings(
     return CoreSettings(
         limits=Limits(
             **projection(config, 'limits'),
-            websockets=config.websockets and config.interface != Interfaces.WSGI,
+            websockets=config.websockets and (config.interface != Interfaces.WSGI or bool(config.ws_app)),
             raw_fields=config.interface != Interfaces.WSGI,
         ),
         **projection(config, 'core'),
@@ -128,7 +143,7 @@ def _wsgi(
     multithread: bool,
     multiprocess: bool,
     hooked: Hooked | None = None,
-) -> Core:
+) -> BlockingCore:
     from ..wsgi import make_handler
 
     around = None
@@ -153,7 +168,15 @@ def _wsgi(
     return _blocking_core(config)(listeners, settings, handler)
 
 
-def _blocking_core(config: Config) -> Callable[[Listeners, CoreSettings, Handler], Core]:
+def _beside(config: Config, core: BlockingCore, ws_app: Any, settings: CoreSettings) -> Core:
+    from .beside import pair
+
+    websockets = _websockets(config, settings.counters)
+    assert websockets is not None
+    return pair(config, core, ws_app, settings, websockets, _drain_timeout(config))
+
+
+def _blocking_core(config: Config) -> Callable[[Listeners, CoreSettings, Handler], BlockingCore]:
     if config.core == Cores.gevent:
         from ..core.greenlets.core import GreenletCore
 

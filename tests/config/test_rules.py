@@ -231,6 +231,7 @@ ELSEWHERE = {
     'app_broken': ('server/test_processes', 'test_broken_application_is_told_once'),
     'not_picklable': ('server/test_processes', 'test_target_loader'),
     'no_lifespan': ('asgi/test_asgi_lifespan', 'test_missing_lifespan_is_a_debug_line'),
+    'ws_app_wsgi': ('conformance/test_ws_app', 'test_wrong_application_is_one_line'),
     'wsgi_websocket': ('wsgi/test_wsgi_environ', 'test_websocket_handshake_keeps_its_fields'),
     'overdue': ('server/test_processes', 'test_kill_timeout'),
     'last_worker': ('server/test_processes', 'test_grow_and_shrink'),

@@ -164,6 +164,11 @@ class WatchedConnection:
             self.reactor.forget(self)
             self.sock.close()
 
+    def detach(self) -> None:
+        """Leave the reactor, with the socket open. The connection stays owned. The owner."""
+        self.phase = CLOSED
+        self.reactor.forget(self)
+
     def reset(self) -> None:
         """Close so that the client gets an error and not an end. The owner."""
         try:

@@ -8,16 +8,19 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
-from .http1_connection import Http1Connection
+from .http1_connection import Http1Connection, UpgradingConnection
 from .opening import Opening
 from .reactor import Reactor
 from .work import MeasuredQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...observe.counters import Figures
     from ...stream import Handler
     from ..contract import CoreSettings, Listeners
     from .reactor import Deferred
+    from .services import Upgrades
     from .work import Crew
 
 
@@ -40,11 +43,20 @@ class BlockingCore:
         self.pool = pool
         self.reactor = self.make_reactor(listeners, pool, settings.backpressure, self._connect, deferred)
         self.reactor.clock.server = settings.limits.server_header
+        self.upgrades: Upgrades | None = None
         self._stop_asked = False
         self._reloading = False
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
+
+    def take_upgrades(self, upgrades: Upgrades) -> None:
+        """Hand WebSocket handshakes over to `upgrades`. Before `run`."""
+        self.upgrades = upgrades
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until stopped. See `contract.Core`."""
+        raise NotImplementedError
 
     def drained(self) -> None:
         """Note that the core is stopping and the last connection has ended. Any thread."""
@@ -141,7 +153,8 @@ class BlockingCore:
 
             return ProxiedOpening(sock, client, server, self)
         if self.settings.tls is None and self.settings.http == '1':
-            return Http1Connection(sock, client, server, self)
+            make = Http1Connection if self.upgrades is None else UpgradingConnection
+            return make(sock, client, server, self)
         return Opening(sock, client, server, self)
 
 

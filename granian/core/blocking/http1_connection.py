@@ -418,3 +418,17 @@ class Http1Connection(Http1Output):
     @property
     def is_idle(self) -> bool:
         return self.phase == IDLE or (self.phase == HEAD and self.http.idle)
+
+
+class UpgradingConnection(Http1Connection):
+    """A connection whose WebSocket handshakes go to `core.upgrades`."""
+
+    __slots__ = ()
+
+    def _execute(self, request: Request) -> bool:
+        upgrades = self.core.upgrades
+        if request.head.upgrade is None or upgrades is None:
+            return super()._execute(request)
+        self.detach()
+        upgrades.take_http1(self, request)
+        return True

@@ -28,8 +28,7 @@ from .spool import BodyRefused, Spool
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
-    from .http2_output import OpenStream
-    from .services import Services
+    from .services import OpenStream, Services
 
 READS = 8
 """Reads in one turn, before other connections have theirs."""
@@ -50,7 +49,7 @@ class Http2Connection(Http2Output):
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
-        self.streams: dict[int, Http2Stream] = {}
+        self.streams: dict[int, OpenStream] = {}
         """Streams whose handler has not ended."""
         self.gathering: dict[int, Http2Stream] = {}
         """Those of them whose body is still read before a thread runs them."""
@@ -148,10 +147,13 @@ class Http2Connection(Http2Output):
         self.push(self.http.data_to_send())
 
     def _on_request(self, event: Request) -> None:
-        stream = Http2Stream(self, event)
-        self.streams[event.stream_id] = stream
         self._head_since = None
         self.phase = RUNNING
+        if event.head.upgrade is not None and self.core.upgrades is not None:
+            self.streams[event.stream_id] = self.core.upgrades.take_http2(self, event)
+            return
+        stream = Http2Stream(self, event)
+        self.streams[event.stream_id] = stream
         if not event.complete and event.head.content_length is None and self.settings.body_spool:
             self._begin_spool(stream)
         elif event.complete or event.head.expects_continue or len(event.body) >= PREFETCH:
@@ -192,7 +194,7 @@ class Http2Connection(Http2Output):
         if stream is None:
             self.finished.pop(event.stream_id, None)  # type: ignore[union-attr]
         elif stream.stream_id in self.gathering:
-            self._gather(stream, event)
+            self._gather(self.gathering[stream.stream_id], event)
         elif type(event) is RequestFailed:
             stream.failure = event
             stream.wake()

@@ -12,27 +12,17 @@ import math
 import socket
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...protocol.http2 import Http2
 from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
 
 if TYPE_CHECKING:
-    from .services import Services
+    from .services import OpenStream, Services
 
 SEND_AT = 32768
 """Bytes: more output than this does not wait for the other responses of its turn."""
-
-
-class OpenStream(Protocol):
-    """A stream whose handler has not ended, as its connection sees it."""
-
-    stream_id: int
-    aborted: bool
-    ended: bool
-
-    def wake(self) -> None: ...
 
 
 class Http2Output(WatchedConnection):

@@ -16,7 +16,7 @@ from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import is_plain_http, plain_http_answer, tls_info
 from .connection import CLOSED, LINGERING, RECEIVE_SIZE, WatchedConnection
-from .http1_connection import Http1Connection
+from .http1_connection import Http1Connection, UpgradingConnection
 from .http2_connection import Http2Connection
 from .tls_socket import TLSSocket
 
@@ -148,7 +148,7 @@ class Opening(WatchedConnection):
         if kind is REFUSED:
             self._refuse(refusal(self.reactor.clock))
             return None
-        return self._become(Http2Connection if kind is HTTP2 else Http1Connection)
+        return self._become(Http2Connection if kind is HTTP2 else self._http1())
 
     def _become(
         self, make: type[Http1Connection] | type[Http2Connection]
@@ -166,6 +166,9 @@ class Opening(WatchedConnection):
         self.phase = CLOSED
         connection.begin(self._data)
         return connection
+
+    def _http1(self) -> type[Http1Connection]:
+        return Http1Connection if self.core.upgrades is None else UpgradingConnection
 
     # -- the end; the owner ---------------------------------------------------------------
 

@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from ...observe.exchange import Exchange
+    from ...protocol.events import Request, RequestFailed
     from ...stream import Handler
     from ..contract import CoreSettings
     from .reactor import Reactor
+    from .spool import Spool
     from .work import Crew
 
 logger = logging.getLogger('_granian')
 
 
+class OpenStream(Protocol):
+    """A stream whose handler has not ended, as its connection sees it."""
+
+    stream_id: int
+    aborted: bool
+    ended: bool
+    inbox: deque[Any]
+    failure: RequestFailed | None
+    spool: Spool | None
+
+    def wake(self) -> None: ...
+
+
+class Upgrades(Protocol):
+    """Takes over WebSocket handshakes. See `beside`."""
+
+    def take_http1(self, connection: Any, request: Request) -> None:
+        """Take a connection that its owner has detached."""
+        ...
+
+    def take_http2(self, connection: Any, request: Request) -> OpenStream:
+        """Take a stream. The connection's lock is held."""
+        ...
+
+
 class Services(Protocol):
     """The core, as its connections see it."""
+
+    upgrades: Upgrades | None
 
     settings: CoreSettings
     handler: Handler

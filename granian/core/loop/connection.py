@@ -76,6 +76,15 @@ class LoopConnection(Output[LoopStream]):
             self.tls = tls_info(ssl_object)
         self.core.joined(self)
 
+    def adopt(self, transport: Any, protocol: Http1, request: Request) -> None:
+        """Go on with a connection whose first request another core has read."""
+        self.transport = transport
+        self.protocol = self.http1 = protocol
+        self.negotiated = True
+        self.streams[1] = stream = LoopStream(self, request)
+        self.core.start(stream)
+        self.core.joined(self)
+
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
