@@ -13,6 +13,7 @@ REFUSALS = {
     'no_address': '--host is empty: give an address, 0.0.0.0 for all of this machine',
     'bad_forwarded': "forwarded: {value!r} is neither 'client' nor 'scheme'",
     'bad_network': '{error}',
+    'bad_statsd': '--statsd: {error}',
     'bad_bind': '--bind: {error}',
     'bind_twice': '--bind says where to listen: leave out {option}',
     'reuse_port': '--reuse-port: this system has no SO_REUSEPORT',

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import log, messages
 from ..addresses import Address, Listening, TCPAddress, UnixAddress, parse_address
@@ -20,6 +20,9 @@ from ..errors import ConfigurationError
 from . import rules
 from .declaration import OPTIONS, Declaration
 from .options import Option, coerce
+
+if TYPE_CHECKING:
+    from ..observe.statsd import Sender
 
 __all__ = ['OPTIONS', 'Config', 'HTTP1Settings', 'HTTP2Settings', 'api_arguments', 'projection', 'signature']
 
@@ -137,6 +140,21 @@ class Config(Declaration):
     def configure_logging(self, overlay: Mapping[str, Any] | None) -> None:
         """Set the loggers up, with `overlay` (see `logging_config`). Raises ConfigurationError."""
         log.configure_logging(self.log_level, overlay, self.log_enabled, self.log_file, self.access_log_file)
+        self.count_log()
+
+    def count_log(self) -> None:
+        """Let statsd count what this process logs."""
+        if self.statsd is not None:
+            from ..observe.statsd import LogFigures
+
+            LogFigures(self.statsd_sender()).attach(log.logger)
+
+    def statsd_sender(self) -> Sender:
+        """Make a sender to `statsd`."""
+        from ..observe.statsd import Sender
+
+        assert self.statsd is not None
+        return Sender(self.statsd, self.statsd_prefix, self.statsd_tags)
 
 
 def projection(config: Config, receiver: str) -> dict[str, Any]:

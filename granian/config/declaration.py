@@ -359,6 +359,11 @@ class Declaration:
         PROXY, 'list', ('127.0.0.1', '::1'), 'Peers that may use the PROXY protocol, besides Unix sockets: '
         'addresses, networks, or * for all',
     )  # fmt: skip
+    statsd: str | None = opt(
+        METRICS, 'text', None, 'Send figures of requests, log and workers to statsd: HOST:PORT (UDP) or unix:PATH', default_text='off',
+    )  # fmt: skip
+    statsd_prefix: str = opt(METRICS, 'text', 'granian', 'Begins the names of the figures for statsd')
+    statsd_tags: tuple[str, ...] = opt(METRICS, 'list', (), 'Tags of each figure, for DogStatsD')
     log_file: str | None = opt(
         LOG, 'text', None, "File for the server's log; -: standard output", default_text='standard output'
     )

@@ -32,6 +32,8 @@ NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Declaration], bool]]] = [
 """(what was asked for, module that must be there, extra that brings it, when)."""
 
 NEEDS_OPTION: dict[str, str] = {
+    'statsd_prefix': 'statsd',
+    'statsd_tags': 'statsd',
     'forwarded': 'forwarded_allow_ips',
     'secure_scheme_headers': 'forwarded_allow_ips',
     'http2_keep_alive_timeout': 'http2_keep_alive_interval',
@@ -235,11 +237,13 @@ def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
     bad_bind = next(filter(None, map(_address_problem, c.bind)), None)
     bad_network = _network_problem(c, 'forwarded_allow_ips', 'proxy_allow_ips')
+    bad_statsd = _statsd_problem(c.statsd)
     elsewhere = next((OPTIONS[name].label for name in ('uds', 'address', 'port') if _changed(c, name)), None)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
         ('bad_forwarded', c.forwarded not in ('client', 'scheme'), {'value': c.forwarded}),
         ('bad_network', bad_network is not None, {'error': bad_network}),
+        ('bad_statsd', bad_statsd is not None, {'error': bad_statsd}),
         ('bad_bind', bad_bind is not None, {'error': bad_bind}),
         ('bind_twice', bool(c.bind) and elsewhere is not None, {'option': elsewhere}),
         ('reuse_port', c.reuse_port and sys.platform == 'win32', {}),
@@ -293,6 +297,18 @@ def _network_problem(c: Declaration, *names: str) -> str | None:
             Trusted(getattr(c, name))
         except ValueError as error:
             return f'{OPTIONS[name].label}: {error}'
+    return None
+
+
+def _statsd_problem(address: str | None) -> str | None:
+    if address is None:
+        return None
+    from ..observe.statsd import check_address  # seldom
+
+    try:
+        check_address(address)
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -184,6 +184,7 @@ def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
         options['statsd_tags'] = tuple(
             tag.strip() for tag in (cfg.dogstatsd_tags or '').split(',') if tag.strip()
         )
+        options['statsd_prefix'] = '.'.join(filter(None, [(cfg.statsd_prefix or '').rstrip('.'), 'gunicorn']))
     else:
         options.pop('statsd_prefix')
 

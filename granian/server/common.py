@@ -231,6 +231,10 @@ class AbstractServer(ProcessHooks):
         if config.reload:
             watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self.reload)
             companions.append(watch)
+        if config.statsd is not None:
+            from .statsd import WorkersGauge
+
+            companions.append(WorkersGauge(config.statsd_sender(), supervisor, monotonic()))
         if OrphanReaper.needed():
             companions.append(OrphanReaper(partial(_pids, supervisor, watch)))
         if config.workers_max_rss is not None:

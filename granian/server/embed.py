@@ -27,7 +27,7 @@ logger = logging.getLogger('_granian')
 _NOT_HERE = (
     'workers', 'core', 'loop', 'reload', 'metrics_enabled', 'workers_max_rss', 'workers_lifetime',
     'workers_max_requests', 'respawn_failed_workers', 'working_dir', 'env_files', 'process_name', 'pid_file',
-    'check',
+    'check', 'statsd',
 )  # fmt: skip
 # Of the others, what the compiled server's embedded one has no argument for: by position they come last.
 _LATER = (*_NOT_HERE, 'uds_permissions', 'runtime_mode', 'respawn_interval', 'rss_sample_interval',

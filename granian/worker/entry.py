@@ -176,6 +176,7 @@ class Observers:
         self.counters: Counters | None = None
         self.report: Callable[[], None] | None = None
         self._access_log: Any = None
+        self._statsd: Any = None
         self._control = control
         if config.log_access:
             from ..observe.access_log import AccessLog
@@ -187,6 +188,11 @@ class Observers:
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
             self.all.append(RequestLimit(limit, jitter, partial(control.replace, ipc.Reason.REQUESTS)))
+        if config.statsd is not None:
+            from ..observe.statsd import RequestFigures
+
+            self._statsd = RequestFigures(config.statsd_sender())
+            self.all.append(self._statsd)
         if config.metrics_enabled:
             from ..observe.counters import Counters
 
@@ -204,6 +210,8 @@ class Observers:
         """Write the last lines and send the last figures."""
         if self._access_log is not None:
             self._access_log.close()
+        if self._statsd is not None:
+            self._statsd.close()
         if self.report is not None:
             self.report()
 

@@ -73,6 +73,8 @@ def sample(option: Option, tmp_path: Path) -> tuple[str, Any]:
     return {
         'url_path_prefix': ('/p', '/p'),
         'bind': ('[::1]:80', '[::1]:80'),
+        'statsd': ('h:1', 'h:1'),
+        'statsd_tags': ('a,b', ('a', 'b')),
         'proxy_allow_ips': ('*', ('*',)),
         'forwarded_allow_ips': ('10.0.0.1, 10.1.0.0/16', ('10.0.0.1', '10.1.0.0/16')),
         'log_access_fmt': ('%(path)s', '%(path)s'),

@@ -62,6 +62,7 @@ REFUSED = {
     'lifespan_asginl': lambda tmp: make(lifespan='on', interface='asginl'),
     'bad_forwarded': lambda tmp: make(forwarded_allow_ips='*', forwarded='x'),
     'bad_network': lambda tmp: make(forwarded_allow_ips='10.0.0.1/8'),
+    'bad_statsd': lambda tmp: make(statsd='a:b'),
     'bad_bind': lambda tmp: make(bind='127.0.0.1:http'),
     'bind_twice': lambda tmp: make(bind=':8000', port=8001),
     'target_not_text': lambda tmp: Config.from_api(3),  # type: ignore[arg-type]
@@ -363,7 +364,14 @@ def test_every_dependent_option_names_what_it_needs(tmp_path: Path) -> None:
         option = OPTIONS[name]
         if option.setting:
             continue
-        by_kind = {'file': file, 'path': file, 'text': 'x', 'bool': not option.default, 'octal': 0o600}
+        by_kind = {
+            'file': file,
+            'path': file,
+            'text': 'x',
+            'bool': not option.default,
+            'octal': 0o600,
+            'list': 'x',
+        }
         value = special.get(name, by_kind.get(option.kind))
         if value is None:
             value = option.default + 1

@@ -8,17 +8,12 @@ import socket
 import sys
 
 import pytest
+from plainkinds import KINDS
 from test_net import HAS_IPV6
 from test_option_servers import free_port
 
 from granian import net
 
-KINDS = [
-    pytest.param({'target': 'plainapps:wsgi', 'interface': 'wsgi'}, id='threads'),
-    pytest.param({'target': 'plainapps:wsgi', 'interface': 'wsgi', 'core': 'gevent'}, id='gevent'),
-    pytest.param({'target': 'plainapps:asgi', 'interface': 'asginl'}, id='asgi'),
-    pytest.param({'target': 'plainapps:rsgi', 'interface': 'rsgi'}, id='rsgi'),
-]
 REQUEST = b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
 
 

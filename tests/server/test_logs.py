@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from test_bind import KINDS
+from plainkinds import KINDS
 
 
 @pytest.fixture

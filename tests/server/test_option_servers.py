@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import urllib.request
 
 import pytest
+from plainkinds import KINDS
 from test_companions import Memory
 from test_supervisor import World
 
@@ -161,3 +163,42 @@ def test_samples_of_memory():
     assert len(memory.launched) == 2
     memory.look_after(7)
     assert [handle.number for handle in memory.launched] == [1, 2, 1]
+
+
+def received(sock, *wanted):
+    """Read datagrams until one matches each of the patterns."""
+    left = list(wanted)
+    sock.settimeout(20)
+    while left:
+        datagram = sock.recv(500).decode()
+        assert '\n' not in datagram
+        left = [pattern for pattern in left if not re.fullmatch(pattern, datagram)]
+
+
+@pytest.mark.proves('--statsd', '--statsd-prefix', '--statsd-tags')
+@pytest.mark.parametrize('kind', KINDS)
+def test_statsd_gets_figures_of_requests_and_workers(serve, kind):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{sock.getsockname()[1]}'
+        server = serve(script='realserver.py', statsd=address, statsd_prefix='app', statsd_tags='a:b',
+                       **kind)  # fmt: skip
+        server.wait_ready()
+        received(sock, r'app\.workers:1\|g\|#a:b')
+        server.get()
+        received(
+            sock, r'app\.requests:1\|c\|@1\.0\|#a:b', r'app\.request\.duration:\d+\|ms\|#a:b',
+            r'app\.request\.status\.200:1\|c\|@1\.0\|#a:b',
+        )  # fmt: skip
+        server.signal()
+        assert server.wait() == 0
+
+
+def test_statsd_counts_errors_of_the_log(serve):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(('127.0.0.1', 0))
+        server = serve(statsd=f'127.0.0.1:{sock.getsockname()[1]}')
+        server.wait_ready()
+        os.kill(int(server.get()), signal.SIGKILL)
+        received(sock, r'granian\.log\.error:1\|c\|@1\.0')
+        assert server.wait() == 1
