@@ -360,7 +360,8 @@ class Declaration:
         'addresses, networks, or * for all',
     )  # fmt: skip
     statsd: str | None = opt(
-        METRICS, 'text', None, 'Send figures of requests, log and workers to statsd: HOST:PORT (UDP) or unix:PATH', default_text='off',
+        METRICS, 'text', None, default_text='off',
+        help='Send figures of requests, log and workers to statsd: HOST:PORT (UDP) or unix:PATH',
     )  # fmt: skip
     statsd_prefix: str = opt(METRICS, 'text', 'granian', 'Begins the names of the figures for statsd')
     statsd_tags: tuple[str, ...] = opt(METRICS, 'list', (), 'Tags of each figure, for DogStatsD')

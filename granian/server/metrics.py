@@ -173,7 +173,7 @@ class Exporter:
 
     @property
     def sources(self) -> Sequence[Any]:
-        return [*self._endpoint.sockets, *(client.sock for client in self._clients)]
+        return [*self._endpoint.sockets, *(client.sock for client in self._clients if client.reading)]
 
     @property
     def due(self) -> float:
@@ -218,17 +218,28 @@ class Exporter:
 
 
 class _Client:
-    """One connection to the exporter. Never waits."""
+    """One connection to the exporter. Never waits.
+
+    One request is answered in a turn of the main loop, and nothing is read until its response has been
+    taken: a client that pipelines costs one page in memory, and other work has its turn in between.
+    """
 
     def __init__(self, sock: socket.socket, now: float) -> None:
         self.sock = sock
         self.closed = False
         self._clock = Clock()
         self._http = Http1(LIMITS, self._clock)
-        self._unsent = b''
+        self._unsent = memoryview(b'')
+        self._buffered = False
+        """The connection may hold further requests."""
         self._deadline = now + PATIENCE
         self._again = inf
-        """When to try to write the rest."""
+        """When to try to write the rest, or to answer the next request."""
+
+    @property
+    def reading(self) -> bool:
+        """Input is wanted."""
+        return not self._unsent and not self._buffered
 
     @property
     def due(self) -> float:
@@ -236,38 +247,50 @@ class _Client:
         return min(self._deadline, self._again)
 
     def turn(self, readable: bool, now: float, page: Callable[[], bytes]) -> None:
+        self._again = inf
         try:
-            if readable:
-                self._read(page, now)
+            if readable and self.reading:
+                self._read(now)
+            if self._buffered and not self._unsent:
+                self._next(page)
             if self._unsent:
                 self._send(now)
-            elif now >= self._deadline:
+            elif self._http.must_close or now >= self._deadline:
                 self.close()
         except OSError:
             self.close()
+        if self._buffered and not self._unsent:
+            self._again = now
 
-    def _read(self, page: Callable[[], bytes], now: float) -> None:
+    def _read(self, now: float) -> None:
         try:
             data = self.sock.recv(65536)
         except BlockingIOError:
             return
         if not data:
-            self.close()
-            return
-        http = self._http
-        if http.idle:
+            raise ConnectionResetError
+        if self._http.idle:
             self._deadline = now + PATIENCE
-        http.receive_data(data)
-        while (event := http.next_event()) is not None:
+        self._http.receive_data(data)
+        self._buffered = True
+
+    def _next(self, page: Callable[[], bytes]) -> None:
+        """Answer one request of those that are buffered."""
+        http = self._http
+        while not self._unsent:
+            event = http.next_event()
+            if event is None:
+                self._buffered = False
+                return
             if isinstance(event, Request):
                 self._clock.date = formatdate(time(), usegmt=True).encode()
-                self._unsent += self._answer(event, page)
+                self._unsent = memoryview(self._answer(event, page))
             elif isinstance(event, Refused):
-                self._unsent += event.response
+                self._unsent = memoryview(event.response)
             elif isinstance(event, RequestFailed):
-                self._unsent += http.abort(1)
-        if http.must_close and not self._unsent:
-            self.close()
+                self._unsent = memoryview(http.abort(1))
+                if http.must_close:
+                    return
 
     def _answer(self, request: Request, page: Callable[[], bytes]) -> bytes:
         head = request.head
@@ -286,7 +309,8 @@ class _Client:
         except BlockingIOError:
             sent = 0
         self._unsent = self._unsent[sent:]
-        self._again = now + TRY_AGAIN if self._unsent else inf
+        if self._unsent:
+            self._again = now + TRY_AGAIN
         if not self._unsent:
             self._deadline = now + IDLE
             if self._http.must_close:

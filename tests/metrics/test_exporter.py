@@ -258,6 +258,31 @@ def test_pipelined_and_in_pieces(looping):
     assert data.count(b'HTTP/1.1 200 OK') == 3
 
 
+def test_pipelining_client_that_reads_nothing_costs_one_page(looping, monkeypatch):
+    one = looping()
+    pages = []
+    real = one.exporter._page
+    monkeypatch.setattr(one.exporter, '_page', lambda: pages.append(1) or real() + b'#' * 5_000_000 + b'\n')
+    with one.connect() as sock:
+        sock.sendall(b'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n' * 2000)
+        # Other clients are served meanwhile.
+        assert ask(one, b'GET / HTTP/1.0\r\n\r\n').startswith(b'HTTP/1.1 404')
+        assert ask(one, b'GET / HTTP/1.0\r\n\r\n').startswith(b'HTTP/1.1 404')
+        assert len(pages) == 1
+
+
+def test_one_request_is_answered_in_a_turn():
+    turns = []
+    client = SimpleNamespace(recv=lambda size: b'GET / HTTP/1.1\r\nHost: x\r\n\r\n' * 50, send=len)
+    made = metrics._Client(client, 0.0)
+    made.turn(True, 0.0, bytes)
+    while not made.reading:
+        assert made.due == 0.0
+        made.turn(False, 0.0, bytes)
+        turns.append(1)
+    assert len(turns) == 50
+
+
 def test_a_client_that_takes_its_page_slowly(looping):
     """It holds up nobody, and gets the whole page."""
     one = looping(workers=2000)
@@ -325,6 +350,8 @@ def test_a_forked_worker_keeps_nothing(looping):
     with one.connect() as sock:
         sock.sendall(b'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
         assert sock.recv(10)
+        while len(one.exporter.sources) < 2:  # it has looked for a further request
+            time.sleep(0.001)
         held = [each.fileno() for each in one.exporter.sources]
         assert len(held) == 2
         pid = os.fork()
