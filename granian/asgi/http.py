@@ -45,6 +45,8 @@ A body without more_body leads to DONE (or TRAILERS), and so do trailers without
 ignores every message. A message without an entry is a mistake of the application.
 """
 
+SMALL = 65536
+"""Bytes: a whole response up to this size does not fill the write buffer of a connection."""
 TURN = 1 << 20
 """Bytes of a response after which send() yields to the other tasks of the loop."""
 
@@ -140,7 +142,8 @@ class HTTPChannel:
                     stream.respond(self._status, self._headers, body)
                     if self._waiters:
                         self._wake()
-                    return
+                    if len(body) <= SMALL:
+                        return
                 else:
                     self._send_last(body)
             elif (state, kind) in RESPONSE:

@@ -421,7 +421,7 @@ def test_failed_handler(serve):
             stream.send_data(b'some')
         raise RuntimeError('on purpose')
 
-    serve.errors.append('handler failed')
+    serve.errors.append('Error handling request GET /')
     served = serve(handler)
     client = served.connect()
     assert client.get('/')[0] == 500
@@ -463,7 +463,7 @@ def test_system_exit_does_not_end_the_worker(serve):
             raise SystemExit(3)
         stream.respond(200, PLAIN, b'')
 
-    serve.errors.append('handler failed')
+    serve.errors.append('Error handling request GET /')
     client = serve(handler).connect()
     assert client.get('/exit')[0] == 500
     assert client.get('/')[0] == 200

@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
-import ssl
-import subprocess
 import time
 
 import h2.connection
 import httpx
-import pytest
+from certificates import HalfClosing, client_context, wrapped
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
 from granian.protocol.limits import Limits
@@ -21,43 +18,6 @@ PLAIN = [(b'content-type', b'text/plain')]
 async def hello(stream):
     text = f'{stream.head.version} {stream.scheme} {stream.tls.version if stream.tls else None}'
     stream.respond(200, PLAIN, text.encode())
-
-
-@pytest.fixture(scope='session')
-def pair(tmp_path_factory):
-    """A self-signed certificate and its key."""
-    if shutil.which('openssl') is None:
-        pytest.skip('the openssl command is not there')
-    folder = tmp_path_factory.mktemp('pair')
-    certificate, key = folder / 'certificate.pem', folder / 'key.pem'
-    subprocess.run(
-        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
-         '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return certificate, key
-
-
-@pytest.fixture
-def tls(pair):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*pair)
-    context.set_alpn_protocols(['h2', 'http/1.1'])
-    return context
-
-
-def client_context(*alpn):
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(list(alpn))
-    return context
-
-
-def wrapped(served, *alpn):
-    client = served.connect()
-    client.sock = client_context(*alpn).wrap_socket(client.sock)
-    return client
 
 
 def test_http1_over_tls(serve, tls):
@@ -94,7 +54,7 @@ def test_a_silent_client_costs_only_its_timeout(serve, tls):
 def test_a_silent_client_does_not_hold_the_stop(serve, tls):
     served = serve(hello, tls=tls, handshake_timeout=30)
     served.connect()
-    served.wait_for(lambda: served.core.acceptor.joining)
+    served.wait_for(lambda: served.core.acceptor.handshakes)
     begun = time.monotonic()
     served.stop()
     assert time.monotonic() - begun < 10
@@ -118,6 +78,49 @@ def test_the_response_survives_an_unread_body_over_tls(serve, tls):
     except OSError:
         pass
     assert client.response()[0] == 200
+
+
+def test_response_follows_the_clients_close_notify(serve, tls):
+    go_on = asyncio.Event()
+
+    async def handler(stream):
+        await go_on.wait()
+        stream.respond(200, PLAIN, b'x' * 100_000)
+
+    served = serve(handler, tls=tls)
+    client = HalfClosing(served.connect().sock)
+    client.send_and_end(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    served.wait_for(lambda: [each for each in served.core.running if each.client_left])
+    served.call(go_on.set)
+    assert client.rest().endswith(b'x' * 100_000)
+
+
+def test_refused_head_over_tls_ends_at_once(serve, tls, monkeypatch):
+    monkeypatch.setattr('granian.core.loop.deadlines.LINGER', 60)
+    client = wrapped(serve(hello, tls=tls), 'http/1.1')
+    client.send(b'GET / HTTP/1.1\r\nHost : x\r\n\r\n')
+    assert client.rest().startswith(b'HTTP/1.1 400')
+
+
+def test_clear_text_without_end_on_a_tls_port(serve, tls):
+    served = serve(hello, tls=tls)
+    client = served.connect()
+    client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    assert client.response()[0] == 400
+    client.send(b'x' * 100_000)
+    assert wrapped(served, 'http/1.1').get()[0] == 200
+
+
+def test_large_bodies_over_tls(serve, tls):
+    async def handler(stream):
+        size = 0
+        while piece := await stream.read():
+            size += len(piece)
+        stream.respond(200, PLAIN, b'y' * size)
+
+    client = wrapped(serve(handler, tls=tls), 'http/1.1')
+    client.send(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n' + b'x' * 3_000_000)
+    assert client.response()[2] == b'y' * 3_000_000
 
 
 def test_files_over_tls(serve, tls, tmp_path):

@@ -387,6 +387,8 @@ def comparable(events: list) -> list:
 @given(data=_frames, cuts=st.lists(st.integers(0, 400), max_size=6), compressing=st.booleans())
 @example(data=text('a') + binary(b'b'), cuts=[1, 2, 3, 4, 5, 6], compressing=False)
 @example(data=frame(1, b'\xce', fin=False) + frame(9) + frame(0, b'\xb1'), cuts=[7], compressing=False)
+@example(data=binary(b'x' * (MAX + 1), masked=False), cuts=[], compressing=False)
+@example(data=frame(2, b'x' * (MAX + 1), rsv=0x20), cuts=[2, 5], compressing=False)
 def test_both_lanes_say_what_wsproto_says(data, cuts, compressing):
     parameters = DeflateParameters() if compressing else None
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
@@ -396,6 +398,12 @@ def test_both_lanes_say_what_wsproto_says(data, cuts, compressing):
     if ws.buffered and expected and expected[-1] == ('violation', 1007):
         expected.pop()  # in a compressed frame that we wait to see whole
     assert comparable(events) == expected
+
+
+@pytest.mark.parametrize('fault', [{'masked': False}, {'rsv': 0x20}])
+def test_invalid_frame_that_is_too_long_closes_with_1002(fault):
+    (event,) = feed(WebSocket(MAX), binary(b'x' * (MAX + 1), **fault))
+    assert event.code == 1002
 
 
 # negotiation

@@ -8,6 +8,7 @@ import threading
 import zlib
 
 import pytest
+from certificates import wrapped
 from http2_client import Http2Client, Response
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import connect
@@ -249,3 +250,12 @@ def test_on_http2(serve):
     client.flush()
     served.wait_for(lambda: len(echo.ends) == 2)
     assert echo.ends == [Closed(4000, ''), Closed(1006, '')]
+
+
+def test_connection_over_tls_ends_with_the_closing_handshake(serve, tls, monkeypatch):
+    monkeypatch.setattr('granian.core.loop.deadlines.LINGER', 60)
+    client = wrapped(serve(Echo(), tls=tls), 'http/1.1')
+    client.send((REQUEST + '\r\n').encode())
+    client.until(b'\r\n\r\n')
+    client.send(text('hello') + close())
+    assert client.rest() == b'\x81\x05hello\x88\x02\x03\xe8'

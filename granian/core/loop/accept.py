@@ -164,6 +164,9 @@ class Acceptor:
         """Note that a connection is closed."""
         self._room_due = False
 
+    def handshake_begun(self, layer: TLSLayer) -> None:
+        self.handshakes.add(layer)
+
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
         self.handshakes.discard(layer)
         if error is not None:
@@ -195,8 +198,7 @@ class Acceptor:
             protocol: asyncio.Protocol = connection
             tls = self._core.settings.tls
             if tls is not None:
-                protocol = layer = TLSLayer(self._core.loop, connection, tls, self)
-                self.handshakes.add(layer)
+                protocol = TLSLayer(self._core.loop, connection, tls, self)
             await self._core.loop.connect_accepted_socket(lambda: protocol, sock)
         except OSError as error:  # the client has gone already
             self._core.connections_failed += 1

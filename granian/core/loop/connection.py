@@ -24,7 +24,7 @@ from .tunnel import Tunnel
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
-    from ...protocol.http2 import Http2
+    from ...protocol.http2.timers import Timers
     from ...stream import Address
     from .services import Services
 
@@ -36,14 +36,13 @@ class LoopConnection(Output[LoopStream]):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
     http1: Http1 | None = None  # `protocol`, by its class
-    http2: Http2 | None = None
+    timers: Timers | None = None  # HTTP/2
     slow = False  # HTTP/2, or writing is paused: input takes the general way
     behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
     negotiated = False
     head_since = 0.0  # arrival of the first part of an incomplete head
     unsent_before = 0  # size of the transport's buffer at the last sweep
     stuck_since = 0.0
-    pinged = 0.0
     _alpn: str | None = None
     _first_bytes = b''
 
@@ -63,7 +62,7 @@ class LoopConnection(Output[LoopStream]):
         self.observed = core.settings.on_exchange
         self.since = core.loop.time()  # when the last exchange ended
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
-        self.reading_paused = self.client_closed = self.negotiated = self.slow = False
+        self.reading_paused = self.negotiated = self.slow = False
 
     # -- what the loop calls
 
@@ -121,7 +120,7 @@ class LoopConnection(Output[LoopStream]):
             self.end()
             return
         if version == HTTP2:
-            self.protocol = self.http2 = self.core.make_http2()
+            self.protocol, self.timers = self.core.make_http2()
             self.multiplexed = self.slow = True
         else:
             self.protocol = self.http1 = Http1(self.settings.limits, self.core.clock)
@@ -152,6 +151,8 @@ class LoopConnection(Output[LoopStream]):
         self.outbox.clear()
         for stream in list(self.streams.values()):
             self._drop(stream)
+        for stream in self.draining:
+            stream.lose()
         self.core.left(self)
 
     def client_left(self) -> None:
@@ -223,13 +224,15 @@ class LoopConnection(Output[LoopStream]):
             return
         if self.protocol.must_close or self.client_closed:
             self.end()
+        elif self.timers is not None:
+            self.timers.settle(self.core.now, busy=False)
         elif self.protocol.idle:
             self.head_since = 0.0
         elif not self.head_since:
             self.head_since = self.loop.time()
 
     def _dispatch(self, event: Event) -> None:
-        """Handle any event but Request."""
+        """Handle an event that is no Request."""
         if isinstance(event, Refused):
             self.write(self.protocol.data_to_send() + event.response)
             self.core.refused(event.status, event.reason)
@@ -238,7 +241,6 @@ class LoopConnection(Output[LoopStream]):
             self._tell(event)
 
     def _tell(self, event: Data | EndOfRequest | RequestFailed | Writable | Request) -> None:
-        """Pass an event on to its stream."""
         stream = self.streams.get(event.stream_id)
         if type(event) is Data:
             if stream is None or stream.response_ended:
@@ -273,16 +275,12 @@ class LoopConnection(Output[LoopStream]):
 
     def refuse_stream(self, stream: LoopStream, status: int, reason: str) -> None:
         """Answer an error in the handler's place, if no response was begun, and end the exchange."""
-        if stream.response_ended:
-            pass  # it was answered without its body having been read
-        elif stream.status == 0:
+        if stream.status == 0 and not stream.response_ended:
             stream.aborted = True
             fields, body = error_parts(status, reason)
             self.write(self.protocol.respond(stream.stream_id, status, fields, body))
             stream.status = status
-        out = self.protocol.abort(stream.stream_id)
-        if out:
-            self.write(out)
+        self.write(self.protocol.abort(stream.stream_id))
         self._drop(stream)
         if not self.multiplexed:
             self.end()
@@ -360,6 +358,9 @@ class LoopConnection(Output[LoopStream]):
         if self.lost or self.closing:
             return
         self.since = self.core.now
+        if self.timers is not None and not self.streams:
+            self.timers.settle(self.since, busy=True)
+            self.timers.settle(self.since, busy=False)
         if self.reading_paused:
             self.resume_reading(None)
         if self.streams or (self.multiplexed and self._pumping):
@@ -377,6 +378,11 @@ class LoopConnection(Output[LoopStream]):
             self.close()
         else:
             self.end()
+
+    def say_goodbye(self) -> None:
+        """Announce the end: `Connection: close` on the next response, or GOAWAY."""
+        timers = self.timers
+        self.write(self.protocol.shutdown() if timers is None else timers.leave(self.loop.time()))
 
     def _schedule_next(self) -> None:
         if not self._next_scheduled:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ... import forked
 from ...protocol.limits import GRACE, Clock
 from ...protocol.response import error_parts
+from ...stream import log_failure
 from . import first_step
 from .accept import Acceptor
 from .deadlines import shut_down, sweep
@@ -27,6 +28,7 @@ from .deadlines import shut_down, sweep
 if TYPE_CHECKING:
     from ...observe.counters import Figures
     from ...protocol.http2 import Http2
+    from ...protocol.http2.timers import Timers
     from ...stream import AsyncHandler
     from ..contract import CoreSettings, Listeners
     from .connection import LoopConnection
@@ -83,6 +85,7 @@ class AsyncCore:
         self._first_step: first_step.FirstStep | None = None
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
+        self._cancelling = False  # a CancelledError in a handler is our doing
         self._over: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         shortest = min(
@@ -152,6 +155,7 @@ class AsyncCore:
                 await self._give_up()
                 raise
         finally:
+            self._cancelling = True  # by `close_loop`
             self.acceptor.close()
             if self._sweeper is not None:
                 self._sweeper.cancel()
@@ -189,10 +193,12 @@ class AsyncCore:
         """
         self.context.copy().run(call)
 
-    def make_http2(self) -> Http2:
+    def make_http2(self) -> tuple[Http2, Timers]:
         from ...protocol.http2 import Http2
+        from ...protocol.http2.timers import Timers
 
-        return Http2(self.settings.limits, self.clock)
+        http2 = Http2(self.settings.limits, self.clock)
+        return http2, Timers(http2, self.settings, self.loop.time())
 
     def refused(self, status: int, reason: str) -> None:
         self.connections_failed += 1
@@ -212,11 +218,10 @@ class AsyncCore:
     async def _run(self, stream: LoopStream) -> None:
         try:
             await self._handler(stream)
-        except asyncio.CancelledError:
-            pass  # by us, at the end of the drain, or by the application itself
         except BaseException as error:  # SystemExit too: an application does not end the worker
             forked.leave_if_child(error)
-            logger.error('The request handler failed', exc_info=error)
+            if not (self._cancelling and isinstance(error, (asyncio.CancelledError, GeneratorExit))):
+                log_failure(stream.head, error)
         finally:
             self.running.discard(stream)
             if not stream.response_ended:
@@ -274,6 +279,7 @@ class AsyncCore:
     _stop_told = False
 
     def _cancel_all(self) -> None:
+        self._cancelling = True
         self.acceptor.cancel_handshakes()
         for stream in list(self.running):
             if stream.task is not None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import select
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ...protocol.limits import GRACE, LINGER, RECENT
 from ...protocol.response import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 
 if TYPE_CHECKING:
-    from ...protocol.http2 import Http2
+    from ...protocol.http2.timers import Timers
     from .connection import LoopConnection
-    from .stream import LoopStream
 
 _LEFT = getattr(select, 'POLLRDHUP', 0)
 _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
@@ -21,7 +19,7 @@ _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
 def sweep(connection: LoopConnection, now: float) -> None:
     """Act on the deadlines of `connection` that have passed. The core calls it about once a second."""
     unsent = connection.transport.get_write_buffer_size()
-    if connection.reading_paused and not connection.closing:
+    if connection.reading_paused and not (connection.behind or connection.closing):
         _look_for_end(connection)
     if unsent:
         _watch_writing(connection, unsent, now)
@@ -30,15 +28,18 @@ def sweep(connection: LoopConnection, now: float) -> None:
     if connection.closing:
         if now - connection.closing_since >= LINGER:
             connection.transport.abort()
+    elif connection.timers is not None:
+        _sweep_http2(connection, connection.timers, now)
     elif connection.streams:
-        for stream in list(connection.streams.values()):
-            _sweep_stream(stream, connection, now)
-        _keep_alive(connection, now)
+        _sweep_streams(connection, now)
     elif connection.head_since:
         if now - connection.head_since >= connection.settings.head_timeout:
             _refuse_head(connection)
     else:
-        _sweep_idle(connection, now)
+        settings = connection.settings
+        limit = settings.keep_alive_timeout if connection.negotiated else settings.head_timeout
+        if now - connection.since >= limit:
+            connection.end()
 
 
 def _refuse_head(connection: LoopConnection) -> None:
@@ -46,18 +47,6 @@ def _refuse_head(connection: LoopConnection) -> None:
         connection.transport.write(error_response(408, HEAD_TIMEOUT, connection.core.clock))
     connection.core.refused(408, HEAD_TIMEOUT)
     connection.end()
-
-
-def _sweep_idle(connection: LoopConnection, now: float) -> None:
-    settings = connection.settings
-    limit = settings.keep_alive_timeout if connection.negotiated else settings.head_timeout
-    if now - connection.since < limit:
-        _keep_alive(connection, now)
-    elif not connection.multiplexed:
-        connection.end()
-    elif not connection.leaving:
-        connection.say_goodbye()
-        close_if_idle(connection, recent=True)
 
 
 def _watch_writing(connection: LoopConnection, unsent: int, now: float) -> None:
@@ -81,26 +70,31 @@ def _look_for_end(connection: LoopConnection) -> None:
             connection.client_left()
 
 
-def _sweep_stream(stream: LoopStream, connection: LoopConnection, now: float) -> None:
-    if stream.stalled_since and now - stream.stalled_since >= connection.settings.write_timeout:
-        stream.write_timed_out = True
-        connection.abort_stream(stream)
-    elif stream.waiting_since and now - stream.waiting_since >= connection.settings.body_timeout:
-        connection.refuse_stream(stream, 408, BODY_TIMEOUT)
+def _sweep_streams(connection: LoopConnection, now: float) -> None:
+    settings = connection.settings
+    for stream in list(connection.streams.values()):
+        if stream.stalled_since and now - stream.stalled_since >= settings.write_timeout:
+            stream.write_timed_out = True
+            connection.abort_stream(stream)
+        elif stream.waiting_since and now - stream.waiting_since >= settings.body_timeout:
+            connection.refuse_stream(stream, 408, BODY_TIMEOUT)
 
 
-def _keep_alive(connection: LoopConnection, now: float) -> None:
-    """Send a PING if it is due (HTTP/2); abort if the last one was not answered in time."""
-    http2: Http2 | None = connection.http2
-    interval = connection.settings.http2_keep_alive_interval
-    if http2 is None or interval is None:
-        return
-    if http2.awaiting_pong:
-        if now - connection.pinged >= connection.settings.http2_keep_alive_timeout:
-            connection.transport.abort()
-    elif now - max(connection.pinged, connection.since) >= interval:
-        connection.pinged = now
-        connection.write(http2.ping())
+def _sweep_http2(connection: LoopConnection, timers: Timers, now: float) -> None:
+    _sweep_streams(connection, now)
+    if timers.overdue(now):
+        connection.transport.abort()
+    else:
+        _act(connection, timers, now)
+
+
+def _act(connection: LoopConnection, timers: Timers, now: float) -> None:
+    """Send the PING or GOAWAY that is due, and end a connection that is over."""
+    out = timers.act(now, bool(connection.streams))
+    if out:
+        connection.write(out)
+    if connection.protocol.must_close and not connection.streams:
+        connection.end()
 
 
 # -- the worker stops
@@ -119,17 +113,22 @@ def shut_down(connection: LoopConnection) -> None:
     for stream in list(connection.streams.values()):
         if stream.on_shutdown is not None:
             stream.on_shutdown(connection.core.reloading)
-    close_if_idle(connection, recent)
-
-
-def close_if_idle(connection: LoopConnection, recent: bool = False) -> None:
-    """Close unless a request is under way; after GRACE if one may be on its way."""
-    if connection.closing or (not connection.leaving and (connection.streams or connection.head_since)):
-        return
-    if recent or connection.streams:
+    if connection.timers is not None:
+        _end_when_quiet(connection, connection.timers)
+    elif recent and not busy:
         # To close now would lose the client's next request. Its answer says `Connection: close`.
-        connection.loop.call_later(GRACE, partial(close_if_idle, connection))
-        return
-    if connection.leaving:
-        connection.say_goodbye()
-    connection.close()
+        connection.loop.call_later(GRACE, _close_if_idle, connection)
+    else:
+        _close_if_idle(connection)
+
+
+def _close_if_idle(connection: LoopConnection) -> None:
+    if not (connection.closing or connection.streams or connection.head_since):
+        connection.close()
+
+
+def _end_when_quiet(connection: LoopConnection, timers: Timers) -> None:
+    """Look every GRACE seconds whether the last requests that the client sent have been answered."""
+    if not connection.closing:
+        _act(connection, timers, connection.loop.time())
+        connection.loop.call_later(GRACE, _end_when_quiet, connection, timers)

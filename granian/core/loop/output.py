@@ -64,7 +64,6 @@ class Output(asyncio.Protocol, Generic[StreamT]):
     closing = False  # the last response of the connection has been written: input is discarded
     closing_since = 0.0
     client_closed = False  # the client has half-closed
-    leaving = False  # HTTP/2: the first GOAWAY has been sent
     lost = False
     _pumping = False  # events are being handled: their output is flushed after them
     _flush_scheduled = False
@@ -77,6 +76,7 @@ class Output(asyncio.Protocol, Generic[StreamT]):
         self.settings = settings
         self.streams: dict[int, StreamT] = {}
         self.outbox: list[bytes] = []
+        self.draining: tuple[StreamT, ...] = ()  # their response is complete, their handlers wait for room
         # Read by each request, so in the instance too: Python 3.11 finds them there four times as fast.
         self.multiplexed = self.direct = self.closing = self.lost = False
 
@@ -109,7 +109,7 @@ class Output(asyncio.Protocol, Generic[StreamT]):
 
     def resume_writing(self) -> None:
         self.writing_paused = False
-        for stream in self.streams.values():
+        for stream in (*self.streams.values(), *self.draining):
             stream.writable()
 
     def write(self, data: bytes) -> None:
@@ -220,7 +220,10 @@ class Output(asyncio.Protocol, Generic[StreamT]):
             return
         if self.reading_paused:
             self.resume_reading(None)
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has gone already
+            self.transport.abort()
 
     def close(self) -> None:
         """Close after the output has been written, without lingering."""
@@ -231,17 +234,6 @@ class Output(asyncio.Protocol, Generic[StreamT]):
 
     def give_up(self) -> None:
         """End the connection of a client that takes no bytes."""
-        for stream in self.streams.values():
+        for stream in (*self.streams.values(), *self.draining):
             stream.write_timed_out = True
         self.transport.abort()
-
-    def say_goodbye(self) -> None:
-        """Announce the end: `Connection: close` on the next response, or GOAWAY.
-
-        HTTP/2's second GOAWAY follows the answer to a PING. `deadlines.close_if_idle` sends it to a
-        client that does not answer.
-        """
-        self.leaving = self.multiplexed
-        out = self.protocol.shutdown()
-        if out:
-            self.write(out)

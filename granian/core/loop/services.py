@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ...protocol.http2 import Http2
+    from ...protocol.http2.timers import Timers
     from ...protocol.limits import Clock
     from ..contract import CoreSettings
     from .stream import LoopStream
@@ -43,7 +44,9 @@ class Services(Protocol[ConnectionT]):
         """Count a refused request."""
         ...
 
-    def make_http2(self) -> Http2: ...
+    def make_http2(self) -> tuple[Http2, Timers]:
+        """Return the protocol object of a connection, and its timers."""
+        ...
 
     def in_own_context(self, call: Callable[[], None]) -> None:
         """Call what registers a callback, outside the context of the request that is running."""

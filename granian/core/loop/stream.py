@@ -213,8 +213,13 @@ class LoopStream:
         )
 
     async def drain(self) -> None:
-        while self.congested and not self.disconnected:
+        connection = self.connection
+        if self.response_ended and not connection.lost:
+            connection.draining += (self,)  # the connection has no other way to find this stream
+        while self.congested and not (self.disconnected or connection.lost):
             await self.writable_again()
+        if self.response_ended:
+            connection.draining = tuple(each for each in connection.draining if each is not self)
         if self.write_timed_out:
             raise ClientDisconnected('the client took no bytes of the response for too long')
 

@@ -28,6 +28,10 @@ class Handshakes(Protocol):
     clock: Clock
     handshake_timeout: float
 
+    def handshake_begun(self, layer: TLSLayer) -> None:
+        """Note a layer that has its transport."""
+        ...
+
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
         """Forget the layer: its connection exists from now on, or `error` says why not."""
         ...
@@ -61,6 +65,7 @@ class TLSLayer(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._raw = transport
+        self._handshakes.handshake_begun(self)
         self._timer = self._loop.call_later(
             self._handshakes.handshake_timeout, self._fail, 'it took too long'
         )
@@ -147,6 +152,8 @@ class TLSLayer(asyncio.Protocol):
             ended = True
         except ssl.SSLWantReadError:
             pass
+        except ssl.SSLZeroReturnError:  # close_notify
+            ended = True
         except ssl.SSLError:
             self._flush()
             self._raw.abort()

@@ -35,6 +35,8 @@ from .templates import Template, template_of
 _MAX_EMPTY_LINES: Final = 4
 _AFTER_A_MISS: Final = 8
 """A client whose heads had a shape and then another may well change to and fro."""
+_PIECES_AT_ONCE: Final = 256
+"""Chunks that become part of the first event. The others follow as events: the core can pause in between."""
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 
 
@@ -246,7 +248,7 @@ class Http1(Exchange):
         self._reading = READING_LANE
         body: list[bytes] = []
         event = self._next_of_body()
-        while isinstance(event, Data):
+        while isinstance(event, Data) and len(body) < _PIECES_AT_ONCE:
             body.append(event.data)
             event = self._next_of_body()
         complete = isinstance(event, EndOfRequest) and not event.trailers
@@ -256,11 +258,22 @@ class Http1(Exchange):
         return Request(1, head, b''.join(body), complete)
 
     def _next_of_body(self) -> Event | None:
-        """The rest of a request: a body, or what comes through a tunnel."""
+        """Return the next event of a request body or a tunnel; discard those that follow the response."""
+        while True:
+            event = self._take_of_body()
+            if event is None or self._state is not COMPLETE:
+                return event
+            if isinstance(event, RequestFailed):
+                self.must_close = True
+            elif self._reading == READING_DONE:
+                self._begin_next()
+                return self.next_event()
+
+    def _take_of_body(self) -> Event | None:
         event: Event | None
         if self._pending is not None:
             event, self._pending = self._pending, None
-            return self._dropped(event)
+            return event
         reading = self._reading
         if reading == READING_CLOSED:
             return None
@@ -274,17 +287,7 @@ class Http1(Exchange):
             self._reading = READING_CLOSED
             self._close = True
             event = RequestFailed(1, BODY_CUT, disconnected=True)
-        return self._dropped(event) if event is not None else None
-
-    def _dropped(self, event: Event) -> Event | None:
-        """After the response nobody asks for the rest of its request: it is taken in and forgotten."""
-        if self._state is not COMPLETE:
-            return event
-        if isinstance(event, RequestFailed):
-            self.must_close = True
-        elif self._reading == READING_DONE:
-            self._begin_next()
-        return self.next_event()
+        return event
 
     def _next_counted(self) -> Event | None:
         if not self._left:

@@ -200,9 +200,9 @@ class WebSocket:
                 header = self._frame_header()
                 if not header:
                     return None
-                if self._size > self._max:
-                    return self._violation(TOO_BIG, 'message too big')
-            chunk = self._buffer[self._position : self._position + header + self._left]
+            # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
+            too_big = self._size > self._max
+            chunk = self._buffer[self._position : self._position + header + (0 if too_big else self._left)]
             if not chunk:
                 return None
             self._position += len(chunk)
@@ -214,6 +214,8 @@ class WebSocket:
                 event = self._translate(happened)
                 if event is not None:
                     return event
+            if too_big:
+                return self._violation(TOO_BIG, 'message too big')
         return None
 
     def _frame_header(self) -> int:

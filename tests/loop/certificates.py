@@ -1,0 +1,88 @@
+"""A certificate for the tests over TLS, and client contexts that trust anything."""
+
+import shutil
+import ssl
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def pair(tmp_path_factory):
+    """A self-signed certificate and its key."""
+    if shutil.which('openssl') is None:
+        pytest.skip('the openssl command is not there')
+    folder = tmp_path_factory.mktemp('pair')
+    certificate, key = folder / 'certificate.pem', folder / 'key.pem'
+    subprocess.run(
+        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+         '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+@pytest.fixture
+def tls(pair):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    context.set_alpn_protocols(['h2', 'http/1.1'])
+    return context
+
+
+def client_context(*alpn):
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def wrapped(served, *alpn):
+    client = served.connect()
+    client.sock = client_context(*alpn).wrap_socket(client.sock)
+    return client
+
+
+class HalfClosing:
+    """A TLS client that can end its side and still read: Python's own sockets cannot."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = client_context('http/1.1').wrap_bio(self._in, self._out, server_hostname='localhost')
+        self._drive(self._tls.do_handshake)
+
+    def _drive(self, step):
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self.sock.recv(65536)
+                if not data:
+                    raise EOFError from None
+                self._in.write(data)
+            else:
+                self._flush()
+                return result
+
+    def _flush(self):
+        if self._out.pending:
+            self.sock.sendall(self._out.read())
+
+    def send_and_end(self, data):
+        self._tls.write(data)
+        with pytest.raises(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        self._flush()
+
+    def rest(self):
+        """Return the input up to the server's close_notify."""
+        parts = []
+        try:
+            while part := self._drive(lambda: self._tls.read(65536)):
+                parts.append(part)
+        except ssl.SSLZeroReturnError:
+            pass
+        return b''.join(parts)

@@ -1,0 +1,286 @@
+"""Clients that do not read, do not finish, or send byte by byte, on the asyncio core."""
+
+import asyncio
+import errno
+
+import h2.config
+import h2.connection
+import h2.settings
+import pytest
+from certificates import wrapped
+
+PLAIN = [(b'content-type', b'text/plain')]
+GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+BODY = b'x' * 100_000
+
+
+async def hello(stream):
+    stream.respond(200, PLAIN, b'hello')
+
+
+class Counting:
+    """A handler of whole responses that counts its calls."""
+
+    def __init__(self):
+        self.begun = 0
+        self.sent = 0
+
+    async def __call__(self, stream):
+        self.begun += 1
+        stream.respond(200, PLAIN, BODY)
+        await stream.drain()
+        self.sent += 1
+
+
+def connection_of(served):
+    (connection,) = served.core.connections
+    return connection
+
+
+def settled(served, counting):
+    """Wait until writing is paused and the handler is not called any more."""
+    served.wait_for(lambda: any(each.writing_paused for each in served.core.connections))
+    before = -1
+    while before != counting.begun:
+        before = counting.begun
+        for _ in range(20):
+            served.call(lambda: None)
+    return served.call(lambda: connection_of(served).transport.get_write_buffer_size())
+
+
+# -- clients that do not read
+
+
+@pytest.mark.parametrize('secure', [False, True], ids=['clear', 'tls'])
+def test_no_pipelined_request_begins_while_writing_is_paused(serve, tls, secure):
+    counting = Counting()
+    served = serve(counting, tls=tls if secure else None)
+    client = wrapped(served, 'http/1.1') if secure else served.connect()
+    client.send(GET * 300)
+    assert settled(served, counting) < 2 * len(BODY)
+    assert counting.begun < 150
+    assert counting.sent == counting.begun - 1  # the last one waits
+    for _ in range(300):
+        assert client.response()[2] == BODY
+    served.wait_for(lambda: counting.sent == 300)
+
+
+def test_http2_request_does_not_begin_while_writing_is_paused(serve):
+    counting = Counting()
+    served = serve(counting)
+    client = served.connect()
+    http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    http2.initiate_connection()
+    http2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    http2.increment_flow_control_window(2**31 - 1 - 65535)
+    for number in range(100):
+        fields = [(':method', 'GET'), (':path', '/'), (':scheme', 'http'), (':authority', 'x')]
+        http2.send_headers(2 * number + 1, fields, end_stream=True)
+    client.send(http2.data_to_send())
+    settled(served, counting)
+    assert counting.begun < 100
+    assert served.call(lambda: connection_of(served).reading_paused)
+    received = 0
+    while received < 100 * len(BODY):
+        received += len(client.sock.recv(1 << 20))
+    served.wait_for(lambda: counting.sent == 100)
+    served.wait_for(lambda: not connection_of(served).reading_paused)
+
+
+@pytest.mark.parametrize('how', ['reads', 'leaves'])
+def test_whole_response_waits_for_room(serve, how):
+    sent = asyncio.Event()
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, b'x' * 20_000_000)
+        await stream.drain()
+        sent.set()
+
+    served = serve(handler)
+    client = served.connect()
+    client.send(GET)
+    served.wait_for(lambda: any(each.writing_paused for each in served.core.connections))
+    assert not sent.is_set()
+    if how == 'reads':
+        assert len(client.response()[2]) == 20_000_000
+    else:
+        client.reset()
+    served.wait_for(sent.is_set)
+    served.wait_for(lambda: not served.core.running)
+
+
+def test_response_before_close_survives_pipelined_input(serve):
+    async def handler(stream):
+        stream.respond(200, PLAIN, b'x' * 1_000_000)
+
+    client = serve(handler).connect()
+    client.send(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' + GET * 3000)
+    assert client.response()[2] == b'x' * 1_000_000
+    assert client.rest() == b''
+    assert not client.was_reset
+
+
+# -- descriptors
+
+
+@pytest.mark.parametrize(
+    'sent', [b'', b'GET / HTTP/1.1\r\nHos', b'BAD'], ids=['silent', 'half a head', 'bad']
+)
+@pytest.mark.parametrize('secure', [False, True], ids=['clear', 'tls'])
+def test_longest_idle_connections_make_room(serve, tls, secure, sent):
+    served = serve(hello, tls=tls if secure else None)
+    core = served.core
+    listener = core.acceptor.listeners[0]
+
+    class Limited:
+        """The listener of a process that may have eight connections."""
+
+        def __getattr__(self, name):
+            return getattr(listener, name)
+
+        def accept(self):
+            if len(core.connections) + len(core.acceptor.joining) + len(core.acceptor.handshakes) >= 8:
+                raise OSError(errno.EMFILE, 'Too many open files')
+            return listener.accept()
+
+    def replace():
+        core.acceptor.pause()
+        core.acceptor.listeners[0] = Limited()
+        core.acceptor.resume()
+
+    served.call(replace)
+    for _ in range(3):
+        for _ in range(20):
+            client = served.connect()
+            if sent:
+                client.send(sent)
+        healthy = wrapped(served, 'http/1.1') if secure else served.connect()
+        assert healthy.get()[2] == b'hello'
+
+
+# -- byte by byte
+
+
+def test_body_in_one_byte_chunks_is_joined(serve):
+    reads = []
+
+    async def handler(stream):
+        while piece := await stream.read():
+            reads.append(len(piece))
+        stream.respond(200, PLAIN, b'')
+
+    client = serve(handler).connect()
+    client.send(b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+    client.send(b'1\r\nx\r\n' * 50_000 + b'0\r\n\r\n')
+    assert client.response()[0] == 200
+    assert sum(reads) == 50_000
+    assert len(reads) < 5000
+
+
+class Begun:
+    """A handler that says when it has begun, and runs `then`."""
+
+    def __init__(self, then):
+        self.event = asyncio.Event()
+        self._then = then
+
+    async def __call__(self, stream):
+        self.event.set()
+        await self._then(stream)
+
+
+def test_unread_one_byte_chunks_are_few_entries(serve):
+    entries = []
+
+    async def handler(stream):
+        await stream.wait_disconnected()
+        entries.append((stream.buffered, len(stream._pieces)))
+
+    handler = Begun(handler)
+    served = serve(handler)
+    client = served.connect()
+    client.send(b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+    served.wait_for(handler.event.is_set)
+    client.send(b'1\r\nx\r\n' * 20_000)
+    client.close()
+    served.wait_for(lambda: entries)
+    assert entries[0][0] == 20_000
+    assert entries[0][1] < 10
+
+
+class Turns:
+    """Counts the turns of the loop."""
+
+    def __init__(self):
+        self.count = 0
+        self._loop = asyncio.get_running_loop()
+        self._tick()
+
+    def _tick(self):
+        self.count += 1
+        self._handle = self._loop.call_soon(self._tick)
+
+    def stop(self):
+        self._handle.cancel()
+        return self.count
+
+
+@pytest.mark.parametrize('version', ['1', '2'])
+def test_many_events_of_one_read_leave_turns_to_others(serve, monkeypatch, version):
+    monkeypatch.setattr('granian.core.loop.connection.EVENTS_AT_ONCE', 16)
+    counted = []
+
+    async def handler(stream):
+        turns = Turns()
+        while await stream.read():
+            pass
+        counted.append(turns.stop())
+        stream.respond(200, PLAIN, b'')
+
+    handler = Begun(handler)
+    served = serve(handler)
+    client = served.connect()
+    http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    if version == '1':
+        head = b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
+        body = b'1\r\nx\r\n' * 400 + b'0\r\n\r\n'
+    else:
+        http2.initiate_connection()
+        http2.send_headers(1, [(':method', 'POST'), (':path', '/'), (':scheme', 'http'), (':authority', 'x')])
+        head = http2.data_to_send()
+        for _ in range(400):
+            http2.send_data(1, b'x')
+        http2.end_stream(1)
+        body = http2.data_to_send()
+    client.send(head)
+    served.wait_for(handler.event.is_set)
+    client.send(body)
+    served.wait_for(lambda: counted)
+    assert counted[0] >= 400 / 16
+
+
+# -- clients that leave
+
+
+@pytest.mark.parametrize('leave', ['close', 'reset'])
+def test_handler_learns_of_a_client_that_left_while_reading_is_paused(serve, leave):
+    left = asyncio.Event()
+
+    async def handler(stream):
+        stream.on_disconnect = left.set
+        await left.wait()
+
+    served = serve(handler, head_timeout=0.1)
+    client = served.connect()
+    client.send(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n' + b'x' * 600_000)
+    served.wait_for(lambda: any(each.reading_paused for each in served.core.connections))
+    client.reset() if leave == 'reset' else client.close()
+    served.wait_for(left.is_set)
+
+
+def test_cancelled_error_of_the_application_is_logged(serve):
+    async def handler(stream):
+        raise asyncio.CancelledError
+
+    serve.errors.append('Error handling request GET /')
+    assert serve(handler).connect().get()[0] == 500
