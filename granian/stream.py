@@ -12,6 +12,7 @@ the adapters: they live in `granian.protocol`.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -112,6 +113,15 @@ class Stream(_Exchange, Protocol):
 
         Raises RequestBodyError; TimeoutError is never raised: silence beyond
         --request-body-timeout is a RequestBodyError too.
+        """
+        ...
+
+    @property
+    def take_socket(self) -> Callable[[], tuple[socket.socket, bytes]] | None:
+        """Function that hands over the connection of a WebSocket handshake; None on HTTP/2.
+
+        It returns the socket, which blocks, and the input that was read behind the request. The stream
+        is over then, and the taker closes the socket before the handler returns.
         """
         ...
 

@@ -127,6 +127,7 @@ def settings(
         **projection(config, 'core'),
         backpressure=config.worker_backpressure,
         threads=config.worker_threads,
+        drain_timeout=_drain_timeout(config),
         tls=_tls(config),
         proxy=layers.proxy_rule(config),
         on_exchange=on_exchange,
@@ -159,6 +160,7 @@ def _wsgi(
         url_path_prefix=config.url_path_prefix,
         multithread=multithread,
         multiprocess=multiprocess,
+        websockets=config.websockets,
     )
     if around is not None:
         handler = around.handler(handler)

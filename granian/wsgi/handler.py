@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..forked import leave_if_child
-from ..messages import WARNINGS
 from ..protocol.response import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
-from .environ import add_upgrade, environ_maker, normalize_prefix
+from .environ import environ_maker, normalize_prefix
 from .files import FileWrapper
 from .head import Pair, Statuses, content_length, header_list
 from .input import Input
+from .upgrade import serve_upgrade
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from ..stream import Handler, Head, Stream
+    from ..stream import Handler, Stream
 
 logger = logging.getLogger('_granian')
 
@@ -29,13 +29,19 @@ statuses = Statuses()
 
 
 def make_handler(
-    app: WSGIApplication, *, url_path_prefix: str | None = None, multithread: bool, multiprocess: bool
+    app: WSGIApplication,
+    *,
+    url_path_prefix: str | None = None,
+    multithread: bool,
+    multiprocess: bool,
+    websockets: bool = True,
 ) -> Handler:
     """Return a handler that serves `app` (PEP 3333).
 
     `url_path_prefix` is the SCRIPT_NAME of the application; other paths get 404. `multithread` and
-    `multiprocess` are the values of their environ keys. The handler raises nothing: exceptions of the
-    application, BaseException included, are logged and answered.
+    `multiprocess` are the values of their environ keys. With `websockets` the application may take the
+    socket of a WebSocket handshake. The handler raises nothing: exceptions of the application,
+    BaseException included, are logged and answered.
     """
     environ_of = environ_maker(
         prefix=normalize_prefix(url_path_prefix), multithread=multithread, multiprocess=multiprocess
@@ -49,9 +55,9 @@ def make_handler(
             response.answer(404)
             return
         env['wsgi.early_hints'] = response.early_hints
-        upgrading = stream.head.upgrade is not None
-        if upgrading:
-            add_upgrade(env, stream.head)
+        if stream.head.upgrade is not None:
+            serve_upgrade(app, env, response, stream, websockets)
+            return
         body = env['wsgi.input']
         try:
             result = app(env, response.start)
@@ -71,21 +77,8 @@ def make_handler(
             response.over = True
             if type(body) is Input:
                 body.detach_stream()
-            if upgrading and stream.status != 101:
-                explain_upgrade(stream.head)
 
     return handle
-
-
-explained: list[str] = []
-"""Holds the first path of which `explain_upgrade` has logged a line."""
-
-
-def explain_upgrade(head: Head) -> None:
-    """Log once that a client asked for a WebSocket, and what it needs."""
-    if not explained:
-        explained.append(head.path)
-        logger.warning(WARNINGS['wsgi_websocket'], head.method, ascii(head.path)[1:-1])
 
 
 class Response:

@@ -9,7 +9,7 @@ from granian import __version__
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from granian.stream import TLSInfo
-from granian.wsgi import handler
+from granian.wsgi import upgrade
 
 
 def test_a_plain_request():
@@ -267,7 +267,7 @@ def test_websocket_handshake_keeps_its_fields(caplog):
         start_response('400 Bad Request', [])
         return [b'no']
 
-    handler.explained.clear()
+    upgrade.explained.clear()
     for _ in range(2):
         serve(app, FakeStream(parse_head(text, Limits())))
     assert seen == [('Upgrade, x', 'websocket')] * 2

@@ -24,6 +24,7 @@ class WireStream:
 
     def __init__(self, wire: Wire, request: Request) -> None:
         self.body_size: int | None = None
+        self.take_socket = None
         self.memo: dict[str, object] = {}
         self.wire, self.head = wire, request.head
         self.body, self.complete = request.body, request.complete

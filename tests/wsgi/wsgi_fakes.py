@@ -56,6 +56,7 @@ class FakeStream:
         self.body = body
         self.complete = pieces is None
         self.body_size: int | None = None
+        self.take_socket = None
         self.pieces = list(pieces or ())
         self.status = 0
         self.bytes_sent = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class BlockingCore:
         self.reactor = self.make_reactor(listeners, pool, settings.backpressure, self._connect, deferred)
         self.reactor.clock.server = settings.limits.server_header
         self.upgrades: Upgrades | None = None
+        self.handed_over: dict[Any, socket.socket] = {}
         self._stop_asked = False
         self._reloading = False
         self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
@@ -135,8 +137,24 @@ class BlockingCore:
                 connection.prepare_stop(now)
                 connection.release()
         reactor.next_sweep = now
+        if self.handed_over and self.settings.drain_timeout is not None:
+            self.call_later(self.settings.drain_timeout, self._shut_handed_over)
         if not reactor.connections:
             self.drained()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once after some seconds. The leader."""
+        timer = threading.Timer(seconds, call)
+        timer.daemon = True
+        timer.start()
+
+    def _shut_handed_over(self) -> None:
+        """Disconnect the clients of sockets that applications have taken, so that their calls end."""
+        for sock in list(self.handed_over.values()):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the application or the client has closed it
 
     def _connect(
         self, sock: socket.socket, address: Any, listener: socket.socket

@@ -372,14 +372,18 @@ class Http1Connection(Http1Output):
 
     def _abort(self, stream: BlockingStream) -> None:
         """Break off in the middle of a response."""
-        if stream.head.version == '1.0':
+        if self in self.core.handed_over:
+            self.end_hand_over()
+        elif stream.head.version == '1.0':
             self.reset()  # without a length or chunks, only a reset shows that something is missing
         else:
             self.close()
 
     def _end(self, linger: bool) -> None:
         """Close, once the outbox is sent. `linger`: the client may still be sending."""
-        if self.outbox:
+        if self in self.core.handed_over:
+            self.end_hand_over()
+        elif self.outbox:
             self.set_deadline(WRITING, monotonic() + self.settings.write_timeout)
             self.release()
         elif linger:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...protocol.response import BODY_TIMEOUT
 from ...stream import ClientDisconnected
 from .connection import OUTBOX_LIMIT, RECEIVE_SIZE, WRITING, WatchedConnection
+from .tls_socket import TLSSocket
 from .waiting import wait_readable, wait_writable
 
 if TYPE_CHECKING:
@@ -61,6 +65,34 @@ class Http1Output(WatchedConnection):
                 return data
             if not wait_readable(self.fd, self.settings.body_timeout):
                 raise TimeoutError(BODY_TIMEOUT)
+
+    def hand_over(self) -> tuple[socket.socket, bytes]:
+        """Give the connection's socket, which blocks from here on, and early input to the application.
+
+        The reactor keeps a record of the connection until `let_go`: a stop waits for the application.
+        """
+        self.drain()
+        self.http.accept_tunnel(1, ())
+        early = b''
+        while type(event := self.http.next_event()) is Data:
+            early += event.data
+        self.http.abort(1)
+        self.detach()
+        self.deadline = math.inf
+        self.reactor.retain(self)
+        sock: socket.socket
+        if isinstance(self.sock, TLSSocket):
+            sock = self.sock.release()
+        else:
+            sock = socket.socket(fileno=self.sock.detach())  # gevent's, where gevent has patched
+        sock.setblocking(True)
+        self.core.handed_over[self] = sock
+        return sock, early
+
+    def end_hand_over(self) -> None:
+        """Forget a connection that was handed over. Its application is done with it."""
+        del self.core.handed_over[self]
+        self.reactor.let_go(self)
 
     # -- writing; the owner -------------------------------------------------------------
 

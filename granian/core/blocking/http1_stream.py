@@ -12,6 +12,8 @@ from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .scheduling import times_waited
 
 if TYPE_CHECKING:
+    import socket
+
     from ...protocol.events import Request
     from ...protocol.interface import Headers
     from .http1_output import Http1Output
@@ -118,6 +120,12 @@ class BlockingStream:
             connection.http.receive_data(data)
         else:
             connection.http.receive_eof()
+
+    def take_socket(self) -> tuple[socket.socket, bytes]:
+        taken = self._connection.hand_over()
+        self.status = 101
+        self.ended = True
+        return taken
 
     # -- the response -------------------------------------------------------------------
 

@@ -75,6 +75,8 @@ class Http2Stream:
         self._waits = 0
         """How often the thread has waited: before the call, and once it has answered within the call."""
 
+    take_socket = None
+
     # -- a unit of work --------------------------------------------------------------------------
 
     def work(self) -> bool:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import socket
     from collections import deque
     from collections.abc import Callable
 
@@ -49,6 +50,8 @@ class Services(Protocol):
     """The core, as its connections see it."""
 
     upgrades: Upgrades | None
+    handed_over: dict[Any, socket.socket]
+    """Sockets that applications have taken over, by their connection."""
 
     settings: CoreSettings
     handler: Handler

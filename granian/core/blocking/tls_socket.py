@@ -82,6 +82,10 @@ class TLSSocket:
             self._say_goodbye()
             self._tls.shutdown(how)
 
+    def release(self) -> ssl.SSLSocket:
+        """Return the socket within, for another owner. This object is not used again."""
+        return self._tls
+
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         if option == socket.SO_LINGER:
             self._notify = False  # a connection about to be reset: it must not look complete

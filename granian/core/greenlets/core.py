@@ -72,6 +72,10 @@ class GreenletCore(BlockingCore):
         get_hub().loop.destroy()
         set_hub(Hub(default=True))
 
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self._timer = self._loop.timer(seconds)
+        self._timer.start(call)
+
     def ask_turn(self) -> None:
         """Have the hub take a turn soon."""
         if not self._turn_asked:
