@@ -39,7 +39,8 @@ def prepare_import(path: str) -> str:
 
 
 def load_target(target: str, wd: Path | None = None, factory: bool = False) -> Any:
-    """What an import string names: `module:attr.sub`, `path/to/file.py:attr`, or `module`, for `module:app`
+    """Return what an import string names: `module:attr.sub`, `path/to/file.py:attr`, `module:factory()`, or
+    `module`, for `module:app` or `module:application`.
 
     `wd` (default: the current folder) is put first on sys.path. With `factory` the object is
     called, without arguments, and its result returned.
@@ -49,16 +50,40 @@ def load_target(target: str, wd: Path | None = None, factory: bool = False) -> A
     """
     folder = Path(wd) if wd is not None else Path.cwd()
     put_first(str(folder.resolve()))
-    path, separator, attribute = target.rpartition(':') if ':' in _without_drive(target) else (target, '', '')
-    attribute = attribute or 'app'
-    if not path or (separator and not target.rpartition(':')[2]):
-        raise TargetError(REFUSALS['target_malformed'].format(target=target))
+    path, attribute = _split(target)
+    call = _call(attribute, target) if attribute.endswith(')') else None
     if _is_path(path):
         path = str(folder / path)
         if not any(Path(p).is_file() for p in (path, path + '.py', f'{path}/__init__.py')):
             raise TargetError(REFUSALS['target_no_file'].format(target=target, path=Path(path).resolve()))
     name = prepare_import(path)
-    found = _import(name, target, folder)
+    module = _import(name, target, folder)
+    if not attribute:
+        attribute = 'application' if not hasattr(module, 'app') and hasattr(module, 'application') else 'app'
+    found = _follow(module, name, call[0] if call else attribute, target)
+    if not (factory or call):
+        return found
+    if not callable(found):
+        raise TargetError(REFUSALS['target_not_callable'].format(target=target, kind=type(found).__name__))
+    return found(*call[1], **call[2]) if call else found()
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Return module (or path) and attribute, '' where there is none. Raises TargetError."""
+    drive, rest = os.path.splitdrive(target)
+    # Arguments of a call may hold colons.
+    head, bracket, arguments = rest.partition('(')
+    path, separator, attribute = head.rpartition(':')
+    if not separator:
+        path, attribute = head, ''
+    if not path or (separator and not attribute) or (bracket and not separator):
+        raise TargetError(REFUSALS['target_malformed'].format(target=target))
+    return drive + path, attribute + bracket + arguments
+
+
+def _follow(module: Any, name: str, attribute: str, target: str) -> Any:
+    """Return the attribute, dots and all, of a module. Raises TargetError."""
+    found = module
     for depth, part in enumerate(attribute.split('.')):
         try:
             found = getattr(found, part)
@@ -67,11 +92,22 @@ def load_target(target: str, wd: Path | None = None, factory: bool = False) -> A
             raise TargetError(
                 REFUSALS['target_no_attribute'].format(target=target, name=part, place=place)
             ) from None
-    if not factory:
-        return found
-    if not callable(found):
-        raise TargetError(REFUSALS['target_not_callable'].format(target=target, kind=type(found).__name__))
-    return found()
+    return found
+
+
+def _call(text: str, target: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return name, arguments and keywords of a call with literal arguments. Raises TargetError."""
+    import ast
+
+    try:
+        node = ast.parse(text, mode='eval').body
+        if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError
+        arguments = [ast.literal_eval(argument) for argument in node.args]
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+    except (SyntaxError, ValueError):
+        raise TargetError(REFUSALS['target_call'].format(target=target)) from None
+    return ast.unparse(node.func), arguments, keywords
 
 
 def _import(name: str, target: str, folder: Path) -> Any:
@@ -96,10 +132,6 @@ def _import(name: str, target: str, folder: Path) -> Any:
 
 def _is_path(path: str) -> bool:
     return path.endswith('.py') or '/' in path or os.sep in path
-
-
-def _without_drive(target: str) -> str:
-    return os.path.splitdrive(target)[1]
 
 
 def put_first(folder: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from . import __version__, _internal, messages
+from .cli_habits import instead_of, is_service_address, unknown_variables
 from .config import OPTIONS, api_arguments
 from .config.options import Option, parse_duration
 from .constants import Interfaces
@@ -160,7 +162,16 @@ def _load_env_files(ctx: click.Context, param: click.Parameter, paths: Sequence[
 
 
 class _Option(click.Option):
-    """Shows its default as it is written, not in parentheses."""
+    """Shows its default as it is written, not in parentheses; passes over variables that are not meant."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = super().resolve_envvar_value(ctx)
+        if value is not None and is_service_address(value):
+            click.echo(
+                messages.WARNINGS['service_address'].format(variable=self.envvar, value=value), err=True
+            )
+            return None
+        return value
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         record = super().get_help_record(ctx)
@@ -174,7 +185,15 @@ class _Command(click.Command):
     """A command whose help shows the options by topic."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(with_flag_values(args)))
+        try:
+            return super().parse_args(ctx, list(with_flag_values(args)))
+        except click.NoSuchOption as error:
+            flags = ' '.join(option.flags.replace('/', ' ') for option in OPTIONS.values())
+            instead = instead_of(error.option_name, flags)
+            if instead is None:
+                raise
+            text = messages.refusal('cli_habit', option=error.option_name, instead=instead)
+            raise click.UsageError(text, ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         group_of = {option.name: option.group for option in OPTIONS.values()}
@@ -208,7 +227,7 @@ def with_flag_values(args: Sequence[str]) -> Iterator[str]:
 
 @click.command('granian', cls=_Command, context_settings={'max_content_width': 110})
 @click.argument('app')
-@click.version_option(__version__, message='%(prog)s %(version)s', prog_name='granian')
+@click.version_option(__version__, message='%(prog)s %(version)s (pure Python)', prog_name='granian')
 @click.pass_context
 def cli(ctx: click.Context, /, app: str, **values: Any) -> None:
     """Serve APP: `module:attribute`, `path/to/file.py:attribute`, or `module` alone for `module:app`.
@@ -216,6 +235,7 @@ def cli(ctx: click.Context, /, app: str, **values: Any) -> None:
     Every option can be given in the environment as well. A duration is a number of seconds, or
     1d2h3m4s in any subset, in that order.
     """
+    _warn_of_variables()
     named = {option.field: values[option.name] for option in OPTIONS.values() if option.flags}
     named = {field: value or None if OPTIONS[field].multiple else value for field, value in named.items()}
     if values['websockets'] and values['interface'] == Interfaces.WSGI and _asked_for(ctx, 'websockets'):
@@ -228,6 +248,13 @@ def cli(ctx: click.Context, /, app: str, **values: Any) -> None:
         if str(error):
             raise click.ClickException(str(error)) from None
         ctx.exit(1)
+
+
+def _warn_of_variables() -> None:
+    known = [option.env for option in OPTIONS.values() if option.env]
+    for name, near in unknown_variables(os.environ, known):
+        hint = f'; did you mean {near}?' if near else ''
+        click.echo(messages.WARNINGS['unknown_variable'].format(variable=name, hint=hint), err=True)
 
 
 def _asked_for(ctx: click.Context, name: str) -> bool:
@@ -245,5 +272,5 @@ def entrypoint() -> None:
 
         del sys.argv[1]
         main()
-    cli(prog_name='granian', auto_envvar_prefix='GRANIAN')
+    cli(prog_name='granian')
     sys.exit(0)

@@ -48,7 +48,11 @@ REFUSALS = {
     'target_not_callable': "--factory: '{target}' is not callable, it is of type {kind}",
     'server_header': '--server-header: {value!a} cannot be the value of a header',
     'no_such_loop': "--loop: there is no event loop '{loop}' here, only {available}",
+    'host_with_port': '--host takes no port: write --host {host} --port {port}, or --bind {given}',
+    'app_factory': '{app} takes no arguments, as an application factory does: start it with --factory',
+    'target_call': "could not load '{target}': a call in it may have literal arguments only",
     # The command line's own: click says which option it is about.
+    'cli_habit': '{option} is an option of another server; here it is {instead}',
     'cli_octal': '{value!r} is not a valid octal or decimal number',
     'cli_octal_range': '{value!r} is not in the range {low:#o} to {high:#o}',
     'cli_duration': '{value!r} is not a valid duration',
@@ -107,6 +111,9 @@ WARNINGS = {
     'compatibility': '{option} is accepted for compatibility and has no effect',
     'task_impl': '--task-impl rust is not available here: asyncio is used',
     'no_setproctitle': '--process-name has no effect without setproctitle: pip install granian[pname]',
+    'service_address': '{variable}={value} is not an option: Kubernetes sets it for a service named granian',
+    'unknown_variable': '{variable} is not the variable of an option{hint}',
+    'port_with_uds': '{option} has no effect with --uds',
     'client_verify': '--ssl-client-verify has no effect without --ssl-ca: clients are not verified',
     'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
     'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '

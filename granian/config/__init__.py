@@ -18,7 +18,7 @@ from ..addresses import Address, Listening, TCPAddress, UnixAddress, parse_addre
 from ..constants import Cores, Interfaces
 from ..errors import ConfigurationError
 from . import rules
-from .declaration import OPTIONS, Declaration
+from .declaration import DEFAULT_THREADS, OPTIONS, Declaration
 from .options import Option, coerce
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ class Config(Declaration):
             return self.blocking_threads
         if self.core == Cores.gevent:
             return self.worker_backpressure
-        return max(1, self.worker_backpressure // 2) if self.interface == Interfaces.WSGI else 1
+        if self.interface != Interfaces.WSGI:
+            return 1
+        return min(DEFAULT_THREADS, max(1, self.worker_backpressure // 2))
 
     @property
     def addresses(self) -> list[Address]:

@@ -33,6 +33,9 @@ from .options import Option, bind, opt
 
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1
 
+DEFAULT_THREADS = 16
+"""Of a WSGI worker: a database has connections for that many, times the workers."""
+
 APP = 'Application'
 BIND = 'Where to listen'
 WORK = 'Workers and threads'
@@ -80,8 +83,8 @@ class Declaration:
     )  # fmt: skip
     workers: int = opt(WORK, 'int', 1, 'Worker processes', ge=1)
     blocking_threads: int | None = opt(
-        WORK, 'int', None, 'Most threads (or greenlets) a worker runs the application in', ge=1,
-        default_text='half the backpressure for WSGI, else 1',
+        WORK, 'int', None, 'Maximum threads (or greenlets) per worker', ge=1,
+        default_text=f'{DEFAULT_THREADS} for WSGI (gevent: the backpressure), else 1',
     )  # fmt: skip
     blocking_threads_idle_timeout: int = opt(
         WORK,

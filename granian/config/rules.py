@@ -172,6 +172,12 @@ def _sendfile(values: Values) -> Iterator[str]:
     yield from ()
 
 
+def _address_beside_unix(values: Values) -> Iterator[str]:
+    for name in ('address', 'port') if values['uds'] is not None else ():
+        if _given(values, name):
+            yield _notice('port_with_uds', option=OPTIONS[name].label)
+
+
 def _socket_permissions(values: Values) -> Iterator[str]:
     if _unix(values) and _mistaken_for_octal(values['uds_permissions']):
         yield _notice('permissions', value=values['uds_permissions'])
@@ -189,7 +195,7 @@ def _sizes(values: Values) -> Iterator[str]:
 
 _ADAPTATIONS: tuple[Callable[[Values], Iterator[str]], ...] = (
     _access_log_file, _needs_option, _other_interface, _compatibility, _other_http, _client_certificates,
-    _socket_permissions, _process_name, _sendfile, _sizes,
+    _address_beside_unix, _socket_permissions, _process_name, _sendfile, _sizes,
 )  # fmt: skip
 
 
@@ -238,6 +244,7 @@ def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
     bad_bind = next(filter(None, map(_address_problem, c.bind)), None)
     bad_network = _network_problem(c, 'forwarded_allow_ips', 'proxy_allow_ips')
     bad_statsd = _statsd_problem(c.statsd)
+    host, port = _host_with_port(c.address)
     elsewhere = next((OPTIONS[name].label for name in ('uds', 'address', 'port') if _changed(c, name)), None)
     rows: list[tuple[str, bool, dict[str, Any]]] = [
         ('no_target', not c.target.strip(), {}),
@@ -248,6 +255,7 @@ def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
         ('bind_twice', bool(c.bind) and elsewhere is not None, {'option': elsewhere}),
         ('reuse_port', c.reuse_port and sys.platform == 'win32', {}),
         ('server_header', not _field_value(c.server_header), {'value': c.server_header}),
+        ('host_with_port', host is not None, {'host': host, 'port': port, 'given': c.address}),
         ('no_address', c.uds is None and not c.address.strip(), {}),
         ('cert_without_key', c.ssl_cert is not None and c.ssl_key is None, {}),
         ('key_without_cert', c.ssl_key is not None and c.ssl_cert is None, {}),
@@ -310,6 +318,12 @@ def _statsd_problem(address: str | None) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def _host_with_port(address: str) -> tuple[str | None, str]:
+    host, colon, port = address.rpartition(':')
+    found = colon and port.isdecimal() and (':' not in host or host.endswith(']'))
+    return (host, port) if found else (None, '')
 
 
 def _regex_problem(pattern: str) -> str | None:

@@ -33,6 +33,8 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     """
     if not callable(app) and not hasattr(app, '__rsgi__'):
         raise ConfigurationError(refusal('app_not_callable', kind=type(app).__name__))
+    if _is_factory(app):
+        raise ConfigurationError(refusal('app_factory', app=described(app)))
     found = detect(app)
     if interface == Interfaces.AUTO:
         if found is None:
@@ -51,6 +53,15 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
             found=found.value,
             asked=interface.value,
         )
+    )
+
+
+def _is_factory(app: Any) -> bool:
+    """Return whether `app` can be called without arguments, and as an application of no interface."""
+    return (
+        callable(app)
+        and _takes(app, 0)
+        and not (_takes(app, 2) or _takes(app, 3) or hasattr(app, '__rsgi__'))
     )
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import granian
 from granian import cli, messages
+from granian.cli_habits import INSTEAD
 from granian.config import OPTIONS, Config
 from granian.config.options import Option
 from granian.constants import Interfaces
@@ -43,7 +44,7 @@ def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*args: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(cli.cli, [*args, 'm:app'], env=env, auto_envvar_prefix='GRANIAN')
+    return CliRunner().invoke(cli.cli, [*args, 'm:app'], env=env)
 
 
 def given(*args: str, env: dict[str, str] | None = None) -> Config:
@@ -178,8 +179,11 @@ def test_help_is_not_wider_than_the_terminal_and_breaks_no_word() -> None:
         assert option.env in output
 
 
+VERSION = f'granian {granian.__version__} (pure Python)\n'
+
+
 def test_version() -> None:
-    assert CliRunner().invoke(cli.cli, ['--version']).output == f'granian {granian.__version__}\n'
+    assert CliRunner().invoke(cli.cli, ['--version']).output == VERSION
 
 
 def test_no_application() -> None:
@@ -295,7 +299,11 @@ def test_the_command_itself(command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, *command, '--version'], capture_output=True, text=True, check=False, timeout=30
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f'granian {granian.__version__}\n', '')
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        VERSION,
+        '',
+    )
 
 
 @pytest.mark.parametrize(
@@ -318,3 +326,61 @@ def test_client_verification_in_the_environment_may_be_true(tmp_path: Path) -> N
     tls = [f'--ssl-{name}={file}' for name in ('certificate', 'keyfile', 'ca')]
     for text, value in (('true', 'required'), ('0', 'none'), ('optional', 'optional')):
         assert given(*tls, env={'GRANIAN_SSL_CLIENT_VERIFY': text}).ssl_client_verify == value
+
+
+def test_flags_that_are_named_exist() -> None:
+    named = {flag for text in INSTEAD.values() for flag in re.findall(r'--[a-z0-9-]+', text)}
+    assert named - {flag for other in ALL_FLAGS for flag in other} <= LATER
+    assert not INSTEAD.keys() & {flag for other in ALL_FLAGS for flag in other}
+
+
+LATER = {'--worker-timeout', '--user', '--group', '--umask', '--reload-extra-files'}
+"""Named as soon as there are options of these names."""
+
+
+@pytest.mark.parametrize(
+    'option', [name for name, text in INSTEAD.items() if not LATER & set(re.findall(r'--[a-z0-9-]+', text))]
+)
+def test_option_of_another_server_is_answered_with_ours(option: str) -> None:
+    result = run(option)
+    assert result.exit_code == 2
+    assert f'{option} is an option of another server; here it is ' in result.output
+    assert 'Did you mean' not in result.output
+
+
+ALL_FLAGS = [re.findall(r'--[a-z0-9-]+', option.flags) for option in ON_COMMAND_LINE]
+
+
+def test_variable_that_kubernetes_sets_is_passed_over() -> None:
+    env = {
+        'GRANIAN_PORT': 'tcp://10.0.0.10:80', 'GRANIAN_SERVICE_HOST': '10.0.0.10',
+        'GRANIAN_SERVICE_PORT': '80',
+        'GRANIAN_PORT_80_TCP': 'tcp://10.0.0.10:80', 'GRANIAN_PORT_80_TCP_ADDR': '10.0.0.10',
+        'GRANIAN_SERVICE_PORT_HTTP': '80', 'GRANIAN_ADMIN_PORT_80_TCP': 'tcp://10.0.0.11:80',
+    }  # fmt: skip
+    result = run(env=env)
+    assert result.exit_code == 0
+    assert FakeServer.made.port == 8000
+    assert result.output == (
+        'GRANIAN_PORT=tcp://10.0.0.10:80 is not an option: Kubernetes sets it for a service named granian\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'nearest'),
+    [
+        ('GRANIAN_WORKER', 'GRANIAN_WORKERS'),
+        ('GRANIAN_THREADS', 'GRANIAN_BLOCKING_THREADS'),
+        ('GRANIAN_LOGLEVEL', 'GRANIAN_LOG_LEVEL'),
+        ('GRANIAN_XYZZY', None),
+    ],
+)
+def test_unknown_variable_is_named_with_the_nearest(name: str, nearest: str | None) -> None:
+    hint = f'; did you mean {nearest}?' if nearest else ''
+    result = run(env={name: '4'})
+    assert result.exit_code == 0
+    assert result.output == f'{name} is not the variable of an option{hint}\n'
+
+
+def test_variable_of_an_image_is_no_mistake() -> None:
+    assert run(env={'GRANIAN_VERSION': '2.8'}).output == ''

@@ -15,6 +15,8 @@ FILES = {
     'pkg_a_/sub/mod.py': 'from .. import app as up\napp = up + 1\n',
     'loose/one_.py': 'import neighbour_\napp = neighbour_.value\n',
     'loose/neighbour_.py': 'value = 7\n',
+    'factory_.py': 'application = 20\ndef make(a, b=1): return a, b\n'
+    'class Holder:\n    def make(): return 5\n',
     'broken_import_.py': 'import no_such_module_at_all\n',
     'broken_name_.py': 'from pkg_a_ import nope\n',
     'broken_syntax_.py': 'def\n',
@@ -37,7 +39,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     ('target', 'found'),
-    [('plain_mod_:app', 1), ('plain_mod_', 1), ('plain_mod_:other', 2), ('plain_mod_:holder.inner', 3),
+    [('factory_', 20), ('factory_:make(2)', (2, 1)), ('factory_:make("a:b", b=[1])', ('a:b', [1])),
+     ('factory_.py:Holder.make()', 5), ('plain_mod_:make()', 4), ('plain_mod_:app', 1),
+     ('plain_mod_', 1), ('plain_mod_:other', 2), ('plain_mod_:holder.inner', 3),
      ('plain_mod_.py:other', 2), ('./plain_mod_.py', 1), ('pkg_a_:app', 10), ('pkg_a_.sub.mod:app', 11),
      ('pkg_a_/sub/mod.py:app', 11), ('pkg_a_/sub/mod:app', 11), ('loose/one_.py:app', 7),
      ('pkg_a_/:app', 10)],

@@ -202,7 +202,7 @@ def test_settings_of_the_http_classes_are_checked_too() -> None:
 
 def test_worker_threads_and_backpressure_follow_from_the_rest() -> None:
     config = Config.from_api('m:app', interface='wsgi', workers=3)
-    assert (config.worker_backpressure, config.worker_threads) == (341, 170)
+    assert (config.worker_backpressure, config.worker_threads) == (341, 16)
     assert Config.from_api('m:app', interface='asgi').worker_threads == 1
     assert Config.from_api('m:app', interface='wsgi', blocking_threads=4).worker_threads == 4
     assert Config.from_api('m:app', interface='wsgi', backpressure=1).worker_threads == 1

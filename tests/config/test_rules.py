@@ -63,6 +63,9 @@ REFUSED = {
     'bad_forwarded': lambda tmp: make(forwarded_allow_ips='*', forwarded='x'),
     'bad_network': lambda tmp: make(forwarded_allow_ips='10.0.0.1/8'),
     'bad_statsd': lambda tmp: make(statsd='a:b'),
+    'host_with_port': lambda tmp: make(address='0.0.0.0:8000'),
+    'app_factory': lambda tmp: detect.resolve(Interfaces.WSGI, lambda: None),
+    'target_call': lambda tmp: _internal.load_target('json:loads(x)', tmp),
     'bad_bind': lambda tmp: make(bind='127.0.0.1:http'),
     'bind_twice': lambda tmp: make(bind=':8000', port=8001),
     'target_not_text': lambda tmp: Config.from_api(3),  # type: ignore[arg-type]
@@ -194,6 +197,7 @@ def test_what_is_provoked_elsewhere_is_there() -> None:
         assert re.search(rf'^(async )?def {test}\(', path.read_text(encoding='utf-8'), re.MULTILINE), name
 
 
+CLI = 'config/test_cli'
 APPLICATION = 'options/test_option_application'
 RULES, TLS, NET, PID = (
     'config/test_rules', 'tls/test_tls_context', 'server/test_net', 'server/test_pidfile'
@@ -208,6 +212,9 @@ ELSEWHERE = {
     'tls_hook': ('tls/test_tls_options', 'test_context_hook_that_fails_is_one_line'),
     'tls_hook_result': ('tls/test_tls_options', 'test_context_hook_that_fails_is_one_line'),
     'no_setproctitle': (RULES, 'test_process_name_without_setproctitle_is_a_warning'),
+    'cli_habit': (CLI, 'test_option_of_another_server_is_answered_with_ours'),
+    'service_address': (CLI, 'test_variable_that_kubernetes_sets_is_passed_over'),
+    'unknown_variable': (CLI, 'test_unknown_variable_is_named_with_the_nearest'),
     'in_use': (NET, 'test_address_in_use_is_tried_five_times'),
     'no_ipv6': (NET, 'test_ipv6_is_passed_over_where_there_is_none'),
     'passed_sockets': ('server/test_bind', 'test_sockets_passed_by_systemd_win'),
@@ -297,6 +304,7 @@ def test_a_missing_extra_is_named(row: Any, monkeypatch: pytest.MonkeyPatch, tmp
 
 WARNED: dict[str, dict[str, Any]] = {
     'needs': {'metrics_port': 1},
+    'port_with_uds': {'uds': 's', 'port': 8001},
     'other_interface': {'interface': 'asgi', 'blocking_threads': 5},
     'other_http': {'http': '1', 'http2_settings': HTTP2Settings(max_headers_size=100)},
     'compatibility': {'runtime_threads': 2},
