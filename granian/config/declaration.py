@@ -445,6 +445,14 @@ class Declaration:
         ge=1,
         to='core.write_timeout',
     )
+    request_min_rate: int = opt(
+        PROTO, 'int', 500, ge=0, to='core.request_min_rate',
+        help='Minimum bytes a second of a request body that WSGI waits for, after 20 s; 0: no minimum',
+    )  # fmt: skip
+    response_min_rate: int = opt(
+        PROTO, 'int', 500, ge=0, to='core.response_min_rate',
+        help='Minimum bytes a second of a response that WSGI waits to send, after 20 s; 0: no minimum',
+    )  # fmt: skip
     ssl_handshake_timeout: int = opt(
         TLS, 'duration', 15, 'Longest a TLS handshake may take', ge=1, to='core.handshake_timeout'
     )

@@ -50,6 +50,7 @@ CLI_DEFAULTS = {
     'http1_keep_alive_timeout': 75, 'http1_max_head_size': 65536, 'http1_max_headers': 100,
     'http1_max_request_line': 0, 'http1_max_field_size': 0, 'header_map': 'drop', 'server_header': 'granian',
     'ws_app': None, 'asgi_pathsend': False, 'request_body_spool': 67108864,
+    'request_min_rate': 500, 'response_min_rate': 500,
     'request_body_timeout': 60, 'response_write_timeout': 60, 'ssl_handshake_timeout': 15,
     'ws_ping_interval': 20, 'ws_ping_timeout': 20, 'ws_max_message_size': 16777216, 'ws_max_queue': 32,
     'ws_per_message_deflate': True, 'static_path_precompressed': False, 'static_path_dotfiles': False,

@@ -16,6 +16,7 @@ CASES = [
     'core/test_threads_http2.py',
     'core/test_failures.py',
     'core/test_lost_responses.py',
+    'core/test_min_rate.py',
     'core/test_waiting.py',
     'core/test_poll_errors.py',
     'tls/test_tls_threads.py',

@@ -440,7 +440,7 @@ def test_a_body_that_stops_coming_after_the_handler_has_begun() -> None:
         stream_id = client.start('/', 'POST', end=False)
         client.send(stream_id, b'x' * 20_000)
         assert client.finish(stream_id).status == 408
-        assert reasons == ['the client sent nothing more of its request body']
+        assert reasons == ['the request body did not arrive in time']
 
 
 def test_keep_alive_pings() -> None:

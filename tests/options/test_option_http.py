@@ -9,6 +9,8 @@ import pytest
 from configured import GET, LAST, answer, happened, hello, rest, until, wait_for
 from http2_client import Http2Client
 
+from granian.core.blocking import patience
+
 
 async def asgi(scope, receive, send):
     await answer(send, b'hello')
@@ -249,6 +251,40 @@ def test_a_client_that_takes_nothing_of_its_response(serve, interface):
         wait_for(lambda: served.core.figures()['connections_active'] == 0)
         assert interface == 'asginl' or given_up.wait(20)
         given_up.set()
+
+
+@pytest.mark.proves('--request-min-rate')
+def test_dripped_upload_is_answered_408(serve, monkeypatch):
+    monkeypatch.setattr(patience, 'FIRST', 0.3)
+
+    def app(environ, start_response):
+        environ['wsgi.input'].read()
+        return hello(environ, start_response)
+
+    with serve(app, request_min_rate=100_000).connect() as sock:
+        sock.sendall(b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n' + b'x' * 70_000)
+        while not select.select([sock], [], [], 0.02)[0]:
+            sock.sendall(b'x')
+        assert rest(sock).startswith(b'HTTP/1.1 408 ')
+
+
+@pytest.mark.proves('--response-min-rate')
+def test_response_read_by_the_byte_is_given_up(serve, monkeypatch):
+    monkeypatch.setattr(patience, 'FIRST', 0.3)
+    given_up = threading.Event()
+
+    def endless(environ, start_response):
+        start_response('200 OK', [])
+        try:
+            while True:
+                yield b'x' * 1_000_000
+        finally:
+            given_up.set()
+
+    with serve(endless, response_min_rate=10_000_000).connect() as sock:
+        sock.sendall(GET % b'/')
+        while not given_up.wait(0.02):
+            assert sock.recv(1)
 
 
 @pytest.mark.proves('--url-path-prefix')

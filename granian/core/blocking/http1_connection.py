@@ -344,12 +344,14 @@ class Http1Connection(Http1Output):
             self.release()
         elif not http.idle:
             self.phase = PIPELINED
+            self.reading = self.writing = None
             self.reactor.submit(self)  # behind the other ready units (S-F-17)
         else:
             reactor = self.reactor
             allowed = GRACE if reactor.stopping else self.settings.keep_alive_timeout
             self.phase = IDLE
             self.idle_since = now
+            self.reading = self.writing = None
             self.deadline = deadline = now + allowed
             if deadline < reactor.next_sweep:
                 reactor.next_sweep = deadline

@@ -12,8 +12,9 @@ from ...protocol.http1 import Http1
 from ...protocol.response import BODY_TIMEOUT
 from ...stream import ClientDisconnected
 from .connection import OUTBOX_LIMIT, RECEIVE_SIZE, WRITING, WatchedConnection
+from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .tls_socket import TLSSocket
-from .waiting import wait_readable, wait_writable
+from .waiting import unacknowledged, wait_readable, wait_writable
 
 if TYPE_CHECKING:
     from .services import Services
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Http1Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
-    __slots__ = ('corked', 'http', 'spooled')
+    __slots__ = ('corked', 'http', 'reading', 'spooled', 'writing')
 
     outbox: bytes
 
@@ -31,6 +32,9 @@ class Http1Output(WatchedConnection):
         super().__init__(sock, client, server, core)
         self.http = Http1(core.settings.limits, core.reactor.clock)
         self.outbox = b''
+        self.reading: Patience | None = None
+        self.writing: Patience | None = None
+        """With the client of this exchange; None until its handler has waited."""
         self.corked = core.settings.pipeline_flush
         """Responses to requests that arrived together leave together."""
         self.spooled: Spool | None = None
@@ -57,14 +61,20 @@ class Http1Output(WatchedConnection):
     def wait_for_data(self) -> bytes:
         """Wait for the next bytes; b'' at the end of input. The application's thread.
 
-        Raises TimeoutError after --request-body-timeout of silence, OSError when broken.
+        Raises TimeoutError after --request-body-timeout of silence, or below --request-min-rate; OSError
+        when broken.
         """
+        settings = self.settings
+        patience = self.reading or Patience(settings.request_min_rate, settings.body_timeout)
+        self.reading = patience
         while True:
             data = self.receive()
             if data is not None:
+                patience.earn(len(data))
                 return data
-            if not wait_readable(self.fd, self.settings.body_timeout):
+            if not wait_readable(self.fd, patience.begin_wait()):
                 raise TimeoutError(BODY_TIMEOUT)
+            patience.end_wait()
 
     def hand_over(self) -> tuple[socket.socket, bytes]:
         """Give the connection's socket, which blocks from here on, and early input to the application.
@@ -133,9 +143,24 @@ class Http1Output(WatchedConnection):
             self.write(data)
 
     def wait_for_room(self) -> None:
-        """Block until the socket is writable. Raises ClientDisconnected after --response-write-timeout."""
-        if not wait_writable(self.fd, self.settings.write_timeout):
-            raise ClientDisconnected('the client took nothing of its response for too long')
+        """Block until the socket is writable.
+
+        Raises ClientDisconnected after --response-write-timeout without progress, or when the client takes
+        its response slower than --response-min-rate.
+        """
+        settings = self.settings
+        patience = self.writing or Patience(settings.response_min_rate, settings.write_timeout)
+        self.writing = patience
+        unsent = unacknowledged(self.fd)
+        writable = False
+        while not writable:
+            left = patience.begin_wait()
+            if not left:
+                raise ClientDisconnected(TOO_SLOW_TO_TAKE)
+            writable = wait_writable(self.fd, min(left, CHECK_EVERY))
+            patience.end_wait()
+            before, unsent = unsent, unacknowledged(self.fd)
+            patience.earn(before - unsent)
 
     def flush(self) -> bool:
         """Send the outbox. Return True when it is empty; else it waits, or the connection is closed.

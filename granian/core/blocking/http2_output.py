@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.http2 import Http2
 from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
+from .waiting import unacknowledged
 
 if TYPE_CHECKING:
     from .services import OpenStream, Services
@@ -30,7 +31,7 @@ class Http2Output(WatchedConnection):
 
     __slots__ = (
         '_lost', '_out', '_paused', '_stuck_since', '_tried', '_writing', 'deferred', 'http', 'lock', 'memo',
-        'waiting',
+        'sent', 'waiting',
     )  # fmt: skip
 
     outbox: int
@@ -42,6 +43,8 @@ class Http2Output(WatchedConnection):
         self.lock = Lock()
         self.outbox = 0
         self._out: list[bytes] = []
+        self.sent = 0
+        """Bytes that the kernel has taken."""
         self._writing = False
         """A thread is writing, without the lock."""
         self._tried = False
@@ -132,6 +135,7 @@ class Http2Output(WatchedConnection):
             if self._lost:
                 return
             self.outbox -= sent
+            self.sent += sent
             if sent < len(data):
                 out.insert(0, data[sent:])
                 self._get_stuck(sent)
@@ -146,6 +150,10 @@ class Http2Output(WatchedConnection):
             self.update_deadline(self._stuck_since)
         if self.reactor.level_triggered and self.registered:
             self.reactor.rearm(self.fd, True)
+
+    def taken(self) -> int:
+        """Return how many bytes the client has acknowledged, where the platform knows."""
+        return self.sent - unacknowledged(self.fd)
 
     def flush_soon(self) -> None:
         """Write together with the other responses of this turn, where the leader's turn goes on."""

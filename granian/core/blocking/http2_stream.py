@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,6 +12,7 @@ from ...protocol.response import BODY_TIMEOUT, error_parts
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
 from .http1_stream import FILE_CHUNK
+from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .scheduling import times_waited
 from .services import report
 
@@ -34,9 +34,10 @@ class Http2Stream:
     `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_quick', '_waiter', '_waits', 'aborted', 'body', 'bytes_sent', 'client',
-        'complete', 'ended', 'environ', 'failure', 'head', 'inbox', 'memo', 'received', 'response_headers',
-        'scheme', 'server', 'since', 'spool', 'started', 'status', 'stream_id', 'tls', 'trailers',
+        '_answered', '_connection', '_quick', '_reading', '_waiter', '_waits', '_writing', 'aborted',
+        'body', 'bytes_sent', 'client', 'complete', 'ended', 'environ', 'failure', 'head', 'inbox',
+        'memo', 'received', 'response_headers', 'scheme', 'server', 'since', 'spool', 'started',
+        'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
 
     response_headers: Any
@@ -68,6 +69,8 @@ class Http2Stream:
         self.spool: Spool | None = None
         """A body of unknown length."""
         self._waiter: Waiter | None = None
+        self._reading: Patience | None = None
+        self._writing: Patience | None = None
         self._quick = False
         """The response may wait for others of its turn."""
         self._answered = 0.0
@@ -166,14 +169,18 @@ class Http2Stream:
             return piece
         connection = self._connection
         http = connection.http
+        settings = connection.settings
+        patience = self._reading or Patience(settings.request_min_rate, settings.body_timeout)
+        self._reading = patience
         with connection.lock:
             connection.push(http.body_wanted(self.stream_id))
             connection.flush()
             while not self.inbox:
                 if self.failure is not None:
                     raise RequestBodyError(self.failure.reason, self.failure.status)
-                if not self._wait(connection.settings.body_timeout) and not self.inbox:
+                if not self._wait(patience.begin_wait()) and not self.inbox:
                     raise RequestBodyError(BODY_TIMEOUT, 408)
+                patience.end_wait()
             event = self.inbox.popleft()
             if type(event) is not Data:
                 self.end_of_request(event)
@@ -181,6 +188,7 @@ class Http2Stream:
             connection.push(http.consumed(self.stream_id, event.credit))
             connection.flush()
             self.received += len(event.data)
+            patience.earn(len(event.data))
             return event.data
 
     def _wait(self, timeout: float) -> bool:
@@ -304,17 +312,20 @@ class Http2Stream:
         connection = self._connection
         unsent = connection.http.unsent
         limit = connection.settings.limits.max_send_buffer_size
-        least = math.inf
-        until = 0.0
+        patience = self._writing
         while (rest := unsent(self.stream_id)) > limit or connection.outbox > OUTBOX_LIMIT:
-            now = monotonic()
-            if rest + connection.outbox < least:
-                least = rest + connection.outbox
-                until = now + connection.settings.write_timeout
-            elif now >= until:
+            if patience is None:
+                settings = connection.settings
+                self._writing = patience = Patience(settings.response_min_rate, settings.write_timeout)
+            left = patience.begin_wait()
+            if not left:
                 self.aborted = True
-                raise ClientDisconnected('the client took nothing of its response for too long')
+                raise ClientDisconnected(TOO_SLOW_TO_TAKE)
+            taken = connection.taken()
             connection.waiting.add(self)
-            self._wait(until - now)
+            self._wait(min(left, CHECK_EVERY))
             connection.waiting.discard(self)
+            patience.end_wait()
+            # A stream whose window is shut must not live on the progress of another.
+            patience.earn(rest - unsent(self.stream_id) if rest > limit else connection.taken() - taken)
             self._check()
