@@ -23,9 +23,16 @@ BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
 DRIVER = shutil.which('chromedriver')
 
 
-@pytest.fixture(scope='module')
-def chat():
-    with serving('granian', 'chat.asgi:application', '--interface asgi', PROJECT) as server:
+SERVERS = {
+    'asgi': ('chat.asgi:application', '--interface asgi'),
+    'wsgi and --ws-app': ('chat.wsgi:application', '--interface wsgi --ws-app chat.asgi:application'),
+}
+
+
+@pytest.fixture(scope='module', params=SERVERS)
+def chat(request):
+    with serving('granian', *SERVERS[request.param], PROJECT) as server:
+        server.kind = request.param
         yield server
     assert tracebacks(server.log) == []
 
@@ -74,6 +81,8 @@ def test_a_foreign_origin_is_refused(chat):
 
 
 def test_events_and_a_listener_that_leaves(chat, client):
+    if chat.kind != 'asgi':
+        pytest.skip('Django reads an asynchronous stream to its end under WSGI')
     with enter(chat, 'events') as websocket:
         say(websocket, 'anna', 'first')
         websocket.recv(5)
@@ -84,9 +93,10 @@ def test_events_and_a_listener_that_leaves(chat, client):
             assert next(heard) == 'data: {"who": "anna", "text": "second"}\n\n'
 
 
-def test_stop_with_open_rooms():
+@pytest.mark.parametrize('kind', SERVERS)
+def test_stop_with_open_rooms(kind):
     with contextlib.ExitStack() as stack:
-        with serving('granian', 'chat.asgi:application', '--interface asgi', PROJECT) as server:
+        with serving('granian', *SERVERS[kind], PROJECT) as server:
             websocket = stack.enter_context(enter(server, 'late'))
         with pytest.raises(ConnectionClosed):
             websocket.recv(5)
