@@ -17,7 +17,7 @@ _set_by_us: set[str] = set()
 
 
 def prepare_import(path: str) -> str:
-    """The module's name for a module name or a file's path; puts on sys.path what the import needs.
+    """Return the module's name for a module name or a file's path, and prepare sys.path for its import.
 
     `package/module.py` is imported as `package.module` where the folder is a package, with the
     folder above the outermost package first on sys.path.
@@ -135,17 +135,17 @@ def _is_path(path: str) -> bool:
 
 
 def put_first(folder: str) -> None:
-    """Makes `folder` the first place that imports look in."""
+    """Make `folder` the first entry of sys.path."""
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
 
 
 def load_env_files(paths: Sequence[Path]) -> None:
-    """Puts the variables of dotenv files in os.environ. What was there before us wins; what an earlier
-    call has put there is replaced, so a reload sees an edited file. A later file wins over an earlier.
+    """Put the variables of dotenv files into os.environ. A later file wins over an earlier one.
 
-    Raises ConfigurationError when python-dotenv is missing or a file cannot be read.
+    Variables that the environment had before stay. Those of an earlier call are replaced, so that a
+    reload sees an edited file. Raises ConfigurationError when python-dotenv is missing or a file cannot be read.
     """
     if not paths:
         return

@@ -35,7 +35,7 @@ class RequestBodyError(OSError):
     """The request body was cut short or malformed: what was read is not all of it."""
 
     def __init__(self, reason: str, status: int = 400) -> None:
-        """`status` is the answer that the client deserves if the application gives none."""
+        """Make an error. `status` is the response if the application gives none."""
         super().__init__(reason)
         self.status = status
 
@@ -108,8 +108,8 @@ class Stream(_Exchange, Protocol):
         ...
 
     def read(self) -> bytes:
-        """The next piece of the body, any size, b'' at its end. The first call returns `body`
-        if that is not empty; sends 100 Continue when the client waits for it.
+        """Return the next piece of the body, b'' at its end. The first call returns `body` if it is not
+        empty, and sends 100 Continue if the client waits for it.
 
         Raises RequestBodyError; TimeoutError is never raised: silence beyond
         --request-body-timeout is a RequestBodyError too.
@@ -128,7 +128,7 @@ class Stream(_Exchange, Protocol):
     def send_informational(self, status: int, headers: Headers) -> None: ...
 
     def send_response(self, status: int, headers: Headers, reason: bytes | None = None) -> None:
-        """Checks and keeps the head; it leaves with the first data, or with flush or the end."""
+        """Check and keep the head. It leaves with the first data, or with the end."""
         ...
 
     def send_data(self, data: bytes) -> None: ...
@@ -136,8 +136,8 @@ class Stream(_Exchange, Protocol):
     def send_end(self, trailers: Headers = ()) -> None: ...
 
     def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
-        """`count` bytes of a regular file from `offset`, by the kernel where the wire allows it,
-        else read and sent. A file that turns out shorter aborts the exchange."""
+        """Send `count` bytes of a regular file from `offset`: by the kernel if the wire allows it, else
+        read and sent. A file that is shorter aborts the exchange."""
         ...
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
@@ -162,7 +162,7 @@ class AsyncStream(_Exchange, Protocol):
     """For the handler of a WebSocket to set: called once when the worker stops (True: it reloads)."""
 
     async def read(self) -> bytes:
-        """As Stream.read. Reading from the socket pauses while nobody calls this."""
+        """Read as Stream.read does. Reading from the socket pauses while no task calls this."""
         ...
 
     def send_informational(self, status: int, headers: Headers) -> None: ...
@@ -195,7 +195,7 @@ class AsyncStream(_Exchange, Protocol):
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None: ...
 
     async def wait_disconnected(self) -> None:
-        """Returns when the client has gone (not when the response is complete)."""
+        """Wait until the client has gone. A complete response does not end the wait."""
         ...
 
 

@@ -62,7 +62,7 @@ class HTTPChannel:
     )  # fmt: skip
 
     def __init__(self, stream: AsyncStream, pathsend: bool = False) -> None:
-        """`pathsend`: the scope offers http.response.pathsend."""
+        """Make a channel. `pathsend`: the scope offers http.response.pathsend."""
         self._stream = stream
         self._pathsend = pathsend
         self._state = WAITING

@@ -44,7 +44,7 @@ class LifespanProtocol:
     """Run one application's lifespan on the running loop. Call `startup` once, then `shutdown` once."""
 
     def __init__(self, app: Application, required: bool = False) -> None:
-        """`required`: an application without lifespan cannot start."""
+        """Make a lifespan. `required`: an application without one cannot start."""
         self.state: dict[str, Any] = {}
         """State that the application filled in its lifespan scope, for the scopes of requests."""
         self._app = app

@@ -1,4 +1,4 @@
-"""What a request gets of a file: RFC 9110's content codings, conditions and ranges. Pure."""
+"""The response for a file: RFC 9110's content codings, conditions and ranges. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 def answer(head: Head, file: File | None) -> Answer:
-    """What the client gets of `file`; None: there is none. Every answer but 304 has a Content-Length."""
+    """Return the answer for `file`, None if there is no such file. All but a 304 have a Content-Length."""
     if head.method not in ('GET', 'HEAD'):
         return error(head, 405, b'Method Not Allowed\n', _ALLOW)
     if file is None:
@@ -91,9 +91,9 @@ def _content(
 
 
 def choose(forms: list[Representation], accepted: str | None) -> Representation:
-    """The form the client likes best; among equals the first of CODINGS, the file itself last.
+    """Return the form that the client prefers; among equals the first of CODINGS, the file itself last.
 
-    The file itself too where the client will have none of it: that is better than a 406.
+    Return the file itself if the client accepts no form: that is better than a 406.
     """
     weights = _weights(accepted[:512]) if accepted is not None else {}
     best, form = weights.get('identity', 0.0), forms[0]
@@ -106,7 +106,7 @@ def choose(forms: list[Representation], accepted: str | None) -> Representation:
 
 @lru_cache(maxsize=256)
 def _weights(accepted: str) -> dict[str, float]:
-    """What the client said of the codings we know, `*` applied to those it did not name."""
+    """Return the weights of an Accept-Encoding, with `*` applied to the codings that it does not name."""
     said: dict[str, float] = {}
     for item in accepted.split(','):
         name, semicolon, _ = item.partition(';')
@@ -125,7 +125,7 @@ def _weights(accepted: str) -> dict[str, float]:
 
 
 def judge(asked: dict[str, str], form: Representation) -> int:
-    """0: go on, else 304 or 412; in RFC 9110 13.2.2's order."""
+    """Evaluate the conditions in the order of RFC 9110 13.2.2. Return 0 to go on, else 304 or 412."""
     if 'if-match' in asked:
         if not _named(asked['if-match'], form.etag, weakly=False):
             return 412
@@ -150,7 +150,7 @@ def _named(tags: str, etag: str, weakly: bool) -> bool:
 
 
 def _time(date: str) -> int | None:
-    """Seconds since the epoch; None for what is no date, which is then as if it had not been said."""
+    """Return seconds since the epoch, None for an invalid date, which is ignored."""
     try:
         parsed = parsedate_tz(date) if len(date) < 64 else None
         return None if parsed is None else mktime_tz(parsed)
@@ -159,7 +159,7 @@ def _time(date: str) -> int | None:
 
 
 def _range_applies(if_range: str | None, form: Representation) -> bool:
-    """RFC 9110 13.1.5: a strong tag, or exactly the date that we gave."""
+    """Compare an If-Range (RFC 9110 13.1.5): a strong tag, or exactly the date that we sent."""
     if if_range is None:
         return True
     if if_range[:1] == '"':
@@ -187,7 +187,7 @@ def _part(head: Head, form: Representation, wanted: str) -> Answer:
 
 
 def _number(digits: str) -> int | None:
-    """A position in a file. What is beyond any file is all the same, and int() has a limit of its own."""
+    """Parse a position. Positions beyond any file are equal, and int() has a limit of its own."""
     if not digits:
         return None
     return int(digits) if len(digits) <= 18 else sys.maxsize

@@ -1,8 +1,7 @@
-"""What is known of the files behind the routes: looked up on the disk, and remembered for half a second.
+"""A cache of the files behind the routes. Entries are compared with the disk every half second.
 
-A small file is held in memory with its response head, so that most requests cost no system call
-but the one that sends; of a big one only what its head says is remembered, and it is opened for
-each response. What is remembered is bounded, and looked at anew before it is RECENT seconds old.
+A small file is held in memory with its response head, so that most requests cost one system call, the
+send. Of a big file only the head is cached, and it is opened for each response. The cache is bounded.
 
 Everything here may be called from any thread.
 """
@@ -88,7 +87,7 @@ class Representation:
 
     @property
     def settled(self) -> bool:
-        """A later modification would have shown in the signature."""
+        """Return True if a later modification would have changed the signature."""
         return self.read_at - self.signature[-2] / 1e9 > UNSETTLED
 
 
@@ -116,12 +115,12 @@ class File:
             form.fields = (*shared, *own)
 
     def with_form(self, old: Representation, new: Representation) -> File:
-        """The file as it is with one of its forms changed."""
+        """Return the file with one of its forms replaced."""
         return File(self._name, [new if form is old else form for form in self.forms], self._mount)
 
 
 class Mounts:
-    """The mounts of one worker, and what is remembered of their files."""
+    """The mounts of one worker, and the cache of their files."""
 
     def __init__(self, mounts: Iterable[Mount]) -> None:
         # The longest route first: a mount inside another's path goes before it.
@@ -133,7 +132,7 @@ class Mounts:
         self._changing = threading.Lock()
 
     def find(self, path: str) -> Mount | None:
-        """Whose path (as sent, percent-encoded) this is: the route itself, or what is under it."""
+        """Return the mount of a path (as sent, percent-encoded): its route, or below it."""
         for mount in self._mounts:
             route = mount.route
             if path.startswith(route) and (path[len(route) : len(route) + 1] in ('', '/') or route == '/'):
@@ -144,14 +143,14 @@ class Mounts:
         return path.startswith(self.prefixes) and self.find(path) is not None
 
     def remembered(self, path: str) -> File | None:
-        """The file, if it was looked at a moment ago. Does not touch the disk."""
+        """Return the cached file if it is RECENT. Does not touch the disk."""
         file = self._files.get(path)
         if file is not None and time.monotonic() - file.checked < RECENT:
             return file
         return None
 
     def look(self, path: str, mount: Mount) -> File | None:
-        """The file that `path` means now, None when there is none. Touches the disk."""
+        """Return the file that `path` names now, None if there is none. Touches the disk."""
         known = self._files.get(path)
         try:
             file = _look(path, mount, known)
@@ -166,7 +165,7 @@ class Mounts:
             if before is not None:
                 self._bytes -= before.size
             if file is None:
-                return  # what is absent is not remembered: a client could make up any number of names
+                return  # absent files are not cached: a client could name any number of them
             self._files[path] = file
             self._bytes += file.size
             while len(self._files) > MOST_ENTRIES or self._bytes > MOST_BYTES:
@@ -176,7 +175,7 @@ class Mounts:
 
 
 def signature(status: os.stat_result) -> Signature:
-    """What changes when the file does. The last but one is its time of modification, in ns."""
+    """Return values that change with the file. The last but one is its modification time in ns."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
@@ -207,7 +206,7 @@ def _look(path: str, mount: Mount, known: File | None) -> File | None:
 
 
 def _resolve(folder: str, path: str) -> tuple[str, os.stat_result]:
-    """Where links lead, as long as that is in the folder. Raises OSError."""
+    """Resolve links. Raise OSError if they lead out of the folder."""
     real = os.path.realpath(path)
     if not inside(folder, real):
         raise FileNotFoundError('outside the mount')
@@ -215,7 +214,7 @@ def _resolve(folder: str, path: str) -> tuple[str, os.stat_result]:
 
 
 def _read(path: str, coding: str, known: File | None, status: os.stat_result) -> Representation:
-    """What is known already if the file is still the same, else what it is now. Raises OSError."""
+    """Return the cached form if the file is unchanged, else read it. Raises OSError."""
     for form in known.forms if known is not None else ():
         same = form.coding == coding and form.path == path and form.signature == signature(status)
         if same and (form.settled or form.body is None):
@@ -231,7 +230,7 @@ def _read(path: str, coding: str, known: File | None, status: os.stat_result) ->
 
 
 def open_regular(path: str, status: os.stat_result | None = None) -> BinaryIO:
-    """Open for reading what is a regular file; to open a device may do something. Raises OSError."""
+    """Open a regular file for reading. Raise OSError for anything else: opening a device may act."""
     if not stat.S_ISREG((status or os.stat(path)).st_mode):
         raise FileNotFoundError('not a regular file')
     file = open(path, 'rb', buffering=0, opener=lambda name, _: os.open(name, _OPEN))  # noqa: SIM115

@@ -21,7 +21,7 @@ logger = logging.getLogger('_granian')
 
 
 def blocking(handler: Handler, mounts: Mounts) -> Handler:
-    """A handler that serves `mounts`, and leaves every other request to `handler`."""
+    """Return a handler that serves `mounts`, and passes every other request to `handler`."""
     prefixes = mounts.prefixes
 
     def handle(stream: Stream) -> None:
@@ -50,7 +50,7 @@ def blocking(handler: Handler, mounts: Mounts) -> Handler:
 
 
 def asynchronous(handler: AsyncHandler, mounts: Mounts) -> AsyncHandler:
-    """As `blocking`, on the loop. Whatever asks the disk runs in the loop's default executor."""
+    """Do as `blocking`, on the loop. Access to the disk runs in the loop's default executor."""
     prefixes = mounts.prefixes
 
     # Not a coroutine function: a request that is not ours costs no coroutine more.
@@ -97,7 +97,7 @@ def _broken(head: Head, error: object) -> None:
 
 
 def prepare(head: Head, mounts: Mounts, mount: Mount) -> tuple[Answer, BinaryIO | None]:
-    """The answer, and the open file where bytes of it are still to be sent. Touches the disk."""
+    """Return the answer, and the open file if bytes of it are to be sent. Touches the disk."""
     path = head.path
     file = mounts.remembered(path) if head.method in ('GET', 'HEAD') else None
     if file is None and head.method in ('GET', 'HEAD'):

@@ -17,11 +17,11 @@ _WINDOWS_SPECIAL: Final = re.compile(r'[:*?"<>|\x00-\x1f]')
 
 
 def names(path: str, *, dotfiles: bool, windows: bool = os.name == 'nt') -> list[str] | None:
-    """The names that `path` (percent-encoded, what follows the route) goes through; None: refused.
+    """Return the path's segments, decoded; None if one is refused. `path` is what follows the route.
 
-    It is split first and decoded once, so an encoded slash is no separator, and is refused. So are
-    dot segments, empty ones (but for the last: a folder's slash), backslashes, NUL, what is not
-    UTF-8, and names with a dot in front unless `dotfiles`.
+    It is split first and decoded once, so an encoded slash is no separator, and is refused. Refused,
+    too, are dot segments, empty ones (but for the last, a folder's slash), backslashes, NUL, bytes that
+    are not UTF-8, and names with a dot in front unless `dotfiles`.
     """
     if '%' in path and _BROKEN_ESCAPE.search(path):
         return None
@@ -41,5 +41,5 @@ def names(path: str, *, dotfiles: bool, windows: bool = os.name == 'nt') -> list
 
 
 def inside(folder: str, path: str) -> bool:
-    """Whether `path` is in `folder` or is it: by components, both resolved."""
+    """Return True if `path` is `folder` or below it. Both are resolved; components are compared."""
     return PurePath(path).is_relative_to(folder)

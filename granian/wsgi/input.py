@@ -21,7 +21,7 @@ class Input(io.BufferedIOBase):
     __slots__ = ('_broken', '_offset', '_piece', '_receive')
 
     def __init__(self, receive: Callable[[], bytes]) -> None:
-        """`receive` is Stream.read: it returns the next piece of the body, b'' at its end."""
+        """Make an input. `receive` is Stream.read: it returns the next piece, b'' at the end."""
         self._receive: Callable[[], bytes] | None = receive
         self._piece = b''
         self._offset = 0

@@ -70,7 +70,7 @@ class WebSocketCore(AsyncCore):
         try:
             await self._handler(tunnel)
         except asyncio.CancelledError as error:
-            if not self._cancelled:
+            if not self._cancelling:
                 log_failure(tunnel.head, error)
         except BaseException as error:
             log_failure(tunnel.head, error)
@@ -92,12 +92,6 @@ class WebSocketCore(AsyncCore):
                 self._shut_down(stream)
         super()._stop_connections()
 
-    _cancelled = False
-
-    def _cancel_all(self) -> None:
-        self._cancelled = True
-        super()._cancel_all()
-
 
 class LoopThread:
     """Runs a WebSocketCore. `start`, `stop` and `join` are the worker's main thread's."""
@@ -115,7 +109,7 @@ class LoopThread:
         start_thread: Callable[[Callable[[], None]], Any] | None = None,
         allocate_lock: Callable[[], Any] = threading.Lock,
     ) -> None:
-        """`start_thread` and `allocate_lock` make real ones where gevent has patched `threading`."""
+        """Make the core. `start_thread` and `allocate_lock` are the real ones under gevent."""
         self.core = WebSocketCore(
             [], settings, handler, loop=make_loop(), lifespan=lifespan, drain_timeout=drain_timeout
         )

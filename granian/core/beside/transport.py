@@ -28,7 +28,7 @@ class SocketTransport:
         protocol: Any,
         closed: Callable[[], None],
     ) -> None:
-        """`sock` does not block. `closed` is called after it was closed."""
+        """Make a transport. `sock` does not block. `closed` is called after it was closed."""
         self._loop = loop
         self._sock = sock
         self._fd: int = sock.fileno()
@@ -114,7 +114,7 @@ class SocketTransport:
             return 0
 
     def _write(self) -> None:
-        """Send what waits. There is room in the socket."""
+        """Send buffered output. The socket has room."""
         if self._finished:
             return
         del self._buffer[: self._send(bytes(self._buffer))]

@@ -32,7 +32,7 @@ class Http2Tunnel:
     spool: Spool | None = None
 
     def __init__(self, connection: Http2Output, request: Request, loop: asyncio.AbstractEventLoop) -> None:
-        """The leader makes it, with the connection's lock held."""
+        """Make a tunnel. The leader, with the connection's lock held."""
         self._connection = connection
         self._loop = loop
         self.stream_id = request.stream_id
