@@ -145,7 +145,9 @@ def load_env_files(paths: Sequence[Path]) -> None:
     """Put the variables of dotenv files into os.environ. A later file wins over an earlier one.
 
     Variables that the environment had before stay. Those of an earlier call are replaced, so that a
-    reload sees an edited file. Raises ConfigurationError when python-dotenv is missing or a file cannot be read.
+    reload sees an edited file.
+
+    Raises ConfigurationError when python-dotenv is missing or a file cannot be read.
     """
     if not paths:
         return
