@@ -430,6 +430,10 @@ class Declaration:
         help='Header names with an underscore: drop hides them from WSGI, refuse answers 400, '
         'dangerous gives them to WSGI as if they had a dash',
     )  # fmt: skip
+    forwarder_headers: tuple[str, ...] = opt(
+        PROXY, 'list', (), 'Header names with an underscore that WSGI gets from trusted peers, such as '
+        'SCRIPT_NAME, which is taken off the path; * for all', to='limits.forwarder_headers',
+    )  # fmt: skip
     server_header: str = opt(
         PROTO, 'text', 'granian', "Value of the responses' Server header; an empty one sends none",
         to='limits.server_header',

@@ -35,6 +35,7 @@ NEEDS_OPTION: dict[str, str] = {
     'statsd_prefix': 'statsd',
     'statsd_tags': 'statsd',
     'forwarded': 'forwarded_allow_ips',
+    'forwarder_headers': 'forwarded_allow_ips',
     'secure_scheme_headers': 'forwarded_allow_ips',
     'http2_keep_alive_timeout': 'http2_keep_alive_interval',
     'log_access_format': 'log_access',
@@ -99,6 +100,7 @@ def adapt(values: Values) -> list[str]:
     notices: list[str] = []
     for rule in _ADAPTATIONS:
         notices += rule(values)
+    values['forwarder_headers'] = tuple(each.upper() for each in values['forwarder_headers'])
     values['static_path_route'] = tuple(_prefix(route) or '/' for route in values['static_path_route'])
     if values['url_path_prefix'] is not None:
         values['url_path_prefix'] = _prefix(values['url_path_prefix'])

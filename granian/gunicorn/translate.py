@@ -40,8 +40,8 @@ def native(cfg: Cfg, kind: Kind) -> tuple[Options, list[str]]:
     forwarded = kind.options.get('forwarded', '')
     options.update({name: value for name, value in kind.options.items() if name != 'headers'})
     if forwarded is None:
-        options['forwarded_allow_ips'] = []
-        del options['forwarded']
+        for name in ('forwarded', 'forwarded_allow_ips', 'forwarder_headers', 'secure_scheme_headers'):
+            options.pop(name, None)
     return options, notices
 
 
@@ -156,6 +156,8 @@ def _proxies(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
 
 def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
     options['working_dir'] = Path(cfg.chdir)
+    if not kind.asynchronous and os.environ.get('SCRIPT_NAME'):
+        options['url_path_prefix'] = os.environ['SCRIPT_NAME']
     options['pid_file'] = Path(cfg.pidfile) if cfg.pidfile else None
     if cfg.uid != os.geteuid():
         options['user'] = str(cfg.uid)

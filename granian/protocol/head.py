@@ -306,7 +306,15 @@ def _note_transfer_encoding(head: Head, value: str) -> None:
     head.chunked = True
 
 
+FORWARDER_KEY = '\0'
+"""The key in environ of a forwarder's field begins so; whether it is believed depends on the peer."""
+
+
 def _underscored(field: Field, limits: Limits) -> Field:
+    if limits.forwarder_headers:
+        name = field.name.upper()
+        if name in limits.forwarder_headers or '*' in limits.forwarder_headers:
+            return Field(field.name, field.raw, FORWARDER_KEY + name, ROLE_UNDERSCORE)
     if limits.header_map == REFUSE:
         raise BadRequest(400, 'header name with an underscore')
     if limits.header_map == DANGEROUS:

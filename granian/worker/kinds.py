@@ -161,6 +161,7 @@ def _wsgi(
         multithread=multithread,
         multiprocess=multiprocess,
         websockets=config.websockets,
+        forwarder_headers=config.forwarder_headers,
     )
     if around is not None:
         handler = around.handler(handler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..forked import leave_if_child
@@ -11,6 +11,7 @@ from ..protocol.response import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
 from .environ import environ_maker, normalize_prefix
 from .files import FileWrapper
+from .forwarder import with_forwarder_headers
 from .head import Pair, Statuses, content_length, header_list
 from .input import Input
 from .upgrade import serve_upgrade
@@ -35,6 +36,7 @@ def make_handler(
     multithread: bool,
     multiprocess: bool,
     websockets: bool = True,
+    forwarder_headers: Sequence[str] = (),
 ) -> Handler:
     """Return a handler that serves `app` (PEP 3333).
 
@@ -46,6 +48,8 @@ def make_handler(
     environ_of = environ_maker(
         prefix=normalize_prefix(url_path_prefix), multithread=multithread, multiprocess=multiprocess
     )
+    if forwarder_headers:
+        environ_of = with_forwarder_headers(environ_of, forwarder_headers)
 
     def handle(stream: Stream) -> None:
         response = Response()
