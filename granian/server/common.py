@@ -25,6 +25,7 @@ from .companions import Companion, MemoryWatch, OrphanReaper
 from .handles import Handle
 from .hooks import ProcessHooks, call
 from .mainloop import MainLoop
+from .notify import Notifier
 from .pidfile import PidFile
 from .records import OnDeath, Policy
 from .reload import FileWatch, watch_forks
@@ -235,6 +236,8 @@ class AbstractServer(ProcessHooks):
             from .statsd import WorkersGauge
 
             companions.append(WorkersGauge(config.statsd_sender(), supervisor, monotonic()))
+        if Notifier.needed():
+            companions.append(Notifier(supervisor, os.environ, monotonic()))
         if OrphanReaper.needed():
             companions.append(OrphanReaper(partial(_pids, supervisor, watch)))
         if config.workers_max_rss is not None:

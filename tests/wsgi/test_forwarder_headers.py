@@ -15,7 +15,8 @@ import json
 def app(environ, start_response):
     start_response('200 OK', [])
     names = ('SCRIPT_NAME', 'PATH_INFO', 'HTTP_REMOTE_USER', 'HTTP_SCRIPT_NAME', 'HTTP_X_OTHER')
-    return [json.dumps([environ.get(name) for name in names] + [name for name in environ if name[:1] == '\\0']).encode()]
+    private = [name for name in environ if name[:1] == '\\0']
+    return [json.dumps([environ.get(name) for name in names] + private).encode()]
 """
 
 

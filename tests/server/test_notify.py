@@ -1,0 +1,89 @@
+"""systemd's notifications: when the main process is ready, reloads, stops, and that it lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+APP = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b""]\n'
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / 'notify'))
+        listener.settimeout(30)
+        yield listener
+
+
+def begin(folder: Path, app: str = APP, **env: str) -> subprocess.Popen[bytes]:
+    (folder / 'served.py').write_text(app)
+    command = [
+        sys.executable,
+        '-m',
+        'granian',
+        '--interface',
+        'wsgi',
+        '--port',
+        '0',
+        '--workers',
+        '2',
+        'served:app',
+    ]
+    environ = {**os.environ, 'NOTIFY_SOCKET': str(folder / 'notify'), **env}
+    return subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def wait_for(told: socket.socket, line: str) -> list[str]:
+    """Wait for a notification with this line, and return its lines."""
+    while True:
+        lines = told.recv(4096).decode().split('\n')
+        if line in lines:
+            return lines
+
+
+def test_start_reload_and_stop_are_notified(tmp_path: Path, told: socket.socket) -> None:
+    server = begin(tmp_path)
+    try:
+        wait_for(told, 'READY=1')
+        server.send_signal(signal.SIGHUP)
+        assert any(line.startswith('MONOTONIC_USEC=') for line in wait_for(told, 'RELOADING=1'))
+        wait_for(told, 'READY=1')
+        server.send_signal(signal.SIGTERM)
+        wait_for(told, 'STOPPING=1')
+        assert server.wait(20) == 0
+    finally:
+        server.kill()
+        server.wait(20)
+
+
+def test_application_that_fails_is_never_ready(tmp_path: Path, told: socket.socket) -> None:
+    server = begin(tmp_path, app='raise ValueError')
+    assert server.wait(20) == 1
+    told.settimeout(0)
+    heard = b''
+    try:
+        while True:
+            heard += told.recv(4096)
+    except BlockingIOError:
+        pass
+    assert b'READY=1' not in heard
+
+
+def test_watchdog_is_notified_again_and_again(tmp_path: Path, told: socket.socket) -> None:
+    server = begin(tmp_path, WATCHDOG_USEC='100000')
+    try:
+        for _ in range(3):
+            wait_for(told, 'WATCHDOG=1')
+    finally:
+        server.terminate()
+        server.wait(20)
