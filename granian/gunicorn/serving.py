@@ -16,7 +16,6 @@ from ..messages import GUNICORN
 from ..server import MPServer
 from ..server.pidfile import PidFile
 from ..worker.entry import trace
-from ..wsgi.input import write_errors_to
 from . import logs, process, requests, translate, workers
 from .application import BootError
 from .contract import Served
@@ -270,7 +269,10 @@ class Front(MPServer):
 
     def _worker_start(self, worker: Any) -> None:
         process.name('worker', self.app.cfg.proc_name)
-        write_errors_to(logs.error_streams)
+        if not self.plan.kind.asynchronous:
+            from ..wsgi.input import write_errors_to  # the main process does without
+
+            write_errors_to(logs.error_streams)
         logger.info('Booting worker with pid: %d', os.getpid())
         try:
             self._call('post_fork', self.view, worker.view)
