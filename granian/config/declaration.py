@@ -524,7 +524,12 @@ class Declaration:
         RESPAWN, 'duration', 0, 'Lengthen each --workers-lifetime by a random time up to this', ge=0
     )
     workers_max_requests: int | None = opt(
-        RESPAWN, 'int', None, 'Replace a worker after this many requests', ge=1, default_text='off'
+        RESPAWN,
+        'int',
+        None,
+        ge=1,
+        default_text='off',
+        help='Replace a worker after this many requests; after twice as many it stops at once',
     )
     workers_max_requests_jitter: int = opt(
         RESPAWN, 'int', 0, 'Raise each --workers-max-requests by a random number up to this', ge=0

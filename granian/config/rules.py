@@ -100,7 +100,6 @@ def adapt(values: Values) -> list[str]:
     notices: list[str] = []
     for rule in _ADAPTATIONS:
         notices += rule(values)
-    values['forwarder_headers'] = tuple(each.upper() for each in values['forwarder_headers'])
     values['static_path_route'] = tuple(_prefix(route) or '/' for route in values['static_path_route'])
     if values['url_path_prefix'] is not None:
         values['url_path_prefix'] = _prefix(values['url_path_prefix'])

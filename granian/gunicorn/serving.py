@@ -11,13 +11,15 @@ from typing import Any
 from .. import net
 from .._version import __version__
 from ..config import OPTIONS, Config, api_arguments
+from ..constants import Interfaces
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
 from ..server.pidfile import PidFile
+from ..worker.detect import detect
 from ..worker.entry import trace
 from . import logs, process, requests, translate, workers
-from .application import BootError
+from .application import AppError, BootError
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
@@ -127,8 +129,8 @@ class Front(MPServer):
             if self._pid_file is not None:
                 self._pid_file.release()
         logger.info('Shutting down: Master')
-        if status:
-            logger.error('Reason: %s', _REASONS.get(status, f'exit status {status}'))
+        if status in _REASONS:
+            logger.error('Reason: %s', _REASONS[status])
         self._call('on_exit', self.view)
         sys.exit(status)
 
@@ -154,7 +156,7 @@ class Front(MPServer):
         for notice in self.plan.notices:
             logger.warning(notice)
         if logger.isEnabledFor(logging.DEBUG):
-            command = translate.command(self.plan.options, self.app.app_uri or self.plan.target)
+            command = translate.command(self.plan.options, _target(self.app))
             logger.debug(GUNICORN['native'].format(command=command))
             for hint in self.app.hints:
                 logger.debug('%s', hint)
@@ -264,6 +266,7 @@ class Front(MPServer):
             raise BootError(f'the application called sys.exit({error.code!r}) while it was loaded') from None
         except Exception as error:
             raise BootError(f'{type(error).__name__}: {error}') from error
+        _check_interface(application, self.plan.kind.asynchronous)
         headers = self.plan.kind.options.get('headers')
         return requests.with_headers(application, headers) if headers else application
 
@@ -310,6 +313,21 @@ class Front(MPServer):
         if around.needed:
             self.on_request(around.before)
             self.on_response(around.after)
+
+
+def _target(app: Served) -> str:
+    """Return APP as the native command line has it: the attribute has another default there."""
+    name = app.app_uri or app.cfg.proc_name
+    return name if ':' in name else f'{name}:application'
+
+
+def _check_interface(application: Any, asynchronous: bool) -> None:
+    """Raise AppError for an application of another interface, with the class to use."""
+    found = detect(application)
+    if found is Interfaces.ASGI and not asynchronous:
+        raise AppError('this is an ASGI application: say -k asgi, or -k uvicorn.workers.UvicornWorker')
+    if found is Interfaces.WSGI and asynchronous:
+        raise AppError('this is a WSGI application: say -k sync, gthread or gevent')
 
 
 _REASONS = {3: 'Worker failed to boot.', 4: 'App failed to load.'}

@@ -244,6 +244,8 @@ def command(options: Mapping[str, Any], target: str) -> str:
         option = OPTIONS.get(name)
         if option is None or not option.flags or value in (None, (), []) or value == option.default:
             continue
+        if option.kind == 'list':
+            value = ','.join(map(str, value))
         for each in value if isinstance(value, (list, tuple)) else [value]:
             words += _words(option.flags, each)
     return ' '.join(map(shlex.quote, [*words, target]))

@@ -313,7 +313,7 @@ FORWARDER_KEY = '\0'
 def _underscored(field: Field, limits: Limits) -> Field:
     if limits.forwarder_headers:
         name = field.name.upper()
-        if name in limits.forwarder_headers or '*' in limits.forwarder_headers:
+        if not {name, '*'}.isdisjoint(map(str.upper, limits.forwarder_headers)):
             return Field(field.name, field.raw, FORWARDER_KEY + name, ROLE_UNDERSCORE)
     if limits.header_map == REFUSE:
         raise BadRequest(400, 'header name with an underscore')

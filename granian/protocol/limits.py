@@ -75,7 +75,7 @@ class Limits:
     """What becomes of a name with an underscore: DROP hides it from WSGI, REFUSE answers 400, DANGEROUS
     gives it to WSGI as if it had a dash."""
     forwarder_headers: tuple[str, ...] = ()
-    """Names with an underscore, in capitals, that WSGI gets from trusted peers; `*`: all."""
+    """Names with an underscore that WSGI gets from trusted peers, in any case; `*`: all."""
     # HTTP/2
     initial_connection_window_size: int = 1048576
     initial_stream_window_size: int = 1048576

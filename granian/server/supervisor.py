@@ -241,7 +241,8 @@ class Supervisor:
         slot = worker.slot
         if slot.worker is not worker:
             return
-        logger.warning(WARNINGS['terminated'], worker.name)
+        if slot.reason is None:
+            logger.warning(WARNINGS['terminated'], worker.name)
         slot.worker = None
         slot.reason = None
         if self.newcomer is None or self.newcomer.slot is not slot:

@@ -187,7 +187,9 @@ class Observers:
             self.all.append(self._access_log)
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
-            self.all.append(RequestLimit(limit, jitter, partial(control.replace, ipc.Reason.REQUESTS)))
+            reached = partial(control.replace, ipc.Reason.REQUESTS)
+            exceeded = _nothing if spec.in_thread else control.leave
+            self.all.append(RequestLimit(limit, jitter, reached, exceeded))
         if config.statsd is not None:
             from ..observe.statsd import RequestFigures
 

@@ -113,6 +113,10 @@ class Control:
         """Ask the main process for a successor."""
         self.send(REPLACE, reason)
 
+    def leave(self) -> None:
+        """Stop gracefully, as on SIGTERM. Any thread."""
+        self._on_signal(int(signal.SIGTERM), None)
+
     def take_signals(self) -> None:
         """Leave every signal but SIGTERM to the main process. Main thread.
 

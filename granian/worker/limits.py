@@ -1,4 +1,7 @@
-"""A worker that has served its number of requests asks for a successor, and serves on until that is there."""
+"""A worker that has served its number of requests asks for a successor, and serves until that one is ready.
+
+One that has served twice as many stops: the limit is there because of what requests leave behind.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,27 @@ if TYPE_CHECKING:
 
 
 class RequestLimit:
-    """Calls `reached` once, when between `limit` and `limit + jitter` exchanges are over. Any thread."""
+    """Calls `reached` once, when between `limit` and `limit + jitter` exchanges are over, and `exceeded`
+    after twice as many. Any thread."""
 
-    def __init__(self, limit: int, jitter: int, reached: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        jitter: int,
+        reached: Callable[[], object],
+        exceeded: Callable[[], object] = lambda: None,
+    ) -> None:
         self.limit = limit + random.randint(0, jitter)
         self._count = itertools.count(1)  # atomic, where `+= 1` is not
         self._reached = reached
+        self._exceeded = exceeded
 
     def __call__(self, exchange: Exchange) -> None:
-        if next(self._count) == self.limit:
+        count = next(self._count)
+        if count == self.limit:
             self._reached()
+        elif count == 2 * self.limit:
+            self._exceeded()
 
 
 def observer(

@@ -17,7 +17,7 @@ EnvironOf = Callable[[Any], 'Environ | None']
 
 def with_forwarder_headers(environ_of: EnvironOf, names: Iterable[str]) -> EnvironOf:
     """Return a function that makes a stream's environ, with these fields of trusted peers; `*`: all."""
-    keys = [FORWARDER_KEY + name for name in names]
+    keys = [FORWARDER_KEY + name.upper() for name in names]
     every = FORWARDER_KEY + '*' in keys
 
     def environ(stream: Any) -> Environ | None:

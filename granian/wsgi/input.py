@@ -121,6 +121,8 @@ class Errors:
         for stream in _error_streams[0]():
             if stream is not None:
                 stream.write(text)
+                if text.endswith('\n'):
+                    stream.flush()
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

@@ -78,6 +78,7 @@ def sample(option: Option, tmp_path: Path) -> tuple[str, Any]:
         'statsd_tags': ('a,b', ('a', 'b')),
         'proxy_allow_ips': ('*', ('*',)),
         'forwarded_allow_ips': ('10.0.0.1, 10.1.0.0/16', ('10.0.0.1', '10.1.0.0/16')),
+        'forwarder_headers': ('SCRIPT_NAME, X_A', ('SCRIPT_NAME', 'X_A')),
         'log_access_fmt': ('%(path)s', '%(path)s'),
     }.get(option.name, samples.get(option.kind, ('/x', '/x')))
 

@@ -21,6 +21,7 @@ NUMBERS = [option for option in ALL if option.kind in ('int', 'octal', 'float', 
 # The contract, written out once more on purpose: name on the command line, default.
 CLI_DEFAULTS = {
     'statsd': None, 'statsd_prefix': 'granian', 'statsd_tags': (),
+    'forwarder_headers': (),
     'proxy_protocol': 'off', 'proxy_allow_ips': ('127.0.0.1', '::1'),
     'forwarded_allow_ips': (),
     'log_file': None, 'access_log_file': None,

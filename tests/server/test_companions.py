@@ -89,6 +89,14 @@ def test_request_limit_jitter_is_spread():
     assert len({RequestLimit(100, 50, bool).limit for _ in range(200)}) > 10
 
 
+def test_worker_past_twice_its_limit_stops() -> None:
+    told: list[str] = []
+    limit = RequestLimit(3, 0, lambda: told.append('successor'), lambda: told.append('stop'))
+    for _ in range(20):
+        limit(None)  # type: ignore[arg-type]
+    assert told == ['successor', 'stop']
+
+
 def test_no_observer_costs_nothing():
     seen = []
     assert observer([]) is None
