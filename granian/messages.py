@@ -121,6 +121,7 @@ WARNINGS = {
     # With logging's placeholders, from here on.
     'in_use': 'Connection in use: %s; trying again in one second',
     'passed_sockets': 'Listening on the sockets passed by systemd (%d), not on those of the options',
+    'refused': 'Refused a request from %s with %d: %s%s',
     'no_ipv6': 'Not listening on %s: this machine has no IPv6',
     # While it serves.
     'no_lifespan': 'ASGI application without lifespan support%s; --interface asginl says so',

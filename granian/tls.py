@@ -155,7 +155,7 @@ def _check_certificate(path: Path) -> bytes:
 
 
 def _pair_problem(certificate: Path, key: Path, given: str | None, error: Exception, asked: bool) -> str:
-    reason = _reason(error)
+    reason = reason_of(error)
     # A key of another kind (RSA for EC) finds no certificate to go with.
     if reason in ('KEY_VALUES_MISMATCH', 'KEY_TYPE_MISMATCH', 'NO_CERTIFICATE_ASSIGNED'):
         return refusal('tls_pair', key=key, certificate=certificate)
@@ -173,10 +173,10 @@ def _other(what: str, path: Path, kind: str) -> ConfigurationError:
 
 
 def _damaged(what: str, path: Path, error: Exception) -> ConfigurationError:
-    return ConfigurationError(refusal('tls_damaged', what=what, path=path, reason=_reason(error)))
+    return ConfigurationError(refusal('tls_damaged', what=what, path=path, reason=reason_of(error)))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: object) -> str:
     """OpenSSL's short word for what went wrong."""
     return str(getattr(error, 'reason', None) or error)
 
@@ -246,6 +246,12 @@ def distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
 
 def _escape(value: str) -> str:
     return _ESCAPED.sub(lambda match: '\\' + match.group(), value).replace('\0', '\\00')
+
+
+def is_tls_mistake(error: object) -> bool:
+    """Return whether a handshake failed by what the client sent, and not because it has left."""
+    left = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(error, ssl.SSLError) and not isinstance(error, left)
 
 
 # ---- HTTP where TLS was expected

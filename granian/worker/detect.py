@@ -60,6 +60,7 @@ def _is_factory(app: Any) -> bool:
     """Return whether `app` can be called without arguments, and as an application of no interface."""
     return (
         callable(app)
+        and not inspect.isclass(app)
         and _takes(app, 0)
         and not (_takes(app, 2) or _takes(app, 3) or hasattr(app, '__rsgi__'))
     )

@@ -23,6 +23,7 @@ from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
+from ..observe.refusals import Refusals
 from . import children, ending, ipc, kinds
 from .hooks import Hooked
 from .limits import RequestLimit, observer
@@ -120,7 +121,8 @@ class Life:
         observers = Observers(spec, self.control)
         self.core = kinds.make_core(
             config, list(spec.listeners), app, observer(observers.all), observers.counters,
-            in_thread=spec.in_thread, hooked=self.hooked, ws_app=ws_app,
+            in_thread=spec.in_thread, hooked=self.hooked,
+            on_refused=observers.refusals, ws_app=ws_app,
         )  # fmt: skip
         observers.core = self._descriptors.core = self.core
         if self.hooked is not None:
@@ -185,6 +187,7 @@ class Observers:
             target = log.access_logger if name is None else logging.getLogger(name)
             self._access_log = AccessLog(fmt, every_atom=name is not None, logger=target)
             self.all.append(self._access_log)
+        self.refusals = Refusals(self._access_log)
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
             reached = partial(control.replace, ipc.Reason.REQUESTS)

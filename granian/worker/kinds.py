@@ -52,6 +52,7 @@ def make_core(
     *,
     in_thread: bool = False,
     hooked: Hooked | None = None,
+    on_refused: Callable[..., None] | None = None,
     ws_app: Any = None,
 ) -> Core:
     """Make a worker's engine: the application in its adapter, the adapter in the core that fits it.
@@ -64,7 +65,7 @@ def make_core(
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
-    told = settings(config, on_exchange, counters)
+    told = settings(config, on_exchange, counters, on_refused)
     if config.interface == Interfaces.WSGI:
         siblings = config.workers > 1
         core = _wsgi(
@@ -116,6 +117,7 @@ def settings(
     config: Config,
     on_exchange: Callable[[Exchange], None] | None = None,
     counters: Counters | None = None,
+    on_refused: Callable[..., None] | None = None,
 ) -> CoreSettings:
     """Return the core's settings: options copied by their declaration, and what is made from several."""
     return CoreSettings(
@@ -131,6 +133,7 @@ def settings(
         tls=_tls(config),
         proxy=layers.proxy_rule(config),
         on_exchange=on_exchange,
+        on_refused=on_refused,
         counters=counters,
     )
 

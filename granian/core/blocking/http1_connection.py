@@ -181,6 +181,7 @@ class Http1Connection(Http1Output):
             return None
         elif type(event) is Refused:
             self.reactor.failed += 1
+            self.settings.refused(self.client, event.status, event.reason)
             self._end_with(event.response)
             return None
         if request is None:
@@ -204,6 +205,7 @@ class Http1Connection(Http1Output):
         except BodyRefused as refused:
             self._request = self._spool = None
             self.reactor.failed += 1
+            self.settings.refused(self.client, refused.status, refused.reason)
             self._refuse(refused.status, refused.reason)
         return False
 
@@ -247,6 +249,7 @@ class Http1Connection(Http1Output):
     def _fail(self, event: RequestFailed) -> None:
         if not event.disconnected:  # else the client may have closed only its side, and still read
             self.reactor.failed += 1
+            self.settings.refused(self.client, event.status, event.reason)
         self._refuse(event.status, event.reason)
 
     def _wait(self) -> None:
@@ -415,8 +418,10 @@ class Http1Connection(Http1Output):
 
     def expire(self) -> None:
         if self.phase == HEAD and self.http.head_begun:
+            self.settings.refused(self.client, 408, HEAD_TIMEOUT)
             self._end_with(error_response(408, HEAD_TIMEOUT, self.reactor.clock))
         elif self.phase == BODY:
+            self.settings.refused(self.client, 408, BODY_TIMEOUT)
             self._refuse(408, BODY_TIMEOUT)
         else:
             self.close()

@@ -138,6 +138,7 @@ class Http2Connection(Http2Output):
                 self._on_request(event)
             elif type(event) is Refused:
                 self.reactor.failed += 1
+                self.settings.refused(self.client, event.status, event.reason)
                 self._failed = True
                 self.push(event.response)
             elif type(event) is Writable:
@@ -383,5 +384,6 @@ class Http2Connection(Http2Output):
 
     def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
         """Answer a request that no thread runs yet."""
+        self.settings.refused(self.client, status, reason)
         del self.gathering[stream.stream_id], self.streams[stream.stream_id]
         self.push(self.http.respond(stream.stream_id, status, *error_parts(status, reason)))

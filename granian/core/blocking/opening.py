@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
-from ...tls import is_plain_http, plain_http_answer, tls_info
+from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of, tls_info
 from .connection import CLOSED, LINGERING, RECEIVE_SIZE, WatchedConnection
 from .http1_connection import Http1Connection, UpgradingConnection
 from .http2_connection import Http2Connection
@@ -99,7 +99,7 @@ class Opening(WatchedConnection):
             self.close()
             return False
         if is_plain_http(first):
-            self._refuse(plain_http_answer(self.reactor.clock))
+            self._refuse(400, 'HTTP in clear text on a port with TLS', plain_http_answer(self.reactor.clock))
             return False
         wrapped = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         self._wrapped = wrapped
@@ -146,7 +146,7 @@ class Opening(WatchedConnection):
             self.release()  # without further bytes, the deadline ends it
             return None
         if kind is REFUSED:
-            self._refuse(refusal(self.reactor.clock))
+            self._refuse(400, 'a version of HTTP that is not served', refusal(self.reactor.clock))
             return None
         return self._become(Http2Connection if kind is HTTP2 else self._http1())
 
@@ -176,11 +176,14 @@ class Opening(WatchedConnection):
         """Close a connection whose client has gone, or speaks no TLS that we know."""
         logger.debug('A connection from %s failed before its first request: %s', self.client, error)
         self.reactor.failed += 1
+        if is_tls_mistake(error):
+            self.settings.refused(self.client, 400, f'TLS handshake failed: {reason_of(error)}')
         self.close()
 
-    def _refuse(self, response: bytes) -> None:
+    def _refuse(self, status: int, reason: str, response: bytes) -> None:
         """Send a short answer, in a packet that surely fits, and end the connection."""
         self.reactor.failed += 1
+        self.settings.refused(self.client, status, reason)
         self.sock.send(response)
         self.linger()
 

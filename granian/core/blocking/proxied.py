@@ -47,7 +47,8 @@ class ProxiedOpening(Opening):
         try:
             found = rule.read(data, self.client)
         except Refusal as refused:
-            self._refuse(error_response(refused.status, refused.reason, self.reactor.clock))
+            response = error_response(refused.status, refused.reason, self.reactor.clock)
+            self._refuse(refused.status, refused.reason, response)
             return False
         if not data or (found is None and self.hung_up):
             self.close()

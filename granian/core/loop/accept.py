@@ -192,8 +192,9 @@ class Acceptor:
                 from .preamble import read_preamble
 
                 client = await read_preamble(
-                    sock, proxy, client, self._core.settings.head_timeout, self.clock
-                )
+                    sock, proxy, client, self._core.settings.head_timeout, self.clock,
+                    self._core.settings.refused,
+                )  # fmt: skip
             connection = LoopConnection(self._core, sock, client, server)
             protocol: asyncio.Protocol = connection
             tls = self._core.settings.tls

@@ -235,7 +235,7 @@ class LoopConnection(Output[LoopStream]):
         """Handle an event that is no Request."""
         if isinstance(event, Refused):
             self.write(self.protocol.data_to_send() + event.response)
-            self.core.refused(event.status, event.reason)
+            self.core.refused(self.client, event.status, event.reason)
             self.end()
         else:
             self._tell(event)
@@ -275,6 +275,7 @@ class LoopConnection(Output[LoopStream]):
 
     def refuse_stream(self, stream: LoopStream, status: int, reason: str) -> None:
         """Answer an error in the handler's place, if no response was begun, and end the exchange."""
+        self.settings.refused(self.client, status, reason, observed=True)
         if stream.status == 0 and not stream.response_ended:
             stream.aborted = True
             fields, body = error_parts(status, reason)

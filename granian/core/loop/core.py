@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...observe.counters import Figures
     from ...protocol.http2 import Http2
     from ...protocol.http2.timers import Timers
-    from ...stream import AsyncHandler
+    from ...stream import Address, AsyncHandler
     from ..contract import CoreSettings, Listeners
     from .connection import LoopConnection
     from .stream import LoopStream
@@ -200,9 +200,9 @@ class AsyncCore:
         http2 = Http2(self.settings.limits, self.clock)
         return http2, Timers(http2, self.settings, self.loop.time())
 
-    def refused(self, status: int, reason: str) -> None:
+    def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:
         self.connections_failed += 1
-        logger.debug('Refused a request with %d: %s', status, reason)
+        self.settings.refused(client, status, reason, observed)
 
     def start(self, stream: LoopStream) -> None:
         if self.stopping and not stream.connection.multiplexed:

@@ -45,7 +45,7 @@ def sweep(connection: LoopConnection, now: float) -> None:
 def _refuse_head(connection: LoopConnection) -> None:
     if not connection.multiplexed:
         connection.transport.write(error_response(408, HEAD_TIMEOUT, connection.core.clock))
-    connection.core.refused(408, HEAD_TIMEOUT)
+    connection.core.refused(connection.client, 408, HEAD_TIMEOUT)
     connection.end()
 
 

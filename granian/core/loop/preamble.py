@@ -13,6 +13,8 @@ from ...protocol.proxy_preamble import LONGEST
 from ...protocol.response import error_response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...protocol.limits import Clock
     from ...stream import Address
 
@@ -26,7 +28,12 @@ LINGER = 1.0
 
 
 async def read_preamble(
-    sock: socket.socket, rule: ProxyRule, client: Address | None, timeout: float, clock: Clock
+    sock: socket.socket,
+    rule: ProxyRule,
+    client: Address | None,
+    timeout: float,
+    clock: Clock,
+    report: Callable[[Address | None, int, str], object],
 ) -> Address | None:
     """Return the client that the preamble names, or `client`.
 
@@ -37,6 +44,7 @@ async def read_preamble(
     except asyncio.TimeoutError:
         raise TimeoutError('no request within the time allowed') from None
     except Refusal as refused:
+        report(client, refused.status, refused.reason)
         await _refuse(sock, refused, clock)
         raise ConnectionAbortedError(refused.reason) from None
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ...protocol.http2 import Http2
     from ...protocol.http2.timers import Timers
     from ...protocol.limits import Clock
+    from ...stream import Address
     from ..contract import CoreSettings
     from .stream import LoopStream
 
@@ -40,8 +41,8 @@ class Services(Protocol[ConnectionT]):
         """Run the handler on a stream, as a task of its own."""
         ...
 
-    def refused(self, status: int, reason: str) -> None:
-        """Count a refused request."""
+    def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:
+        """Count and report a refused request. `observed`: its exchange is reported as well."""
         ...
 
     def make_http2(self) -> tuple[Http2, Timers]:

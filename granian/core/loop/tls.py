@@ -12,7 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.limits import LINGER
-from ...tls import is_plain_http, plain_http_answer
+from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 
 if TYPE_CHECKING:
     from ...protocol.limits import Clock
@@ -128,11 +128,16 @@ class TLSLayer(asyncio.Protocol):
             self._handshakes.handshake_over(self, error)
 
     def _fail(self, error: object) -> None:
+        if is_tls_mistake(error):
+            reason = f'TLS handshake failed: {reason_of(error)}'
+            self._connection.settings.refused(self._connection.client, 400, reason)
         self._over(error)
         self._deaf = True
         self._raw.close()
 
     def _answer_plain_http(self) -> None:
+        reason = 'HTTP in clear text on a port with TLS'
+        self._connection.settings.refused(self._connection.client, 400, reason)
         self._over('it is HTTP in clear text')
         self._deaf = True
         self._raw.write(plain_http_answer(self._handshakes.clock))

@@ -1,0 +1,99 @@
+"""Requests that no application sees leave a trace: a warning, and a line in the access log."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+
+import pytest
+from plainkinds import KINDS
+
+from granian.observe import refusals
+from granian.observe.refusals import Refusals
+
+LONG = b'GET /' + b'x' * 70_000 + b' HTTP/1.1\r\nHost: x\r\n\r\n'
+FIELDS = b'GET / HTTP/1.1\r\nHost: x\r\n' + b'X: y\r\n' * 200 + b'\r\n'
+CASES = {
+    'malformed': (b'GARBAGE\r\n\r\n', 400),
+    'line too long': (LONG, 414),
+    'too many fields': (FIELDS, 431),
+    'unknown coding': (b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n', 501),
+    'unexpected PROXY line': (b'PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n', 400),
+    'HTTP/2 that is malformed': (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0\1\0\0\0\0\0', 400),
+}
+FORMAT = '%(h)s "%(r)s" %(s)s'
+
+
+def send(port, data):
+    with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+        client.sendall(data)
+        try:
+            while client.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_refused_request_leaves_a_trace(serve, kind):
+    server = serve(script='realserver.py', log_access=True, log_access_format=FORMAT, **kind)
+    server.wait_ready()
+    for data, status in CASES.values():
+        send(server.port, data)
+        server.expect(rf'\[WARNING\] Refused a request from 127\.0\.0\.1 with {status}: \S+')
+    server.signal()
+    assert server.wait() == 0
+    logged = re.findall(r'^127\.0\.0\.1 "- - HTTP/1\.1" (\d+)$', server.output, re.MULTILINE)
+    assert sorted(map(int, logged)) == sorted(status for _, status in CASES.values())
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_slow_head_leaves_a_trace(serve, kind):
+    server = serve(script='commandserver.py', http1_header_read_timeout=1, **kind)
+    server.wait_ready()
+    send(server.port, b'GET / HTTP/1.1\r\n')
+    server.expect(r'\[WARNING\] Refused a request from 127\.0\.0\.1 with 408: ')
+    server.signal()
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_failed_handshake_leaves_a_trace(serve, tmp_path, kind):
+    command = (
+        'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x '
+        '-keyout key.pem -out cert.pem'
+    )
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    server = serve(
+        script='realserver.py', ssl_cert=f'{tmp_path}/cert.pem', ssl_key=f'{tmp_path}/key.pem', **kind
+    )
+    port = int(server.expect(r'Listening at: https://127\.0\.0\.1:(\d+)')[1])
+    server.expect('Started worker')
+    send(port, b'GET / HTTP/1.1\r\n\r\n')
+    server.expect(r'Refused a request from 127\.0\.0\.1 with 400: HTTP in clear text')
+    send(port, b'\x16\x03\x01\x00\x05hello')
+    server.expect(r'Refused a request from 127\.0\.0\.1 with 400: TLS handshake failed: \S+')
+    socket.create_connection(('127.0.0.1', port)).close()  # a health check is no refusal
+    server.signal()
+    assert server.wait() == 0
+    assert server.output.count('Refused') == 2
+
+
+def test_warnings_are_limited_and_counted(monkeypatch, caplog):
+    clock = [100.0]
+    monkeypatch.setattr(refusals, 'monotonic', lambda: clock[0])
+    lines = []
+    refused = Refusals(lines.append)
+    for _ in range(50):
+        refused(('192.0.2.1', 5), 400, 'why')
+    assert len(caplog.records) == refusals.BURST
+    assert len(lines) == 50
+    clock[0] += 1
+    refused(None, 408, 'slow')
+    assert (
+        caplog.records[-1].getMessage()
+        == 'Refused a request from a Unix socket with 408: slow (40 more not logged)'
+    )
+    refused(None, 400, 'observed', True)
+    assert len(lines) == 51
