@@ -169,3 +169,14 @@ def test_without_websockets_no_socket_is_offered() -> None:
         with Site(server, None).ask('/gunicorn') as sock:
             assert until(sock, b'\n').startswith(b'HTTP/1.1 500')
         server.wait_for('KeyError')
+
+
+def test_example_echoes() -> None:
+    pytest.importorskip('flask_sock')
+    with serving('granian', 'examples.flask_sock_echo:app', '--interface wsgi') as server:
+        with Site(server, None).open('/echo') as websocket:
+            websocket.send('hello')
+            assert websocket.recv(timeout=20) == 'echo: hello'
+        with Site(server, None).connect() as sock:
+            sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+            assert b'new WebSocket' in until(sock, b'</script>\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections import deque
@@ -152,7 +153,9 @@ class BlockingCore:
         """Disconnect the clients of sockets that applications have taken, so that their calls end."""
         for sock in list(self.handed_over.values()):
             try:
-                sock.shutdown(socket.SHUT_RDWR)
+                # A duplicate: a TLS socket's own shutdown() would drop its state under the application.
+                with socket.socket(fileno=os.dup(sock.fileno())) as plain:
+                    plain.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # the application or the client has closed it
 
