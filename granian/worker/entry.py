@@ -191,7 +191,7 @@ class Observers:
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
             reached = partial(control.replace, ipc.Reason.REQUESTS)
-            exceeded = _nothing if spec.in_thread else control.leave
+            exceeded = _nothing if spec.in_thread else self._leave
             self.all.append(RequestLimit(limit, jitter, reached, exceeded))
         if config.statsd is not None:
             from ..observe.statsd import RequestFigures
@@ -205,6 +205,12 @@ class Observers:
             self.counters = Counters(per_thread=config.core != Cores.gevent)
             self.all.append(self.counters)
             self.report = self._report
+
+    def _leave(self) -> None:
+        """Stop although no successor is ready. Any thread."""
+        self._control.leave(ipc.Reason.REQUESTS)
+        if self.core is not None:
+            self.core.stop(True)
 
     def _report(self) -> None:
         assert self.counters is not None

@@ -113,9 +113,9 @@ class Control:
         """Ask the main process for a successor."""
         self.send(REPLACE, reason)
 
-    def leave(self) -> None:
-        """Stop gracefully, as on SIGTERM. Any thread."""
-        self._on_signal(int(signal.SIGTERM), None)
+    def leave(self, reason: Reason) -> None:
+        """Tell the main process that this worker stops by itself."""
+        self.send(LEAVING, reason)
 
     def take_signals(self) -> None:
         """Leave every signal but SIGTERM to the main process. Main thread.

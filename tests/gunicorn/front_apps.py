@@ -15,6 +15,14 @@ def application(environ, start_response):
     if path.startswith('/end/'):
         os._exit(int(path[5:]))
     seen = {name: environ.get(name) for name in NAMES}
+    if path.startswith('/others/'):  # waits until so many workers run such a request
+        count, name = path.split('/')[2:]
+        os.makedirs(name, exist_ok=True)
+        open(f'{name}/{os.getpid()}', 'w').close()
+        for _ in range(1000):
+            if len(os.listdir(name)) >= int(count):
+                break
+            time.sleep(0.01)
     if path == '/meet':
         barrier.wait(10)
     if path == '/errors':

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -271,10 +272,20 @@ def test_worker_that_ends_itself_is_always_replaced(start: Start) -> None:
     port = web.listening()
     web.expect('Booting worker', 2)
     for time_ in range(7):
-        with pytest.raises((OSError, ValueError, Exception)):
+        with pytest.raises((OSError, http.client.HTTPException)):
             request(port, '/end/70')
         web.expect(r'Worker \(pid:\d+\) exited with code 70', time_ + 1)
         assert request(port)[0] == 200
+    assert web.stop() == 0
+
+
+def test_busy_sync_worker_leaves_requests_to_idle_ones(start: Start) -> None:
+    web = start(*LOCAL, '-w', '3', 'web', files=APP)
+    port = web.listening()
+    together(3, lambda index: request(port, '/others/3/first'))  # all of them serve
+    for round_ in range(3):
+        answers = together(3, lambda index, name=f'round{round_}': ask(port, f'/others/3/{name}'))
+        assert len({each['pid'] for each in answers}) == 3
     assert web.stop() == 0
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ACCEPT_BATCH = 16
 """Connections accepted for one event. More would favour one worker over its siblings."""
+SETTLE = 0.2
+"""Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 LAST_CALL = 4096
 """Maximum connections taken from the listen queue when the server stops."""
 ACCEPT_PAUSE = 0.1
@@ -109,6 +111,10 @@ class Reactor:
         self.next_sweep = math.inf
         self.accepting = False
         self.stopping = False
+        self.single = False
+        """One thread: accept one connection at a time, so that requests go to workers that are idle."""
+        self._newest: Watched | None = None
+        """The connection accepted last, where `single`; it has another object once bytes have arrived."""
         self.accepted = 0
         self.failed = 0
         """Connections with a refused request or a failed handshake."""
@@ -140,6 +146,8 @@ class Reactor:
     def gather(self) -> None:
         """Poll once, and queue every connection that is ready and not owned by a thread."""
         ready = self._ready
+        if self._newest is not None:
+            self._regulate_accepting(monotonic())
         timeout = self._timeout()
         # A thread that queues work during poll() must wake us. It appends, then reads `polling`.
         # We set `polling`, then read the queue. One of the two always sees the other.
@@ -180,7 +188,8 @@ class Reactor:
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
             return None
-        longest = IDLE_CHECK if self.accepting or self.stopping else min(IDLE_CHECK, ACCEPT_PAUSE)
+        pause = SETTLE if self._newest is not None else ACCEPT_PAUSE
+        longest = IDLE_CHECK if self.accepting or self.stopping else min(IDLE_CHECK, pause)
         return max(0.0, min(longest, self.next_sweep - monotonic()))
 
     def _keep_time(self, now: float) -> None:
@@ -220,6 +229,10 @@ class Reactor:
     def _regulate_accepting(self, now: float) -> None:
         """Pause while too many requests run or wait for a thread. Idle connections do not count."""
         pool = self._pool
+        if self._newest is not None:
+            if self._newest in self.connections.values() and now < self._accept_after:
+                return
+            self._newest, self._accept_after = None, 0.0
         overloaded = len(pool.ready) + len(pool.due) + pool.busy >= self._backpressure
         if self.accepting:
             if overloaded:
@@ -256,10 +269,22 @@ class Reactor:
     def _accept(self, fd: int) -> None:
         """Accept pending connections, where `fd` is a listener and not a connection just closed."""
         listener = self._listeners.get(fd)
-        if listener is not None:
+        if listener is not None and self.single:
+            self._accept_single(listener)
+        elif listener is not None:
             for _ in range(ACCEPT_BATCH):
                 if not self._accept_one(listener):
                     return
+
+    def _accept_single(self, listener: socket.socket) -> None:
+        """Accept one connection if no request waits, and no other until that one has sent something."""
+        if not self.accepting or self._ready:
+            return  # level-triggered: the next poll reports it again
+        accepted = self.accepted
+        if self._accept_one(listener) and self.accepted > accepted and self.connections:
+            self._newest = next(reversed(self.connections.values()))
+            self._accept_after = self.now + SETTLE
+            self._pause_accepting()
 
     def _accept_one(self, listener: socket.socket) -> bool:
         """Accept one connection. Return False when none is pending, or when there is no room for it."""
@@ -347,10 +372,14 @@ class Reactor:
         if self.stopping and not self.connections:
             self.drained()
 
+    def pollable(self) -> list[int]:
+        """Return the descriptors of the listeners and the poller. Any thread."""
+        return [*self._listeners, *self._poller.descriptors()]
+
     def descriptors(self) -> list[int]:
         """Return the descriptors of the connections, the listeners and the poller. Any thread."""
         connections = [fd for fd in list(self.connections) if fd >= 0]
-        return [*connections, *self._listeners, *self._poller.descriptors()]
+        return [*connections, *self.pollable()]
 
     def close(self) -> None:
         self._poller.close()
