@@ -31,6 +31,11 @@ class HeaderMaps(_Choice):
     dangerous = 'dangerous'
 
 
+class HTTP2Engines(_Choice):
+    lean = 'lean'
+    h2 = 'h2'
+
+
 class HTTPModes(_Choice):
     auto = 'auto'
     http1 = '1'

@@ -115,6 +115,7 @@ WARNINGS = {
     'unknown_variable': '{variable} is not the variable of an option{hint}',
     'port_with_uds': '{option} has no effect with --uds',
     'client_verify': '--ssl-client-verify has no effect without --ssl-ca: clients are not verified',
+    'adaptive_window': '--http2-adaptive-window has no effect with --http2-engine h2',
     'head_size': '--http1-max-head-size is above --http1-buffer-size: {buffer} is used for both',
     'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '
     '{value:04o}: write 0{value} if that is what was meant',

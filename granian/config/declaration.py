@@ -18,6 +18,7 @@ from ..constants import (
     ClientVerify,
     Cores,
     HeaderMaps,
+    HTTP2Engines,
     HTTPModes,
     Interfaces,
     Lifespans,
@@ -433,6 +434,10 @@ class Declaration:
     forwarder_headers: tuple[str, ...] = opt(
         PROXY, 'list', (), 'Header names with an underscore that WSGI gets from trusted peers, such as '
         'SCRIPT_NAME, which is taken off the path; * for all', to='limits.forwarder_headers',
+    )  # fmt: skip
+    http2_engine: HTTP2Engines = opt(
+        HTTP2, 'enum', HTTP2Engines.lean, enum=HTTP2Engines, to='limits.http2_engine',
+        help='What reads and writes HTTP/2: lean is our own, h2 the library of that name (slower)',
     )  # fmt: skip
     server_header: str = opt(
         PROTO, 'text', 'granian', "Value of the responses' Server header; an empty one sends none",

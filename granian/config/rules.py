@@ -15,7 +15,17 @@ from typing import Any
 
 from .. import messages
 from ..addresses import parse_address
-from ..constants import ClientVerify, Cores, HTTPModes, Interfaces, Lifespans, Loops, RuntimeModes, TaskImpl
+from ..constants import (
+    ClientVerify,
+    Cores,
+    HTTP2Engines,
+    HTTPModes,
+    Interfaces,
+    Lifespans,
+    Loops,
+    RuntimeModes,
+    TaskImpl,
+)
 from ..errors import ConfigurationError
 from ..observe.access_log import check_access_format
 from .declaration import OPTIONS, Declaration
@@ -185,6 +195,11 @@ def _socket_permissions(values: Values) -> Iterator[str]:
         yield _notice('permissions', value=values['uds_permissions'])
 
 
+def _engine(values: Values) -> Iterator[str]:
+    if values['http2_engine'] == HTTP2Engines.h2 and values['http2_adaptive_window']:
+        yield _notice('adaptive_window')
+
+
 def _sizes(values: Values) -> Iterator[str]:
     if values['http2_max_frame_size'] < 16384:  # RFC 9113 6.5.2: no setting below it
         yield _notice('frame_size', value=values['http2_max_frame_size'])
@@ -197,7 +212,7 @@ def _sizes(values: Values) -> Iterator[str]:
 
 _ADAPTATIONS: tuple[Callable[[Values], Iterator[str]], ...] = (
     _access_log_file, _needs_option, _other_interface, _compatibility, _other_http, _client_certificates,
-    _address_beside_unix, _socket_permissions, _process_name, _sendfile, _sizes,
+    _address_beside_unix, _socket_permissions, _process_name, _sendfile, _sizes, _engine,
 )  # fmt: skip
 
 

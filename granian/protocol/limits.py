@@ -16,6 +16,9 @@ GRACE: Final = 0.25
 SERVER: Final = 'granian'
 """Default value of the Server field."""
 
+LEAN: Final = 'lean'
+H2: Final = 'h2'
+
 DROP: Final = 'drop'
 REFUSE: Final = 'refuse'
 DANGEROUS: Final = 'dangerous'
@@ -77,6 +80,8 @@ class Limits:
     forwarder_headers: tuple[str, ...] = ()
     """Names with an underscore that WSGI gets from trusted peers, in any case; `*`: all."""
     # HTTP/2
+    http2_engine: str = LEAN
+    """LEAN, or H2: over the library of that name."""
     initial_connection_window_size: int = 1048576
     initial_stream_window_size: int = 1048576
     max_concurrent_streams: int = 200

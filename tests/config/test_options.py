@@ -49,7 +49,8 @@ CLI_DEFAULTS = {
     'reload_ignore_dirs': (), 'reload_ignore_patterns': (), 'reload_ignore_paths': (), 'reload_tick': 50,
     'reload_ignore_worker_failure': False, 'process_name': None, 'pid_file': None, 'core': 'threads',
     'http1_keep_alive_timeout': 75, 'http1_max_head_size': 65536, 'http1_max_headers': 100,
-    'http1_max_request_line': 0, 'http1_max_field_size': 0, 'header_map': 'drop', 'server_header': 'granian',
+    'http1_max_request_line': 0, 'http1_max_field_size': 0, 'header_map': 'drop',
+    'http2_engine': 'lean', 'server_header': 'granian',
     'ws_app': None, 'asgi_pathsend': False, 'request_body_spool': 67108864,
     'request_min_rate': 500, 'response_min_rate': 500,
     'request_body_timeout': 60, 'response_write_timeout': 60, 'ssl_handshake_timeout': 15,
@@ -72,7 +73,7 @@ RANGES = {
 }  # fmt: skip
 ENUM_MEMBERS = {
     'interface': {'asgi', 'asginl', 'rsgi', 'wsgi', 'auto'}, 'http': {'auto', '1', '2'},
-    'header_map': {'drop', 'refuse', 'dangerous'},
+    'header_map': {'drop', 'refuse', 'dangerous'}, 'http2_engine': {'lean', 'h2'},
     'runtime_mode': {'auto', 'mt', 'st'}, 'loop': {'auto', 'asyncio', 'rloop', 'uvloop', 'winloop'},
     'task_impl': {'asyncio', 'rust'}, 'ssl_protocol_min': {'tls1.2', 'tls1.3'}, 'core': {'threads', 'gevent'},
     'proxy_protocol': {'off', 'v1', 'v2', 'auto'},

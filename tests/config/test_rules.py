@@ -310,6 +310,7 @@ WARNED: dict[str, dict[str, Any]] = {
     'other_http': {'http': '1', 'http2_settings': HTTP2Settings(max_headers_size=100)},
     'compatibility': {'runtime_threads': 2},
     'task_impl': {'task_impl': 'rust'},
+    'adaptive_window': {'http2_engine': 'h2', 'http2_settings': HTTP2Settings(adaptive_window=True)},
     'head_size': {'http1_max_head_size': 10000, 'http1_settings': HTTP1Settings(max_buffer_size=9000)},
     'permissions': {'uds': 's', 'uds_permissions': 660},
     'frame_size': {'http2_settings': HTTP2Settings(max_frame_size=1024)},

@@ -253,7 +253,7 @@ def test_many_settings_in_one_frame_cost_one_change(peer, monkeypatch):
     )
     peer.raw(4, 0, 0, entries)
     assert changes == [72_729]
-    assert peer.server._table.active[1].send_window == 72_729
+    assert peer.active[1].send_window == 72_729
 
 
 def test_hpack_bomb(peer):

@@ -336,7 +336,7 @@ def test_6_1_frames_of_padding_alone_are_given_back(peer):
     peer.request(1, POST, end=False)
     for _ in range(2100):
         peer.send(DataFrame(1, pad_length=255, flags=['PADDED']))
-        peer.server._session.guard.noise = 0
+        peer.guard.noise = 0
     assert peer.goaway() is None
     assert not [e for e in peer.events if isinstance(e, Data)]
     assert {f.stream_id for f in peer.frames} == {0, 1}

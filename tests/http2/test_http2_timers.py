@@ -30,7 +30,7 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        return bool(self.peer.server._table.active)
+        return bool(self.peer.active)
 
     def request(self, stream_id: int, now: float) -> None:
         self.peer.request(stream_id)

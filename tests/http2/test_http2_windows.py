@@ -64,7 +64,7 @@ def test_client_that_gives_back_each_frame_gets_useful_frames(peer, streams):
     assert peer.goaway() is None
     small = [size for size in downloads.sizes if size < USEFUL]
     assert len(small) <= 2 * streams + 4, small
-    assert peer.server._session.guard.noise < 0
+    assert peer.guard.noise < 0
 
 
 @pytest.mark.parametrize('part', [1_000, 5_000])
@@ -124,4 +124,4 @@ def test_end_of_a_response_never_waits(peer):
             WindowUpdateFrame(0, window_increment=increment), WindowUpdateFrame(1, window_increment=increment)
         )
     assert downloads.read() == [16_384, 50]
-    assert peer.server._session.table.active == {}
+    assert peer.active == {}

@@ -40,6 +40,24 @@ def test_windows(serve, interface):
         assert client.connection.local_flow_control_window(stream) == 200_000
 
 
+@pytest.mark.proves('--http2-engine')
+@BOTH
+@pytest.mark.parametrize('engine', ['lean', 'h2'])
+def test_either_engine_serves(serve, interface, engine, monkeypatch):
+    from granian.protocol.http2.h2_engine import H2Engine
+
+    made = []
+    monkeypatch.setattr(H2Engine, '_connect', lambda *args, to=H2Engine._connect: made.append(1) or to(*args))
+    served = serve(APPS[interface], interface, http2_engine=engine)
+    with served.connect() as sock:
+        client = greeted(sock)
+        streams = [client.start(method='POST', end=False) for _ in range(5)]
+        for stream in streams:
+            client.send(stream, b'x' * 10_000, end=True)
+        assert [client.finish(stream).status for stream in streams] == [200] * 5
+    assert bool(made) == (engine == 'h2')
+
+
 @pytest.mark.proves('--http2-adaptive-window')
 @pytest.mark.parametrize('adaptive', [True, False])
 def test_windows_grow_with_what_a_round_trip_brings(serve, adaptive):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ...protocol.http2 import Http2
+from ...protocol.http2 import make_http2
 from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
 from .waiting import unacknowledged
@@ -39,7 +39,7 @@ class Http2Output(WatchedConnection):
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
         self.memo: dict[str, Any] = {}
-        self.http = Http2(core.settings.limits, core.reactor.clock)
+        self.http = make_http2(core.settings.limits, core.reactor.clock)
         self.lock = Lock()
         self.outbox = 0
         self._out: list[bytes] = []

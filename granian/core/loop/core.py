@@ -194,10 +194,10 @@ class AsyncCore:
         self.context.copy().run(call)
 
     def make_http2(self) -> tuple[Http2, Timers]:
-        from ...protocol.http2 import Http2
+        from ...protocol.http2 import make_http2
         from ...protocol.http2.timers import Timers
 
-        http2 = Http2(self.settings.limits, self.clock)
+        http2 = make_http2(self.settings.limits, self.clock)
         return http2, Timers(http2, self.settings, self.loop.time())
 
     def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:

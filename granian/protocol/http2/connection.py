@@ -6,26 +6,14 @@ from typing import Any, Final
 
 from ..interface import Headers, InvalidResponse
 from ..limits import Clock, Limits
-from ..response import (
-    HAS_DATE,
-    HAS_SERVER,
-    TRAILERS_REFUSED,
-    checked_status,
-    final_status,
-    has_body,
-    read_pairs,
-    response_field,
-    stated_length,
-)
+from ..response import checked_status, read_pairs
 from . import frames
+from .answers import head_fields, trailer_fields
 from .receiving import KEEP_ALIVE_PING, SHUTDOWN_PING, Receiver
 from .session import Session
 from .streams import Stream
 
 _STATUSES: Final = {status: str(status).encode() for status in range(100, 1000)}
-_LENGTHS: Final = [str(length).encode() for length in range(2048)]
-
-Fields = list[tuple[bytes, bytes]]
 
 
 class Http2:
@@ -110,7 +98,7 @@ class Http2:
         stream = self._sendable(stream_id)
         if stream is None:
             return b''
-        self._output.headers(stream_id, self._head(stream, status, headers, None)[0])
+        self._output.headers(stream_id, head_fields(stream, status, headers, None, self._clock)[0])
         return self._output.take()
 
     def respond(
@@ -131,7 +119,7 @@ class Http2:
             pass
         if block is None:
             changes = encoder.changes
-            fields, known = self._head(stream, status, headers, size)
+            fields, known = head_fields(stream, status, headers, size, self._clock)
             block = encoder.encode(fields)
             if known and key is not None and not stream.no_body and encoder.changes == changes:
                 encoder.remember(key, block)
@@ -177,7 +165,7 @@ class Http2:
             self._abandon(stream)
             raise InvalidResponse(f'{missing} bytes less than Content-Length says')
         if trailers and not stream.no_body:
-            stream.trailers = _check_trailers(trailers)
+            stream.trailers = trailer_fields(trailers)
         stream.ending = True
         if not stream.queue:
             self._output.end(stream)
@@ -188,7 +176,7 @@ class Http2:
         stream = self._sendable(stream_id)
         if stream is None:
             return b''
-        fields, _ = self._head(stream, 200, headers, None)
+        fields, _ = head_fields(stream, 200, headers, None, self._clock)
         if stream.promised is not None:
             raise InvalidResponse('Content-Length on a tunnel')
         stream.tunnel = True
@@ -210,34 +198,6 @@ class Http2:
         self._session.reset(stream, frames.INTERNAL_ERROR, None)
 
     # ---- heads
-
-    def _head(self, stream: Stream, status: int, headers: Headers, size: int | None) -> tuple[Fields, bool]:
-        """Return the field list of a final response, and whether it may be remembered.
-
-        The stream then knows what body may follow. `size`: of a body known whole, else None.
-        """
-        if stream.responded:
-            raise InvalidResponse('a second response on one stream')
-        status = final_status(status)
-        section = read_pairs(headers)
-        stream.no_body = not has_body(status, stream.method)
-        length = stated_length(status, section.length, size)
-        if size is not None and not stream.no_body:
-            if length not in (-1, size):
-                raise InvalidResponse(f'body of {size} bytes where Content-Length says {length}')
-            length = size
-        elif stream.method == 'HEAD' and size and length < 0 and has_body(status, ''):
-            length = size
-        fields: Fields = [(b':status', _STATUSES[status]), *section.pairs]
-        if not section.flags & HAS_DATE:
-            fields.append((b'date', self._clock.date))
-        if not section.flags & HAS_SERVER and self._clock.server:
-            fields.append((b'server', self._clock.server))
-        if length >= 0:
-            fields.append((b'content-length', _LENGTHS[length] if length < 2048 else b'%d' % length))
-        stream.responded = True
-        stream.promised = None if length < 0 else length
-        return fields, section.known
 
     # ---- the connection
 
@@ -286,11 +246,3 @@ class Http2:
     def awaiting_pong(self) -> bool:
         """A PING of `ping()` has not been answered yet."""
         return self._session.awaiting_pong
-
-
-def _check_trailers(trailers: Headers) -> Fields:
-    section = read_pairs(trailers)
-    for name, _ in trailers:
-        if response_field(name).raw in TRAILERS_REFUSED:
-            raise InvalidResponse(f'{response_field(name).raw.decode()} is not allowed in trailers')
-    return section.pairs

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ..events import Data, EndOfRequest, Request
 from ..head import BadRequest, Head
 from ..limits import Limits
-from ..response import error_parts
 from . import frames
+from .answers import refusal_fields
 from .compression import CompressionError, Decoder, ListTooLarge
 from .frames import BrokenConnection, FrameReader
 from .guard import PAID
@@ -326,13 +326,8 @@ class Receiver:
     def _answer(self, stream_id: int, error: BadRequest, headers: HeaderList, ended: bool) -> None:
         """Refuse a request that the core need not see."""
         stream = self._new_stream(stream_id, dict(headers).get(b':method', b'').decode('latin-1'), ended)
-        fields, body = error_parts(error.status, error.reason)
-        clock = self._session.clock
-        lines = [(name.lower(), value) for name, value in fields if name != b'Connection']
-        lines += [(b'content-length', b'%d' % len(body)), (b'date', clock.date)]
-        if clock.server:
-            lines.append((b'server', clock.server))
-        self._output.headers(stream_id, [(b':status', b'%d' % error.status), *lines])
+        fields, body = refusal_fields(error.status, error.reason, self._session.clock)
+        self._output.headers(stream_id, fields)
         stream.released = stream.ending = True
         if stream.method == 'HEAD':
             self._output.end(stream)
