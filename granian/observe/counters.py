@@ -81,7 +81,7 @@ class Counters:
             tally[1] += 1
             self.websockets.closed += 1
             return
-        tally[status // 100] += 1
+        tally[min(status // 100, 5)] += 1  # above 599 as a fault of the server
         seconds = monotonic() - exchange.started
         tally[_DURATIONS + bisect_left(BUCKETS, seconds)] += 1
         tally[_SECONDS] += seconds

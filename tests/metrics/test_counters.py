@@ -31,15 +31,15 @@ def test_nothing_yet():
 @pytest.mark.parametrize('per_thread', [True, False])
 def test_an_exchange(per_thread):
     counters = Counters(per_thread)
-    for status in (200, 204, 304, 404, 500, 599, 0):
+    for status in (200, 204, 304, 404, 500, 599, 600, 999, 0):
         counters(exchange(status, received=10, sent=100))
     figures = counters.snapshot()
-    assert figures['requests_handled'] == 7
+    assert figures['requests_handled'] == 9
     assert dict(zip(CLASSES, figures['responses'])) == {
-        'none': 1, '1xx': 0, '2xx': 2, '3xx': 1, '4xx': 1, '5xx': 2,
+        'none': 1, '1xx': 0, '2xx': 2, '3xx': 1, '4xx': 1, '5xx': 4,
     }  # fmt: skip
-    assert (figures['request_body_bytes'], figures['response_body_bytes']) == (70, 700)
-    assert sum(figures['durations']) == 7
+    assert (figures['request_body_bytes'], figures['response_body_bytes']) == (90, 900)
+    assert sum(figures['durations']) == 9
 
 
 @pytest.mark.parametrize(

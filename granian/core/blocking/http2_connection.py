@@ -7,12 +7,10 @@ Only the owner reads, sets deadlines and closes. It is the leader, from an event
 from __future__ import annotations
 
 import logging
-import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
-from ...protocol.limits import GRACE, RECENT
 from ...protocol.response import BODY_TIMEOUT, error_parts
 from .connection import (
     CLOSED,
@@ -43,7 +41,7 @@ class Http2Connection(Http2Output):
     """A connection as a unit of work, which makes its streams units of work."""
 
     __slots__ = (
-        '_failed', '_head_since', '_idle_until', '_leaving', '_next_ping', '_pong_due', 'finished',
+        '_failed', 'finished',
         'gathering', 'streams',
     )  # fmt: skip
 
@@ -57,14 +55,7 @@ class Http2Connection(Http2Output):
         """Streams whose handler has ended and whose last bytes wait for a window, with the time of
         their last progress."""
         self._failed = False
-        self._leaving = False
-        now = monotonic()
-        self.deadline = now + self.settings.head_timeout
-        self._head_since: float | None = now
-        """Time since which a head, or the preface, is incomplete."""
-        self._idle_until = math.inf
-        self._next_ping = now + (self.settings.http2_keep_alive_interval or math.inf)
-        self._pong_due = math.inf
+        self.deadline = monotonic() + self.settings.head_timeout
 
     # -- reading; the leader, which owns the connection --------------------------------------
 
@@ -148,7 +139,6 @@ class Http2Connection(Http2Output):
         self.push(self.http.data_to_send())
 
     def _on_request(self, event: Request) -> None:
-        self._head_since = None
         self.phase = RUNNING
         if event.head.upgrade is not None and self.core.upgrades is not None:
             self.streams[event.stream_id] = self.core.upgrades.take_http2(self, event)
@@ -237,9 +227,10 @@ class Http2Connection(Http2Output):
 
     def _end_turn(self) -> None:
         """Close, or let go with the deadline that applies. The lock is held."""
-        if self.reactor.stopping and not self._leaving:
+        if self.reactor.stopping and self.timers.leaving_since is None:
             now = monotonic()
-            self._leave(now, at_once=self.is_idle and now - self._quiet_since(now) >= RECENT)
+            self.timers.settle(now, self._busy)
+            self.push(self.timers.leave(now))
         self.flush()
         if self.http.must_close and (self.hung_up or not self.outbox):
             self._end()
@@ -280,17 +271,6 @@ class Http2Connection(Http2Output):
         self.http.receive_eof()
         self._take_events()
 
-    def _leave(self, now: float, at_once: bool) -> None:
-        """Send GOAWAY for the first time, and with `at_once` the second.
-
-        Else the second follows the answer to a PING, or a quiet moment: a request may be on its way.
-        """
-        self._leaving = True
-        self._idle_until = now + GRACE
-        self.push(self.http.shutdown())
-        if at_once:
-            self.push(self.http.shutdown())
-
     def _end(self) -> None:
         """Close, lingering where the client may still be sending. The lock is held."""
         for stream in self.waiting:
@@ -302,7 +282,7 @@ class Http2Connection(Http2Output):
 
     def has_news(self) -> bool:
         news = self.signalled or (self.readable and self.outbox <= OUTBOX_LIMIT)
-        return news or (self.reactor.stopping and not self._leaving)
+        return news or (self.reactor.stopping and self.timers.leaving_since is None)
 
     @property
     def is_idle(self) -> bool:
@@ -318,37 +298,23 @@ class Http2Connection(Http2Output):
 
     def update_deadline(self, now: float) -> None:
         settings = self.settings
-        if not self.http.awaiting_pong:
-            self._pong_due = math.inf
-        earliest = min(self._next_ping, self._pong_due, self._stuck_since + settings.write_timeout)
+        busy = self._busy
+        self.timers.settle(now, busy)
+        if self.phase == RUNNING and not busy:
+            self.phase = IDLE
+            self.idle_since = now
+        earliest = self.timers.deadline(busy)
         if self.finished:
             earliest = min(earliest, min(self.finished.values()) + settings.write_timeout)
         if self.gathering:
             since = min(stream.since for stream in self.gathering.values())
             earliest = min(earliest, since + settings.body_timeout)
-        if not self.streams and not self.finished:
-            earliest = min(earliest, self._quiet_until(now))
         self.set_deadline(self.phase, earliest)
 
-    def _quiet_until(self, now: float) -> float:
-        """Return when a connection without streams ends: it waits for a head, or for a request."""
-        if self.phase == RUNNING:
-            self.phase = IDLE
-            self.idle_since = now
-            self._idle_until = now + (GRACE if self._leaving else self.settings.keep_alive_timeout)
-        if self._leaving:
-            return self._idle_until
-        if self.phase == IDLE and self.http.idle:
-            self._head_since = None
-            return self._idle_until
-        if self._head_since is None:
-            self._head_since = now  # absolute, from the first bytes of a head (S-D-01)
-        return self._head_since + self.settings.head_timeout
-
-    def _quiet_since(self, now: float) -> float:
-        if self.phase == IDLE:
-            return self.idle_since
-        return now if self._head_since is None else self._head_since
+    @property
+    def _busy(self) -> bool:
+        """A request is being answered, or a response waits for the client's window."""
+        return bool(self.streams or self.finished)
 
     def expire(self) -> None:
         with self.lock:
@@ -357,9 +323,7 @@ class Http2Connection(Http2Output):
             if self.phase == LINGERING:
                 self.close()
                 return
-            if now >= self._stuck_since + write_timeout or (
-                now >= self._pong_due and self.http.awaiting_pong
-            ):
+            if self.timers.overdue(now):
                 self.lose()
                 self.close()
                 return
@@ -369,18 +333,8 @@ class Http2Connection(Http2Output):
             for stream in list(self.gathering.values()):
                 if now >= stream.since + self.settings.body_timeout:
                     self._refuse(stream, 408, BODY_TIMEOUT)
-            self._ping(now)
-            quiet = not self.streams and not self.finished
-            if quiet and now >= self._quiet_until(now):
-                self._leave(now, at_once=self._leaving or self._head_since is not None)
+            self.push(self.timers.act(now, self._busy))
             self._end_turn()
-
-    def _ping(self, now: float) -> None:
-        if now >= self._next_ping:
-            if not self.http.awaiting_pong:
-                self.push(self.http.ping())
-                self._pong_due = now + self.settings.http2_keep_alive_timeout
-            self._next_ping = now + (self.settings.http2_keep_alive_interval or math.inf)
 
     def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
         """Answer a request that no thread runs yet."""

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.http2 import make_http2
+from ...protocol.http2.timers import Timers
 from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
 from .waiting import unacknowledged
@@ -30,8 +31,8 @@ class Http2Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
     __slots__ = (
-        '_lost', '_out', '_paused', '_stuck_since', '_tried', '_writing', 'deferred', 'http', 'lock', 'memo',
-        'sent', 'waiting',
+        '_lost', '_out', '_paused', '_tried', '_writing', 'deferred', 'http', 'lock', 'memo', 'sent',
+        'timers', 'waiting',
     )  # fmt: skip
 
     outbox: int
@@ -52,8 +53,7 @@ class Http2Output(WatchedConnection):
         self._paused = False
         """Input stays unread until the client has taken its output."""
         self._lost = False
-        self._stuck_since = math.inf
-        """Time of the last write progress, while output is pending."""
+        self.timers = Timers(self.http, core.settings, monotonic())
         self.deferred = False
         """In the list of connections to flush before the leader polls."""
         self.waiting: set[OpenStream] = set()
@@ -142,12 +142,13 @@ class Http2Output(WatchedConnection):
                 if self._tried:
                     continue  # another thread saw room, and left the write to us
                 return
-            self._stuck_since = math.inf
+            self.timers.stuck_since = math.inf
 
     def _get_stuck(self, sent: int) -> None:
-        if sent or self._stuck_since == math.inf:
-            self._stuck_since = monotonic()
-            self.update_deadline(self._stuck_since)
+        timers = self.timers
+        if sent or timers.stuck_since == math.inf:
+            timers.stuck_since = monotonic()
+            self.update_deadline(timers.stuck_since)
         if self.reactor.level_triggered and self.registered:
             self.reactor.rearm(self.fd, True)
 
