@@ -32,7 +32,7 @@ class EnumType(click.Choice):  # type: ignore[type-arg,unused-ignore]
     """One of an enum's values; converts to the member."""
 
     def __init__(self, enum: type[Enum], case_sensitive: bool = False, flag_value: str | None = None) -> None:
-        """`flag_value`: what true, in the environment, stands for."""
+        """Make a choice. `flag_value` is the value for true in the environment."""
         self.enum = enum
         self.flag_value = flag_value
         super().__init__([member.value for member in enum], case_sensitive=case_sensitive)
@@ -87,7 +87,7 @@ class Duration(click.IntRange):
 
 
 def _pretty_print_default(value: Any) -> Any:
-    """A default as help shows it."""
+    """Return a default as help shows it."""
     if isinstance(value, bool):
         return 'enabled' if value else 'disabled'
     if isinstance(value, Enum):

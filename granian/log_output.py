@@ -85,7 +85,7 @@ class Output:
         return bool(poll.poll(max(0, int(seconds * 1000))))
 
     def after_fork(self) -> None:
-        """In a child: what is kept is the parent's to write."""
+        """Forget the kept lines, in a child: the parent writes them."""
         self._lock = allocate_lock()
         self._forget()
         self._dropped = 0

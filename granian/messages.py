@@ -152,7 +152,7 @@ WARNINGS = {
 
 
 def refusal(name: str, /, **values: object) -> str:
-    """The text of REFUSALS with its placeholders filled."""
+    """Return a text of REFUSALS with its placeholders filled."""
     return REFUSALS[name].format(**values)
 
 

@@ -140,7 +140,7 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path, given: str
 
 
 def _check_certificate(path: Path) -> bytes:
-    """The first certificate in a file, as DER, once OpenSSL has read it."""
+    """Return the first certificate in a file, as DER, once OpenSSL has read it."""
     pem = _read(path, 'TLS certificate')
     if _CERTIFICATE not in pem and _TRUSTED not in pem:
         raise _other('TLS certificate', path, 'certificate')
@@ -177,7 +177,7 @@ def _damaged(what: str, path: Path, error: Exception) -> ConfigurationError:
 
 
 def reason_of(error: object) -> str:
-    """OpenSSL's short word for what went wrong."""
+    """Return OpenSSL's short word for the mistake."""
     return str(getattr(error, 'reason', None) or error)
 
 
@@ -192,7 +192,7 @@ def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
 
 
 def _load_revocations(context: ssl.SSLContext, path: Path) -> None:
-    """A revocation list: with one, each certificate of a client's chain must be covered by one."""
+    """Load a revocation list. With one, each certificate of a client's chain must be covered by a list."""
     if _CRL not in _read(path, 'revocation list'):
         raise _other('revocation list', path, 'CRL')
     try:
@@ -206,7 +206,7 @@ def _load_revocations(context: ssl.SSLContext, path: Path) -> None:
 
 
 def tls_info(connection: ssl.SSLObject | ssl.SSLSocket) -> TLSInfo:
-    """What applications are told of a connection whose handshake is complete."""
+    """Return what applications see of a connection whose handshake is complete."""
     cipher = connection.cipher()
     client = connection.getpeercert(True)
     subject = None
@@ -237,7 +237,7 @@ _ESCAPED = re.compile(r'[",+;<>\\=]|^[ #]| $')
 
 
 def distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """A subject as `ssl` decodes it, as RFC 4514 writes it: the most specific part first."""
+    """Format a subject, as `ssl` decodes it, by RFC 4514: the most specific part first."""
     return ','.join(
         '+'.join(f'{_SHORT_NAMES.get(name, name)}={_escape(value)}' for name, value in part)
         for part in reversed(subject)
@@ -260,10 +260,10 @@ _PLAIN_HTTP = re.compile(rb'[A-Z]{3,20} ').match
 
 
 def is_plain_http(data: bytes | bytearray) -> bool:
-    """Whether the first bytes on a TLS port are a request in clear text (a TLS record begins with 0x16)."""
+    """Return whether first bytes on a TLS port are a request in clear text (TLS begins with 0x16)."""
     return _PLAIN_HTTP(data) is not None
 
 
 def plain_http_answer(clock: Clock) -> bytes:
-    """A response in clear text that says so; close after it."""
+    """Return a response in clear text that says so; close after it."""
     return error_response(400, 'this port speaks TLS: use https', clock)

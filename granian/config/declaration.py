@@ -137,7 +137,7 @@ class Declaration:
     http1_buffer_size: int = _http1(
         'int',
         417_792,
-        'Most bytes buffered for one connection',
+        'Maximum bytes buffered per connection',
         'max_buffer_size',
         ge=8192,
         to='limits.max_buffer_size',
@@ -184,7 +184,7 @@ class Declaration:
     http2_max_headers_size: int = _http2(
         'int',
         65_536,
-        'Most bytes of a decoded header list',
+        'Maximum bytes of a decoded header list',
         'max_headers_size',
         ge=1,
         to='limits.max_headers_size',
@@ -192,14 +192,14 @@ class Declaration:
     http2_max_send_buffer_size: int = _http2(
         'int',
         409_600,
-        'Most unsent bytes held for one stream',
+        'Maximum unsent bytes per stream',
         'max_send_buffer_size',
         ge=1024,
         to='limits.max_send_buffer_size',
     )
 
     log_enabled: bool = opt(LOG, 'bool', True, 'Write logs', flags='--log/--no-log')
-    log_level: LogLevels = opt(LOG, 'enum', LogLevels.info, 'Least severe level logged', enum=LogLevels)
+    log_level: LogLevels = opt(LOG, 'enum', LogLevels.info, 'Log level', enum=LogLevels)
     log_dictconfig: Mapping[str, Any] | None = opt(
         LOG, 'object', None, 'A mapping in `logging.config.dictConfig` form, laid over the default'
     )
@@ -416,7 +416,7 @@ class Declaration:
         ge=4096, to='limits.max_head_size',
     )  # fmt: skip
     http1_max_headers: int = opt(
-        HTTP1, 'int', 100, 'Most header lines; above: 431', ge=1, to='limits.max_headers'
+        HTTP1, 'int', 100, 'Maximum header lines; above: 431', ge=1, to='limits.max_headers'
     )
     http1_max_request_line: int = opt(
         HTTP1, 'int', 0, ge=0, to='limits.max_request_line',
@@ -444,13 +444,13 @@ class Declaration:
         to='limits.server_header',
     )  # fmt: skip
     request_body_timeout: int = opt(
-        PROTO, 'duration', 60, 'Longest silence while a request body is awaited', ge=1, to='core.body_timeout'
+        PROTO, 'duration', 60, 'Timeout between parts of a request body', ge=1, to='core.body_timeout'
     )
     response_write_timeout: int = opt(
         PROTO,
         'duration',
         60,
-        'Longest a client may take no bytes of its response',
+        'Timeout for a client that takes no bytes of its response',
         ge=1,
         to='core.write_timeout',
     )
@@ -463,7 +463,7 @@ class Declaration:
         help='Minimum bytes a second of a response that WSGI waits to send, after 20 s; 0: no minimum',
     )  # fmt: skip
     ssl_handshake_timeout: int = opt(
-        TLS, 'duration', 15, 'Longest a TLS handshake may take', ge=1, to='core.handshake_timeout'
+        TLS, 'duration', 15, 'Timeout of a TLS handshake', ge=1, to='core.handshake_timeout'
     )
     ws_ping_interval: int = opt(
         WS,

@@ -68,12 +68,12 @@ class Option:
 
 
 def opt(group: str, kind: str, default: Any, help: str, **more: Any) -> Any:
-    """A dataclass field that is an option."""
+    """Return a dataclass field that is an option."""
     return field(default=default, metadata={'option': Option(group, kind, default, help, **more)})
 
 
 def bind(option: Option, name: str) -> Option:
-    """The option once its field's name is known: what follows from the name is filled in."""
+    """Return the option with what follows from its field's name."""
     cli_name = option.name or name
     flags = option.flags
     if not flags and option.kind != 'object':
@@ -84,7 +84,7 @@ def bind(option: Option, name: str) -> Option:
 
 
 def parse_duration(text: str) -> int | None:
-    """Seconds from `90` or `1d2h3m4s` (any subset, in that order); None when it is neither."""
+    """Return seconds from `90` or `1d2h3m4s` (any subset, in that order); None when it is neither."""
     if text.isascii() and text.isdigit():
         return int(text)
     match = _DURATION.fullmatch(text)
@@ -94,7 +94,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def out_of_range(option: Option, value: float) -> str | None:
-    """One line when the value is outside the option's range, else None."""
+    """Return one line when the value is outside the option's range, else None."""
     if option.zero and value == 0:
         return None
     if not isfinite(value):
@@ -112,9 +112,9 @@ def out_of_range(option: Option, value: float) -> str | None:
 
 
 def coerce(option: Option, value: Any) -> Any:
-    """A value from Python as the option holds it: enums from strings, paths from strings, tuples.
+    """Convert a value from Python: enums and paths from strings, tuples from lists.
 
-    None is the default. Raises ConfigurationError for a wrong type or a value out of range.
+    None stands for the default. Raises ConfigurationError for a wrong type or a value out of range.
     """
     if value is None:
         return option.default

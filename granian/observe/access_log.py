@@ -27,7 +27,7 @@ _BATCH = 256
 """Lines that the exchange's own thread writes at once. A few µs; a thread that wrote what 100 ms bring
 would keep the interpreter for longer than the thread core forgives the application."""
 _MOST_WAITING = 8192
-"""Lines. With more it waits for its turn to write: a log nobody reads must not fill the memory."""
+"""Lines. With more it waits for its turn to write: a log without a reader must not fill the memory."""
 
 
 class AccessLog:
@@ -51,7 +51,7 @@ class AccessLog:
         every_atom: bool = False,
         logger: logging.Logger = access_logger,
     ) -> None:
-        """For `unknown` and `every_atom` see `Format`. The lines go to `logger`."""
+        """Compile `fmt`; `unknown` and `every_atom` are those of `Format`. The lines go to `logger`."""
         self._logger = logger
         self.format = Format(fmt, unknown, every_atom)
         self._line = self.format.line

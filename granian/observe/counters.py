@@ -67,7 +67,7 @@ class Counters:
         self._changing = allocate_lock()
 
     def __call__(self, exchange: Exchange) -> None:
-        """The thread that has run the exchange. A list's items change under its own thread only."""
+        """Count an exchange. Called by the thread that has run it, the only one that changes its list."""
         try:
             tally: Tally = self._own.tally
         except AttributeError:
@@ -97,7 +97,7 @@ class Counters:
         return tally
 
     def snapshot(self) -> Figures:
-        """The sums. From any thread; a moment's values, none of them ever less than before."""
+        """Return the sums, none of them less than before. Called by any thread."""
         with self._changing:
             living = []
             for thread, tally in self._tallies:

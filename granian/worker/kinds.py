@@ -34,8 +34,8 @@ logger = logging.getLogger('_granian')
 
 
 def prepare(config: Config) -> Callable[[Any], None]:
-    """What has to be done before the application is imported. Returns what has to be said of it afterwards:
-    a function that takes the application, and raises ConfigurationError."""
+    """Do what precedes the import of the application. Return a check to call with the application, which
+    raises ConfigurationError."""
     if config.core != Cores.gevent:
         return lambda app: None
     from . import patching
@@ -105,7 +105,7 @@ def make_embedded(
     loop: asyncio.AbstractEventLoop,
     on_exchange: Callable[[Exchange], None] | None = None,
 ) -> LoopCore:
-    """As `make_core`, for `loop`, which runs already: see `LoopCore.serve`. ASGI and RSGI only."""
+    """Do as `make_core`, for `loop`, which runs already: see `LoopCore.serve`. ASGI and RSGI only."""
     config = replace(config, interface=resolve(config.interface, app))
     if config.interface == Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['embedded_wsgi'])
@@ -301,7 +301,7 @@ class LoopCore:
             close_loop(self._loop)
 
     async def serve(self, on_ready: Callable[[], None]) -> None:
-        """As `run`, on the running loop, which stays open."""
+        """Do as `run`, on the running loop, which stays open."""
         if self._before is not None:
             self._before(self._loop)
         await self._core.serve(on_ready)
