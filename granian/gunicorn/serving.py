@@ -23,6 +23,7 @@ from .application import AppError, BootError
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
+from .settings import TABLE
 
 logger = logging.getLogger('_granian')
 
@@ -63,9 +64,20 @@ class Plan:
     def __init__(self, app: Served) -> None:
         self.kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
         self.options, self.notices = translate.native(app.cfg, self.kind)
+        self._leave_out_unknown(app)
         self.target = app.cfg.proc_name
         self.access: Any = None
         """The `access` method of a logger_class of the user's, which replaces the access log."""
+
+    def _leave_out_unknown(self, app: Served) -> None:
+        """Leave out options that this version does not have; name those that the user has set."""
+        missing = [name for name in self.options if name not in OPTIONS]
+        for name in missing:
+            del self.options[name]
+        for setting in TABLE.values():
+            if setting.native in missing and app.cfg.given(setting.name):
+                reason = 'this version has no option for it'
+                self.notices.append(GUNICORN['warn'].format(name=setting.name, reason=reason))
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -73,7 +85,9 @@ class Plan:
         given = {
             name: value for name, value in self.options.items() if name not in ('pid_file', 'process_name')
         }
-        return api_arguments({name: value for name, value in given.items() if name in OPTIONS})
+        if self.access is not None:
+            given.update(log_access=False, log_access_format=None)
+        return api_arguments(given)
 
     def config(self) -> Config:
         """Return the native configuration. Raises ConfigurationError."""

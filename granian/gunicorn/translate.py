@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
@@ -167,6 +168,11 @@ def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
         options['initgroups'] = True
     if not cfg.reload:
         options.pop('reload_extra_files')
+    elif 'reload_extra_files' not in OPTIONS and cfg.reload_extra_files:
+        files = [
+            path for each in options.pop('reload_extra_files') for path in glob.glob(each, recursive=True)
+        ]
+        options['reload_paths'] = [Path(cfg.chdir), *map(Path, files)]
     sendfile = cfg.sendfile
     if sendfile is None and 'SENDFILE' in os.environ:
         sendfile = os.environ['SENDFILE'].lower() in ('y', '1', 'yes', 'true')

@@ -1,0 +1,66 @@
+"""The files of examples/deploy/gunicorn, each started as it is, but for the port."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from front_apps import WSGI
+from front_server import Start, ask
+
+FOLDER = Path(__file__).parents[2] / 'examples' / 'deploy' / 'gunicorn'
+
+
+def procfile(text: str) -> list[str]:
+    return shlex.split(text.partition('web: ')[2])
+
+
+def unit(text: str) -> list[str]:
+    return shlex.split(re.findall(r'^ExecStart=(.*)$', text, re.M)[0])
+
+
+def dockerfile(text: str) -> list[str]:
+    found: list[str] = json.loads(re.findall(r'^CMD (\[.*\])$', text.replace('\\\n', ''), re.M)[0])
+    return found
+
+
+def manifest(text: str) -> list[str]:
+    command, args = (re.findall(rf'{name}: (\[.*?\])', text, re.S)[0] for name in ('command', 'args'))
+    return [*json.loads(command), *json.loads(args)]
+
+
+@pytest.mark.parametrize(('name', 'words'), [
+    ('Procfile', procfile), ('app.service', unit), ('Dockerfile', dockerfile), ('kubernetes.yaml', manifest),
+])  # fmt: skip
+def test_deployment_file_starts_a_server(start: Start, name: str, words: object) -> None:
+    program, *argv = words((FOLDER / name).read_text())  # type: ignore[operator]
+    assert program.endswith('granian-gunicorn')
+    argv = ['127.0.0.1:0' if word == '0.0.0.0:8000' else word for word in argv]
+    web = start(*argv, files={'project/__init__.py': '', 'project/wsgi.py': WSGI}, env={'PORT': '0'})
+    assert ask(web.listening())['PATH_INFO'] == '/'
+    web.expect('"GET / HTTP/1.1" 200')
+    assert web.stop() == 0
+    assert not web.count('WARNING|ERROR')
+
+
+def test_tracking_server_starts_it_as_a_module(start: Start) -> None:
+    """mlflow's command: `python -m gunicorn --timeout=60 -b HOST:PORT -w N mlflow.server:app`."""
+    files = {'tracking/__init__.py': '', 'tracking/server.py': WSGI.replace('def application', 'def app', 1)}
+    web = start(
+        '-m',
+        'granian.gunicorn',
+        '--timeout=60',
+        '-b',
+        '127.0.0.1:0',
+        '-w',
+        '2',
+        'tracking.server:app',
+        kind='python',
+        files=files,
+    )
+    web.expect('Booting worker', 2)
+    assert ask(web.listening())['wsgi.multiprocess'] is True
+    assert web.stop() == 0

@@ -1,0 +1,176 @@
+"""The loggers gunicorn.error and gunicorn.access: their handlers, atoms, configurations and classes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+from front_apps import WSGI
+from front_server import Start, request, wait_for
+
+APP = {'web.py': WSGI}
+LOCAL = ['-b', '127.0.0.1:0']
+
+JSON_FORMAT = """
+import json, logging
+class JsonFormatter(logging.Formatter):
+    def format(self, record):
+        seen = {'logger': record.name, 'level': record.levelname}
+        if isinstance(record.args, dict) and 'U' in record.args:
+            a = record.args
+            seen.update(path=a['U'], query=a['q'], status=int(a['s']), agent=a['a'], id=a['{x-request-id}i'], none=a.get('{x}i'), names=sorted(a))
+        else:
+            seen['text'] = record.getMessage()
+        return json.dumps(seen)
+"""
+LOGCONFIG = """
+logconfig_dict = {
+    'formatters': {'json': {'()': 'jsonformat.JsonFormatter'}},
+    'handlers': {'out': {'class': 'logging.StreamHandler', 'stream': 'ext://sys.stdout', 'formatter': 'json'}},
+    'root': {'level': 'INFO', 'handlers': []},
+    'loggers': {name: {'level': 'INFO', 'handlers': ['out'], 'propagate': False} for name in ('gunicorn.error', 'gunicorn.access')},
+}
+"""
+
+
+def test_json_formatter_reads_atoms_that_the_format_does_not_name(start: Start) -> None:
+    files = {
+        'gunicorn.conf.py': LOGCONFIG + 'access_log_format = "%(m)s"\n',
+        'jsonformat.py': JSON_FORMAT,
+        **APP,
+    }
+    web = start(*LOCAL, 'web', files=files)
+    port = int(web.expect(r'Listening at: http://127\.0\.0\.1:(\d+)')[1])
+    request(port, '/a?b=c', [('User-Agent', 'UA'), ('X-Request-Id', '7')])
+    line = json.loads(web.expect(r'^.*"gunicorn\.access".*$')[0])
+    assert (line['path'], line['query'], line['status'], line['agent'], line['id'], line['none']) == (
+        '/a',
+        'b=c',
+        200,
+        'UA',
+        '7',
+        '-',
+    )
+    assert set('hlurtsmUqHbBfaTMDLp') <= set(line['names'])
+    assert web.stop() == 0
+    assert all(json.loads(each)['logger'].startswith('gunicorn.') for each in web.text('stdout').splitlines())
+
+
+INI = """
+[loggers]
+keys=root, gunicorn.error, gunicorn.access
+[handlers]
+keys=console
+[formatters]
+keys=plain
+[logger_root]
+level=INFO
+handlers=console
+[logger_gunicorn.error]
+level=INFO
+handlers=console
+propagate=0
+qualname=gunicorn.error
+[logger_gunicorn.access]
+level=INFO
+handlers=console
+propagate=0
+qualname=gunicorn.access
+[handler_console]
+class=StreamHandler
+formatter=plain
+args=(sys.stdout, )
+[formatter_plain]
+format=INI %(name)s %(message)s
+"""
+
+
+def test_ini_file_configures_both_loggers(start: Start) -> None:
+    web = start(*LOCAL, '--log-config', 'log.ini', 'web', files={'log.ini': INI, **APP})
+    port = int(web.expect(r'INI gunicorn\.error Listening at: http://127\.0\.0\.1:(\d+)')[1])
+    request(port)
+    web.expect(r'^INI gunicorn\.access 127\.0\.0\.1 - - .*"GET / HTTP/1\.1" 200')
+    assert web.stop() == 0
+
+
+LOGGER = """
+from gunicorn.glogging import Logger
+class Custom(Logger):
+    def access(self, resp, req, environ, request_time):
+        if req.path != '/skip':
+            super().access(resp, req, environ, request_time)
+            self.info('seen %s %s %s', req.method, resp.status, environ['PATH_INFO'])
+"""
+
+
+def test_logger_class_that_derives_from_gunicorns(start: Start) -> None:
+    web = start(
+        *LOCAL,
+        '--logger-class',
+        'custom.Custom',
+        '--access-logfile',
+        '-',
+        'web',
+        files={'custom.py': LOGGER, **APP},
+    )
+    port = web.listening()
+    request(port, '/skip')
+    request(port, '/kept')
+    web.expect(r'\[INFO\] seen GET 200 OK /kept')
+    web.expect(r'"GET /kept HTTP/1\.1" 200')
+    assert web.stop() == 0
+    assert '"GET /skip' not in web.log
+
+
+def test_wsgi_errors_and_prints_go_to_the_log_file(start: Start, tmp_path: Path) -> None:
+    app = "import sys\ndef application(e, s):\n print('printed', flush=True)\n e['wsgi.errors'].write('of the application\\n')\n s('200 OK', [])\n return [b'']\n"
+    web = start(*LOCAL, '--log-file', 'error.log', '--capture-output', 'web', files={'web.py': app})
+
+    def text() -> str:
+        return (tmp_path / 'error.log').read_text() if (tmp_path / 'error.log').exists() else ''
+
+    port = int(wait_for(lambda: text().partition('http://127.0.0.1:')[2].split(' ')[0]))
+    request(port)
+    wait_for(lambda: 'printed' in text() and 'of the application' in text())
+    assert web.stop() == 0
+    assert web.log == ''
+
+
+def test_unknown_atom_is_a_dash_and_one_warning(start: Start) -> None:
+    web = start(*LOCAL, '--access-logfile', '-', '--access-logformat', '%(zz)s %(U)s', 'web', files=APP)
+    request(web.listening(), '/x')
+    web.expect(r'^- /x$')
+    web.expect(r"\[WARNING\] access_log_format: there is no atom 'zz'")
+    assert web.stop() == 0
+
+
+def test_syslog_gets_both_logs(start: Start) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(('127.0.0.1', 0))
+        syslog.settimeout(20)
+        address = f'udp://127.0.0.1:{syslog.getsockname()[1]}'
+        web = start(
+            *LOCAL, '--log-syslog', '--log-syslog-to', address, '--log-syslog-prefix', 'app', 'web', files=APP
+        )
+        request(web.listening(), '/x')
+        heard = ''
+        while 'gunicorn.app.access' not in heard or 'gunicorn.app.error: [' not in heard:
+            heard += syslog.recv(8192).decode()
+        assert web.stop() == 0
+
+
+def test_debug_level_prints_the_native_command(start: Start) -> None:
+    web = start(
+        *LOCAL, '--log-level', 'debug', '-w', '2', '-k', 'gthread', '--threads', '3', 'web', files=APP
+    )
+    line = web.expect(r'\[DEBUG\] The same natively: (granian .*)')[1]
+    for words in (
+        '--bind 127.0.0.1:0',
+        '--interface wsgi',
+        '--workers 2',
+        '--blocking-threads 3',
+        'web:application',
+    ):
+        assert words in line
+    assert web.stop() == 0
