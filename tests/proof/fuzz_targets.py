@@ -20,14 +20,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'protocol')]
 
 from http1_help import connect, pull, story  # noqa: E402
 
+from granian.forwarded import Trusted, forwarded_scheme  # noqa: E402
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed  # noqa: E402
 from granian.protocol.http2 import Http2  # noqa: E402
 from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge  # noqa: E402
 from granian.protocol.limits import Clock, Limits  # noqa: E402
+from granian.protocol.proxy_preamble import MORE, PreambleError, read_preamble  # noqa: E402
 from granian.protocol.websocket.codec import Close, WebSocket  # noqa: E402
 from granian.protocol.websocket.deflate import DeflateParameters, negotiate  # noqa: E402
 from granian.static import answer, paths  # noqa: E402
-from granian.utils import proxies  # noqa: E402
 
 CORPUS = Path(__file__).resolve().parent / 'corpus'
 WARM = 4
@@ -106,7 +107,7 @@ def templates(data: bytes) -> None:
         agree('cold and warm', [facts(event) for event in pull(cold)], [facts(event) for event in pull(warm)])
 
 
-CHUNK = re.compile(rb'([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\x00-\x08\x0a-\x1f\x7f]*)?\r\n')
+CHUNK = re.compile(rb'([0-9A-Fa-f]{1,16})(?:;[A-Za-z0-9]+(?:=[A-Za-z0-9]+)?)*\r\n')
 POST = b'POST / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n'
 
 
@@ -295,18 +296,34 @@ def conditions(data: bytes) -> None:
 
 def forwarded(data: bytes) -> None:
     entries = data.decode('latin-1').split('\n')
-    trusted = proxies._Trusted(['10.0.0.0/8', '::1'])
+    trusted = Trusted(['10.0.0.0/8', '::1'])
     found = trusted.client(entries)
     if found is not None and not (re.fullmatch(r'[0-9a-fA-F:.]+', found[0]) and 0 <= found[1] < 65536):
         raise Disagreement(f'{entries!r} is believed to be {found!r}')
-    proxies._scheme(entries)
+    forwarded_scheme(entries)
+
+
+def preamble(data: bytes) -> None:
+    """What a PROXY preamble says must not depend on the pieces in which it comes."""
+    for versions in (frozenset((1,)), frozenset((2,)), frozenset((1, 2))):
+        results = [read_all(data[:end], versions) for end in range(1, min(len(data), 300) + 1)]
+        decided = [result for result in results if result != MORE]
+        for result in decided[1:]:
+            agree('a longer beginning', decided[0], result)
+
+
+def read_all(data: bytes, versions: frozenset[int]) -> object:
+    try:
+        return read_preamble(data, versions)
+    except PreambleError:
+        return 'malformed'
 
 
 TARGETS = {
     function.__name__: function
     for function in (
         http1, templates, chunked, lanes, http2, header_block, websocket, extensions, static_path, conditions,
-        forwarded,
+        forwarded, preamble,
     )
 }  # fmt: skip
 

@@ -39,6 +39,7 @@ class Kind:
 
 KINDS = {
     'threads': Kind(f'{GRANIAN} --interface wsgi proof_apps:wsgi'),
+    'threads, checked': Kind(f'{GRANIAN} --interface wsgi --blocking-threads 8 checked_app:wsgi'),
     'gevent': Kind(f'{GRANIAN} --interface wsgi --core gevent proof_apps:wsgi'),
     'loop': Kind(f'{GRANIAN} --interface asgi proof_apps:asgi', websocket=True),
     'rsgi': Kind(f'{GRANIAN} --interface rsgi proof_apps:rsgi', websocket=True),
@@ -57,7 +58,7 @@ KINDS = {
         '{hypercorn} -b 127.0.0.1:{port} proof_apps:asgi', '--certfile {cert} --keyfile {key}', websocket=True
     ),
 }
-OURS = ('threads', 'gevent', 'loop', 'rsgi')
+OURS = ('threads', 'gevent', 'loop', 'rsgi', 'threads, checked')
 CORES = OURS[:3]
 
 
@@ -127,6 +128,13 @@ class Server:
             time.sleep(0.02)
         self.stop()
         raise AssertionError(f'{self.kind} did not start:\n{self.log}')
+
+    def wait_for(self, text: str, seconds: float) -> bool:
+        """Wait until the log holds `text`; return whether it does."""
+        until = time.monotonic() + seconds
+        while text not in self.log and time.monotonic() < until:
+            time.sleep(0.05)
+        return text in self.log
 
     def stop(self, seconds: float = 20) -> float | None:
         """Send SIGTERM; return the seconds it took to end, None if it had to be killed."""
@@ -207,7 +215,12 @@ def serving(
     program_name, *rest = shlex.split(line)
     extra = f'{KINDS[kind].tls} {flags}' if tls else flags
     cert, key = certificate(folder) if tls else ('', '')
-    command = [*shlex.split(prefix), program_name, *rest[:-1], *shlex.split(extra.format(cert=cert, key=key))]
+    command = [
+        *shlex.split(prefix),
+        program_name,
+        *rest[:-1],
+        *shlex.split(extra.format(cert=cert, key=key, port=port)),
+    ]
     server = Server(kind, [*command, rest[-1]], port, tls, env)
     try:
         yield server

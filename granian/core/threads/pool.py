@@ -20,11 +20,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import monotonic, sleep
 
 from ..blocking.scheduling import COMPUTING, is_waiting, processor_time, times_waited
 from ..blocking.work import MeasuredQueue, Waiter, Work
 from .habits import Habits
+from .heap import TRIM_EVERY, trim
 
 SLOW_CALL = 0.001
 """Seconds: an application call longer than this makes the pool eager."""
@@ -477,6 +479,7 @@ class Pool:
         quiet = 0
         ran: int | None = None
         before = monotonic()
+        trim_at = before + TRIM_EVERY
         # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock 10 times longer.
         alarm = self._watchdog_alarm
         while not (done.is_set() or self.failure):
@@ -487,6 +490,8 @@ class Pool:
             if self.timed and now > self._timed_until:
                 self.timed = self.eager = False
                 self._trusted = ''
+            if now > trim_at:
+                trim_at = now + TRIM_EVERY if trim() else inf
             state = (self._calls, self.polls)
             if state != seen:
                 seen = state
