@@ -205,23 +205,20 @@ def client_context(http2: bool = False) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def serving(
-    kind: str, folder: Path, tls: bool = False, flags: str = '', prefix: str = '', **env: str
+    kind: str, folder: Path, tls: bool = False, flags: str = '', prefix: str = '', bind: str = '', **env: str
 ) -> Iterator[Server]:
-    """Run a server for the length of a with statement."""
+    """Run a server for the length of a with statement. `bind` replaces the address of our command line."""
     port = free_port()
     names = ('granian', 'gunicorn', 'uvicorn', 'hypercorn')
     places = {name: program(name) or name for name in names}
-    line = KINDS[kind].command.format(port=port, python=sys.executable, **places)
-    program_name, *rest = shlex.split(line)
+    line = KINDS[kind].command
+    if bind:
+        line = line.replace('--host 127.0.0.1 --port {port}', bind)
+    command = shlex.split(line.format(port=port, python=sys.executable, **places))
     extra = f'{KINDS[kind].tls} {flags}' if tls else flags
     cert, key = certificate(folder) if tls else ('', '')
-    command = [
-        *shlex.split(prefix),
-        program_name,
-        *rest[:-1],
-        *shlex.split(extra.format(cert=cert, key=key, port=port)),
-    ]
-    server = Server(kind, [*command, rest[-1]], port, tls, env)
+    more = shlex.split(extra.format(cert=cert, key=key, port=port))
+    server = Server(kind, [*shlex.split(prefix), *command[:-1], *more, command[-1]], port, tls, env)
     try:
         yield server
     finally:

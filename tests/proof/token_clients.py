@@ -255,17 +255,21 @@ class Client:
             self.tokens.count += 1
             text = f'{self.tokens.name}-{self.tokens.count}'.encode() * self.chance.choice((1, 3, 200))
             writer.write(frame(text, self.chance.randbytes(4)))
-            if await read_frame(reader) != text:
+            echo = await read_frame(reader)
+            if echo is None:
+                break
+            if echo != text:
                 raise Wrong(f'another echo than that of {text[:60]!r}')
             self.tally.answers += 1
         if self.chance.random() < 0.3:
             self.drop(writer)
             return
-        writer.write(frame(b'\x03\xe8', b'\0\0\0\0', 0x88))
+        writer.write(frame(b'\x03\xe8', b'\0\0\0\0', CLOSE))
         await reader.read()
         await shut(writer)
 
 
+CLOSE = 0x88
 HANDSHAKE = (
     b'GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
     b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
@@ -282,13 +286,15 @@ def frame(payload: bytes, mask: bytes, first: int = 0x81) -> bytes:
     return bytes([first, 0xFF]) + struct.pack('!Q', len(payload)) + mask + masked
 
 
-async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    _, length = await reader.readexactly(2)
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the payload of a frame; None for a close frame, which a worker that is replaced sends."""
+    first, length = await reader.readexactly(2)
     if length == 126:
         (length,) = struct.unpack('!H', await reader.readexactly(2))
     elif length == 127:
         (length,) = struct.unpack('!Q', await reader.readexactly(8))
-    return await reader.readexactly(length)
+    payload = await reader.readexactly(length)
+    return None if first == CLOSE else payload
 
 
 async def shut(writer: asyncio.StreamWriter) -> None:
