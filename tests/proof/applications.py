@@ -3,7 +3,7 @@
     python tests/proof/applications.py                     all of them
     python tests/proof/applications.py --only radicale     one
 
-Each is installed from PyPI in an environment of its own below this folder. Prints what was asked and answered.
+Each is installed from PyPI in an environment of its own below this folder. Prints how each fared.
 """
 
 from __future__ import annotations
