@@ -96,6 +96,10 @@ REFUSALS = {
     # Kinds of server
     'not_picklable': '{name} cannot be sent to a worker (multiprocessing start method {method!r}): {error}; '
     'define it at the top level of a module',
+    'no_such_user': "No such user: '{name}'",
+    'no_such_group': "No such group: '{name}'",
+    'cannot_become': 'a worker cannot become {who} (--user, --group): {reason}',
+    'cannot_give': "cannot give '{path}' to the user of the workers (--user, --group): {reason}",
     'needs_fork': "{what} needs workers that are forked, not multiprocessing's start method {method!r}",
     'needs_processes': '{what} needs workers that are processes',
     'gevent_needs_processes': '--core gevent needs workers that are processes',
@@ -133,6 +137,9 @@ WARNINGS = {
     'start_overdue': '%s has not loaded the application within %g seconds: killing it '
     '(--workers-start-timeout)',
     'terminated': '%s stops: another process has sent it SIGTERM',
+    'worker_timeout': 'WORKER TIMEOUT (pid:%d): hangs for more than %g seconds (--worker-timeout), in %s',
+    'no_life': 'WORKER TIMEOUT (pid:%s): no sign of life for %g seconds (--worker-timeout): killing it; its '
+    'process is stopped, or one thread holds the interpreter lock (stacks on standard error)',
     'crash_loop': 'worker-%d has died %d times in a row soon after its start: from now on %g seconds pass '
     'between two starts',
     'gives_up': 'worker-%d has died %d times in a row soon after its start: giving up',

@@ -547,6 +547,23 @@ class Declaration:
         RESPAWN, 'int', None, ge=0, default_text='5 for workers that never served, else 0',
         help='Stop the server after this many deaths in a row in one place, each within 10 seconds; 0: never',
     )  # fmt: skip
+    worker_timeout: int = opt(
+        RESPAWN, 'duration', 0, ge=1, zero=True,
+        help='Replace a worker that hangs for this long: with one thread, in one call of the application; '
+        'with several, in all of them while work waits; else, when the event loop does not turn. 0: never',
+    )  # fmt: skip
+    user: str | None = opt(
+        PROCESS, 'text', None, 'User of the workers, name or number; the main process keeps its own',
+        default_text="the main process's",
+    )  # fmt: skip
+    group: str | None = opt(
+        PROCESS, 'text', None, 'Group of the workers, name or number', default_text="the user's",
+    )  # fmt: skip
+    initgroups: bool = opt(PROCESS, 'bool', False, "Give the workers the user's other groups as well")
+    umask: int | None = opt(
+        PROCESS, 'octal', None, ge=0, le=0o777, default_text='unchanged',
+        help='File mode mask of workers and Unix sockets, such as 022; octal only when it starts with 0',
+    )  # fmt: skip
     workers_start_timeout: int = opt(
         RESPAWN, 'duration', 60, 'Kill a worker that has not loaded APP by then; 0: never',
         ge=1, zero=True,

@@ -59,6 +59,7 @@ NEEDS_OPTION: dict[str, str] = {
     'rss_samples': 'workers_max_rss',
     'workers_lifetime_jitter': 'workers_lifetime',
     'respawn_max_deaths': 'respawn_failed_workers',
+    'initgroups': 'user',
     'workers_max_requests_jitter': 'workers_max_requests',
     'static_path_route': 'static_path_mount',
     'static_path_dir_to_file': 'static_path_mount',

@@ -14,12 +14,12 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import net
+from .. import log, net
 from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..messages import WARNINGS
-from ..worker import entry
+from ..worker import entry, identity
 from ..worker.spec import WorkerSpec
 from .companions import Companion, MemoryWatch, OrphanReaper
 from .handles import Handle
@@ -275,8 +275,10 @@ class AbstractServer(ProcessHooks):
                 pid_file.acquire()
                 stack.callback(pid_file.release)
             call(self.hooks_starting)
-            endpoint = self._listen()
+            owner = identity.resolve(config)
+            endpoint = self._listen_with_umask()
             stack.callback(self._close_endpoint)
+            owner.own([*endpoint.paths, *log.files()])
             _set_process_name(config.process_name)
             logger.info('Starting granian (main PID: %d)', os.getpid())
             urls = endpoint.urls('https' if config.tls else 'http')
@@ -284,6 +286,16 @@ class AbstractServer(ProcessHooks):
             call(self.hooks_startup)
             stack.callback(call, self.hooks_shutdown)
             yield endpoint
+
+    def _listen_with_umask(self) -> net.Endpoint:
+        """Open the sockets; their files get the mode that --umask leaves."""
+        if self.config.umask is None:
+            return self._listen()
+        before = os.umask(self.config.umask)
+        try:
+            return self._listen()
+        finally:
+            os.umask(before)
 
     def _close_endpoint(self) -> None:
         if self._endpoint is not None:
@@ -362,6 +374,7 @@ def policy(config: Config) -> Policy:
         respawn_interval=config.respawn_interval,
         max_deaths=config.respawn_max_deaths,
         start_timeout=config.workers_start_timeout or None,
+        silence=config.worker_timeout or None,
         kill_timeout=config.workers_kill_timeout or None,
         lifetime=config.workers_lifetime,
         lifetime_jitter=config.workers_lifetime_jitter,

@@ -92,6 +92,10 @@ class Handle(ABC):
         """End it at once."""
 
     @abstractmethod
+    def dump(self) -> None:
+        """Have it write its stacks, if it can."""
+
+    @abstractmethod
     def ended(self, fired: bool = False) -> bool:
         """Return whether it has ended; `fired`: its sentinel is readable."""
 
@@ -151,6 +155,10 @@ class ProcessHandle(Handle):
 
     def kill(self) -> None:
         self.process.kill()
+
+    def dump(self) -> None:
+        if self.process.exitcode is None and self.process.pid is not None:
+            os.kill(self.process.pid, ipc.DUMP)
 
     def ended(self, fired: bool = False) -> bool:
         if self.process.exitcode is not None:

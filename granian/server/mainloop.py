@@ -123,7 +123,9 @@ class MainLoop:
             self.supervisor.replace(worker, value, monotonic())
         elif kind == ipc.LEAVING:
             self._signals()  # when all processes are signalled at once, the server stops
-            self.supervisor.worker_event(worker, WorkerEvent.LEAVING, monotonic())
+            self.supervisor.leaves(worker, value, monotonic())
+        elif kind == ipc.BEAT:
+            self.supervisor.lives(worker, monotonic())
         elif kind == ipc.METRICS and self.exporter is not None:
             self.exporter.store.record(worker, value)
 

@@ -15,7 +15,7 @@ from .. import net
 from ..config import Config
 from ..errors import ConfigurationError
 from ..messages import WARNINGS, refusal
-from ..worker import entry
+from ..worker import entry, kinds
 from ..worker.ending import flush_streams
 from ..worker.hooks import Hooked, Worker
 from ..worker.spec import WorkerSpec
@@ -57,6 +57,8 @@ class ProcessLauncher:
             if server.needs_fork:
                 raise ConfigurationError(refusal('needs_fork', what=server.needs_fork, method=self._method))
             self._check()
+        elif target is None:
+            kinds.import_ahead(server.config)
 
     def __call__(self, worker: Worker) -> ProcessHandle:
         ours, theirs = pipe_ends()

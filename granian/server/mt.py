@@ -27,14 +27,31 @@ BUILD_GIL: bool = getattr(sys, '_is_gil_enabled', lambda: True)()
 """Whether this interpreter runs with the global interpreter lock."""
 
 
+_REFUSED = ('--user', '--group', '--umask', '--worker-timeout')
+"""Options that workers as threads refuse; others they follow as far as they can."""
+
+
 def threads_will_do(config: Config, needs_fork: str = '') -> bool:
     """Return whether workers can be threads: no interpreter lock, and nothing that needs processes.
 
     Processes are needed to import code again, to measure the memory of each worker, and to patch the
     standard library for one of them.
     """
-    needs_processes = config.reload or config.workers_max_rss is not None or config.core == Cores.gevent
-    return not BUILD_GIL and not needs_processes and not needs_fork
+    return not BUILD_GIL and not needs_fork and not needs_processes(config)
+
+
+def needs_processes(config: Config) -> str:
+    """Return the option that only processes can follow; '' where there is none."""
+    asked = {
+        '--reload': config.reload,
+        '--workers-max-rss': config.workers_max_rss is not None,
+        '--core gevent': config.core == Cores.gevent,
+        '--user': config.user is not None,
+        '--group': config.group is not None,
+        '--umask': config.umask is not None,
+        '--worker-timeout': bool(config.worker_timeout),
+    }
+    return next((name for name, there in asked.items() if there), '')
 
 
 class MTServer(AbstractServer):
@@ -82,6 +99,9 @@ class ThreadHandle(Handle):
     def stop(self, loading: bool, reload: bool, quick: bool = False) -> None:
         self.send(ipc.STOP, reload)
 
+    def dump(self) -> None:
+        pass
+
     def kill(self) -> None:
         self._abandoned = True
 
@@ -120,8 +140,9 @@ class ThreadLauncher:
     ) -> None:
         if server.config.core == Cores.gevent:
             raise ConfigurationError(refusal('gevent_needs_processes'))
-        if server.needs_fork:
-            raise ConfigurationError(refusal('needs_processes', what=server.needs_fork))
+        what = server.needs_fork or next((n for n in _REFUSED if needs_processes(server.config) == n), '')
+        if what:
+            raise ConfigurationError(refusal('needs_processes', what=what))
         self._server = server
         self._listeners = endpoint.sockets
         self._target = target or entry.run_in_thread

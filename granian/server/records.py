@@ -31,6 +31,8 @@ class Policy:
     never served, never for others."""
     start_timeout: float | None = None
     kill_timeout: float | None = 30
+    silence: float | None = None
+    """A worker that gives no sign of life for so long is killed."""
     lifetime: float | None = None
     lifetime_jitter: float = 0
 
@@ -52,6 +54,10 @@ class Handle(Protocol):
         """End it at once."""
         ...
 
+    def dump(self) -> None:
+        """Have it write its stacks, if it can."""
+        ...
+
 
 @dataclass(eq=False)
 class WorkerRecord:
@@ -67,6 +73,9 @@ class WorkerRecord:
     kill_at: float = inf
     """When the worker is killed: it has not started, or not stopped, by then."""
     expires: float = inf
+    silent_at: float = inf
+    """When the worker has given no sign of life for too long."""
+    leaves_for: Reason = Reason.TERMINATED
 
     @property
     def name(self) -> str:

@@ -42,6 +42,8 @@ RETRY = 30.0
 """Seconds until another try to replace a worker whose successor did not start."""
 SHORT_GRACE = 2.0
 """Seconds that a worker gets to stop which loads the application, or is not to wait for requests."""
+DUMP_GRACE = 1.0
+"""Seconds that a worker without signs of life has to write its stacks."""
 GROUP_STOP = 0.1
 """Seconds before a worker that another process has stopped is replaced: if all processes of the server
 were signalled, the main process knows by then."""
@@ -120,6 +122,20 @@ class Supervisor:
         self._feed_worker(worker, event)
         self._derive()
 
+    def leaves(self, worker: WorkerRecord, reason: Reason, now: float) -> None:
+        """Note that a worker stops by itself."""
+        worker.leaves_for = reason
+        self.worker_event(worker, WorkerEvent.LEAVING, now)
+
+    def lives(self, worker: WorkerRecord, now: float) -> None:
+        """Note a worker's sign of life."""
+        self._now = now
+        self._note_life(worker)
+
+    def _note_life(self, worker: WorkerRecord) -> None:
+        if self.policy.silence is not None:
+            worker.silent_at = self._now + self.policy.silence
+
     def replace(self, worker: WorkerRecord, reason: Reason, now: float) -> None:
         """Replace a serving worker for this reason, as soon as possible."""
         self._now = now
@@ -141,6 +157,8 @@ class Supervisor:
         for worker in list(self.workers):
             if worker.kill_at <= now:
                 self._feed_worker(worker, WorkerEvent.OVERDUE)
+            elif worker.silent_at <= now:
+                self._silent(worker)
             elif worker.expires <= now and self._serves(worker):
                 worker.expires = inf
                 self._replace(worker, Reason.LIFETIME)
@@ -148,7 +166,7 @@ class Supervisor:
 
     def next_look(self) -> float:
         """Return when `tick` has something to do, by the caller's clock; inf: at no time."""
-        times = [min(worker.kill_at, worker.expires) for worker in self.workers]
+        times = [min(worker.kill_at, worker.expires, worker.silent_at) for worker in self.workers]
         if self.state is ServerState.RUNNING:
             times += [slot.not_before for slot in self.slots if self._wants(slot)]
         return min(times, default=inf)
@@ -230,6 +248,7 @@ class Supervisor:
         logger.info('Started %s', worker.name)
         worker.served_since = self._now
         worker.kill_at = inf
+        self._note_life(worker)
         if self.policy.lifetime is not None:
             worker.expires = self._now + self.policy.lifetime + self.jitter(self.policy.lifetime_jitter)
         self._feed(ServerEvent.ARRIVED)
@@ -241,14 +260,23 @@ class Supervisor:
         slot = worker.slot
         if slot.worker is not worker:
             return
-        if slot.reason is None:
+        if slot.reason is None and worker.leaves_for is Reason.TERMINATED:
             logger.warning(WARNINGS['terminated'], worker.name)
         slot.worker = None
         slot.reason = None
         if self.newcomer is None or self.newcomer.slot is not slot:
-            slot.reason = Reason.TERMINATED
+            slot.reason = worker.leaves_for
             slot.not_before = max(self._now + GROUP_STOP, self._paced_until)
         self._feed(ServerEvent.VACANT)
+
+    def _silent(self, worker: WorkerRecord) -> None:
+        """Kill and replace a worker that gives no sign of life."""
+        worker.silent_at = inf
+        logger.critical(WARNINGS['no_life'], worker.handle.pid, self.policy.silence)
+        worker.handle.dump()
+        worker.leaves_for = Reason.HANGS
+        self._feed_worker(worker, WorkerEvent.LEAVING)
+        worker.kill_at = self._now + DUMP_GRACE
 
     def _ended(self, worker: WorkerRecord, action: WorkerAction) -> None:
         self.workers.remove(worker)

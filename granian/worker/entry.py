@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import multiprocessing
@@ -24,7 +25,7 @@ from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
 from ..observe.refusals import Refusals
-from . import children, ending, ipc, kinds
+from . import children, ending, identity, ipc, kinds, timeouts
 from .hooks import Hooked
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
@@ -96,6 +97,7 @@ class Life:
         if self.hooked is not None:
             self.hooked.worker.enter(self.control.replace)
             self.hooked.start()
+        identity.assume(self.config)
         if self.config.process_name is not None:
             import setproctitle
 
@@ -119,17 +121,20 @@ class Life:
             # What is loaded by now stays for good: no collection need walk it again.
             gc.freeze()
         observers = Observers(spec, self.control)
+        monitor = None
+        if config.worker_timeout and not spec.in_thread:
+            monitor = timeouts.Monitor(config.worker_timeout, self._beat, self._hangs, self._give_up)
         self.core = kinds.make_core(
             config, list(spec.listeners), app, observer(observers.all), observers.counters,
             in_thread=spec.in_thread, hooked=self.hooked,
-            on_refused=observers.refusals, ws_app=ws_app,
+            on_refused=observers.refusals, ws_app=ws_app, monitor=monitor,
         )  # fmt: skip
         observers.core = self._descriptors.core = self.core
         if self.hooked is not None:
             self.hooked.ready()
         self._take_orders(observers)
         try:
-            self.core.run(on_ready=partial(self._ready, observers))
+            self.core.run(on_ready=partial(self._ready, observers, monitor))
         finally:
             observers.close()
 
@@ -141,14 +146,43 @@ class Life:
             return
         self.control.handle_signals()
         kill_timeout = self.config.workers_kill_timeout or None
-        orders = ipc.Orders(self.core.stop, self._cut, log.reopen_log_files, kill_timeout, report, every)
+        orders = ipc.Orders(
+            self.core.stop, self._cut, log.reopen_log_files, kill_timeout, report, every, self._abort
+        )
         self.control.watch(orders)
 
-    def _ready(self, observers: Observers) -> None:
+    def _ready(self, observers: Observers, monitor: timeouts.Monitor | None) -> None:
         log.enable(self.config.log_enabled)  # so may its lifespan
         self.control.send(ipc.READY)
         if observers.report is not None:
             observers.report()
+        if monitor is not None:
+            # The stacks of all threads, written by the C handler: a thread may hold the interpreter lock.
+            if hasattr(faulthandler, 'register'):
+                faulthandler.register(ipc.DUMP, all_threads=True)
+            monitor.start()
+
+    def _beat(self) -> None:
+        self.control.send(ipc.BEAT)
+
+    def _hangs(self) -> None:
+        """Ask for a successor. The monitor's thread."""
+        self.control.replace(ipc.Reason.HANGS)
+        if self.hooked is not None:
+            self.hooked.timeout()
+
+    def _give_up(self) -> None:
+        """End at once: the worker hangs. The monitor's thread."""
+        self.control.leaves(ipc.Reason.HANGS)
+        self._abort()
+
+    def _abort(self) -> None:
+        """End at once, with status 1."""
+        if self.hooked is not None:
+            self.hooked.timeout()
+        self.end()
+        logging.shutdown()
+        os._exit(1)
 
     def _cut(self) -> None:
         """End without waiting for requests. The reader's thread."""

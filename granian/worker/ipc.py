@@ -2,7 +2,8 @@
 
 To the worker: `STOP` (value: whether for a reload), `CUT` (stop without waiting for requests), `REOPEN`
 (the log files). From the worker: `READY`, `FAILED` (a `Failure`), `REPLACE` (it wants a successor; the
-value is a `Reason`), `LEAVING` (another process has sent it SIGTERM), `METRICS` (its figures, see
+value is a `Reason`), `LEAVING` (it stops by itself; the value is
+a `Reason`), `BEAT` (it lives; see `timeouts`), `METRICS` (its figures, see
 `granian.observe.counters`). When the main process ends, so does the pipe, and the worker stops.
 """
 
@@ -31,6 +32,9 @@ FAILED = 'failed'
 REPLACE = 'replace'
 LEAVING = 'leaving'
 METRICS = 'metrics'
+BEAT = 'beat'
+DUMP = getattr(signal, 'SIGXCPU', signal.SIGTERM)
+"""Signal by which a worker under --worker-timeout writes its stacks; neither we nor applications use it."""
 
 Message = tuple[str, Any]
 
@@ -77,6 +81,8 @@ class Orders:
     kill_timeout: float | None = None
     report: Callable[[], None] | None = None
     every: float = 0
+    abort: Callable[[], None] = lambda: None
+    """End with status 1: SIGABRT, where signals are quick."""
 
 
 class Control:
@@ -117,6 +123,10 @@ class Control:
         """Tell the main process that this worker stops by itself."""
         self.send(LEAVING, reason)
 
+    def leaves(self, reason: Reason) -> None:
+        """Tell the main process that this worker stops by itself."""
+        self.send(LEAVING, reason)
+
     def take_signals(self) -> None:
         """Leave every signal but SIGTERM to the main process. Main thread.
 
@@ -140,7 +150,8 @@ class Control:
         for signum in (signal.SIGTERM, *self._quick):
             signal.signal(signum, self._on_signal)
         if self._quick:
-            signal.signal(signal.SIGUSR1, self._on_signal)
+            for signum in (signal.SIGUSR1, signal.SIGABRT):
+                signal.signal(signum, self._on_signal)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         try:
@@ -183,13 +194,16 @@ class Control:
 
     def _follow_signals(self, orders: Orders, signums: bytes) -> None:
         if signal.SIGTERM in signums:
-            self.send(LEAVING)
+            self.leaves(Reason.TERMINATED)
             orders.stop(False)
         if not self._quick.isdisjoint(signums):
-            self.send(LEAVING)
+            self.leaves(Reason.TERMINATED)
             orders.cut()
         if self._quick and signal.SIGUSR1 in signums:
             orders.reopen()
+        if self._quick and signal.SIGABRT in signums:
+            self.leaves(Reason.TERMINATED)
+            orders.abort()
 
     def _follow_message(self, orders: Orders) -> bool:
         """Follow one message. Returns False when the main process is gone."""

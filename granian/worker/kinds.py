@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from _thread import get_ident
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..stream import AsyncHandler, Handler
     from ..websocket_session import WebSocketSettings
     from .hooks import Hooked
+    from .timeouts import Monitor
 
 logger = logging.getLogger('_granian')
 
@@ -43,6 +45,21 @@ def prepare(config: Config) -> Callable[[Any], None]:
     return partial(patching.check, loaded=patching.patch())
 
 
+def import_ahead(config: Config) -> None:
+    """Import what workers of this configuration need, before they are forked: they share its memory.
+
+    Not for gevent, which has to patch the standard library first.
+    """
+    if config.core == Cores.gevent or config.interface == Interfaces.AUTO:
+        return
+    if config.interface == Interfaces.WSGI:
+        from .. import wsgi  # noqa: F401
+        from ..core.threads import core  # noqa: F401
+    else:
+        from .. import asgi, rsgi  # noqa: F401
+        from ..core.loop import core as loop_core  # noqa: F401
+
+
 def make_core(
     config: Config,
     listeners: Listeners,
@@ -54,12 +71,14 @@ def make_core(
     hooked: Hooked | None = None,
     on_refused: Callable[..., None] | None = None,
     ws_app: Any = None,
+    monitor: Monitor | None = None,
 ) -> Core:
     """Make a worker's engine: the application in its adapter, the adapter in the core that fits it.
 
     `counters`: where `on_exchange` counts; adapters and core add their own figures. `in_thread`: the
     workers are threads of one process. `hooked`: the user's hooks around each request. `ws_app`: the
-    application that answers WebSockets beside a WSGI application.
+    application that answers WebSockets beside a WSGI application. `monitor` learns how to
+    see that the worker hangs.
     Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
@@ -73,13 +92,17 @@ def make_core(
             multithread=told.threads > 1 or (siblings and in_thread),
             multiprocess=siblings and not in_thread,
             hooked=hooked,
+            monitor=monitor,
         )  # fmt: skip
         return core if ws_app is None else _beside(config, core, ws_app, told)
     if ws_app is not None:
         logger.warning(
             WARNINGS['other_interface'].format(option='--ws-app', interface=config.interface.value)
         )
-    return _ASYNC[config.interface](config, listeners, app, told, hooked=hooked)
+    loop_core = _ASYNC[config.interface](config, listeners, app, told, hooked=hooked)
+    if monitor is not None:
+        monitor.watch_turns(loop_core, get_ident())
+    return loop_core
 
 
 def check(config: Config, app: Any, ws_app: Any = None) -> None:
@@ -147,6 +170,7 @@ def _wsgi(
     multithread: bool,
     multiprocess: bool,
     hooked: Hooked | None = None,
+    monitor: Monitor | None = None,
 ) -> BlockingCore:
     from ..wsgi import make_handler
 
@@ -171,6 +195,8 @@ def _wsgi(
     if environs is not None:
         handler = environs.handler(handler)
     handler = layers.blocking(handler, config, settings.counters)
+    if monitor is not None:
+        return _monitored(config, listeners, settings, handler, monitor)
     return _blocking_core(config)(listeners, settings, handler)
 
 
@@ -180,6 +206,25 @@ def _beside(config: Config, core: BlockingCore, ws_app: Any, settings: CoreSetti
     websockets = _websockets(config, settings.counters)
     assert websockets is not None
     return pair(config, core, ws_app, settings, websockets, _drain_timeout(config))
+
+
+def _monitored(
+    config: Config, listeners: Listeners, settings: CoreSettings, handler: Handler, monitor: Monitor
+) -> BlockingCore:
+    """Make a blocking core, and tell the monitor how it can see that the worker hangs."""
+    from .timeouts import Calls, readable
+
+    if config.core == Cores.gevent:
+        core = _blocking_core(config)(listeners, settings, handler)
+        monitor.watch_turns(core, get_ident())  # type: ignore[arg-type]
+        return core
+    calls = Calls()
+    core = _blocking_core(config)(listeners, settings, calls.handler(handler))
+    fds = core.pollable()
+    monitor.watch_calls(
+        calls, settings.threads, lambda: bool(core.figures()['blocking_queue']) or readable(fds)
+    )
+    return core
 
 
 def _blocking_core(config: Config) -> Callable[[Listeners, CoreSettings, Handler], BlockingCore]:
@@ -314,6 +359,19 @@ class LoopCore:
     def figures(self) -> Figures:
         return self._core.figures()
 
+    turns = 0
+    """Turns of the loop that `nudge` has asked for."""
+
+    def nudge(self) -> None:
+        """Have the loop turn, and count it. Any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._turned)
+        except RuntimeError:  # closed: the worker ends
+            self._turned()
+
+    def _turned(self) -> None:
+        self.turns += 1
+
     def descriptors(self) -> list[int]:
         return self._core.descriptors()
 
@@ -348,7 +406,7 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     return make_context(settings)
 
 
-_ASYNC: dict[Interfaces, Callable[..., Core]] = {
+_ASYNC: dict[Interfaces, Callable[..., LoopCore]] = {
     Interfaces.ASGI: _asgi,
     Interfaces.ASGINL: _asgi,
     Interfaces.RSGI: _rsgi,

@@ -72,6 +72,11 @@ def interrupt(worker):
     write(f'worker_interrupt {worker.age}')
 
 
+@server.on_worker_timeout
+def timeout(worker):
+    write(f'worker_timeout {worker.age}')
+
+
 @server.on_worker_stop
 def stop(worker):
     write(f'worker_stop {worker.age}')

@@ -27,6 +27,9 @@ class FakeHandle:
     def kill(self):
         self.told.append('kill')
 
+    def dump(self):
+        self.told.append('dump')
+
 
 class World:
     """A supervisor, its fake workers, and time."""
@@ -541,7 +544,7 @@ def test_late_ready_gives_the_whole_kill_timeout():
 def test_worker_stopped_by_another_process_is_replaced(running, caplog):
     world = running(2, kill_timeout=30)
     one = world.launched[0]
-    world.supervisor.worker_event(world.worker(one), WorkerEvent.LEAVING, world.now)
+    world.supervisor.leaves(world.worker(one), Reason.TERMINATED, world.now)
     assert 'worker-1 stops: another process has sent it SIGTERM' in caplog.text
     assert len(world.launched) == 2
     world.after(module.GROUP_STOP)
@@ -612,3 +615,22 @@ def test_resize_calls_the_hook_and_reaches_the_size(running):
     world.supervisor.resize(1, world.now)
     assert seen == [(3, 2), (4, 3), (3, 4), (2, 3), (1, 2)]
     assert len(world.supervisor.slots) == 1
+
+
+def test_silent_worker_is_dumped_killed_and_replaced(running, caplog):
+    world = running(1, silence=5)
+    one = world.launched[0]
+    world.supervisor.lives(world.worker(one), world.now)
+    world.after(4)
+    world.supervisor.lives(world.worker(one), world.now)
+    world.after(4)
+    assert one.told == []
+    world.after(1)
+    assert one.told == ['dump']
+    assert 'no sign of life for 5 seconds' in caplog.text
+    world.after(module.DUMP_GRACE)
+    assert one.told == ['dump', 'kill']
+    world.exit(one)
+    world.ready(world.launched[1])
+    assert world.supervisor.counts.replaced == {Reason.HANGS: 1}
+    assert world.supervisor.status == 0

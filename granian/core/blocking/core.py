@@ -91,6 +91,10 @@ class BlockingCore:
     def descriptors(self) -> list[int]:
         return self.reactor.descriptors()
 
+    def pollable(self) -> list[int]:
+        """Return descriptors that are readable while events or connections are pending."""
+        return self.reactor.pollable()
+
     def abandon(self) -> None:
         # The next step after the handler's, also when that was left by an exception.
         self.pool.leave_call = _leave  # type: ignore[method-assign]

@@ -76,6 +76,15 @@ class GreenletCore(BlockingCore):
         self._timer = self._loop.timer(seconds)
         self._timer.start(call)
 
+    @property
+    def turns(self) -> int:
+        """Return how often the hub has turned."""
+        return self.pool.turns
+
+    def nudge(self) -> None:
+        """Have the hub take a turn. Any thread."""
+        self.reactor.wake()
+
     def ask_turn(self) -> None:
         """Have the hub take a turn soon."""
         if not self._turn_asked:

@@ -1,0 +1,86 @@
+"""--user, --group, --umask, --initgroups: whom a worker runs as. The main process keeps its own user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import Config
+from ..errors import ConfigurationError, FatalError
+from ..messages import refusal
+
+
+@dataclass(frozen=True)
+class Identity:
+    """User and group as numbers; None: unchanged."""
+
+    uid: int | None
+    gid: int | None
+    name: str | None = None
+    """The user's name, for `initgroups`."""
+
+    def own(self, paths: Iterable[Path | str]) -> None:
+        """Give files of the main process to the workers. Raises FatalError."""
+        if self.uid is None and self.gid is None:
+            return
+        for path in paths:
+            try:
+                status = os.stat(path)
+                uid = status.st_uid if self.uid is None else self.uid
+                gid = status.st_gid if self.gid is None else self.gid
+                if (uid, gid) != (status.st_uid, status.st_gid):
+                    os.chown(path, uid, gid)
+            except OSError as exc:
+                raise FatalError(refusal('cannot_give', path=path, reason=exc.strerror or exc)) from None
+
+
+def resolve(config: Config) -> Identity:
+    """Look user and group up. Raises ConfigurationError when one does not exist."""
+    if config.user is None and config.group is None:
+        return Identity(None, None)
+    import grp
+    import pwd
+
+    entry = None
+    uid = gid = None
+    if config.user is not None:
+        try:
+            entry = pwd.getpwuid(int(config.user)) if config.user.isdigit() else pwd.getpwnam(config.user)
+            uid, gid = entry.pw_uid, entry.pw_gid
+        except KeyError:
+            if not config.user.isdigit():
+                raise ConfigurationError(refusal('no_such_user', name=config.user)) from None
+            uid = int(config.user)  # a container's user need not have a name
+    if config.group is not None:
+        try:
+            gid = int(config.group) if config.group.isdigit() else grp.getgrnam(config.group).gr_gid
+        except KeyError:
+            raise ConfigurationError(refusal('no_such_group', name=config.group)) from None
+    return Identity(uid, gid, entry.pw_name if entry is not None else None)
+
+
+def assume(config: Config) -> None:
+    """Make this process, a worker, run as it should. Raises FatalError."""
+    if config.umask is not None:
+        os.umask(config.umask)
+    identity = resolve(config)
+    try:
+        _change(identity, config.initgroups)
+    except OSError as exc:
+        who = f'{config.user or "-"}:{config.group or "-"}'
+        raise FatalError(refusal('cannot_become', who=who, reason=exc.strerror or exc)) from None
+
+
+def _change(identity: Identity, initgroups: bool) -> None:
+    uid, gid = identity.uid, identity.gid
+    changes = (uid is not None and uid != os.geteuid()) or (gid is not None and gid != os.getegid())
+    if gid is not None and changes:
+        if initgroups and identity.name is not None:
+            os.initgroups(identity.name, gid)
+        elif os.geteuid() == 0:
+            os.setgroups([gid])  # not the groups of root
+        os.setgid(gid)
+    if uid is not None and uid != os.geteuid():
+        os.setuid(uid)

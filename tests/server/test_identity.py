@@ -1,0 +1,93 @@
+"""--user, --group, --umask, --initgroups; the main process keeps its own."""
+
+import os
+import socket
+import stat
+
+import pytest
+
+ROOT = hasattr(os, 'geteuid') and os.geteuid() == 0
+
+APP = """
+import os
+def app(environ, start_response):
+    mask = os.umask(0)
+    os.umask(mask)
+    start_response('200 OK', [])
+    return [f'{os.getuid()} {os.getgid()} {sorted(os.getgroups())} {mask:o}'.encode()]
+"""
+
+
+@pytest.fixture
+def start(serve, tmp_path):
+    def make(**options):
+        (tmp_path / 'who.py').write_text(APP)
+        tmp_path.chmod(0o755)
+        for folder in tmp_path.parents[:2]:
+            folder.chmod(0o755)
+        return serve('who:app', 'default', script='hookserver.py', **options)
+
+    return make
+
+
+@pytest.mark.proves('--umask')
+def test_umask_of_workers_and_socket(start, tmp_path):
+    server = start(umask=0o27, uds=str(tmp_path / 'app.sock'))
+    server.expect('Started worker-1')
+    assert stat.S_IMODE((tmp_path / 'app.sock').stat().st_mode) == 0o750
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(tmp_path / 'app.sock'))
+        sock.sendall(b'GET / HTTP/1.0\r\n\r\n')
+        assert sock.makefile('rb').read().endswith(b' 27')
+
+
+@pytest.mark.skipif(not ROOT, reason='only root can change its user')
+@pytest.mark.proves('--user', '--group', '--initgroups')
+@pytest.mark.parametrize('names', [('nobody', 'daemon'), ('65534', '1')])
+def test_user_and_group_of_workers(start, tmp_path, names):
+    server = start(user=names[0], group=names[1], uds=str(tmp_path / 'app.sock'), initgroups=True)
+    server.expect('hook: worker_start mark-1 True worker')
+    server.expect('Started worker-1')
+    status = (tmp_path / 'app.sock').stat()
+    assert (status.st_uid, status.st_gid) == (65534, 1)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(tmp_path / 'app.sock'))
+        sock.sendall(b'GET / HTTP/1.0\r\n\r\n')
+        assert b'65534 1 [1' in sock.makefile('rb').read()
+    assert os.stat(f'/proc/{server.process.pid}').st_uid == 0
+    server.signal()
+    assert server.wait() == 0
+
+
+@pytest.mark.skipif(not ROOT, reason='only root can change its user')
+def test_groups_of_root_are_dropped(start):
+    server = start(user='nobody')
+    server.wait_ready()
+    assert server.get().startswith('65534 65534 [65534] ')
+
+
+def test_unknown_user_and_group(start):
+    server = start(user='no-such-one')
+    assert server.wait() == 1
+    assert "No such user: 'no-such-one'" in server.lines[-1]
+    server = start(group='no-such-one')
+    assert server.wait() == 1
+    assert "No such group: 'no-such-one'" in server.lines[-1]
+
+
+@pytest.mark.skipif(not ROOT, reason='root is needed to become an ordinary user')
+def test_ordinary_user_cannot_change(monkeypatch, tmp_path):
+    from granian.config import Config
+    from granian.errors import FatalError
+    from granian.worker import identity
+
+    def refuse(*args):
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'setgroups', refuse)
+    monkeypatch.setattr(os, 'chown', refuse)
+    config = Config.from_api('m:app', user='nobody')
+    with pytest.raises(FatalError, match=r'a worker cannot become nobody:- .*: Operation not permitted'):
+        identity.assume(config)
+    with pytest.raises(FatalError, match=r'cannot give .*: Operation not permitted'):
+        identity.resolve(config).own([tmp_path])
