@@ -1,6 +1,6 @@
 """`python -m granian`."""
 
-from .cli import entrypoint
+from ._start import main
 
 if __name__ == '__main__':
-    entrypoint()
+    main()

@@ -301,8 +301,10 @@ class Declaration:
     metrics_port: int = opt(METRICS, 'int', 9090, 'Port the exporter binds', ge=0, le=65535)
 
     reload: bool = opt(
-        RELOAD, 'bool', False, "Replace the workers when the application's files change (extra reload)"
-    )
+        RELOAD, 'bool', False,
+        'Replace the workers when Python files in the working directory change (extra reload); without '
+        'watchfiles: files of loaded modules, looked at once a second',
+    )  # fmt: skip
     reload_paths: tuple[Path, ...] = opt(
         RELOAD, 'path', (), 'Path to watch', multiple=True, default_text='the working directory'
     )
@@ -563,6 +565,10 @@ class Declaration:
     umask: int | None = opt(
         PROCESS, 'octal', None, ge=0, le=0o777, default_text='unchanged',
         help='File mode mask of workers and Unix sockets, such as 022; octal only when it starts with 0',
+    )  # fmt: skip
+    reload_extra_files: tuple[Path, ...] = opt(
+        RELOAD, 'path', (), multiple=True,
+        help='File, or pattern of files, whose change reloads as well; looked at once a second',
     )  # fmt: skip
     workers_start_timeout: int = opt(
         RESPAWN, 'duration', 60, 'Kill a worker that has not loaded APP by then; 0: never',

@@ -5,6 +5,7 @@ The tables here name fields of Config; the texts are in `granian.messages`.
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import os
 import re
@@ -33,7 +34,7 @@ from .declaration import OPTIONS, Declaration
 Values = MutableMapping[str, Any]
 
 NEEDS_EXTRA: list[tuple[str, str, str, Callable[[Declaration], bool]]] = [
-    ('--reload', 'watchfiles', 'reload', lambda c: c.reload),
+    ('--reload-paths', 'watchfiles', 'reload', lambda c: c.reload and bool(c.reload_paths)),
     ('--env-files', 'dotenv', 'dotenv', lambda c: bool(c.env_files)),
     ('--loop uvloop', 'uvloop', 'uvloop', lambda c: c.loop == Loops.uvloop),
     ('--loop rloop', 'rloop', 'rloop', lambda c: c.loop == Loops.rloop),
@@ -74,6 +75,7 @@ NEEDS_OPTION: dict[str, str] = {
     'reload_ignore_patterns': 'reload',
     'reload_ignore_paths': 'reload',
     'reload_filter': 'reload',
+    'reload_extra_files': 'reload',
     'reload_tick': 'reload',
     'reload_ignore_worker_failure': 'reload',
     'ws_app': 'websockets',
@@ -225,6 +227,12 @@ def _unix(values: Values) -> bool:
 def refuse_missing(values: Values) -> None:
     """Raise ConfigurationError for a path to watch that is missing. Called once, at the start: a path that
     goes away later must not keep a worker from starting."""
+    folder = values['working_dir'] or Path()
+    for path in values['reload_extra_files'] if values['reload'] else ():
+        if not glob.has_magic(str(path)) and not (folder / path).exists():
+            raise ConfigurationError(
+                messages.refusal('no_such_path', option='--reload-extra-files', path=path)
+            )
     for path in values['reload_paths'] if values['reload'] else ():
         if not ((values['working_dir'] or Path()) / path).exists():
             text = messages.REFUSALS['no_such_path']

@@ -98,6 +98,7 @@ class Front(MPServer):
     """The native server with gunicorn's lines and hooks."""
 
     ends_process = True
+    reload_polls = True
     start_method = 'fork'
     quick_signals = True
     logging_inherited = True

@@ -27,8 +27,9 @@ from .hooks import ProcessHooks, call
 from .mainloop import MainLoop
 from .notify import Notifier
 from .pidfile import PidFile
+from .polling import FilePoller
 from .records import OnDeath, Policy
-from .reload import FileWatch, watch_forks
+from .reload import Changes, FileWatch, OwnFiles, has_watcher, watch_forks
 from .roster import Launch, Roster
 from .signals import RELOAD, STOP, SignalInbox
 from .supervisor import Supervisor
@@ -60,6 +61,7 @@ class AbstractServer(ProcessHooks):
         self.roster = Roster(self)
         """The workers that are alive, as hooks see them."""
         self._supervisor: Supervisor | None = None
+        self._poller: FilePoller | None = None
         self._arguments: tuple[SpawnTarget | None, Loader | None] = (None, None)
 
     ends_process = False
@@ -70,6 +72,8 @@ class AbstractServer(ProcessHooks):
     """Forked workers log as the main process does: they set nothing up."""
     access_logger: str | None = None
     """Name of the logger of access lines, in place of `granian.access`."""
+    reload_polls = False
+    """--reload watches the files of loaded modules once a second, also where watchfiles is installed."""
     quick_signals = False
     """SIGINT and SIGQUIT end the server without waiting for requests, as gunicorn's do; a worker reopens
     its log files on SIGUSR1."""
@@ -159,6 +163,11 @@ class AbstractServer(ProcessHooks):
         return self.config.workers if self._supervisor is None else len(self._supervisor.slots)
 
     @property
+    def polls_modules(self) -> bool:
+        """Return whether the files of loaded modules are watched, by polling."""
+        return self.config.reload and (self.reload_polls or not has_watcher())
+
+    @property
     def needs_fork(self) -> str:
         """Return what only forked workers can have, in words; '' when there is nothing."""
         if self.config.preload:
@@ -194,7 +203,7 @@ class AbstractServer(ProcessHooks):
             self._add_companions(companions, supervisor, endpoint)
             loop = MainLoop(
                 supervisor, inbox, companions, exporter, quick_signals=self.quick_signals,
-                on_serving=roster.serving, on_end=roster.ended,
+                on_serving=roster.serving, on_end=roster.ended, on_files=self._loaded,
             )  # fmt: skip
             while not supervisor.stopped:
                 loop.turn()
@@ -229,9 +238,13 @@ class AbstractServer(ProcessHooks):
     ) -> None:
         config = self.config
         watch = None
-        if config.reload:
+        if config.reload and not self.polls_modules:
             watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self.reload)
             companions.append(watch)
+        if config.reload and (self.polls_modules or config.reload_extra_files):
+            changes = Changes(OwnFiles(config.pid_file, *endpoint.paths), self.working_dir, self.reload)
+            self._poller = FilePoller(monotonic(), config.reload_extra_files, self.working_dir, changes)
+            companions.append(self._poller)
         if config.statsd is not None:
             from .statsd import WorkersGauge
 
@@ -245,6 +258,10 @@ class AbstractServer(ProcessHooks):
             companions.append(
                 MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
             )
+
+    def _loaded(self, files: list[str]) -> None:
+        if self._poller is not None:
+            self._poller.add(files)
 
     def _resized(self, new: int, old: int | None) -> None:
         for hook in self.hooks_resize:

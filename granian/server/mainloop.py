@@ -43,7 +43,8 @@ QUICK_EVENTS = {**EVENTS, 'SIGINT': ServerEvent.QUICK, 'SIGQUIT': ServerEvent.QU
 class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor.
 
-    `on_serving` is called when a worker has become ready, `on_end` after a worker's end.
+    `on_serving` is called when a worker has become ready, `on_end` after a worker's end, `on_files` with
+    the files of a worker's modules.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class MainLoop:
         quick_signals: bool = False,
         on_serving: Callable[[Handle], object] = lambda handle: None,
         on_end: Callable[[Handle], object] = lambda handle: None,
+        on_files: Callable[[list[str]], object] = lambda files: None,
     ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
@@ -65,6 +67,7 @@ class MainLoop:
         self._events = QUICK_EVENTS if quick_signals else EVENTS
         self._on_serving = on_serving
         self._on_end = on_end
+        self._on_files = on_files
         self._logged: ipc.Failure | None = None
         """The failure that was logged last: several workers report the same."""
 
@@ -126,6 +129,8 @@ class MainLoop:
             self.supervisor.leaves(worker, value, monotonic())
         elif kind == ipc.BEAT:
             self.supervisor.lives(worker, monotonic())
+        elif kind == ipc.FILES:
+            self._on_files(value)
         elif kind == ipc.METRICS and self.exporter is not None:
             self.exporter.store.record(worker, value)
 

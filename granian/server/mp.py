@@ -73,6 +73,7 @@ class ProcessLauncher:
             loader=self._loader,
             hooked=Hooked(worker, server.hooks_worker) if server.hooks_worker else None,
             quick_signals=server.quick_signals,
+            reports_files=server.polls_modules,
             preloaded=server.config.preload,
             logging_inherited=server.logging_inherited,
             access_logger=server.access_logger,

@@ -5,6 +5,7 @@ The watcher has threads of its own, which the main process must not have: it for
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import multiprocessing
 import os
@@ -38,6 +39,8 @@ class WatchSpec:
     """What the watcher is given; picklable as far as `filter` is."""
 
     paths: tuple[Path, ...]
+    python_only: bool
+    """No paths were given: of the working directory, Python files alone count."""
     ignore_dirs: tuple[str, ...]
     ignore_patterns: tuple[str, ...]
     ignore_paths: tuple[Path, ...]
@@ -68,7 +71,7 @@ class OwnFiles:
 
 
 def _is_output(path: str) -> bool:
-    """Whether standard output or error have been redirected to this file."""
+    """Return whether standard output or error have been redirected to this file."""
     try:
         there = os.stat(path)
     except OSError:
@@ -76,11 +79,34 @@ def _is_output(path: str) -> bool:
     for fd in (1, 2):
         try:
             status = os.fstat(fd)
-        except OSError:  # closed by whoever has started us
+        except OSError:  # closed by the program that has started us
             continue
         if stat.S_ISREG(status.st_mode) and os.path.samestat(status, there):
             return True
     return False
+
+
+class Changes:
+    """Takes changed paths: logs those that are not our own, and calls `changed` if there are any."""
+
+    def __init__(self, own: OwnFiles, working_dir: Path, changed: Callable[[], None]) -> None:
+        self._own = own
+        self._working_dir = working_dir
+        self._changed = changed
+
+    def __call__(self, paths: Collection[str]) -> None:
+        theirs = [path for path in paths if path not in self._own]
+        if theirs:
+            self._log(theirs)
+            self._changed()
+
+    def _log(self, paths: list[str]) -> None:
+        names = []
+        for path in sorted(paths)[:SHOWN]:
+            inside = Path(path).is_relative_to(self._working_dir)
+            names.append(os.path.relpath(path, self._working_dir) if inside else path)
+        more = len(paths) - len(names)
+        logger.info('Changes detected: %s%s', ', '.join(names), f' and {more} more' if more else '')
 
 
 class FileWatch:
@@ -99,6 +125,7 @@ class FileWatch:
         ours, theirs = pipe_ends()
         spec = WatchSpec(
             paths=tuple((working_dir / path).resolve() for path in config.reload_paths) or (working_dir,),
+            python_only=not config.reload_paths,
             ignore_dirs=config.reload_ignore_dirs,
             ignore_patterns=config.reload_ignore_patterns,
             ignore_paths=tuple((working_dir / path).resolve() for path in config.reload_ignore_paths),
@@ -107,9 +134,7 @@ class FileWatch:
             pipe=theirs,
             inherited=tuple(sock.fileno() for sock in endpoint.sockets) if forks else (),
         )
-        self._own = OwnFiles(config.pid_file, *endpoint.paths)
-        self._working_dir = working_dir
-        self._changed = changed
+        self._changes = Changes(OwnFiles(config.pid_file, *endpoint.paths), working_dir, changed)
         self._pipe: Connection | None = ours
         with held_back():
             self._process = _start(spec, forks)
@@ -135,17 +160,8 @@ class FileWatch:
             logger.error('Files are no longer watched for changes: %s', value)
             self._pipe.close()
             self._pipe = None
-        elif paths := [path for path in value if path not in self._own]:
-            self._say(paths)
-            self._changed()
-
-    def _say(self, paths: list[str]) -> None:
-        names = []
-        for path in sorted(paths)[:SHOWN]:
-            inside = Path(path).is_relative_to(self._working_dir)
-            names.append(os.path.relpath(path, self._working_dir) if inside else path)
-        more = len(paths) - len(names)
-        logger.info('Changes detected: %s%s', ', '.join(names), f' and {more} more' if more else '')
+        else:
+            self._changes(value)
 
     def close(self) -> None:
         self._process.kill()
@@ -154,6 +170,11 @@ class FileWatch:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
+
+
+def has_watcher() -> bool:
+    """Return whether watchfiles is installed."""
+    return importlib.util.find_spec('watchfiles') is not None
 
 
 def watch_forks() -> bool:
@@ -173,7 +194,7 @@ def _start(spec: WatchSpec, forks: bool) -> Process:
 
 
 def watch(spec: WatchSpec) -> None:
-    """The watcher's process: sends what has changed, ends when the main process does."""
+    """Run the watcher: send what has changed, end when the main process does."""
     for fd in spec.inherited:
         os.close(fd)
     signal.set_wakeup_fd(-1)
@@ -202,10 +223,10 @@ def _end_with(pipe: Connection) -> None:
 
 
 def make_filter(spec: WatchSpec) -> Any:
-    """The user's filter, or watchfiles' default one; a class gets what is to be ignored added to its own."""
-    from watchfiles import BaseFilter, DefaultFilter
+    """Return the user's filter or one of watchfiles'. A class gets our ignored paths added to its own."""
+    from watchfiles import BaseFilter, DefaultFilter, PythonFilter
 
-    base = spec.filter or DefaultFilter
+    base = spec.filter or (PythonFilter if spec.python_only else DefaultFilter)
     if not isinstance(base, type):
         return base
     if not issubclass(base, BaseFilter):

@@ -24,8 +24,12 @@ from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
+<<<<<<< HEAD
 from ..observe.refusals import Refusals
 from . import children, ending, identity, ipc, kinds, timeouts
+=======
+from . import children, ending, identity, ipc, kinds, sources, timeouts
+>>>>>>> cc8f861 (systemd is told; --reload by polling, --reload-extra-files; SIGTERM to PID 1 while it imports)
 from .hooks import Hooked
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
@@ -54,6 +58,8 @@ def run(spec: WorkerSpec) -> None:
     except Exception as exc:
         forked.leave_if_child(exc)
         found = failure(exc)
+        if spec.reports_files:
+            control.send(ipc.FILES, sorted(sources.files() | sources.of_traceback(exc)))
         control.send(ipc.FAILED, found)
         status = found.status
     finally:
@@ -156,6 +162,8 @@ class Life:
         self.control.send(ipc.READY)
         if observers.report is not None:
             observers.report()
+        if self.spec.reports_files:
+            sources.follow(partial(self.control.send, ipc.FILES))
         if monitor is not None:
             # The stacks of all threads, written by the C handler: a thread may hold the interpreter lock.
             if hasattr(faulthandler, 'register'):

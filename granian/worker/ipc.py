@@ -3,7 +3,8 @@
 To the worker: `STOP` (value: whether for a reload), `CUT` (stop without waiting for requests), `REOPEN`
 (the log files). From the worker: `READY`, `FAILED` (a `Failure`), `REPLACE` (it wants a successor; the
 value is a `Reason`), `LEAVING` (it stops by itself; the value is
-a `Reason`), `BEAT` (it lives; see `timeouts`), `METRICS` (its figures, see
+a `Reason`), `BEAT` (it lives; see `timeouts`), `FILES`
+(that its modules come from; see `sources`), `METRICS` (its figures, see
 `granian.observe.counters`). When the main process ends, so does the pipe, and the worker stops.
 """
 
@@ -33,6 +34,7 @@ REPLACE = 'replace'
 LEAVING = 'leaving'
 METRICS = 'metrics'
 BEAT = 'beat'
+FILES = 'files'
 DUMP = getattr(signal, 'SIGXCPU', signal.SIGTERM)
 """Signal by which a worker under --worker-timeout writes its stacks; neither we nor applications use it."""
 

@@ -35,6 +35,8 @@ class WorkerSpec:
     """The user's hooks; None where there are none. Only a forked worker has them."""
     quick_signals: bool = False
     """SIGINT and SIGQUIT end the worker without waiting for its requests; SIGUSR1 reopens log files."""
+    reports_files: bool = False
+    """The main process watches the files of loaded modules itself, and wants to know them."""
     preloaded: bool = False
     """The main process has loaded the application, environment files included."""
 

@@ -56,8 +56,8 @@ CLI_DEFAULTS = {
     'request_body_timeout': 60, 'response_write_timeout': 60, 'ssl_handshake_timeout': 15,
     'ws_ping_interval': 20, 'ws_ping_timeout': 20, 'ws_max_message_size': 16777216, 'ws_max_queue': 32,
     'ws_per_message_deflate': True, 'static_path_precompressed': False, 'static_path_dotfiles': False,
-    'worker_timeout': 0, 'user': None, 'group': None, 'initgroups': False, 'umask': None,
-    'preload': False, 'respawn_max_deaths': None, 'workers_start_timeout': 60,
+    'reload_extra_files': (), 'worker_timeout': 0, 'user': None, 'group': None, 'initgroups': False,
+    'umask': None, 'preload': False, 'respawn_max_deaths': None, 'workers_start_timeout': 60,
     'workers_lifetime_jitter': 0, 'workers_max_requests': None, 'workers_max_requests_jitter': 0,
 }  # fmt: skip
 RANGES = {

@@ -302,10 +302,10 @@ def test_a_missing_extra_is_named(row: Any, monkeypatch: pytest.MonkeyPatch, tmp
     what, module, extra, _ = row
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     name, _, value = what[2:].partition(' ')
-    values = {'reload': True, 'env_files': [_file(tmp_path, '')], 'loop': value}
+    values = {'reload_paths': [tmp_path], 'env_files': [_file(tmp_path, '')], 'loop': value}
     option = name.replace('-', '_')
     with pytest.raises(ConfigurationError) as caught:
-        make(**{option: values[option]})
+        make(reload=True, **{option: values[option]})
     assert str(caught.value) == f'{what} needs {module}, which is not installed: pip install granian[{extra}]'
 
 

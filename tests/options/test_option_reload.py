@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from pathlib import Path
 
@@ -29,11 +28,10 @@ def watch(tmp_path, caplog):
 
     def start(last='last.py', **options):
         config = Config.from_api('m:app', reload=True, working_dir=tmp_path, **options)
-        context = multiprocessing.get_context('spawn')
-        made = FileWatch(context, config, tmp_path, net.Endpoint([]), lambda: None)
+        made = FileWatch(False, config, tmp_path, net.Endpoint([]), lambda: None)
         watches.append(made)
         said: set[str] = set()
-        made._say = said.update
+        made._changes = said.update
 
         def look(patience):
             deadline = time.monotonic() + patience
@@ -78,12 +76,17 @@ def test_what_is_ignored(watch, tmp_path):
     assert seen(*ignored, *counted) == counted
 
 
+def test_only_python_files_count_in_the_working_directory(watch):
+    seen = watch()
+    assert seen('app.py', 'db.sqlite3', 'page.html', 'data.json') == {'app.py'}
+
+
 @pytest.mark.proves('--reload-paths')
 def test_what_is_watched(watch, tmp_path):
     for name in ('one', 'two', 'three'):
         (tmp_path / name).mkdir()
     seen = watch(last='one/last.py', reload_paths=['one', tmp_path / 'two'])
-    assert seen('one/a.py', 'two/b.py', 'three/c.py', 'd.py') == {'one/a.py', 'two/b.py'}
+    assert seen('one/a.py', 'two/b.html', 'three/c.py', 'd.py') == {'one/a.py', 'two/b.html'}
 
 
 @pytest.mark.proves('reload_filter')

@@ -102,4 +102,5 @@ def response(worker, exchange, environ):
 
 
 server.quick_signals = 'QUICK' in os.environ
+server.reload_polls = 'POLLS' in os.environ
 server.serve()
