@@ -24,12 +24,8 @@ from ..constants import Cores
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
-<<<<<<< HEAD
 from ..observe.refusals import Refusals
-from . import children, ending, identity, ipc, kinds, timeouts
-=======
 from . import children, ending, identity, ipc, kinds, sources, timeouts
->>>>>>> cc8f861 (systemd is told; --reload by polling, --reload-extra-files; SIGTERM to PID 1 while it imports)
 from .hooks import Hooked
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
