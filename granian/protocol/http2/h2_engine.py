@@ -110,6 +110,8 @@ class H2Engine:
             for kind, flags, stream_id, payload in self._reader.feed(data):
                 if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
                     raise BrokenConnection(frames.PROTOCOL_ERROR, 'the first frame must be SETTINGS')
+                if kind == frames.SETTINGS and flags & frames.ACK and payload:
+                    raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS acknowledgement with a payload')
                 self._count(kind, flags, payload)
                 self._settled = True
                 if kind in (frames.HEADERS, frames.CONTINUATION):
@@ -124,7 +126,13 @@ class H2Engine:
             self._h2.close_connection(error.code, error.reason.encode('ascii', 'replace'), self._highest)
             self._break_off(error.reason)
         except h2.exceptions.ProtocolError as error:
-            self._break_off(str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            code = int(error.error_code)
+            if reason.startswith('Error decoding header block'):
+                code = frames.COMPRESSION_ERROR  # h2 says PROTOCOL_ERROR
+            self._flush_h2()
+            self._out[-1:] = [frames.goaway_frame(self._highest, code, reason.encode('ascii', 'replace'))]
+            self._break_off(reason)
 
     def _count(self, kind: int, flags: int, payload: bytes) -> None:
         """Count frames that move nothing against those that do (`guard`)."""
@@ -257,7 +265,7 @@ class H2Engine:
             self._acknowledge(event.stream_id, credit)
 
     def _on_trailers(self, event: h2.events.TrailersReceived) -> None:
-        stream = self._streams.get(event.stream_id)
+        stream = self._streams.get(event.stream_id) or self._draining.get(event.stream_id)
         if stream is None or stream.closed:
             return
         try:
@@ -266,7 +274,10 @@ class H2Engine:
             self._guard.reset()
             self._reset_h2(stream.stream_id, frames.PROTOCOL_ERROR)
             stream.move(Step.SEND_RESET)
-            self._fail(stream, str(error), disconnected=False)
+            if stream.released:  # it was answered: the core does not wait for the rest
+                self._leave(stream)
+            else:
+                self._fail(stream, str(error), disconnected=False)
         else:
             self._on_end(event.stream_id, trailers)
 
