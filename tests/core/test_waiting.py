@@ -100,13 +100,48 @@ def hold_streams(stack: ExitStack, server: Any, connections: int, path: str) -> 
 
 
 @pytest.mark.parametrize('threads', [1, 8, 64])
-def test_shut_windows_do_not_delay_a_healthy_client(threads: int) -> None:
-    body = b'x' * 100_000
+@pytest.mark.parametrize('size', [100_000, 1_000_000])
+def test_shut_windows_do_not_delay_a_healthy_client(threads: int, size: int) -> None:
+    body = b'x' * size
 
     def handler(stream: Any) -> None:
         stream.respond(200, TEXT, body if stream.head.path == '/large' else b'small')
 
-    with running(handler, threads=threads, write_timeout=60) as server, ExitStack() as stack:
+    with running(handler, threads=threads) as server, ExitStack() as stack:
         hold_streams(stack, server, 6, '/large')
         healthy: socket.socket = stack.enter_context(server.connect(5))
         assert Http2Client(healthy).get('/small').body == b'small'
+
+
+def test_pieces_for_shut_windows_leave_threads_to_others() -> None:
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/large':
+            send_in_pieces(stream)
+        else:
+            stream.respond(200, TEXT, b'small')
+
+    with running(handler, threads=32) as server, ExitStack() as stack:
+        hold_streams(stack, server, 6, '/large')
+        healthy: socket.socket = stack.enter_context(server.connect(5))
+        assert Http2Client(healthy).get('/small').body == b'small'
+
+
+def test_parked_requests_run_when_the_window_opens() -> None:
+    with running(send_in_pieces, threads=8) as server, server.connect() as sock:
+        client = Http2Client(sock, window=0)
+        client.keep = False
+        streams = [client.start() for _ in range(20)]
+        for stream in streams:
+            client.connection.increment_flow_control_window(1 << 21, stream)
+        client.connection.increment_flow_control_window(1 << 25)
+        client.flush()
+        client.finish(*streams)
+        assert {client.responses[stream].received for stream in streams} == {len(MEGABYTE)}
+
+
+def test_client_that_leaves_takes_its_parked_requests_along() -> None:
+    with running(send_in_pieces, threads=8) as server:
+        with ExitStack() as stack:
+            hold_streams(stack, server, 1, '/large')
+        with server.connect(5) as sock:
+            assert Http2Client(sock).get().received == len(MEGABYTE)

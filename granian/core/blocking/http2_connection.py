@@ -41,8 +41,11 @@ class Http2Connection(Http2Output):
     """A connection as a unit of work, which makes its streams units of work."""
 
     __slots__ = (
-        '_failed', 'finished',
-        'gathering', 'streams',
+        '_failed',
+        'gathering',
+        'gathering',
+        'streams',
+        'streams',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
@@ -51,9 +54,6 @@ class Http2Connection(Http2Output):
         """Streams whose handler has not ended."""
         self.gathering: dict[int, Http2Stream] = {}
         """Those of them whose body is still read before a thread runs them."""
-        self.finished: dict[int, float] = {}
-        """Streams whose handler has ended and whose last bytes wait for a window, with the time of
-        their last progress."""
         self._failed = False
         self.deadline = monotonic() + self.settings.head_timeout
 
@@ -232,6 +232,7 @@ class Http2Connection(Http2Output):
             self.timers.settle(now, self._busy)
             self.push(self.timers.leave(now))
         self.flush()
+        self.resume()
         if self.http.must_close and (self.hung_up or not self.outbox):
             self._end()
         else:
@@ -255,6 +256,7 @@ class Http2Connection(Http2Output):
                 self.flush()
             elif self.http.unsent(stream_id):
                 self.finished[stream_id] = monotonic()
+            self.resume()
             if not self.streams:
                 self.update_deadline(monotonic())
             closing = self.http.must_close
@@ -290,6 +292,9 @@ class Http2Connection(Http2Output):
 
     def close(self) -> None:
         if self.phase != CLOSED:
+            for stream in self.parked:
+                del self.streams[stream.stream_id]  # it has never run
+            self.parked.clear()
             if self.streams:
                 self.reactor.retain(self)
             super().close()

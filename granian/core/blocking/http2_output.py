@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import socket
+from collections import deque
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,12 @@ from .waiting import unacknowledged
 if TYPE_CHECKING:
     from .services import OpenStream, Services
 
+SHARE = 8
+"""One client's handlers that wait for it take one thread in eight at most"""
+FEW = 4
+"""or this many, where there is another thread for the others."""
+LEFT_LIMIT = 16 * 1024 * 1024
+"""Bytes of whole responses that one client may leave unsent before its further requests wait."""
 SEND_AT = 32768
 """Bytes: more output than this does not wait for the other responses of its turn."""
 
@@ -31,8 +38,8 @@ class Http2Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
     __slots__ = (
-        '_lost', '_out', '_paused', '_tried', '_writing', 'deferred', 'http', 'lock', 'memo', 'sent',
-        'timers', 'waiting',
+        '_lost', '_out', '_paused', '_tried', '_writing', 'deferred', 'finished', 'held', 'http',
+        'lock', 'memo', 'parked', 'sent', 'timers', 'waiting',
     )  # fmt: skip
 
     outbox: int
@@ -56,6 +63,13 @@ class Http2Output(WatchedConnection):
         self.timers = Timers(self.http, core.settings, monotonic())
         self.deferred = False
         """In the list of connections to flush before the leader polls."""
+        self.held = 0
+        """Handlers that wait for the client."""
+        self.finished: dict[int, float] = {}
+        """Streams whose handler has ended and whose last bytes wait for a window, with the time of
+        their last progress."""
+        self.parked: deque[OpenStream] = deque()
+        """Requests that run once the client keeps less waiting."""
         self.waiting: set[OpenStream] = set()
         """Streams whose handler waits for room."""
 
@@ -80,6 +94,20 @@ class Http2Output(WatchedConnection):
     def update_deadline(self, now: float) -> None:
         """Set the earliest deadline. The lock is held."""
         raise NotImplementedError
+
+    # -- a client that keeps much waiting; the lock is held ---------------------------------------
+
+    def crowded(self) -> bool:
+        """Return whether further requests of this client must wait: it could take all threads, or memory."""
+        threads = self.settings.threads
+        if self.held >= max(1, min(FEW, threads - 1), threads // SHARE):
+            return True
+        return self.outbox + sum(map(self.http.unsent, self.finished)) > LEFT_LIMIT
+
+    def resume(self) -> None:
+        """Run a parked request, where there is one and the client keeps less waiting now."""
+        if self.parked and not self.crowded():
+            self.reactor.submit(self.parked.popleft())
 
     # -- writing; the lock is held ----------------------------------------------------------------
 
@@ -170,6 +198,14 @@ class Http2Output(WatchedConnection):
             self.flush()
 
     # -- any thread; the lock is free ----------------------------------------------------------------
+
+    def park(self, stream: OpenStream) -> bool:
+        """Let a request wait if its client keeps much waiting. Return whether it waits."""
+        with self.lock:
+            crowded = self.crowded()
+            if crowded:
+                self.parked.append(stream)
+            return crowded
 
     def flush_deferred(self) -> None:
         """Write the responses of a turn together."""

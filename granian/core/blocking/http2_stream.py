@@ -85,6 +85,8 @@ class Http2Stream:
     def work(self) -> bool:
         """Run the handler. Another thread may lead meanwhile. Return whether this one still does."""
         connection = self._connection
+        if (connection.held or connection.finished) and connection.park(self):
+            return True
         core = connection.core
         pool = core.pool
         entered = connection.reactor.now
@@ -103,11 +105,8 @@ class Http2Stream:
             core.handler(self)
             if not self.ended:
                 self._end_response()
-        except ClientDisconnected:
-            self.aborted = True
-        except BaseException:
-            logger.exception('Internal error while a request was handled')
-            self.aborted = True
+        except BaseException as error:
+            self._take_error(error)
         now = monotonic()
         if observe is not None:
             report(observe, self)
@@ -123,6 +122,12 @@ class Http2Stream:
             return True
         self._end_without_lead()
         return False
+
+    def _take_error(self, error: BaseException) -> None:
+        """Break off the response of a handler that has raised."""
+        self.aborted = True
+        if not isinstance(error, ClientDisconnected):
+            logger.error('Internal error while a request was handled', exc_info=error)
 
     def _end_without_lead(self) -> None:
         """Do what no turn's end does for a thread that does not lead any more."""
@@ -175,12 +180,8 @@ class Http2Stream:
         with connection.lock:
             connection.push(http.body_wanted(self.stream_id))
             connection.flush()
-            while not self.inbox:
-                if self.failure is not None:
-                    raise RequestBodyError(self.failure.reason, self.failure.status)
-                if not self._wait(patience.begin_wait()) and not self.inbox:
-                    raise RequestBodyError(BODY_TIMEOUT, 408)
-                patience.end_wait()
+            if not self.inbox:
+                self._wait_for_input(patience)
             event = self.inbox.popleft()
             if type(event) is not Data:
                 self.end_of_request(event)
@@ -190,6 +191,21 @@ class Http2Stream:
             self.received += len(event.data)
             patience.earn(len(event.data))
             return event.data
+
+    def _wait_for_input(self, patience: Patience) -> None:
+        """Wait until the inbox has an event. Raises RequestBodyError. The connection's lock is held."""
+        connection = self._connection
+        connection.held += 1
+        try:
+            while not self.inbox:
+                if self.failure is not None:
+                    raise RequestBodyError(self.failure.reason, self.failure.status)
+                if not self._wait(patience.begin_wait()) and not self.inbox:
+                    raise RequestBodyError(BODY_TIMEOUT, 408)
+                patience.end_wait()
+        finally:
+            connection.held -= 1
+            connection.resume()
 
     def _wait(self, timeout: float) -> bool:
         """Wait for an event of this stream. Return False after `timeout` seconds.
@@ -233,8 +249,7 @@ class Http2Stream:
                 connection.flush_soon()
             else:
                 connection.flush()
-            if len(body) > PIECE:
-                self._wait_for_room()
+            # The rest is left to the leader: no handler waits with a whole response. See `crowded`.
 
     def send_informational(self, status: int, headers: Headers) -> None:
         connection = self._connection
@@ -310,8 +325,18 @@ class Http2Stream:
     def _wait_for_room(self) -> None:
         """Wait while much of this stream, or of the connection, is unsent. The connection's lock is held."""
         connection = self._connection
-        unsent = connection.http.unsent
         limit = connection.settings.limits.max_send_buffer_size
+        if connection.http.unsent(self.stream_id) > limit or connection.outbox > OUTBOX_LIMIT:
+            connection.held += 1
+            try:
+                self._await_room(limit)
+            finally:
+                connection.held -= 1
+                connection.resume()
+
+    def _await_room(self, limit: int) -> None:
+        connection = self._connection
+        unsent = connection.http.unsent
         patience = self._writing
         while (rest := unsent(self.stream_id)) > limit or connection.outbox > OUTBOX_LIMIT:
             if patience is None:
