@@ -292,6 +292,11 @@ class Supervisor:
             self._feed(ServerEvent.STILLBORN)
             return
         worker.slot.worker = None
+        if self.policy.max_deaths == 0 and getattr(worker.handle, 'failure', None) is None:
+            # Killed while it loaded, without a reason of its own: the next one may come through.
+            worker.slot.deaths += 1
+            self._vacate(worker.slot, served=False)
+            return
         if self.policy.on_death is not OnDeath.WAIT:
             self._feed(ServerEvent.STILLBORN)
             return
