@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import sys
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable
 
 from ..worker.ending import flush_streams
 
-_sleep = time.sleep  # gevent may put its own in its place
+_select = select.select  # gevent may put its own in its place; and sleep() fails under libfaketime
 
 
 class ForkedProcess:
@@ -72,7 +73,7 @@ class ForkedProcess:
             if deadline is not None and time.monotonic() >= deadline:
                 return
             # Its end of the pipe may be closed already, or be held by a process that it has left behind.
-            _sleep(0.002)
+            _select([], [], [], 0.002)
 
     def close(self) -> None:
         """Release the descriptor, after the end."""

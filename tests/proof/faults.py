@@ -147,20 +147,31 @@ def no_descriptors(server: Running) -> Result:
     return "one worker's requests", 'Started worker-1'
 
 
-FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1'
+CLOCK = Path(tempfile.gettempdir()) / f'clock-{os.getpid()}'
+"""libfaketime reads from it how far the wall clock is off."""
+FAKETIME = {
+    'LD_PRELOAD': '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+    'FAKETIME_TIMESTAMP_FILE': str(CLOCK),
+    'FAKETIME_NO_CACHE': '1',
+    'FAKETIME_DONT_FAKE_MONOTONIC': '1',
+}
 
 
-@fault(
-    'a wall clock two thousand times as fast',
-    env={
-        'LD_PRELOAD': FAKETIME,
-        'FAKETIME': '+0 x2000',
-        'FAKETIME_DONT_FAKE_MONOTONIC': '1',
-        'DONT_FAKE_MONOTONIC': '1',
-    },
-)
+def days(server: Running) -> str:
+    """Return the dates in the log, in their order."""
+    return ' to '.join(dict.fromkeys(re.findall(r'\[(\d+-\d+-\d+) ', server.output)))
+
+
+@fault('a wall clock that jumps by ten days', env=FAKETIME, workers_lifetime=86400)
 def clock(server: Running) -> Result:
-    return lost(server, '/'), ''
+    found = []
+    for offset in ('+10d', '-10d', '+0'):
+        CLOCK.write_text(offset)
+        time.sleep(0.2)
+        found.append(lost(server, '/'))
+        server.signal(signal.SIGUSR1)
+        server.expect('Handling signal: usr1')
+    return f'{sum("request" in one for one in found)} of 3 requests; the log jumps from {days(server)}', ''
 
 
 def run(name: str) -> str:
@@ -171,6 +182,7 @@ def run(name: str) -> str:
         'respawn_interval': 0, **OPTIONS[name],
     }  # fmt: skip
     command = [str(HERE.parent / 'server' / 'realserver.py'), 'fork', 'fault_apps:app', json.dumps(options)]
+    CLOCK.write_text('+0')
     env = {**ENV[name], 'PYTHONPATH': os.pathsep.join([str(HERE.parent.parent), str(HERE)])}
     server = Running(command, folder, env)
     try:
@@ -188,6 +200,7 @@ def run(name: str) -> str:
     finally:
         server.close()
         shutil.rmtree(folder, ignore_errors=True)
+        CLOCK.unlink(missing_ok=True)
 
 
 def answers_again(server: Running) -> str:
