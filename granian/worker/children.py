@@ -27,7 +27,7 @@ class Descriptors:
     """The descriptors of a worker that a child must not use, and the core that has more of them."""
 
     def __init__(self, fds: Iterable[int], ours: Callable[[object], bool]) -> None:
-        """`ours` tells whether a signal handler is the worker's own."""
+        """Note the descriptors. `ours` tells whether a signal handler is the worker's own."""
         self.core: Core | None = None
         # The application may have closed one and have a file of its own under that number.
         self._known = {fd: identity for fd in fds if (identity := _identity(fd)) is not None}

@@ -380,7 +380,7 @@ class LoopCore:
 
 
 def _drain_timeout(config: Config) -> float | None:
-    """Cancelling what is in flight leaves applications some time to end well before they are killed."""
+    """Return when requests in flight are cancelled: some time before the worker is killed."""
     return config.workers_kill_timeout * 0.9 if config.workers_kill_timeout else None
 
 
