@@ -108,18 +108,7 @@ class H2Engine:
             return
         try:
             for kind, flags, stream_id, payload in self._reader.feed(data):
-                if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
-                    raise BrokenConnection(frames.PROTOCOL_ERROR, 'the first frame must be SETTINGS')
-                if kind == frames.SETTINGS and flags & frames.ACK and payload:
-                    raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS acknowledgement with a payload')
-                self._count(kind, flags, payload)
-                self._settled = True
-                if kind in (frames.HEADERS, frames.CONTINUATION):
-                    self._in_block = not flags & frames.END_HEADERS
-                header = frames.frame_header(len(payload), kind, flags, stream_id)
-                for event in self._h2.receive_data(header + payload):
-                    self._take(event)
-                self._flush_h2()
+                self._on_frame(kind, flags, stream_id, payload)
                 if self._guard.exhausted is not None:
                     raise BrokenConnection(frames.ENHANCE_YOUR_CALM, self._guard.exhausted)
         except BrokenConnection as error:
@@ -133,6 +122,21 @@ class H2Engine:
             self._flush_h2()
             self._out[-1:] = [frames.goaway_frame(self._highest, code, reason.encode('ascii', 'replace'))]
             self._break_off(reason)
+
+    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Check what h2 does not, then let it read the frame."""
+        if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
+            raise BrokenConnection(frames.PROTOCOL_ERROR, 'the first frame must be SETTINGS')
+        if kind == frames.SETTINGS and flags & frames.ACK and payload:
+            raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS acknowledgement with a payload')
+        self._count(kind, flags, payload)
+        self._settled = True
+        if kind in (frames.HEADERS, frames.CONTINUATION):
+            self._in_block = not flags & frames.END_HEADERS
+        header = frames.frame_header(len(payload), kind, flags, stream_id)
+        for event in self._h2.receive_data(header + payload):
+            self._take(event)
+        self._flush_h2()
 
     def _count(self, kind: int, flags: int, payload: bytes) -> None:
         """Count frames that move nothing against those that do (`guard`)."""
