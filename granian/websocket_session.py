@@ -70,7 +70,7 @@ class WebSocketClosed(ClientDisconnected):
 
 
 def open_session(stream: AsyncStream, settings: WebSocketSettings) -> WebSocketSession | None:
-    """The session of a stream whose head asks for an upgrade to WebSocket (`head.upgrade`).
+    """Return the session of a stream whose head asks for an upgrade to WebSocket (`head.upgrade`).
 
     None when the handshake is not a valid one: it has been answered then (400, or 426 with
     Sec-WebSocket-Version), and the handler only has to return.
@@ -198,7 +198,7 @@ class WebSocketSession:
         self._refused()
 
     def refusing(self) -> AsyncStream:
-        """The stream, to answer the handshake with a response in pieces by its send_response,
+        """Return the stream, to answer the handshake with a response in pieces by its send_response,
         send_data and send_end. RuntimeError when it has been answered already."""
         self._only_once()
         self._refused()
@@ -216,7 +216,7 @@ class WebSocketSession:
     # messages
 
     async def receive(self) -> str | bytes | Closed:
-        """The next message. Once Closed has been returned, it is returned again at each call.
+        """Return the next message. Once Closed has been returned, it is returned again at each call.
 
         Before accept() it waits (for the client to go: Closed(1006)). RuntimeError when another
         task is already waiting.
@@ -250,8 +250,8 @@ class WebSocketSession:
                 self._waiter = None
 
     async def send(self, message: str | bytes | bytearray | memoryview) -> None:
-        """Waits while the client does not read. Raises WebSocketClosed when the WebSocket is over
-        (an OSError), RuntimeError before accept(), TypeError for another type."""
+        """Send a message; wait while the client does not read. Raise WebSocketClosed (an
+        OSError) when the WebSocket is over, RuntimeError before accept(), TypeError for another type."""
         codec = self._codec
         if codec is None:
             raise RuntimeError('send() before the WebSocket was accepted')
@@ -284,7 +284,7 @@ class WebSocketSession:
         self.start_close(code, reason)
 
     def shutdown(self, code: int = 1001) -> None:
-        """The server stops (1001) or reloads (1012): close, and receive() returns Closed(code, '').
+        """Close because the server stops (1001) or reloads (1012); receive() returns Closed(code, '').
         Before accept(): the handshake is refused with 503."""
         if self._answered:
             self.start_close(code, '')
@@ -296,8 +296,8 @@ class WebSocketSession:
         self.shutdown(RESTART if reload else GOING_AWAY)
 
     async def finish(self, code: int = 1000) -> None:
-        """The application has ended: close with `code` if nobody did (1011 after an exception),
-        refuse with 403 (500 for 1011) if it never answered, and wait for the peer's close frame,
+        """End for an application that has returned: close with `code` if it did not (1011 after an
+        exception), refuse with 403 (500 for 1011) if it never answered, and wait for the peer's close frame,
         close_timeout seconds at most. Then the stream is ended and the handler may return."""
         if not self._answered:
             self.refuse(500 if code == INTERNAL_ERROR else 403)
@@ -310,7 +310,7 @@ class WebSocketSession:
             await self._over
 
     def start_close(self, code: int, reason: str = '') -> None:
-        """close() for who cannot wait; nothing where there is no open WebSocket."""
+        """Start the close handshake without waiting; do nothing where there is no open WebSocket."""
         codec = self._codec
         if codec is None:
             return
@@ -329,7 +329,7 @@ class WebSocketSession:
             self._read_on()  # the peer's close frame is behind what was not read
 
     def _conclude(self, final: Closed) -> None:
-        """receive() has nothing more to wait for."""
+        """End the waiting of receive()."""
         if self._final is None:
             self._final = final
         waiter = self._waiter
@@ -350,8 +350,10 @@ class WebSocketSession:
                 self._end_stream()
 
     def _end_stream(self) -> None:
-        """Both close frames have passed, or the peer's side has ended: RFC 6455 7.1.1 lets the
-        server close the connection first."""
+        """End the stream after both close frames, or after the peer's end.
+
+        RFC 6455 7.1.1 lets the server close the connection first.
+        """
         self._stream.send_end()
         self._release()
 
@@ -380,7 +382,7 @@ class WebSocketSession:
     # input
 
     def _on_data(self, data: bytes) -> None:
-        """The core has read these bytes; b'' when the client's side has ended."""
+        """Take bytes that the core has read; b'' when the client's side has ended."""
         codec = self._codec
         assert codec is not None
         if not data:
@@ -418,7 +420,7 @@ class WebSocketSession:
         return True
 
     def _enqueue(self, message: str | bytes) -> bool:
-        """False when there is no room for another one after it."""
+        """Queue a message. Return False when there is no room for another one after it."""
         self._queue.append(message)
         self._queued += len(message)
         return len(self._queue) < self._settings.max_queue and self._queued <= self._settings.max_message_size
@@ -450,7 +452,7 @@ class WebSocketSession:
             self._restart_timer(_LAST_WORD, self._answer_close)
 
     def _on_disconnect(self) -> None:
-        """The client has gone, or has ended its side only: then _on_data() comes to that in its turn."""
+        """Note that the client has gone. One that has only ended its side is left to _on_data()."""
         codec = self._codec
         if codec is None:
             self._conclude(Closed(ABNORMAL, ''))
@@ -458,7 +460,7 @@ class WebSocketSession:
             self._on_eof(codec)
 
     async def _unstall(self) -> None:
-        """The client asks for pongs and does not read them: no more is read from it until it does."""
+        """Read no more from a client that asks for pongs and does not read them, until it does."""
         try:
             await self._stream.drain()
         except ClientDisconnected:

@@ -1,12 +1,14 @@
 """A request's first step, taken at once: on Python 3.11 what `eager_start` is from 3.12 on.
 
-A task costs a tenth of a quick request, and most requests never wait, so that nobody ever sees
-theirs. Here a *spare* task lies ready, a real one that has not begun: its first step is in our
-hands, not in the loop's. A request's coroutine takes its own first step as that task and in its
-context, so that `current_task()`, timeouts and context variables are what they are in any task.
-If it ends there, and the application has left nothing on the task, the next request has the same
-spare. If it waits, the spare becomes its task for good: it is begun, and goes on from there.
+A task costs a tenth of a quick request, and most requests never wait, so their tasks are never
+needed. Here a *spare* task lies ready: a real one that has not begun, whose first step we hold in
+the loop's place. A request's coroutine takes its own first step as that task and in its context,
+so that `current_task()`, timeouts and context variables are as in any task. If it ends there, and
+the application has left nothing on the task, the next request uses the same spare. If it waits,
+the spare becomes its task for good: it is begun, and goes on from there.
 
+It saves 0.3 µs of processor time a request on uvloop and 0.7 µs on asyncio's own loop (Python 3.11.7),
+2 to 3 % of a hello world. It goes when Python 3.11 does, in October 2027 at the latest.
 CPython 3.11 only: it counts references, and looks at what the task refers to.
 """
 
@@ -30,7 +32,7 @@ MOST_PLAIN = 63
 
 
 def possible(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this is for tasks of `loop`, as things are now: some programs put others in asyncio's place."""
+    """Return whether tasks of `loop` are asyncio's own, as some programs put others in their place."""
     return (
         sys.implementation.name == 'cpython'
         and sys.version_info[:2] == (3, 11)
@@ -83,7 +85,7 @@ class FirstStep:
             self._plain -= 1
             return asyncio.Task(request, loop=self._loop)
         spare = self._spare
-        if spare is None or spare.task._must_cancel:  # by whoever saw it in all_tasks()
+        if spare is None or spare.task._must_cancel:  # by an application that found it in all_tasks()
             if self._closed:
                 return asyncio.Task(request, loop=self._loop)
             self._end_spare()
@@ -126,22 +128,24 @@ class FirstStep:
         return None
 
     def close(self) -> None:
-        """No spare from now on."""
+        """Use no spare from now on."""
         self._closed = True
         self._end_spare()
 
     def _of_no_use(self) -> None:
-        """To make a spare costs more than to make a task: where requests wait, one is tried now and then."""
+        """Start the next requests plainly: where requests wait, a spare costs more than a task."""
         self._plain = self._back_off = min(2 * self._back_off + 1, MOST_PLAIN)
 
     def _changed(self, context: Context) -> bool:
-        """Whether a variable has another value. As many variables are the same ones: a context does
-        not lose those that it was copied with. Values are not compared, since an equal list would
-        still be another request's list."""
+        """Return whether a variable has another value.
+
+        As many variables are the same ones: a context does not lose those that it was copied with.
+        Values are not compared, since an equal list would still be another request's list.
+        """
         return not all(map(is_, chain(context, context.values()), self._variables))
 
     def _end_spare(self) -> None:
-        """As a task ends whose coroutine has come to its end; within another task's step or not."""
+        """End the spare as a task whose coroutine has ended; within another task's step or not."""
         spare, self._spare = self._spare, None
         if spare is None:
             return
@@ -158,7 +162,7 @@ class FirstStep:
 def _make_task(
     coro: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, own: Context
 ) -> tuple[Any, Callable[[], None]]:
-    """A task, and its first step. A task hands that to `loop.call_soon`: for a moment we stand there."""
+    """Make a task, and take its first step from it: a task hands that to `loop.call_soon`."""
     call_soon = loop.call_soon
     steps = []
 
@@ -176,7 +180,7 @@ def _make_task(
 
 
 async def granian_request(rest: list[Any]) -> None:
-    """The coroutine of a spare; tasks show its name. A coroutine proper: some ask for its state."""
+    """Run a spare. Tasks show this name. It is a proper coroutine: some programs ask for its state."""
     await _go_on(rest)
 
 
