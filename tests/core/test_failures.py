@@ -79,7 +79,7 @@ class Ready:
 
 def test_failed_accept_keeps_the_other_events_of_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(('127.0.0.1', 0)) as listener:
-        core = CoreUnderTest([listener], CoreSettings(threads=1), answer)
+        core = CoreUnderTest([listener], CoreSettings(threads=4), answer)
         reactor = core.reactor
         reactor.accepting = True
         ready = Ready()
