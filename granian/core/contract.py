@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
     from ..stream import Address
-    from .sharing import Share
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,6 @@ class CoreSettings:
     sendfile: bool = hasattr(os, 'sendfile')
     """The kernel sends files."""
     tls: ssl.SSLContext | None = None
-    share: Share | None = None
-    """This worker's place among those that share the listeners; None: it is alone."""
     proxy: ProxyRule | None = None
     """The rule for preambles of the PROXY protocol; None: there are none."""
     on_exchange: Callable[[Exchange], None] | None = None

@@ -13,7 +13,6 @@ from typing import Any
 
 from .. import net
 from ..config import Config
-from ..core.sharing import Board
 from ..errors import ConfigurationError
 from ..messages import WARNINGS, refusal
 from ..worker import entry, kinds
@@ -54,7 +53,6 @@ class ProcessLauncher:
         self._loader = loader
         self._method = start_method(server.start_method, server.needs_fork)
         self._config = for_workers(server.config)
-        self._board = Board() if server.config.workers > 1 else None
         if self._method != 'fork':
             if server.needs_fork:
                 raise ConfigurationError(refusal('needs_fork', what=server.needs_fork, method=self._method))
@@ -70,7 +68,6 @@ class ProcessLauncher:
             config=self._config,
             listeners=self._listeners,
             control=theirs,
-            board=self._board,
             working_dir=server.working_dir,
             logging=server.logging,
             loader=self._loader,

@@ -13,7 +13,6 @@ from multiprocessing.connection import Connection
 from .. import net
 from ..config import Config
 from ..constants import Cores
-from ..core.sharing import Board
 from ..errors import ConfigurationError
 from ..messages import refusal
 from ..worker import entry, ipc
@@ -148,14 +147,12 @@ class ThreadLauncher:
         self._listeners = endpoint.sockets
         self._target = target or entry.run_in_thread
         self._loader = loader
-        self._board = Board() if server.config.workers > 1 else None
         self._config = replace(for_workers(server.config), process_name=None)
         os.chdir(server.working_dir)
 
     def __call__(self, worker: Worker) -> ThreadHandle:
         ours, theirs = Pipe()
         spec = WorkerSpec(
-            board=self._board,
             number=worker.number,
             config=self._config,
             # Copies: a worker that stops closes its own.

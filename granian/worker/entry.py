@@ -130,7 +130,6 @@ class Life:
             config, list(spec.listeners), app, observer(observers.all), observers.counters,
             in_thread=spec.in_thread, hooked=self.hooked,
             on_refused=observers.refusals, ws_app=ws_app, monitor=monitor,
-            share=spec.board.share(spec.number) if spec.board is not None else None,
         )  # fmt: skip
         observers.core = self._descriptors.core = self.core
         if self.hooked is not None:

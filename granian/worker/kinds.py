@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..asgi import LifespanProtocol
     from ..config import Config
     from ..core.blocking.core import BlockingCore
-    from ..core.sharing import Share
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
     from ..stream import AsyncHandler, Handler
@@ -73,20 +72,19 @@ def make_core(
     on_refused: Callable[..., None] | None = None,
     ws_app: Any = None,
     monitor: Monitor | None = None,
-    share: Share | None = None,
 ) -> Core:
     """Make a worker's engine: the application in its adapter, the adapter in the core that fits it.
 
     `counters`: where `on_exchange` counts; adapters and core add their own figures. `in_thread`: the
     workers are threads of one process. `hooked`: the user's hooks around each request. `ws_app`: the
     application that answers WebSockets beside a WSGI application. `monitor` learns how to
-    see that the worker hangs. `share`: see `granian.core.sharing`.
+    see that the worker hangs.
     Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
-    told = replace(settings(config, on_exchange, counters, on_refused), share=share)
+    told = settings(config, on_exchange, counters, on_refused)
     if config.interface == Interfaces.WSGI:
         siblings = config.workers > 1
         core = _wsgi(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..core.sharing import Board
 from .hooks import Hooked
 
 
@@ -28,8 +27,6 @@ class WorkerSpec:
     working_dir: Path
     logging: dict[str, Any] | None = None
     """The configuration laid over the default logging, as read when the worker was started."""
-    board: Board | None = None
-    """Where workers that share the listeners see each other's number of connections."""
     in_thread: bool = False
     """The worker is a thread of the main process."""
     loader: Callable[[], Any] | None = None

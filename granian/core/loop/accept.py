@@ -9,7 +9,6 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
-from ..sharing import PATIENCE
 from .connection import LoopConnection
 from .services import Services
 from .tls import TLSLayer
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import Listeners
-    from ..sharing import Share
 
 logger = logging.getLogger('_granian')
 
@@ -62,10 +60,6 @@ class Acceptor:
         self._addresses = {each: each.getsockname() for each in listeners if not _listens_on_all(each)}
         self._accepting = False
         self._closed = False
-        self._share = core.settings.share
-        self._waiting = False
-        """A pending connection is left to the other workers."""
-        self._waited = False
         self._exhausted = False
 
     def start(self) -> None:
@@ -74,7 +68,7 @@ class Acceptor:
         self.resume()
 
     def resume(self) -> None:
-        if not (self._accepting or self._closed or self.pressed or self._exhausted or self._waiting):
+        if not (self._accepting or self._closed or self.pressed or self._exhausted):
             self._accepting = True
             for listener in self.listeners:
                 self._core.loop.add_reader(listener.fileno(), self.accept, listener)
@@ -98,13 +92,11 @@ class Acceptor:
         """Stop accepting for good. Connections in the listen queue are left to the other workers."""
         self.pause()
         self._closed = True
-        self._stop_sharing()
         for listener in self.listeners:
             listener.close()
 
     def last_call(self) -> None:
         """Accept the connections in the listen queue: no other worker will, and they would be reset."""
-        self._stop_sharing()
         for listener in self.listeners:
             for _ in range(LAST_CALL):
                 if not self.accept(listener):
@@ -120,8 +112,6 @@ class Acceptor:
         """Accept up to BURST connections. Return whether there may be more."""
         server = self._addresses.get(listener)
         for _ in range(BURST):
-            if self._share is not None and self._leave_to_others(self._share):
-                return True
             try:
                 sock, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -133,37 +123,7 @@ class Acceptor:
             task = self._core.loop.create_task(self._join(sock, address, server))
             self.joining.add(task)
             task.add_done_callback(self._joined)
-            self.count()
         return True
-
-    # -- sharing with the other workers
-
-    def count(self) -> None:
-        """Publish how many connections this worker has."""
-        if self._share is not None:
-            self._share.set(len(self._core.connections) + len(self.joining) + len(self.handshakes))
-
-    def _leave_to_others(self, share: Share) -> bool:
-        """Pause for PATIENCE if another worker should accept; after that, accept one all the same."""
-        if self._waited or not share.too_many():
-            self._waited = False
-            return False
-        self._waiting = True
-        self.pause()
-        self._core.loop.call_later(PATIENCE, self._end_waiting)
-        return True
-
-    def _end_waiting(self) -> None:
-        self._waiting = False
-        self._waited = True
-        self.resume()
-
-    def _stop_sharing(self) -> None:
-        if self._share is not None:
-            self._share.leave()
-            self._share = None
-
-    # -- no descriptors
 
     def _accept_failed(self, error: OSError) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""
@@ -185,7 +145,7 @@ class Acceptor:
     def _make_room(self) -> bool:
         """Abort the connection that has been idle or incomplete for longest. Return False if there is none.
 
-        One at a time: its descriptor is free when the loop has closed it (`gone`).
+        One at a time: its descriptor is free when the loop has closed it (`room_made`).
         """
         if self._room_due:
             return True
@@ -200,10 +160,9 @@ class Acceptor:
         (longest if isinstance(longest, TLSLayer) else longest.transport).abort()
         return True
 
-    def gone(self) -> None:
+    def room_made(self) -> None:
         """Note that a connection is closed."""
         self._room_due = False
-        self.count()
 
     def handshake_begun(self, layer: TLSLayer) -> None:
         self.handshakes.add(layer)
@@ -213,7 +172,7 @@ class Acceptor:
         if error is not None:
             self._core.connections_failed += 1
             logger.debug('TLS handshake failed: %s', error)
-            self.gone()
+            self.room_made()
             self._core.check_over()
 
     async def _join(self, sock: socket.socket, address: Any, server: Any) -> None:
@@ -252,7 +211,6 @@ class Acceptor:
 
     def _joined(self, task: asyncio.Task[None]) -> None:
         self.joining.discard(task)
-        self.count()
         if not task.cancelled() and task.exception() is not None:
             logger.error('A connection could not be set up', exc_info=task.exception())
         self._core.check_over()

@@ -182,7 +182,7 @@ class AsyncCore:
 
     def left(self, connection: LoopConnection) -> None:
         self.connections.discard(connection)
-        self.acceptor.gone()
+        self.acceptor.room_made()
         if self.stopping:
             self.check_over()
 
