@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
     from ..stream import Address
+    from .sharing import Share
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class CoreSettings:
     sendfile: bool = hasattr(os, 'sendfile')
     """The kernel sends files."""
     tls: ssl.SSLContext | None = None
+    share: Share | None = None
+    """How many connections the server's workers have; None: this worker knows of no other."""
     proxy: ProxyRule | None = None
     """The rule for preambles of the PROXY protocol; None: there are none."""
     on_exchange: Callable[[Exchange], None] | None = None

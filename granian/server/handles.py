@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
+from ..core.sharing import Share
 from ..worker import ipc
 from ..worker.hooks import Worker
 
@@ -139,9 +140,10 @@ class Handle(ABC):
 class ProcessHandle(Handle):
     """A worker that is a process."""
 
-    def __init__(self, process: Process, connection: Connection) -> None:
+    def __init__(self, process: Process, connection: Connection, share: Share | None = None) -> None:
         super().__init__(connection, process.sentinel)
         self.process = process
+        self._share = share
 
     @property
     def pid(self) -> int | None:
@@ -189,3 +191,5 @@ class ProcessHandle(Handle):
         super().close()
         self.process.join()
         self.process.close()
+        if self._share is not None:
+            self._share.free()

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import net
 from ..config import Config
+from ..core.sharing import make_shares
 from ..errors import ConfigurationError
 from ..messages import WARNINGS, refusal
 from ..worker import entry, kinds
@@ -53,6 +54,7 @@ class ProcessLauncher:
         self._loader = loader
         self._method = start_method(server.start_method, server.needs_fork)
         self._config = for_workers(server.config)
+        self._shares = make_shares()
         if self._method != 'fork':
             if server.needs_fork:
                 raise ConfigurationError(refusal('needs_fork', what=server.needs_fork, method=self._method))
@@ -63,7 +65,9 @@ class ProcessLauncher:
     def __call__(self, worker: Worker) -> ProcessHandle:
         ours, theirs = pipe_ends()
         server = self._server
+        share = self._shares.claim() if self._shares is not None else None
         spec = WorkerSpec(
+            share=share,
             number=worker.number,
             config=self._config,
             listeners=self._listeners,
@@ -83,10 +87,12 @@ class ProcessLauncher:
                 process = self._start(spec)
         except BaseException:
             ours.close()
+            if share is not None:
+                share.free()
             raise
         finally:
             theirs.close()
-        return ProcessHandle(process, ours)
+        return ProcessHandle(process, ours, share)
 
     def _start(self, spec: WorkerSpec) -> Process:
         if self._method == 'fork':

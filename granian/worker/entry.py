@@ -128,7 +128,7 @@ class Life:
             monitor = timeouts.Monitor(config.worker_timeout, self._beat, self._hangs, self._give_up)
         self.core = kinds.make_core(
             config, list(spec.listeners), app, observer(observers.all), observers.counters,
-            in_thread=spec.in_thread, hooked=self.hooked,
+            in_thread=spec.in_thread, hooked=self.hooked, share=spec.share,
             on_refused=observers.refusals, ws_app=ws_app, monitor=monitor,
         )  # fmt: skip
         observers.core = self._descriptors.core = self.core

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..asgi import LifespanProtocol
     from ..config import Config
     from ..core.blocking.core import BlockingCore
+    from ..core.sharing import Share
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
     from ..stream import AsyncHandler, Handler
@@ -72,19 +73,20 @@ def make_core(
     on_refused: Callable[..., None] | None = None,
     ws_app: Any = None,
     monitor: Monitor | None = None,
+    share: Share | None = None,
 ) -> Core:
     """Make a worker's engine: the application in its adapter, the adapter in the core that fits it.
 
     `counters`: where `on_exchange` counts; adapters and core add their own figures. `in_thread`: the
     workers are threads of one process. `hooked`: the user's hooks around each request. `ws_app`: the
     application that answers WebSockets beside a WSGI application. `monitor` learns how to
-    see that the worker hangs.
+    see that the worker hangs. `share`: see `core.sharing`.
     Raises ConfigurationError when the application is not what `--interface` says.
     """
     config = replace(config, interface=resolve(config.interface, app))
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
-    told = settings(config, on_exchange, counters, on_refused)
+    told = replace(settings(config, on_exchange, counters, on_refused), share=share)
     if config.interface == Interfaces.WSGI:
         siblings = config.workers > 1
         core = _wsgi(
@@ -94,7 +96,7 @@ def make_core(
             hooked=hooked,
             monitor=monitor,
         )  # fmt: skip
-        return core if ws_app is None else _beside(config, core, ws_app, told)
+        return core if ws_app is None else _beside(config, core, ws_app, replace(told, share=None))
     if ws_app is not None:
         logger.warning(
             WARNINGS['other_interface'].format(option='--ws-app', interface=config.interface.value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..core.sharing import Share
 from .hooks import Hooked
 
 
@@ -27,6 +28,8 @@ class WorkerSpec:
     working_dir: Path
     logging: dict[str, Any] | None = None
     """The configuration laid over the default logging, as read when the worker was started."""
+    share: Share | None = None
+    """Its entry among the workers' numbers of connections."""
     in_thread: bool = False
     """The worker is a thread of the main process."""
     loader: Callable[[], Any] | None = None

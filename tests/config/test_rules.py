@@ -138,7 +138,7 @@ def _watchdog() -> None:
 
 def _acceptor() -> Acceptor:
     loop = SimpleNamespace(call_later=lambda *args: None)
-    settings = SimpleNamespace(handshake_timeout=1)
+    settings = SimpleNamespace(handshake_timeout=1, share=None)
     core = SimpleNamespace(connections=set(), loop=loop, clock=None, settings=settings)
     return Acceptor(core, [])  # type: ignore[arg-type]
 

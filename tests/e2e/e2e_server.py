@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LISTENING = re.compile(r'Listening at: https?://127\.0\.0\.1:(\d+)')
 COMMANDS = {  # emmett's and litestar's start this server
     'granian': '-m granian --interface wsgi --host 127.0.0.1 --port 0 {flags} {target}',
+    'bound': '-m granian --interface wsgi {flags} {target}',
     'gunicorn': '-m gunicorn -b 127.0.0.1:0 -k gthread --threads 16 --no-control-socket {flags} {target}',
     'emmett': '-m emmett --app {target} serve --host 127.0.0.1 --port 0 {flags}',
     'litestar': '-m litestar --app {target} run --host 127.0.0.1 --port 0 {flags}',

@@ -43,7 +43,7 @@ class BlockingCore:
         self.settings = settings
         self.handler = handler
         self.pool = pool
-        self.reactor = self.make_reactor(listeners, pool, settings.backpressure, self._connect, deferred)
+        self.reactor = self.make_reactor(listeners, pool, settings, self._connect, deferred)
         self.reactor.clock.server = settings.limits.server_header
         self.upgrades: Upgrades | None = None
         self.handed_over: dict[Any, socket.socket] = {}

@@ -23,6 +23,9 @@ HANGUP = 0x2000 | 0x010 | 0x008
 class Poller(Protocol):
     """The leader uses it. Any thread may call `wake`, `register`, `rearm` and `unregister`."""
 
+    exclusive: bool
+    """The kernel wakes one of the workers that share a listener: the one that has waited for longest."""
+
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """Wait for events, up to `timeout` seconds (None: without limit). Return (fd, bits) pairs."""
         ...
@@ -43,6 +46,8 @@ class EpollPoller:
     EPOLLOUT is free while no output is pending: the kernel notifies it only after a send that did
     not fit.
     """
+
+    exclusive = hasattr(select, 'EPOLLEXCLUSIVE')
 
     def __init__(self, epoll: select.epoll | None = None) -> None:
         self._epoll = select.epoll() if epoll is None else epoll
@@ -105,6 +110,8 @@ class EpollPoller:
 
 class SelectorPoller:
     """Other platforms. The leader applies changes between two polls; other threads queue them."""
+
+    exclusive = False
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
 from ...protocol.limits import Clock
+from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 from .work import Crew, Work
 
 if TYPE_CHECKING:
     import _thread
 
-    from ..contract import Listeners
+    from ..contract import CoreSettings, Listeners
 
 ACCEPT_BATCH = 16
 """Connections accepted for one event. More would favour one worker over its siblings."""
@@ -101,7 +102,7 @@ class Reactor:
         self,
         listeners: Listeners,
         pool: Crew,
-        backpressure: int,
+        settings: CoreSettings,
         connect: Callable[[socket.socket, Any, socket.socket], Watched],
         deferred: deque[Deferred],
     ) -> None:
@@ -111,8 +112,8 @@ class Reactor:
         self.next_sweep = math.inf
         self.accepting = False
         self.stopping = False
-        self.single = False
-        """One thread: accept one connection at a time, so that requests go to workers that are idle."""
+        self.single = settings.threads == 1
+        """One thread or greenlet: accept one connection at a time. Idle workers take the others."""
         self._newest: Watched | None = None
         """The connection accepted last, where `single`; it has another object once bytes have arrived."""
         self.accepted = 0
@@ -120,7 +121,7 @@ class Reactor:
         """Connections with a refused request or a failed handshake."""
         self._pool = pool
         self._ready = pool.ready
-        self._backpressure = backpressure
+        self.admission = Admission(settings, pool)
         self._connect = connect
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._poller: Poller = self.make_poller()
@@ -178,9 +179,8 @@ class Reactor:
                 ready.append(connection)
         if now >= self.next_sweep or now >= self._next_second:
             self._keep_time(now)
-        pool = self._pool
-        if not self.accepting or len(ready) + len(pool.due) + pool.threads >= self._backpressure:
-            self._regulate_accepting(now)  # seldom
+        if not self.accepting or self.admission.may_be_overloaded():
+            self._regulate_accepting(now)
 
     def _timeout(self) -> float | None:
         if self.suspect:
@@ -188,8 +188,10 @@ class Reactor:
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
             return None
-        pause = SETTLE if self._newest is not None else ACCEPT_PAUSE
-        longest = IDLE_CHECK if self.accepting or self.stopping else min(IDLE_CHECK, pause)
+        longest = IDLE_CHECK
+        if not (self.accepting or self.stopping):
+            pause = self._accept_after - monotonic()
+            longest = pause if 0.0 < pause < ACCEPT_PAUSE else ACCEPT_PAUSE
         return max(0.0, min(longest, self.next_sweep - monotonic()))
 
     def _keep_time(self, now: float) -> None:
@@ -228,22 +230,26 @@ class Reactor:
 
     def _regulate_accepting(self, now: float) -> None:
         """Pause while too many requests run or wait for a thread. Idle connections do not count."""
-        pool = self._pool
         if self._newest is not None:
             if self._newest in self.connections.values() and now < self._accept_after:
                 return
             self._newest, self._accept_after = None, 0.0
-        overloaded = len(pool.ready) + len(pool.due) + pool.busy >= self._backpressure
         if self.accepting:
-            if overloaded:
+            if self.admission.overloaded:
                 self._pause_accepting()
-        elif not overloaded and not self.stopping and now >= self._accept_after:
+                self._publish()
+        elif not self.stopping and now >= self._accept_after and not self.admission.overloaded:
+            self.admission.leaving = False
             self.resume_accepting()
 
     def resume_accepting(self) -> None:
         self.accepting = True
         for fd in self._listeners:
             self._poller.listen(fd)
+        self._publish()
+
+    def _publish(self) -> None:
+        self.admission.publish(len(self.connections), self.accepting or self.admission.leaving)
 
     def _pause_accepting(self) -> None:
         if self.accepting:
@@ -259,6 +265,8 @@ class Reactor:
         belong to the other workers.
         """
         self._pause_accepting()
+        self.admission.leaving = False
+        self._publish()
         for listener in self._listeners.values():
             for _ in range(LAST_CALL if last_call else 0):
                 if not self._accept_one(listener):
@@ -272,9 +280,26 @@ class Reactor:
         if listener is not None and self.single:
             self._accept_single(listener)
         elif listener is not None:
-            for _ in range(ACCEPT_BATCH):
-                if not self._accept_one(listener):
-                    return
+            self._accept_batch(fd, listener)
+
+    def _accept_batch(self, fd: int, listener: socket.socket) -> None:
+        """Accept pending connections; where other workers accept as well, only this worker's share."""
+        admission = self.admission
+        for _ in range(ACCEPT_BATCH):
+            leave_for = admission.begin(len(self.connections))
+            if leave_for:
+                self._accept_after = self.now + leave_for
+                self._pause_accepting()
+                return
+            if not self._accept_one(listener):
+                return
+            if admission.shared and self._poller.exclusive:
+                if self.accepting:
+                    # Registered again, the listener is the last in the kernel's queue of waiters: the
+                    # next connection wakes another worker.
+                    self._poller.unlisten(fd)
+                    self._poller.listen(fd)
+                return
 
     def _accept_single(self, listener: socket.socket) -> None:
         """Accept one connection if no request waits, and no other until that one has sent something."""
@@ -313,6 +338,7 @@ class Reactor:
             sock.close()
             return True
         self.connections[connection.fd] = connection
+        self._publish()
         # New connections are owned: they are read at once, and registered only when they have to wait.
         self._ready.append(connection)
         if connection.deadline < self.next_sweep:
@@ -357,6 +383,7 @@ class Reactor:
     def forget(self, connection: Watched) -> None:
         """Drop a connection. Its owner, just before it closes the socket."""
         self.connections.pop(connection.fd, None)
+        self._publish()
         if connection.registered or self.level_triggered:
             self._poller.unregister(connection.fd)
         if self.stopping and not self.connections:

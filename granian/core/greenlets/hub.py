@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 class HubEpoll(EpollPoller):
     """Our epoll set inside the hub's. `poll` never waits: the hub does."""
 
+    exclusive = False  # the kernel wakes every worker: a set within another set does not count as a waiter
+
     def __init__(self) -> None:
         super().__init__(get_original('select', 'epoll')())  # the patched `select` has none
         self._watcher: Any = None
@@ -52,6 +54,8 @@ class HubEpoll(EpollPoller):
 
 class HubWatchers:
     """A watcher for each socket, stopped when it fires and started when the owner lets go."""
+
+    exclusive = False
 
     def __init__(self) -> None:
         self._watchers: dict[int, Any] = {}

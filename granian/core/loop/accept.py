@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
+from ..sharing import LEAVE_FOR, LEAVES
 from .connection import LoopConnection
 from .services import Services
 from .tls import TLSLayer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import Listeners
+    from ..sharing import Share
 
 logger = logging.getLogger('_granian')
 
@@ -61,6 +63,11 @@ class Acceptor:
         self._accepting = False
         self._closed = False
         self._exhausted = False
+        self._share = core.settings.share
+        self._leaving = False
+        """The accept is left to another worker for a moment."""
+        self._left = 0
+        """How often it has been left in a row."""
 
     def start(self) -> None:
         for listener in self.listeners:
@@ -72,6 +79,18 @@ class Acceptor:
             self._accepting = True
             for listener in self.listeners:
                 self._core.loop.add_reader(listener.fileno(), self.accept, listener)
+            self.publish()
+
+    def publish(self) -> None:
+        """Tell the other workers the number of connections, or that this one does not accept."""
+        if self._share is not None:
+            if self._accepting or self._leaving:
+                self._share.publish(self._count())
+            else:
+                self._share.leave()
+
+    def _count(self) -> int:
+        return len(self._core.connections) + len(self.joining)
 
     def pause(self) -> None:
         if self._accepting:
@@ -83,6 +102,7 @@ class Acceptor:
         """Stop accepting: back-pressure."""
         self.pressed = True
         self.pause()
+        self.publish()
 
     def release(self) -> None:
         self.pressed = False
@@ -92,6 +112,7 @@ class Acceptor:
         """Stop accepting for good. Connections in the listen queue are left to the other workers."""
         self.pause()
         self._closed = True
+        self.publish()
         for listener in self.listeners:
             listener.close()
 
@@ -110,20 +131,43 @@ class Acceptor:
 
     def accept(self, listener: socket.socket) -> bool:
         """Accept up to BURST connections. Return whether there may be more."""
-        server = self._addresses.get(listener)
         for _ in range(BURST):
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            if self._share is not None and self._leaves_to_others(self._share):
                 return False
-            except OSError as error:
-                self._accept_failed(error)
+            if not self._accept_one(listener):
                 return False
-            self._core.connections_handled += 1
-            task = self._core.loop.create_task(self._join(sock, address, server))
-            self.joining.add(task)
-            task.add_done_callback(self._joined)
         return True
+
+    def _accept_one(self, listener: socket.socket) -> bool:
+        """Accept one connection. Return False when none is pending, or when there is no room for it."""
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            self._accept_failed(error)
+            return False
+        self._core.connections_handled += 1
+        task = self._core.loop.create_task(self._join(sock, address, self._addresses.get(listener)))
+        self.joining.add(task)
+        task.add_done_callback(self._joined)
+        self.publish()
+        return True
+
+    def _leaves_to_others(self, share: Share) -> bool:
+        """Leave the accept to a worker with fewer connections for a moment (see `core.sharing`)."""
+        if self._closed or self._left >= LEAVES or not share.is_ahead(self._count()):
+            self._left = 0
+            return False
+        self._left += 1
+        self._leaving = True
+        self.pause()
+        self._core.loop.call_later(LEAVE_FOR, self._take_again)
+        return True
+
+    def _take_again(self) -> None:
+        self._leaving = False
+        self.resume()
 
     def _accept_failed(self, error: OSError) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""

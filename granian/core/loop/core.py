@@ -182,6 +182,7 @@ class AsyncCore:
 
     def left(self, connection: LoopConnection) -> None:
         self.connections.discard(connection)
+        self.acceptor.publish()
         self.acceptor.room_made()
         if self.stopping:
             self.check_over()

@@ -33,7 +33,6 @@ class ThreadCore(BlockingCore):
             interrupt=self.wake,
         )
         super().__init__(listeners, settings, handler, pool, deque())
-        self.reactor.single = settings.threads == 1
         self._done = threading.Event()
 
     def run(self, on_ready: Callable[[], None]) -> None:
