@@ -1,0 +1,81 @@
+"""The workers' numbers of connections in shared memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+
+import pytest
+
+from granian.core import sharing
+from granian.core.sharing import AHEAD, CHURN, Share, Shares
+
+pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no shared memory there')
+
+
+def two() -> tuple[Share, Share]:
+    shares = Shares()
+    one, other = shares.claim(), shares.claim()
+    assert one is not None
+    assert other is not None
+    return one, other
+
+
+def test_worker_that_is_ahead_leaves_the_accept() -> None:
+    one, other = two()
+    one.publish(AHEAD)
+    other.publish(0)
+    assert one.is_ahead(AHEAD)
+    assert not other.is_ahead(0)
+    other.publish(1)
+    assert not one.is_ahead(AHEAD)
+
+
+def test_worker_that_does_not_accept_is_not_waited_for() -> None:
+    one, other = two()
+    one.publish(5)
+    assert not one.is_ahead(5)
+    other.publish(0)
+    other.leave()
+    assert not one.is_ahead(5)
+
+
+def test_short_connections_are_accepted_without_regard_to_others() -> None:
+    one, other = two()
+    other.publish(0)
+    assert not one.is_ahead(0)  # the window begins
+    for _ in range(CHURN + AHEAD + 1):
+        one.publish(1)
+        one.publish(0)
+    one.publish(AHEAD)
+    assert not one.is_ahead(AHEAD)
+
+
+def test_entry_of_an_ended_worker_is_used_again() -> None:
+    shares = Shares()
+    first = shares.claim()
+    assert first is not None
+    first.free()
+    again = shares.claim()
+    assert again is not None
+    assert again._index == first._index
+
+
+def test_more_workers_than_entries_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, '_ENTRIES', 1)
+    shares = Shares()
+    assert shares.claim() is not None
+    assert shares.claim() is None
+
+
+def _publish(share: Share) -> None:
+    share.publish(7)
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_number_is_seen_by_a_process_of_any_start_method(method: str) -> None:
+    one, other = two()
+    process = multiprocessing.get_context(method).Process(target=_publish, args=(other,))  # type: ignore[attr-defined]
+    process.start()
+    process.join(60)
+    assert one.others() == [7]
