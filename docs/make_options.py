@@ -31,7 +31,7 @@ def page() -> str:
 
 
 def entry(option: Option) -> str:
-    """One option: its names as a heading, what it does, and a line for each fact."""
+    """Return the entry of one option: its names as a heading, what it does, and a line for each fact."""
     title = ' / '.join(f'`{flag}`' for flag in (option.flags or option.field).split('/'))
     facts = [f'type: {kind(option)}', f'default: {default(option)}']
     if option.flags:

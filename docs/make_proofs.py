@@ -28,12 +28,12 @@ option has a test is itself a test.
 
 
 def name(option: Option) -> str:
-    """How a mark names an option: by its flag, or, where there is none, by its name in Python."""
+    """Return the name of an option in a mark: its flag, or, where there is none, its name in Python."""
     return option.flags.partition('/')[0] or option.field
 
 
 def marks() -> Iterator[tuple[str, str, str]]:
-    """(option's name, test file below tests/, test) for every option that a mark names."""
+    """Yield (option's name, test file below tests/, test) for every option that a mark names."""
     for path in sorted((ROOT / 'tests').rglob('test_*.py')):
         for node in ast.parse(path.read_text(encoding='utf-8')).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith('test_'):

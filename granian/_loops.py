@@ -26,7 +26,7 @@ class BuilderRegistry:
     def register(
         self, key: str, packages: Sequence[str] | None = None
     ) -> Callable[[LoopBuilder], LoopBuilder]:
-        """Decorates a builder, under the name `key`; 'auto' replaces the default choice.
+        """Decorate a builder, and keep it under the name `key`; 'auto' replaces the default choice.
 
         Where one of `packages` is not installed, the loop is not available.
         """
@@ -38,14 +38,14 @@ class BuilderRegistry:
         return register
 
     def keys(self) -> list[str]:
-        """The names of the loops whose packages are installed."""
+        """Return the names of the loops whose packages are installed."""
         return [key for key, (_, packages) in self._builders.items() if all(map(_installed, packages))]
 
     def __contains__(self, key: str) -> bool:
         return key in self.keys()
 
     def get(self, key: str) -> asyncio.AbstractEventLoop:
-        """A new event loop. Raises ConfigurationError when there is none of that name."""
+        """Return a new event loop. Raise ConfigurationError when there is none of that name."""
         key = str(key)
         if key not in self:
             raise ConfigurationError(
@@ -89,5 +89,5 @@ def _build_winloop(winloop: Any) -> asyncio.AbstractEventLoop:
 
 @loops.register('auto')
 def _build_auto() -> asyncio.AbstractEventLoop:
-    """The fastest that is installed: uvloop (winloop on Windows), then rloop, then asyncio's own."""
+    """Return the fastest that is installed: uvloop (winloop on Windows), then rloop, then asyncio's own."""
     return loops.get(next(key for key in ('uvloop', 'winloop', 'rloop', 'asyncio') if key in loops))

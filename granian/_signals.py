@@ -14,11 +14,11 @@ HANDLED = tuple(int(getattr(signal, name)) for name in _NAMES if hasattr(signal,
 
 
 def nothing(signum: int, frame: FrameType | None) -> None:
-    """A handler in place of SIG_IGN, which what the application executes would inherit."""
+    """Ignore the signal. Programs that the application executes would inherit SIG_IGN in its place."""
 
 
 def set_main_signals(interrupt_handler: Handler, reload_handler: Handler | None = None) -> None:
-    """Installs handlers in the main thread: SIGINT, SIGTERM (SIGBREAK on Windows) and, given one, SIGHUP."""
+    """Install handlers in the main thread: SIGINT, SIGTERM (SIGBREAK on Windows) and, given one, SIGHUP."""
     for name in ('SIGINT', 'SIGTERM', 'SIGBREAK'):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), interrupt_handler)

@@ -1,3 +1,3 @@
-"""The version, for whoever must not import the package itself (it imports the server)."""
+"""Version, for modules that must not import the package itself (it imports the server)."""
 
 __version__ = '2.8.0'

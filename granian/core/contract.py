@@ -79,8 +79,11 @@ class Core(Protocol):
         ...
 
     def stop(self, reload: bool = False) -> None:
-        """From any thread or a signal handler: close the listeners' share, end idle connections,
-        `Connection: close` and GOAWAY to the busy, let what is in flight finish."""
+        """Close the core's share of the listeners, and idle connections.
+
+        Send `Connection: close` or GOAWAY on busy connections, and let their requests finish. Any thread
+        or a signal handler may call this.
+        """
         ...
 
     def descriptors(self) -> list[int]:
@@ -92,8 +95,12 @@ class Core(Protocol):
         ...
 
     def figures(self) -> Figures:
-        """For the metrics, by their names: connections_active, connections_handled, connections_err and
-        the pool's (blocking_…, py_wait_cumulative; see the metrics page). From any thread."""
+        """Return the metrics by name.
+
+        They are connections_active, connections_handled, connections_err and the pool's.
+
+        The pool's are blocking_… and py_wait_cumulative (see the metrics page). Any thread may call this.
+        """
         ...
 
 

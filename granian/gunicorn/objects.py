@@ -118,7 +118,7 @@ class Worker(View):
 
     @alive.setter
     def alive(self, value: bool) -> None:
-        """False, set in the worker, asks for a successor."""
+        """Ask for a successor when the worker sets False."""
         if self._alive and not value:
             self._native.replace()
         self._alive = value

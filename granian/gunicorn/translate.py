@@ -147,7 +147,7 @@ def _http(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
 
 
 def _proxies(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
-    # gunicorn believes whoever is at the other end of a Unix socket.
+    # gunicorn trusts every peer of a Unix socket.
     options['forwarded_allow_ips'] = [*cfg.forwarded_allow_ips, 'unix']
     options['forwarded'] = 'client' if kind.family == 'uvicorn' else 'scheme'
     options['secure_scheme_headers'] = {

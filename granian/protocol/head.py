@@ -164,7 +164,7 @@ class Head:
         self.fields = fields
 
     def raw_fields(self) -> list[tuple[bytes, bytes]]:
-        """The fields as bytes, names in lower case: a new list each time (ASGI's headers)."""
+        """Return a new list of the fields as bytes, names in lower case (ASGI's headers)."""
         return [(field.raw, value.encode('latin-1')) for field, value in self.fields]
 
 
@@ -269,7 +269,7 @@ def request_target(method: str, target: str) -> tuple[str, str, str | None, str 
     return path or '/', query or '', scheme.lower(), authority
 
 
-def note_field(head: Head, field: Field, value: str, limits: Limits) -> Field:
+def note_field(head: Head, field: Field, value: str, limits: Limits) -> Field:  # noqa: C901 (one branch for each kind of field)
     """Apply the rules of one field with a role, before it is added to `head.fields`.
 
     Returns the field to add, which `Limits.header_map` may change. Raises BadRequest.

@@ -8,8 +8,8 @@ had produced before it raised is in `data_to_send()`.
 
 HTTP/2 keeps the place of a stream that failed (RequestFailed) among the concurrent ones until
 the core says its last word on it: `send_end`, `respond` or `abort`, when its handler is done.
-Neither version is thread-safe: one party at a time calls a connection, and what comes out is
-written in that order.
+Neither version is thread-safe: one party at a time calls a connection, and writes its
+output in that order.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Connection(Protocol):
 
     # commands; each returns the bytes to write
     def body_wanted(self, stream_id: int) -> bytes:
-        """The application reads the body for the first time: answers Expect: 100-continue, once."""
+        """Answer Expect: 100-continue, once. The application reads the body for the first time."""
         ...
 
     def consumed(self, stream_id: int, credit: int) -> bytes:
-        """The application has read this much: HTTP/2 gives the peer its window back."""
+        """Note that the application has read `credit` bytes: HTTP/2 gives the peer its window back."""
         ...
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> bytes: ...
@@ -50,30 +50,36 @@ class Connection(Protocol):
     def send_response(
         self, stream_id: int, status: int, headers: Headers, reason: bytes | None = None
     ) -> bytes:
-        """The head of the final response. Framing is chosen here. Raises InvalidResponse."""
+        """Send the head of the final response, and choose the framing. Raise InvalidResponse."""
         ...
 
     def send_data(self, stream_id: int, data: bytes) -> bytes:
-        """A piece of the body, framed. Beyond Content-Length: InvalidResponse, after what fits was kept.
+        """Frame and send a piece of the body.
 
-        For HEAD, 204 and 304 it is counted and dropped. On HTTP/2 what the window does not
-        allow waits inside; `unsent()` counts it.
+        Raise InvalidResponse for bytes beyond Content-Length; the bytes that fit are kept. For HEAD, 204 and
+        304 the piece is counted and discarded. On HTTP/2 the bytes beyond the window are queued; `unsent()`
+        counts them.
         """
         ...
 
     def send_end(self, stream_id: int, trailers: Headers = ()) -> bytes:
-        """The response is complete. Short of Content-Length: InvalidResponse, and the stream is broken."""
+        """Complete the response.
+
+        Short of Content-Length, raise InvalidResponse; the stream is broken.
+        """
         ...
 
     def respond(
         self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None
     ) -> bytes:
-        """A whole response at once: head, Content-Length (added where it is missing), body."""
+        """Send a whole response: head, Content-Length (added where it is missing), body."""
         ...
 
     def raw_body(self, stream_id: int) -> bool:
-        """Whether the response body goes onto the wire as it is, so that the kernel may send a file
-        (HTTP/1 with Content-Length or until close; never on HTTP/2)."""
+        """Return whether the response body is sent unframed, so that the kernel may send a file.
+
+        True on HTTP/1 with Content-Length or until close; never on HTTP/2.
+        """
         ...
 
     def count_data(self, stream_id: int, count: int) -> None:
@@ -83,7 +89,7 @@ class Connection(Protocol):
         ...
 
     def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
-        """101 on HTTP/1, 200 on HTTP/2's extended CONNECT: from now on Data flows raw both ways."""
+        """Answer 101 on HTTP/1, 200 on HTTP/2's extended CONNECT. From now on Data is raw both ways."""
         ...
 
     def abort(self, stream_id: int) -> bytes:
@@ -99,7 +105,7 @@ class Connection(Protocol):
 
     # state
     def unsent(self, stream_id: int) -> int:
-        """Bytes of this stream that wait for the peer's window (always 0 on HTTP/1)."""
+        """Return how many bytes of this stream wait for the peer's window (always 0 on HTTP/1)."""
         ...
 
     @property

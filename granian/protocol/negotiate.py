@@ -19,7 +19,7 @@ REFUSED: Final = 'refused'
 
 
 def negotiate(data: bytes | bytearray, http: str = 'auto', alpn: str | None = None) -> str:
-    """MORE, HTTP1, HTTP2 or REFUSED for the first bytes received.
+    """Return MORE, HTTP1, HTTP2 or REFUSED for the first bytes received.
 
     `http` is 'auto', '1' or '2'. `alpn` is what TLS settled, if it did: then the bytes do
     not matter. With '1' the preface is HTTP/1's to answer (505). REFUSED: HTTP/1 where only

@@ -143,7 +143,7 @@ for _raw in _ROLES:
 
 
 def phrase(status: int) -> str:
-    """The registered reason phrase, '' for a status without one."""
+    """Return the registered reason phrase, '' for a status without one."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -192,7 +192,10 @@ _BODILESS: Final = frozenset((204, 205, 304))
 
 
 def status_line(status: int, reason: bytes | None = None) -> bytes:
-    """`HTTP/1.1 200 OK`, without its CRLF. Raises InvalidResponse; `reason` is for the caller to check."""
+    """Return the status line (`HTTP/1.1 200 OK`), without its CRLF.
+
+    Raise InvalidResponse for the status; the caller checks `reason`.
+    """
     key: int | tuple[int, bytes] = status if reason is None else (status, reason)
     line = _STATUS_LINES.get(key)
     if line is not None and type(status) is int:  # 200.0 finds the line of 200
@@ -299,7 +302,7 @@ def response_line(name: bytes | str, value: bytes | str) -> ResponseLine:
 
 
 def content_length(value: bytes | str, before: int = -1) -> int:
-    """The number (RFC 9110 8.6: 1*DIGIT). Raises InvalidResponse, also when there was one `before`."""
+    """Return the number (RFC 9110 8.6: 1*DIGIT). Raise InvalidResponse, also for another one `before`."""
     if not value.isdigit() or len(value) > 20 or (isinstance(value, str) and not value.isascii()):
         raise InvalidResponse(f'Content-Length {value!r} is not a number')
     if before >= 0:
@@ -308,7 +311,7 @@ def content_length(value: bytes | str, before: int = -1) -> int:
 
 
 def field_value(name: bytes | str, value: Any) -> bytes:
-    """One value as bytes, checked. Raises InvalidResponse that names the field."""
+    """Return one value as bytes, checked. Raise InvalidResponse that names the field."""
     shown = name.decode('latin-1') if isinstance(name, bytes) else name
     if not isinstance(value, type(name)):
         raise InvalidResponse(
@@ -326,7 +329,7 @@ def field_value(name: bytes | str, value: Any) -> bytes:
 
 
 def tuples(headers: Headers) -> Headers:
-    """Each field as a tuple of bytes or str. Raises InvalidResponse that names one which is not a pair."""
+    """Return each field as a tuple of bytes or str. Raise InvalidResponse that names one which is no pair."""
     pairs: list[Any] = []
     for pair in headers:
         try:
@@ -338,7 +341,7 @@ def tuples(headers: Headers) -> Headers:
 
 
 def explain_fields(headers: Headers) -> InvalidResponse:
-    """Which field it was."""
+    """Return the error that names the invalid field."""
     try:
         for pair in headers:
             try:
@@ -355,12 +358,12 @@ def explain_fields(headers: Headers) -> InvalidResponse:
 
 
 def without(headers: Headers, roles: int) -> Headers:
-    """The fields that have none of these roles."""
+    """Return the fields that have none of these roles."""
     return [pair for pair in headers if not response_field(pair[0]).role & roles]  # type: ignore[return-value]
 
 
 def wants_close(headers: Headers) -> bool:
-    """Whether the application said `Connection: close`."""
+    """Return whether the application set `Connection: close`."""
     return any(
         b'close' in [item.strip(b' \t') for item in field_value(name, value).lower().split(b',')]
         for name, value in headers
@@ -369,7 +372,7 @@ def wants_close(headers: Headers) -> bool:
 
 
 def check_trailers(trailers: Headers) -> bytes:
-    """The lines of a trailer section, as `read_fields` has them. Raises InvalidResponse."""
+    """Return the lines of a trailer section, in the form of `read_fields`. Raise InvalidResponse."""
     lines, _, _ = read_fields(trailers)
     for name, _ in trailers:
         if response_field(name).raw in TRAILERS_REFUSED:

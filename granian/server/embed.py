@@ -89,8 +89,10 @@ class Server(Hooks):
                 access_log.close()
 
     async def _run(self, endpoint: net.Endpoint, app: Any, access_log: AccessLog | None) -> None:
-        """One worker after the other: each has copies of the listening sockets, so that between two
-        of them clients wait in the listen queue."""
+        """Run one worker after the other.
+
+        Each has copies of the listening sockets. Between two workers, clients wait in the listen queue.
+        """
         urls = endpoint.urls('https' if self.config.tls else 'http')
         while self._core is not None:
             self._reloading = False
@@ -115,7 +117,7 @@ class Server(Hooks):
             self._core.stop()
 
     def reload(self) -> None:
-        """Let what is in flight end, then the application's lifespan, and begin both anew."""
+        """Finish the requests in flight, then the application's lifespan, and start the application again."""
         if self._core is not None and not self._reloading:
             call(self.hooks_reload)
             self._reloading = True
@@ -123,7 +125,10 @@ class Server(Hooks):
 
 
 def _refuse(given: Mapping[str, Any]) -> None:
-    """Before anything else is said of the options: an extra that is missing here is not the point."""
+    """Refuse options that an embedded server cannot have.
+
+    This check comes before all others: a missing extra is then not the first message.
+    """
     if given.get('interface') in (Interfaces.WSGI, Interfaces.WSGI.value):
         raise ConfigurationError(refusal('embedded_wsgi'))
     for name in _NOT_HERE:

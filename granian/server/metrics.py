@@ -75,8 +75,11 @@ class Store:
         """By the slot's number: the sums of its workers that have ended."""
 
     def record(self, worker: WorkerRecord, figures: Figures) -> None:
-        """What a worker says of itself. A counter that seems to go back stays where it was: it was read
-        while it was written, and Prometheus would take it for one that begins anew."""
+        """Record the figures that a worker reports.
+
+        A counter that seems to go back keeps its value: it was read while it was written, and Prometheus
+        would take it for a reset.
+        """
         known = self._latest.get(worker)
         self._latest[worker] = figures if known is None else _combine(known, figures, max)
 
@@ -89,7 +92,7 @@ class Store:
             self._before[number] = _combine(self._before.get(number, {}), counters, _plus)
 
     def of(self, slot: Slot) -> Figures:
-        """All of a slot's workers together: while one replaces another, both serve."""
+        """Return the sum of a slot's workers: while one replaces another, both serve."""
         total = self._before.get(slot.number, {})
         for worker, figures in self._latest.items():
             if worker.slot is slot:
@@ -112,7 +115,7 @@ def _combine(before: Figures, figures: Figures, how: Callable[[Any, Any], Any]) 
 
 
 def page(counts: Counts, workers: Sequence[tuple[int, Figures]]) -> str:
-    """Prometheus' text format, version 0.0.4; `workers` are (number, figures)."""
+    """Return the page in Prometheus' text format, version 0.0.4. `workers` are (number, figures)."""
     return '\n'.join([*_server_lines(counts), *_worker_lines(workers), ''])
 
 

@@ -40,7 +40,7 @@ class PidFile:
                 pass
 
     def _read(self) -> int | None:
-        """The process id in the file; None when there is none. Raises PidFileError if it is unreadable."""
+        """Return the process id in the file, or None. Raise PidFileError if the file is unreadable."""
         try:
             text = self.path.read_bytes()[:32]
         except FileNotFoundError:

@@ -41,7 +41,7 @@ class Answer(NamedTuple):
     length: int = 0
 
 
-def answer(head: Head, file: File | None) -> Answer:
+def answer(head: Head, file: File | None) -> Answer:  # noqa: C901 (RFC 9110 13.2.2: the conditions of a request in their order)
     """Return the answer for `file`, None if there is no such file. All but a 304 have a Content-Length."""
     if head.method not in ('GET', 'HEAD'):
         return error(head, 405, b'Method Not Allowed\n', _ALLOW)

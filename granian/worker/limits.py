@@ -41,7 +41,7 @@ class RequestLimit:
 def observer(
     observers: list[Callable[[Exchange], None]],
 ) -> Callable[[Exchange], None] | None:
-    """All of them as one; None, which costs nothing, for none."""
+    """Return all of them as one. For none return None, which costs nothing."""
     if len(observers) < 2:
         return observers[0] if observers else None
 

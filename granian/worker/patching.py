@@ -76,7 +76,7 @@ def unpatched(name: str) -> list[str]:
 
 
 def _originals() -> dict[str, Any]:
-    """Return what waits, or is a thread's own, as it was before the patch, by name.
+    """Return the functions and types that gevent patched, by name, as they were before the patch.
 
     A `threading.Thread` that was held starts a greenlet as the patched one does.
     """

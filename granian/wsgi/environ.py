@@ -37,7 +37,7 @@ def normalize_prefix(prefix: str | None) -> str:
     return latin1('/' + stripped) if stripped else ''
 
 
-def environ_maker(
+def environ_maker(  # noqa: C901 (counts `environ` within it)
     *, prefix: str, multithread: bool, multiprocess: bool
 ) -> Callable[[Stream], Environ | None]:
     """Return a function that makes a stream's environ, or None for a path that is not under `prefix`."""
@@ -61,7 +61,7 @@ def environ_maker(
     prefix_slash = prefix + '/'
     prefix_length = len(prefix)
 
-    def environ(stream: Stream) -> Environ | None:
+    def environ(stream: Stream) -> Environ | None:  # noqa: C901 (hot path: fills a request's dict in one pass)
         head = stream.head
         path = head.path
         if '%' in path:

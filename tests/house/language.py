@@ -1,6 +1,6 @@
 """Find docstrings, comments, messages and pages that break the language rules of CONTRIBUTING.md.
 
-    python tests/house/language.py [PATH …]     default: granian docs README.md
+    python tests/house/language.py [PATH …]     default: granian docs README.md CONTRIBUTING.md
 
 Prints a line for each place and exits with 1 when there is one.
 """
@@ -166,7 +166,8 @@ def places(paths: list[Path]) -> Iterator[str]:
         text = path.read_text(encoding='utf-8')
         found = _in_python(text) if path.suffix == '.py' else _in_page(text)
         for line, reason in sorted(found):
-            yield f'{path.relative_to(ROOT)}:{line}: {reason}'
+            shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+            yield f'{shown}:{line}: {reason}'
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

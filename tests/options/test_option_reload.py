@@ -20,7 +20,7 @@ class OnlyText(watchfiles.BaseFilter):
 
 
 @pytest.fixture
-def watch(tmp_path, caplog):
+def watch(tmp_path, caplog):  # noqa: C901 (a fixture; counts its helpers within it)
     """`watch(**options)`: files are watched; `seen(*names)`: touch them, and then a last one that counts,
     and return which were told of."""
     caplog.set_level('INFO', '_granian')

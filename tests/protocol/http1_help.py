@@ -41,7 +41,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def story(parts: list[bytes], eof: bool = True, make=connect) -> list[tuple]:
+def story(parts: list[bytes], eof: bool = True, make=connect) -> list[tuple]:  # noqa: C901 (one branch for each kind of event)
     """What a connection makes of bytes that come in these parts, each request answered once it is over.
 
     Bodies are joined, so that stories of the same bytes split differently can be compared.

@@ -79,7 +79,7 @@ class FirstStep:
         self._back_off = 0  # … of so many when it was last decided
         self._closed = False
 
-    def start(self, request: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    def start(self, request: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:  # noqa: C901 (one step of a task; each check is a reason not to keep the spare task)
         """Run `request` up to where it first waits. Returns its task, or None if it has ended."""
         if self._plain:
             self._plain -= 1

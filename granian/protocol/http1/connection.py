@@ -82,7 +82,7 @@ class Http1(Exchange):
             self._buffer += data
 
     def receive_eof(self) -> None:
-        """The client will send no more; it may still read (a half-closed connection)."""
+        """Note that the client sends no more. It may still read (a half-closed connection)."""
         self._eof = True
         if not self._buffer:
             self._close = True
@@ -112,8 +112,11 @@ class Http1(Exchange):
                 return Request(1, head)
         return self._next_head(head)
 
-    def _next_head(self, head: Head | None) -> Event | None:
-        """The general case. `head`: what the buffer has been found to be, if its blank line is its end."""
+    def _next_head(self, head: Head | None) -> Event | None:  # noqa: C901 (hot path: one pass over a head's bytes, without calls between)
+        """Read the next head in the general case.
+
+        `head` is the buffer already parsed, if the blank line ends the buffer.
+        """
         buffer = self._buffer
         limits = self._limits
         if head is not None:
@@ -162,7 +165,7 @@ class Http1(Exchange):
         return Request(1, head, body)
 
     def _read_alike(self, template: Template, data: bytes | bytearray, tried: bool) -> Head | None:
-        """By the template, where that has not been `tried`, or by one that asks less of a head."""
+        """Read a head by the template unless that was `tried`, else by a template with fewer given lines."""
         head = None if tried else template.read(data)
         if head is None:
             looser = template.loosened(data[:-4])
@@ -172,8 +175,11 @@ class Http1(Exchange):
         return head
 
     def _look_for_template(self, block: bytes | bytearray, head: Head) -> None:
-        """After a head that took the long way. To ask for a template costs as much as half a head: so
-        only at the second head that may be alike, and then at every eighth."""
+        """Look for a template after a head that `parse_head` has read.
+
+        A look costs as much as half a head. So it is made only at the second head that may be alike, and
+        then at every eighth.
+        """
         if self._template is not None:
             self._template = None
             self._alike = -_AFTER_A_MISS
@@ -187,8 +193,11 @@ class Http1(Exchange):
         if usual and self._alike > 0 and self._alike % 8 == 1:
             self._template = template_of(block, self._limits.raw_fields)
 
-    def _partial_head(self) -> Event | None:
-        """No blank line yet, or one in front of everything. Refuse early what cannot become a head."""
+    def _partial_head(self) -> Event | None:  # noqa: C901 (one branch for each early refusal, in their order)
+        """Refuse early a buffer that cannot become a head.
+
+        The buffer has no blank line yet, or begins with one.
+        """
         buffer = self._buffer
         limits = self._limits
         self._partial = True
@@ -233,7 +242,7 @@ class Http1(Exchange):
         return self._refuse(431, 'request head too large')
 
     def _refuse(self, status: int, reason: str) -> Refused:
-        """No request, no more parsing (RFC 9112 11.2 is why)."""
+        """Refuse the request and stop parsing (reason: RFC 9112 11.2)."""
         self._reading = READING_CLOSED
         self._buffer = b''
         self.must_close = True

@@ -78,7 +78,7 @@ EXCHANGE: Final[dict[tuple[str, str], str]] = {
 READING_HEAD: Final = 0
 READING_COUNTED: Final = 1  # a body with Content-Length
 READING_LANE: Final = 2  # a body in the h11 lane
-READING_DONE: Final = 3  # the request is complete: what comes is the next one's
+READING_DONE: Final = 3  # the request is complete: further bytes are the next one's
 READING_RAW: Final = 4  # a tunnel
 READING_CLOSED: Final = 5  # nothing that comes matters any more
 
@@ -134,7 +134,7 @@ class Exchange:
         self._out = b''
 
     def body_wanted(self, stream_id: int) -> bytes:
-        """The application reads the body for the first time: answers Expect: 100-continue, once."""
+        """Answer Expect: 100-continue, once. The application reads the body for the first time."""
         if not self._wait_continue or self._state is not WAITING or self._buffer:
             return b''
         self._wait_continue = False
@@ -171,8 +171,10 @@ class Exchange:
     def respond(
         self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None
     ) -> bytes:
-        """A whole response at once. An InvalidResponse comes before anything of it was kept:
-        another one can be given instead."""
+        """Return a whole response.
+
+        Raise InvalidResponse before any of it is kept: the caller can give another one instead.
+        """
         if not self._quick:
             return self._respond_in_steps(status, headers, body, reason)
         if type(status) is not int:
@@ -298,7 +300,7 @@ class Exchange:
         return self._state is IDLE and bool(self._buffer)
 
     def _step(self, command: str) -> str:
-        """Where `command` leads; BROKEN: ignore it. Raises InvalidResponse where the table has nothing."""
+        """Return the state after `command`; BROKEN: ignore it. Raise InvalidResponse if there is none."""
         if self._state is BROKEN:
             return BROKEN
         after = EXCHANGE.get((self._state, command))
@@ -367,16 +369,17 @@ class Exchange:
         return date + server
 
     def _leaves_body_unread(self) -> bool:
-        """Whether more of the request is to come than we would take in and drop after the response.
+        """Return whether the unread rest of the request is more than DRAIN_LIMIT.
 
-        Of a chunked body, or one the client asks leave to send, nobody knows how much.
+        We discard up to that much after the response. The rest of a chunked body, or of one that waits for
+        100 (Continue), has an unknown size.
         """
         if self._reading == READING_COUNTED:
             return self._left - len(self._buffer) > DRAIN_LIMIT
         return self._reading != READING_DONE
 
     def _finish(self) -> None:
-        """The response is complete. Keep the connection, or close it."""
+        """Keep the connection or close it, after a complete response."""
         self._quick = False
         if self._close:
             self._reading = READING_CLOSED

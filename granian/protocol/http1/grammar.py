@@ -36,7 +36,7 @@ _CONCLUDED: Final = frozenset((ROLE_EXPECT, ROLE_TRANSFER_ENCODING, ROLE_UPGRADE
 _MAX_EMPTY_LINES: Final = 4
 
 
-def parse_head(block: bytes | bytearray, limits: Limits) -> Head:
+def parse_head(block: bytes | bytearray, limits: Limits) -> Head:  # noqa: C901 (hot path: one loop over the lines, without calls for plain fields)
     """Return the head in `block`: everything before the blank line, without the CRLF CRLF.
 
     Raises BadRequest with the status to answer.

@@ -150,7 +150,7 @@ class H11Body:
     __slots__ = ('_connection', '_finished', '_guard', '_rest')
 
     def __init__(self, block: bytes | bytearray, head: Head, limits: Limits) -> None:
-        """`block` is the head without its blank line. Raises BadRequest if h11 thinks otherwise of it."""
+        """Give h11 the head (`block`, no blank line). Raise BadRequest if h11 reads it differently."""
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=2 * limits.max_head_size)
         self._guard = ChunkGuard(limits) if head.chunked else None
         self._rest = b''
@@ -170,7 +170,7 @@ class H11Body:
             self._rest += data[taken:]
 
     def next_event(self) -> Data | EndOfRequest | RequestFailed | None:
-        """The next event, None when more bytes are needed or the message has ended."""
+        """Return the next event, or None when more bytes are needed or the message has ended."""
         if self._finished:
             return None
         try:

@@ -73,7 +73,7 @@ _Matcher = Callable[[Any], Any]
 
 
 class ShapedHead(Head):
-    """A head read by a template. Its fields are put together only when somebody asks for them."""
+    """A head read by a template. Its fields are put together only when a caller asks for them."""
 
     _fields: list[tuple[Field, str]] | None = None
 
@@ -131,10 +131,10 @@ class Template:
     )  # fmt: skip
 
     def __init__(self, shape: Shape, lines: list[bytes], match: _Matcher | None) -> None:
-        """`lines` are those that are given, as they come; `match` is for the others together.
+        """Keep the given `lines`, in their order, and `match`, the pattern for all others together.
 
-        What only a head that was read needs is made with the first such, see `_begin`: many a client
-        has none.
+        `_begin` makes the parts that only a head read by the template needs. It runs at the first such
+        head: many clients have none.
         """
         self._shape = shape
         self._raw = shape.raw
@@ -153,7 +153,7 @@ class Template:
         self._begun = False
 
     def _begin(self) -> None:
-        """By two threads at once, perhaps: both make the same."""
+        """Make the parts for reading. Two threads may do this at once: both make the same."""
         shape = self._shape
         values = [line.partition(b':')[2].strip(b' \t') for line in self._given.split(b'\r\n')[: self._count]]
         self.given_raw = [(field.raw, value) for field, value in zip(shape.fields, values)]
@@ -168,8 +168,11 @@ class Template:
         )
         self._begun = True
 
-    def read(self, data: bytes | bytearray) -> Head | None:
-        """What `parse_head` makes of `data`, a head with its blank line; None where that must be asked."""
+    def read(self, data: bytes | bytearray) -> Head | None:  # noqa: C901 (hot path: each condition leaves to parse_head, without calls between)
+        """Return the head in `data`, which ends with its blank line, as `parse_head` would.
+
+        Return None where `parse_head` must be asked.
+        """
         # What is called here was chosen by the count of instructions: partition and slices take half of
         # what find and startswith do.
         line, _, rest = data.partition(b'\r\n')
@@ -223,8 +226,10 @@ class Template:
         return True
 
     def loosened(self, block: bytes | bytearray) -> Template | None:
-        """For a head that this could not read: the template with fewer lines given that perhaps
-        can. None where there is none, or none yet."""
+        """Return a template with fewer given lines, for a head that this one could not read.
+
+        Return None where there is none, or none yet.
+        """
         given = self._given.split(b'\r\n')[: self._count]
         lines = bytes(block).split(b'\r\n')[1:]
         same = 0
@@ -260,8 +265,10 @@ class Shape:
     )  # fmt: skip
 
     def __init__(self, names: tuple[str, ...], fields: list[Field], raw: bool = False) -> None:
-        """`names` as sent, each a token; `fields` what they are; `raw`: the heads are RawHeads.
-        ValueError where no head of these names is for a shape."""
+        """Prepare a shape: `names` as sent, each a token, and their `fields`.
+
+        With `raw` the heads are RawHeads. Raise ValueError where heads with these names cannot have a shape.
+        """
         roles = [field.role for field in fields]
         known = [field for field in fields if field.role]
         if ROLE_HOST not in roles or len(set(known)) != len(known) or not _VALUES.keys() >= set(roles):
@@ -278,8 +285,10 @@ class Shape:
         self._asked: dict[int, int] = {}
 
     def template(self, lines: list[bytes]) -> Template | None:
-        """The template with these lines given, the first of a head that `parse_head` has taken.
-        None while the pattern for the others is not worth making."""
+        """Return the template with these given lines, the first ones of a head that `parse_head` accepted.
+
+        Return None while the pattern for the other lines is not worth making.
+        """
         key = self, b'\r\n'.join(lines)
         template = _templates.get(key)
         if template is None:
@@ -296,7 +305,7 @@ class Shape:
         return template
 
     def _pattern(self, given: int) -> _Matcher | None:
-        """For the lines after the first `given`."""
+        """Return the pattern for the lines after the first `given`."""
         pattern = self._patterns.get(given)
         if pattern is None:
             asked = self._asked[given] = self._asked.get(given, 0) + 1
@@ -320,11 +329,14 @@ _templates: dict[tuple[Shape, bytes], Template] = {}
 
 
 def template_of(block: bytes | bytearray, raw: bool = False) -> Template | None:
-    """For the next head of a client whose last, `block`, was plain HTTP/1.1 and taken by
-    `parse_head`; None where there is none, or none yet. At first all its lines are given that fit."""
+    """Return a template for the next head of a client, or None where there is none, or none yet.
+
+    The client's last head, `block`, was plain HTTP/1.1 and accepted by `parse_head`. At first all its lines
+    that fit are given.
+    """
     first, *lines = bytes(block).split(b'\r\n')
     if not first:
-        return None  # an empty line in front (RFC 9112 2.2): what comes next is no field
+        return None  # an empty line in front (RFC 9112 2.2): the next line is no field
     shape = _shape_of(lines, raw)
     if shape is None:
         return None
@@ -343,7 +355,7 @@ def _shape_of(lines: list[bytes], raw: bool) -> Shape | None:
         return None
     asked = _asked.get(key, 0) + 1
     if asked < _ASKED_ENOUGH:
-        # Both tables begin anew when they are full: shapes that are in use come back soon.
+        # Both tables are cleared when they are full: shapes that are in use come back soon.
         if len(_asked) >= _MAX_SHAPES:
             _asked.clear()
         _asked[key] = asked

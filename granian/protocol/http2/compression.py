@@ -22,7 +22,7 @@ _STATIC: Final[tuple[Field, ...]] = ((b'', b''), *HeaderTable.STATIC_TABLE)
 """By index, which counts from one."""
 _FIRST_DYNAMIC: Final = len(_STATIC)
 _LARGEST: Final = 2**28
-"""Integers above this are nobody's length, index or table size (RFC 7541 5.1)."""
+"""Largest integer accepted as a length, index or table size (RFC 7541 5.1)."""
 
 _MAX_WORDS: Final = 4096
 _MAX_WORD: Final = 64
@@ -102,13 +102,13 @@ class Decoder:
         """Changes of the dynamic table: while it stays, the same block means the same."""
 
     def decode(self, block: bytes) -> list[Field]:
-        """Raises CompressionError, or ListTooLarge: after either the connection must end."""
+        """Decode a block. Raise CompressionError or ListTooLarge: after either the connection must end."""
         try:
             return self._decode(block)
         except IndexError:
             raise CompressionError('the block ends too early, or an index leads nowhere') from None
 
-    def _decode(self, block: bytes) -> list[Field]:
+    def _decode(self, block: bytes) -> list[Field]:  # noqa: C901 (hot path: RFC 7541 6's representations in one loop)
         fields: list[Field] = []
         entries = self._entries
         position, end, total = 0, len(block), 0
@@ -189,7 +189,7 @@ _SECRET: Final = frozenset((b'set-cookie', b'authorization', b'www-authenticate'
 
 
 def _encode_integer(value: int, prefix: int, first: int) -> bytes:
-    """RFC 7541 5.1; `first` has the bits in front of the prefix."""
+    """Encode an integer (RFC 7541 5.1). `first` has the bits in front of the prefix."""
     if value < prefix:
         return bytes((first | value,))
     out = bytearray((first | prefix,))
@@ -239,7 +239,7 @@ class Encoder:
         self.known.clear()
 
     def set_table_size(self, size: int) -> None:
-        """The peer's SETTINGS_HEADER_TABLE_SIZE; more than the default is not used."""
+        """Apply the peer's SETTINGS_HEADER_TABLE_SIZE. More than the default is not used."""
         size = min(size, DEFAULT_TABLE_SIZE)
         if size == self._table_size:
             return

@@ -24,7 +24,7 @@ class Http2:
     `shutdown()` twice does not wait for the round trip between its two GOAWAYs; `ping()` and
     `awaiting_pong` are for the keep-alive timer; what a command had produced before it raised
     is in `data_to_send()`. Not thread-safe: a core calls it under the connection's lock, and
-    writes what comes out in that order.
+    writes the output in that order.
     """
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
@@ -46,7 +46,7 @@ class Http2:
     # ---- the request's side
 
     def body_wanted(self, stream_id: int) -> bytes:
-        """Sends 100 (Continue), if the client waits for it and has sent nothing yet."""
+        """Send 100 (Continue), if the client waits for it and has sent nothing yet."""
         stream = self._table.active.get(stream_id)
         if stream is None or not stream.continue_wanted:
             return b''
@@ -68,14 +68,14 @@ class Http2:
     # ---- the response's side
 
     def _sendable(self, stream_id: int) -> Stream | None:
-        """The stream, if anything can still be sent on it."""
+        """Return the stream, if anything can still be sent on it."""
         stream = self._table.active.get(stream_id)
         if stream is None or self._session.over or stream.ending or stream.closed:
             return None
         return stream
 
     def _release(self, stream_id: int) -> None:
-        """The last word on a stream that was broken off: now its place is free."""
+        """Free the place of a stream that was broken off, after the core's last command on it."""
         stream = self._table.active.get(stream_id)
         if stream is not None and stream.closed:
             stream.released = True
@@ -172,7 +172,7 @@ class Http2:
         return self._output.take()
 
     def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
-        """200 to an extended CONNECT (RFC 8441 5): from now on DATA is the tunnel."""
+        """Answer 200 to an extended CONNECT (RFC 8441 5). From now on DATA is the tunnel's."""
         stream = self._sendable(stream_id)
         if stream is None:
             return b''
@@ -202,7 +202,7 @@ class Http2:
     # ---- the connection
 
     def ping(self) -> bytes:
-        """A keep-alive PING; `awaiting_pong` turns false when its answer has come."""
+        """Send a keep-alive PING. `awaiting_pong` turns false when its answer has arrived."""
         if self._session.over:
             return b''
         self._session.awaiting_pong = True
@@ -210,9 +210,12 @@ class Http2:
         return self._output.take()
 
     def shutdown(self) -> bytes:
-        """GOAWAY twice (RFC 9113 6.8): first with the largest identifier and a PING, then, when its
-        answer has come or this is called again, with the last one taken. Between them requests are
-        served that were on their way, also where no stream was open: a client loses none."""
+        """Send GOAWAY twice (RFC 9113 6.8).
+
+        Send the first with the largest identifier, and a PING. Send the second with the last accepted
+        identifier, when the PING's answer has arrived or this is called again. Serve the requests that
+        arrive between them, also where no stream was open: a client loses none.
+        """
         if self._session.over or self._session.last_accepted is not None:
             return b''
         if self._session.going_away:
@@ -224,7 +227,7 @@ class Http2:
         return self._output.take()
 
     def raw_body(self, stream_id: int) -> bool:
-        """Never: on HTTP/2 every byte of a body goes through a frame."""
+        """Return False: on HTTP/2 every byte of a body goes through a frame."""
         return False
 
     def count_data(self, stream_id: int, length: int) -> None:

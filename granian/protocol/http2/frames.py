@@ -81,7 +81,7 @@ def goaway_frame(last_stream_id: int, code: int, text: bytes = b'') -> bytes:
 
 
 def header_frames(stream_id: int, block: bytes, flags: int, max_frame_size: int) -> bytes:
-    """A header block as HEADERS and as many CONTINUATION frames as it takes (RFC 9113 4.3)."""
+    """Return a header block as HEADERS and as many CONTINUATION frames as needed (RFC 9113 4.3)."""
     if len(block) <= max_frame_size:
         return frame_header(len(block), HEADERS, flags | END_HEADERS, stream_id) + block
     parts = [frame_header(max_frame_size, HEADERS, flags, stream_id), block[:max_frame_size]]
@@ -111,10 +111,10 @@ class FrameReader:
         return not self._parts
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-        """The complete frames as (type, flags, stream identifier, payload).
+        """Yield the complete frames as (type, flags, stream identifier, payload).
 
-        Raises BrokenConnection for a wrong preface, and for a length above the limit as
-        soon as the nine bytes of the frame's header are there: nothing of it is buffered.
+        Raise BrokenConnection for a wrong preface. Raise it for a length above the limit as soon as the
+        nine bytes of the frame's header are there: none of its payload is buffered.
         """
         if self._preface:
             data = self._take_preface(data)

@@ -99,7 +99,7 @@ class Output:
         self._on_end(stream)
 
     def drop(self, stream: Stream) -> None:
-        """Forget what waits on a stream that is broken off."""
+        """Discard the unsent output of a stream that is broken off."""
         stream.queue.clear()
         stream.queued = 0
         self.blocked.pop(stream.stream_id, None)
@@ -170,7 +170,7 @@ class Output:
         return self._pump()
 
     def open_stream_window(self, stream: Stream, increment: int) -> list[int]:
-        """As `open_window`, for a stream whose window the caller has found not to be too large."""
+        """Do as `open_window`, for a stream whose window the caller has found not to be too large."""
         stream.send_window += increment
         if stream.send_window <= self.stream_window:
             self._stream_step = min(self._stream_step, increment)

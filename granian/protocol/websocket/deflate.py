@@ -52,7 +52,7 @@ class DeflateParameters:
     """The client said that it can be told a window size (RFC 7692 7.1.2.2)."""
 
     def header(self) -> str:
-        """The element of the response's Sec-WebSocket-Extensions."""
+        """Return the element of the response's Sec-WebSocket-Extensions."""
         parts = [NAME]
         if self.server_no_context_takeover:
             parts.append('server_no_context_takeover')
@@ -66,7 +66,7 @@ class DeflateParameters:
 
 
 def negotiate(extensions: str) -> DeflateParameters | None:
-    """The first offer of permessage-deflate in a Sec-WebSocket-Extensions value that we can accept."""
+    """Return the first acceptable offer of permessage-deflate in a Sec-WebSocket-Extensions value."""
     for offer in extensions.split(','):
         name, *parameters = (part.strip(' \t') for part in offer.split(';'))
         if name.lower() == NAME and (accepted := _accept(parameters)):
@@ -75,7 +75,7 @@ def negotiate(extensions: str) -> DeflateParameters | None:
 
 
 def _accept(parameters: list[str]) -> DeflateParameters | None:
-    """None declines the offer: an unknown, repeated or invalid parameter (RFC 7692 7.1)."""
+    """Accept an offer, or return None for an unknown, repeated or invalid parameter (RFC 7692 7.1)."""
     seen: dict[str, str | None] = {}
     for parameter in parameters:
         name, equals, value = parameter.partition('=')
@@ -101,7 +101,7 @@ def _no_value(value: str | None) -> bool:
 
 
 def _window(value: str | None) -> bool:
-    # 8 is lawful too, but zlib cannot compress with it (it takes 9 and tells nobody).
+    # 8 is lawful too, but zlib cannot compress with it (it silently takes 9).
     return value in {'9', '10', '11', '12', '13', '14', '15'}
 
 
@@ -130,7 +130,7 @@ class Deflate(Extension):
     # outbound
 
     def compress(self, payload: bytes) -> bytes:
-        """One whole message, as it goes into a frame whose RSV1 bit is set."""
+        """Compress one whole message for a frame whose RSV1 bit is set."""
         deflater = self._deflater
         if deflater is None:
             deflater = zlib.compressobj(
@@ -144,7 +144,7 @@ class Deflate(Extension):
     # inbound
 
     def decompress(self, payload: bytes) -> bytes:
-        """The content of a message that came in one frame. Raises MessageTooBig, InvalidDeflate."""
+        """Return the content of a message of one frame. Raise MessageTooBig or InvalidDeflate."""
         self._size = 0
         return self._inflate(payload) + self._finish()
 

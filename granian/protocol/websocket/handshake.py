@@ -40,7 +40,7 @@ class Handshake:
     __slots__ = ('deflate', 'key', 'subprotocols')
 
     def __init__(self, head: Head, per_message_deflate: bool = True) -> None:
-        """Raises HandshakeRefused. `head.upgrade` is 'websocket'."""
+        """Check the handshake, whose `head.upgrade` is 'websocket'. Raise HandshakeRefused."""
         fields: dict[str, str] = {}
         for field, value in head.fields:
             name = field.name
@@ -64,7 +64,7 @@ class Handshake:
             self.deflate = negotiate(fields['sec-websocket-extensions'])
 
     def response(self, subprotocol: str | None, headers: Headers) -> Headers:
-        """The fields of the response that accepts. Raises InvalidResponse."""
+        """Return the fields of the response that accepts. Raise InvalidResponse."""
         response: list[tuple[bytes, bytes]] = []
         if self.key:
             digest = hashlib.sha1(self.key + _GUID, usedforsecurity=False).digest()
@@ -109,7 +109,7 @@ def _http1_key(head: Head, fields: dict[str, str]) -> bytes:
 
 
 def _tokens(value: str) -> list[str]:
-    """A comma-separated list of tokens; RFC 9110 5.6.1 lets elements be empty."""
+    """Split a comma-separated list of tokens. RFC 9110 5.6.1 lets elements be empty."""
     tokens = [token for part in value.split(',') if (token := part.strip(' \t'))]
     for token in tokens:
         if not _TOKEN.match(token):
