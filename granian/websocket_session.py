@@ -150,7 +150,7 @@ class WebSocketSession:
 
     @property
     def subprotocols(self) -> list[str]:
-        """What the client offers, in its order."""
+        """Subprotocols that the client offers, in its order."""
         return self._handshake.subprotocols
 
     @property

@@ -91,12 +91,12 @@ class Config(Declaration):
 
     @property
     def worker_backpressure(self) -> int:
-        """Return `backpressure`, or its default: a worker's share of the backlog."""
+        """`backpressure`, or its default: a worker's share of the backlog."""
         return self.backpressure or max(1, self.backlog // self.workers)
 
     @property
     def worker_threads(self) -> int:
-        """Return `blocking_threads`, or its default for the interface."""
+        """`blocking_threads`, or its default for the interface."""
         if self.blocking_threads:
             return self.blocking_threads
         if self.core == Cores.gevent:

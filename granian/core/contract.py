@@ -97,9 +97,8 @@ class Core(Protocol):
     def figures(self) -> Figures:
         """Return the metrics by name.
 
-        They are connections_active, connections_handled, connections_err and the pool's.
-
-        The pool's are blocking_… and py_wait_cumulative (see the metrics page). Any thread may call this.
+        They are connections_active, connections_handled and connections_err, and of the pool blocking_… and
+        py_wait_cumulative (see the metrics page). Any thread may call this.
         """
         ...
 

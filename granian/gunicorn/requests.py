@@ -38,7 +38,7 @@ class Around:
 
     @property
     def needed(self) -> bool:
-        """Return whether there is something to call."""
+        """True if there is something to call."""
         return any((self._pre, self._post, self._access))
 
     def before(self, worker: Any, head: Any, environ: dict[str, Any] | None) -> None:

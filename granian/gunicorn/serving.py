@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """Return what the native server is made with. The pid file and the titles are the front's own."""
+        """Arguments of the native server. The front itself deals with the pid file and the titles."""
         given = {
             name: value for name, value in self.options.items() if name not in ('pid_file', 'process_name')
         }

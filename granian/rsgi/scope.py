@@ -111,7 +111,7 @@ class Scope:
 
     @property
     def query_string(self) -> str:
-        """As sent."""
+        """Query as the client sent it."""
         return self._head.query
 
     @property

@@ -159,17 +159,17 @@ class AbstractServer(ProcessHooks):
 
     @property
     def size(self) -> int:
-        """Return the number of workers that are wanted now."""
+        """Number of workers that are wanted now."""
         return self.config.workers if self._supervisor is None else len(self._supervisor.slots)
 
     @property
     def polls_modules(self) -> bool:
-        """Return whether the files of loaded modules are watched, by polling."""
+        """True if the files of loaded modules are watched by polling."""
         return self.config.reload and (self.reload_polls or not has_watcher())
 
     @property
     def needs_fork(self) -> str:
-        """Return what only forked workers can have, in words; '' when there is nothing."""
+        """First setting that needs forked workers, in words; '' without one."""
         if self.config.preload:
             return '--preload'
         return 'a hook of the workers' if self.hooks_worker else ''

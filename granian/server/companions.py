@@ -19,12 +19,12 @@ class Companion(Protocol):
 
     @property
     def sources(self) -> Sequence[Any]:
-        """Return the sockets, pipes and descriptors to wait on."""
+        """Sockets, pipes and descriptors to wait on."""
         ...
 
     @property
     def due(self) -> float:
-        """Return when to look though no source is ready, by `time.monotonic`; inf: never."""
+        """Time of the next look without a ready source, by `time.monotonic`; inf: never."""
         ...
 
     def look(self, ready: Collection[Any], now: float) -> None: ...

@@ -40,7 +40,7 @@ class ForkedProcess:
 
     @property
     def exitcode(self) -> int | None:
-        """Return the exit status, negative for a signal; None while the child lives."""
+        """Exit status, negative for a signal; None while the child lives."""
         if self._status is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)

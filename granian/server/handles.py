@@ -71,7 +71,7 @@ class Handle(ABC):
 
     @property
     def sources(self) -> list[Connection | int]:
-        """Return the descriptors to wait on for news of this worker."""
+        """Descriptors to wait on for events of this worker."""
         return [source for source in (self.connection, self._sentinel) if source is not None]
 
     def fired(self, ready: Collection[object]) -> bool:
@@ -103,12 +103,12 @@ class Handle(ABC):
     @property
     @abstractmethod
     def status(self) -> int | None:
-        """Return the exit status, negative for a signal."""
+        """Exit status, negative for a signal."""
 
     @property
     @abstractmethod
     def farewell(self) -> str:
-        """Return in words how it ended."""
+        """Worker's end, in words."""
 
     def send(self, kind: str, value: object = None) -> bool:
         """Send a message. Returns False when the worker does not read any more."""

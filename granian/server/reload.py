@@ -142,7 +142,7 @@ class FileWatch:
 
     @property
     def pid(self) -> int | None:
-        """Return the watcher's process id."""
+        """Process id of the watcher."""
         return self._process.pid if self._pipe is not None else None
 
     @property

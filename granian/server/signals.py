@@ -77,7 +77,7 @@ class SignalInbox:
 
     @property
     def source(self) -> socket.socket:
-        """Return the socket to wait on."""
+        """Socket to wait on."""
         return self._reader
 
     def put(self, name: str) -> None:

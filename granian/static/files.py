@@ -87,7 +87,7 @@ class Representation:
 
     @property
     def settled(self) -> bool:
-        """Return True if a later modification would have changed the signature."""
+        """True if a later modification would have changed the signature."""
         return self.read_at - self.signature[-2] / 1e9 > UNSETTLED
 
 

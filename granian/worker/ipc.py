@@ -101,7 +101,7 @@ class Control:
 
     @property
     def descriptors(self) -> list[int]:
-        """Return the descriptors that a child of the application must not use."""
+        """Descriptors that a child of the application must not use."""
         connection = [] if self._connection.closed else [self._connection.fileno()]
         return [*connection, self._wake_reader, self._wake_writer]
 

@@ -31,22 +31,22 @@ class HookedExchange:
 
     @property
     def status(self) -> int:
-        """Return the status of the response, 0 when none was begun."""
+        """Status of the response, 0 when none was begun."""
         return int(self.stream.status)
 
     @property
     def bytes_sent(self) -> int:
-        """Return the bytes of the response's body."""
+        """Number of bytes of the response's body."""
         return int(self.stream.bytes_sent)
 
     @property
     def client(self) -> Any:
-        """Return the client's address; None on a Unix socket."""
+        """Client's address; None on a Unix socket."""
         return self.stream.client
 
     @property
     def scheme(self) -> str:
-        """Return 'http' or 'https'."""
+        """Scheme of the request: 'http' or 'https'."""
         return str(self.stream.scheme)
 
 

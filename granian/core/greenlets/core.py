@@ -78,7 +78,7 @@ class GreenletCore(BlockingCore):
 
     @property
     def turns(self) -> int:
-        """Return how often the hub has turned."""
+        """Number of the hub's turns."""
         return self.pool.turns
 
     def nudge(self) -> None:
