@@ -85,9 +85,14 @@ class Output:
         return bool(poll.poll(max(0, int(seconds * 1000))))
 
     def after_fork(self) -> None:
-        """Forget the kept lines, in a child: the parent writes them."""
+        """Forget the kept lines, in a child: the parent writes them. Close our own description.
+
+        A child that outlives the server must not hold its output open. It is opened again by the next line.
+        """
         self._lock = allocate_lock()
         self._forget()
+        self._release()
+        self._identity = None
         self._dropped = 0
         self._helped = False
 
