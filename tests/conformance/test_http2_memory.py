@@ -38,7 +38,7 @@ def test_a_long_download_with_open_windows(interface: str) -> None:
     with serving('granian', f'wire_apps:{interface}', f'--interface {interface}', HERE) as server:
         with connect(server.port) as sock:
             wire = Wire(sock)  # which a worker has answered: its line is in the log
-            found = re.search(r'Spawning worker-1 with PID: (\d+)', server.log)
+            found = re.search(r'Booting worker with pid: (\d+)', server.log)
             assert found is not None
             pid = int(found[1])
             before = peak(pid)

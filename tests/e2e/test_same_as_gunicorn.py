@@ -6,13 +6,15 @@ are compared. What may differ is listed here, with the reason; nothing else may.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from e2e_client import Answer, Client
-from e2e_exchanges import BINARY, Exchange, exchanges
+from e2e_exchanges import BIG, BINARY, Exchange, exchanges
 from e2e_server import ServerProcess, serving, tracebacks
 
 APPLICATIONS = {
@@ -42,15 +44,17 @@ def same_every_time(text: str) -> str:
 # gunicorn joins cookie lines with a comma, so the second cookie is lost in the value of the first;
 # RFC 6265 and RFC 9113 section 8.2.3 join them with a semicolon, and so do we.
 COOKIES = 'Cookie lines are joined with "; "'
-# Django reads as much as CONTENT_LENGTH says, and for a chunked body gunicorn has none to say. When
-# such a body has come whole before the application is called, we know its length and say so.
+# Django reads as much as CONTENT_LENGTH says, and for a chunked body gunicorn has none to say. We read
+# such a body whole before the application is called, so we know its length and say so.
 LENGTH = 'a chunked body that came whole has a CONTENT_LENGTH'
+DIGEST = json.dumps({'size': len(BIG), 'sha256': hashlib.sha256(BIG).hexdigest()}).encode()
 
 # (application, exchange): which answer differs, the body ours has, why
 DIFFERENCES = {
     ('flask', 'two cookie lines'): (0, b'{"a":"1","b":"2"}\n', COOKIES),
     ('django', 'two cookie lines'): (0, b'{"a": "1", "b": "2"}', COOKIES),
     ('django', 'chunked'): (0, b'in three chunks', LENGTH),
+    ('django', 'chunked, 5 MB'): (0, DIGEST, LENGTH),
     ('django', 'chunked, byte by byte'): (0, BINARY, LENGTH),
     ('django', 'chunked with trailers'): (0, b'body', LENGTH),
     ('django', 'chunked with extensions'): (0, b'body', LENGTH),
