@@ -22,6 +22,7 @@ from .protocol.websocket.codec import (
     TOO_BIG,
     Close,
     Event,
+    More,
     Ping,
     State,
     WebSocket,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _OPEN, _CLOSE_DUE = State.OPEN, State.CLOSE_DUE
 _LAST_WORD = 1.0  # seconds between the peer's close frame and ours, while messages wait for the application
+_DISCARDED_AT_ONCE = 1024  # messages after our close frame, in one turn of the loop (1 ms)
 _LINGER = 1.0  # seconds in which input is thrown away after a message that was too big
 
 __all__ = ['Closed', 'WebSocketClosed', 'WebSocketSession', 'WebSocketSettings', 'open_session']
@@ -117,9 +119,9 @@ class WebSocketSession:
     """
 
     __slots__ = (
-        '_answered', '_codec', '_final', '_flooded', '_handshake', '_heard', '_loop', '_over', '_ping_timer',
-        '_pong_timer', '_queue', '_queued', '_reading', '_released', '_settings', '_stalled', '_stream',
-        '_tasks', '_timer', '_waiter', 'accepted',
+        '_answered', '_codec', '_discarded', '_final', '_flooded', '_handshake', '_heard', '_loop', '_over',
+        '_ping_timer', '_pong_timer', '_queue', '_queued', '_reading', '_released', '_scheduled', '_settings',
+        '_stalled', '_stream', '_tasks', '_timer', '_waiter', 'accepted',
     )  # fmt: skip
 
     def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
@@ -137,6 +139,8 @@ class WebSocketSession:
         self._final: Closed | None = None  # what receive() returns after the queue
         self._over: asyncio.Future[None] | None = None  # the stream has been ended; for finish()
         self._reading = True
+        self._scheduled = False  # _read_on() runs in the loop's next turn
+        self._discarded = 0  # messages that arrived after our close frame
         self._stalled = False  # the client does not read the pongs it asks for
         self._heard = False
         self._flooded = False  # the client sends a message that is too big
@@ -225,7 +229,7 @@ class WebSocketSession:
             message = self._queue.popleft()
             self._queued -= len(message)
             if not self._reading:
-                self._read_on()
+                self._read_soon()
             return message
         if self._final is not None:
             self._answer_close()
@@ -326,7 +330,7 @@ class WebSocketSession:
             return
         self._restart_timer(self._settings.close_timeout, self._abort)
         if not self._reading:
-            self._read_on()  # the peer's close frame is behind what was not read
+            self._read_soon()  # the peer's close frame is behind what was not read
 
     def _conclude(self, final: Closed) -> None:
         """End the waiting of receive()."""
@@ -390,9 +394,10 @@ class WebSocketSession:
             return
         self._heard = True
         codec.receive_data(data)
-        if not self._pull(codec) and self._reading:
+        if not self._pull(codec):
             self._reading = False
             self._stream.pause_reading()
+            self._read_soon()
 
     def _on_eof(self, codec: WebSocket) -> None:
         codec.receive_eof()
@@ -401,23 +406,33 @@ class WebSocketSession:
             self._end_stream()
 
     def _pull(self, codec: WebSocket) -> bool:
-        """Make messages of what has been received; False when there was no room for all of them."""
+        """Handle the received frames. Return False when some are left for a later turn of the loop."""
         while (event := codec.next_event()) is not None:
             if isinstance(event, (str, bytes)):
                 waiter = self._waiter
                 if waiter is not None and not waiter.done():
                     waiter.set_result(event)
-                elif self._final is None and not self._enqueue(event):
+                elif self._final is not None:
+                    self._discarded += 1
+                    if not self._discarded % _DISCARDED_AT_ONCE:
+                        return False
+                elif not self._enqueue(event):
                     return False
-            elif isinstance(event, Ping):
-                self._stream.send_data(event.answer)
-                if self._stream.congested and not self._stalled:
-                    self._stalled = True
-                    self._spawn(self._unstall())
-                    return False
-            elif isinstance(event, Close):
-                self._on_close(codec, event)
+            elif not self._on_control(codec, event):
+                return False
         return True
+
+    def _on_control(self, codec: WebSocket, event: Event) -> bool:
+        """Handle an event that is no message. Return False when the frames after it have to wait."""
+        if isinstance(event, Ping):
+            self._stream.send_data(event.answer)
+            if self._stream.congested and not self._stalled:
+                self._stalled = True
+                self._spawn(self._unstall())
+                return False
+        elif isinstance(event, Close):
+            self._on_close(codec, event)
+        return not isinstance(event, More)
 
     def _enqueue(self, message: str | bytes) -> bool:
         """Queue a message. Return False when there is no room for another one after it."""
@@ -425,20 +440,34 @@ class WebSocketSession:
         self._queued += len(message)
         return len(self._queue) < self._settings.max_queue and self._queued <= self._settings.max_message_size
 
-    def _read_on(self) -> None:
-        """Reading was paused; read on if there is room again."""
+    def _read_soon(self) -> None:
+        """Reading is paused: read on in the loop's next turn if there is room for messages and pongs.
+
+        Not at once: the frames of one read can keep the loop from the other connections for seconds.
+        """
         settings = self._settings
         if (
-            self._stalled
+            self._scheduled
+            or self._stalled
             or len(self._queue) > settings.max_queue // 2
             or self._queued > settings.max_message_size
         ):
+            return
+        self._scheduled = True
+        self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Handle the frames left over, then read from the client again. Do nothing if it has gone."""
+        self._scheduled = False
+        if self._released:
             return
         codec = self._codec
         assert codec is not None
         if self._pull(codec):
             self._reading = True
             self._stream.resume_reading()
+        else:
+            self._read_soon()
 
     def _on_close(self, codec: WebSocket, event: Close) -> None:
         if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
@@ -467,7 +496,7 @@ class WebSocketSession:
             return  # _on_disconnect() has been told
         self._stalled = False
         if not self._reading:
-            self._read_on()
+            self._read_soon()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

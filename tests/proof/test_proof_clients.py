@@ -22,8 +22,8 @@ def test_each_answer_is_the_one_to_its_request(kind: str, tls: bool, tmp_path: P
     assert 'Traceback' not in log
 
 
-OPEN = {('pipeline', 'loop'), ('windows', 'threads'), ('ws_fragments', 'loop'), ('ws_pings', 'loop')}
-"""Known faults, not mended yet."""
+OPEN = {('pipeline', 'loop')}
+"""Known fault, not mended yet: the attack costs the worker more than 60 MiB."""
 CASES = [
     pytest.param(
         name,

@@ -13,8 +13,19 @@ from wsproto.events import Ping as WsprotoPing
 from wsproto.events import Pong as WsprotoPong
 from wsproto.extensions import PerMessageDeflate
 
-from granian.protocol.websocket.codec import TRANSITIONS, Close, Input, Ping, Pong, State, WebSocket, unmask
+from granian.protocol.websocket.codec import (
+    FRAMES_AT_ONCE,
+    MORE,
+    TRANSITIONS,
+    Close,
+    Input,
+    Ping,
+    Pong,
+    State,
+    WebSocket,
+)
 from granian.protocol.websocket.deflate import TAIL, Deflate, DeflateParameters, negotiate
+from granian.protocol.websocket.masking import unmask
 
 MAX = 1 << 20
 
@@ -24,7 +35,8 @@ def feed(ws: WebSocket, *pieces: bytes) -> list:
     for piece in pieces:
         ws.receive_data(piece)
         while (event := ws.next_event()) is not None:
-            events.append(event)
+            if event is not MORE:
+                events.append(event)
     return events
 
 
@@ -72,6 +84,38 @@ def test_what_is_sent_a_wsproto_client_reads(size, parameters):
         else:
             pings.append(bytes(event.payload))
     assert (texts, binaries, pings) == ('x' * size, b'y' * size, [b'?'])
+
+
+def test_one_byte_fragments_are_joined_in_bounded_steps():
+    ws = WebSocket(MAX)
+    count = FRAMES_AT_ONCE * 3
+    ws.receive_data(text('a', fin=False) + frame(0, b'a', fin=False) * (count - 2) + frame(0, b'a'))
+    left = [ws.buffered]
+    while (event := ws.next_event()) is MORE:
+        left.append(ws.buffered)
+    assert event == 'a' * count
+    assert left == [count * 7, count * 7 * 2 // 3, count * 7 // 3]
+
+
+def test_frames_after_fragments_share_their_bound():
+    ws = WebSocket(MAX)
+    half = FRAMES_AT_ONCE // 2
+    ws.receive_data(text('a', fin=False) + frame(0, b'a', fin=False) * (half - 1) + frame(9) * (half + 1))
+    assert [ws.next_event() for _ in range(half)] == [Ping(b'', b'\x8a\x00')] * half
+    assert ws.next_event() is MORE
+    assert ws.next_event() == Ping(b'', b'\x8a\x00')
+    assert ws.next_event() is None
+
+
+def test_whole_reads_of_bounded_frames_need_no_more():
+    ws = WebSocket(MAX)
+    for _ in range(3):
+        ws.receive_data(frame(10) * FRAMES_AT_ONCE)
+        events = []
+        while (event := ws.next_event()) is not None:
+            events.append(event)
+        assert [event for event in events if event is not MORE] == [Pong(b'')] * FRAMES_AT_ONCE
+        assert events.count(MORE) <= 1
 
 
 def test_fragments_with_a_ping_between_them():

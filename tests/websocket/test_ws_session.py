@@ -10,6 +10,7 @@ from wsframes import binary, close, frame, text
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.interface import InvalidResponse
 from granian.protocol.limits import Limits
+from granian.protocol.websocket.codec import FRAMES_AT_ONCE
 from granian.stream import ClientDisconnected
 from granian.websocket_session import (
     Closed,
@@ -322,6 +323,7 @@ async def test_reading_pauses_when_the_queue_is_full():
     assert not stream.reading  # room was filled from what had been read
     while not stream.reading:
         got.append(await ws.receive())
+        await turns(1)
     stream.receiver(close())
     while isinstance(message := await ws.receive(), str):
         got.append(message)
@@ -335,6 +337,7 @@ async def test_reading_pauses_when_what_waits_is_large():
     stream.receiver(binary(b'x' * 600) * 2)
     assert not stream.reading
     await ws.receive()
+    await turns(1)
     assert stream.reading
     ws._abort()
 
@@ -369,6 +372,87 @@ async def test_pings_are_answered_and_not_read_without_end():
     assert stream.take() == b'\x8a\x012' * 4
     assert stream.reading
     ws._abort()
+
+
+@on_loop
+async def test_flood_of_pings_is_answered_over_several_turns():
+    stream, ws = await accepted()
+    stream.receiver(frame(9) * FRAMES_AT_ONCE * 3)
+    for turn in range(1, 3):
+        assert len(stream.take()) == FRAMES_AT_ONCE * 2, turn
+        assert not stream.reading
+        await turns(1)
+    assert len(stream.take()) == FRAMES_AT_ONCE * 2
+    assert stream.reading
+    ws._abort()
+
+
+@on_loop
+async def test_flood_of_fragments_is_joined_over_several_turns():
+    stream, ws = await accepted()
+    count = FRAMES_AT_ONCE * 3
+    stream.receiver(text('a', fin=False) + frame(0, b'a', fin=False) * (count - 2) + frame(0, b'a'))
+    assert not stream.reading
+    assert await ws.receive() == 'a' * count
+    assert stream.reading
+    ws._abort()
+
+
+@on_loop
+async def test_flood_of_a_lost_client_is_not_handled_further():
+    stream, ws = await accepted()
+    stream.receiver(frame(9) * FRAMES_AT_ONCE * 3)
+    stream.take()
+    stream.lose()
+    await turns()
+    assert stream.take() == b''
+    assert not stream.reading
+    assert await ws.receive() == Closed(1006, '')
+
+
+@on_loop
+async def test_flood_of_an_aborted_session_is_not_handled_further():
+    stream, ws = await accepted()
+    stream.receiver(frame(9) * FRAMES_AT_ONCE * 3)
+    stream.take()
+    ws._abort()
+    await turns()
+    assert stream.take() == b''
+    assert not stream.reading
+
+
+@on_loop
+async def test_receive_does_not_refill_its_queue_in_the_same_turn():
+    stream, ws = await accepted(max_queue=4)
+    stream.receiver(text('x') * 100)
+    received = 0
+
+    async def receive_all():
+        nonlocal received
+        while True:
+            await ws.receive()
+            received += 1
+
+    receiving = asyncio.ensure_future(receive_all())
+    await turns(1)
+    assert received == 4
+    await turns(200)
+    assert received == 100
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    ws._abort()
+
+
+@on_loop
+async def test_messages_after_our_close_are_discarded_over_several_turns():
+    stream, ws = await accepted()
+    await ws.close()
+    stream.receiver(text('') * 5000 + close())
+    assert not stream.reading
+    assert 'end' not in stream.log
+    await ws.finish()
+    assert 'end' in stream.log
+    assert ws.closed
 
 
 @on_loop
@@ -477,6 +561,7 @@ async def test_our_close_with_a_full_queue_reads_on_to_the_answer():
     stream.receiver(text('x') * 10)
     assert not stream.reading
     await ws.close()
+    await turns(1)
     assert stream.reading
     stream.receiver(close())
     assert stream.log[-1] == 'end'
