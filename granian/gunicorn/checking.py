@@ -21,7 +21,9 @@ def check(app: Served) -> NoReturn:
         kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
         translate.native(app.cfg, kind)
         app.wsgi()
-    except (SettingsError, FatalError) as error:
+    except SettingsError as error:
+        sys.exit(str(error))
+    except FatalError as error:
         say(f'\nError while loading the application:\n\n{error}')
         sys.exit(1)
     except Exception:

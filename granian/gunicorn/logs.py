@@ -169,7 +169,7 @@ class Logger:
 
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> None:
         """Write an access line. Called for each request where logger_class is not ours."""
-        if not self.access_log.handlers:
+        if not self.access_log.hasHandlers():
             return
         values = Atoms(self.atoms(resp, req, environ, request_time))
         try:
@@ -406,6 +406,11 @@ def is_ours(log: Any) -> bool:
     return type(log) is Logger
 
 
+_ACCESS_PARTS = ('access', 'atoms', 'now', 'atoms_wrapper_class')
+"""What a logger_class overrides to write access lines of its own."""
+
+
 def access_of(log: Any) -> Any:
-    """Return the `access` method of a logger_class of the user's; None for ours."""
-    return None if type(log).access is Logger.access else log.access
+    """Return the `access` method of a logger_class whose lines differ from ours; None for other classes."""
+    ours = all(getattr(type(log), name) is getattr(Logger, name) for name in _ACCESS_PARTS)
+    return None if ours else log.access

@@ -178,9 +178,9 @@ def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _proxied(environ: Mapping[str, Any]) -> dict[str, Any] | None:
+def _proxied(environ: Mapping[str, Any]) -> dict[str, Any]:
     if 'PROXY_PROTOCOL' not in environ:
-        return None
+        return {}
     return {
         'proxy_protocol': environ['PROXY_PROTOCOL'],
         'client_addr': environ.get('REMOTE_ADDR'),

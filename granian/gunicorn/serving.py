@@ -151,7 +151,9 @@ class Front(MPServer):
 
     def _say_why(self, error: Exception) -> None:
         """Log why the server does not start: the line of a FatalError, else a traceback."""
-        cause = error.__cause__ if isinstance(error, FatalError) else error
+        cause: BaseException | None = error
+        if isinstance(error, FatalError):
+            cause = error.__cause__ if error.shows_cause else None
         if cause is not None:
             logger.error('%s', trace(cause))
         if isinstance(error, FatalError):

@@ -15,7 +15,7 @@ from .. import log
 from ..config import OPTIONS
 from ..messages import GUNICORN
 from ..observe.atoms import expression_of
-from . import addresses
+from . import addresses, logs
 from .cfg import Cfg
 from .loader import SettingsError
 from .settings import COPY, REFUSE, TABLE, WARN
@@ -185,7 +185,7 @@ def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
     options['log_level'] = level_name(cfg.loglevel)
     options['log_access'] = access_wanted(cfg)
     if options['log_access']:
-        options['log_access_format'] = _known_atoms(cfg.access_log_format or '', notices)
+        options['log_access_format'] = _known_atoms(cfg, notices)
     if cfg.statsd_host:
         host = cfg.statsd_host
         options['statsd'] = f'unix:{host}' if isinstance(host, str) else f'{host[0]}:{host[1]}'
@@ -197,17 +197,22 @@ def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
         options.pop('statsd_prefix')
 
 
-def _known_atoms(fmt: str, notices: list[str]) -> str:
-    """Return the format with `-` in place of atoms that do not exist; each gives a warning."""
+def _known_atoms(cfg: Cfg, notices: list[str]) -> str:
+    """Return the format with `-` in place of atoms that do not exist; each gives a warning.
+
+    A logger_class of the user's can have atoms of its own: then there is no warning.
+    """
+    warns = cfg.settings['logger_class'].get() in (None, *logs.OURS, *logs.STATSD)
 
     def known(match: re.Match[str]) -> str:
         name = match[1]
         if name is None or expression_of(name) is not None:
             return match[0]
-        notices.append(GUNICORN['atom'].format(name=name))
+        if warns:
+            notices.append(GUNICORN['atom'].format(name=name))
         return '-'
 
-    return _ATOM.sub(known, fmt)
+    return _ATOM.sub(known, cfg.access_log_format or '')
 
 
 _ATOM = re.compile(r'%%|%\(([^()]*)\)[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]')

@@ -87,7 +87,7 @@ def existing(value: Any) -> list[str]:
     found = [os.path.abspath(each) for each in texts(value)]
     for each in found:
         if not any(sign in each for sign in '*?[') and not os.path.exists(each):
-            raise ValueError(f'File {os.path.basename(each)} does not exist.')
+            raise ValueError(f'File {each} does not exist.')
     return found
 
 

@@ -64,6 +64,9 @@ SHORT = {
     'H': LONG['protocol'],
     'p': 'pid',
 }
+TEXT = {'s': f'str({_STATUS})', 'b': "str(e.bytes_sent or '-')"}
+"""Atoms that gunicorn gives as text: formatters and filters written for it compare them with '200'."""
+_TEXT_DIRECTIVE = re.compile(r'(%\([sb]\)[-#0 +]*\d*)(?:\.\d+)?[a-zA-Z]')
 _ATOMS = {**LONG, **SHORT}
 ATOMS = tuple(LONG)
 """The long names, header{name} apart."""
@@ -87,15 +90,17 @@ class Format:
         """Raise ConfigurationError, with one line, for a format that cannot be used.
 
         `unknown` is called with the name of an atom that does not exist, which is then `-`; without it
-        such a format is refused. `every_atom`: `values` has all short atoms, named or not.
+        such a format is refused. `every_atom`: `values` has all short atoms, named or
+        not, each with the type that gunicorn gives it.
         """
         template, atoms = _parse(fmt, unknown)
         names = _names(template=template)
         self.line: Render = _function(names, f'template % ({"".join(e + ", " for _, e in atoms)})')
-        wanted = {**(SHORT if every_atom else {}), **dict(atoms)}
+        wanted = {**SHORT, **dict(atoms), **TEXT} if every_atom else dict(atoms)
         pairs = ''.join(f'{name!r}: {expression}, ' for name, expression in wanted.items())
         self._values: Render = _function(names, f'{{{pairs}}}')
-        self.text = fmt if atoms else '%(line)s'  # logging leaves a message without arguments as it is
+        named = _TEXT_DIRECTIVE.sub(r'\1s', fmt) if every_atom else fmt
+        self.text = named if atoms else '%(line)s'  # logging leaves a message without arguments as it is
         self.wants_response_headers = any(_RESPONSE_HEADER.fullmatch(name) for name, _ in atoms)
         self.wants_environ = any(_ENVIRON.fullmatch(name) for name, _ in atoms)
         self._fixed = None if atoms else template % ()

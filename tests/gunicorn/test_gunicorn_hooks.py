@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from front_server import Start, children, request, wait_for
 
+from granian.gunicorn.objects import Request
+
 APP = 'def application(environ, start_response):\n    start_response("200 OK", [("X-A", "b")])\n    return [b"hello"]\n'
 
 # Each call is a line: process, hook, and what can be seen of its arguments.
@@ -134,3 +136,7 @@ def test_abort_calls_its_hook_and_ends_the_worker(start: Start, tmp_path: Path, 
     names = [json.loads(line)[1] for line in (tmp_path / 'calls').read_text().splitlines()]
     assert names.count('worker_abort') == 1
     assert deployment.stop() == 0
+
+
+def test_request_without_proxy_protocol_has_an_empty_mapping() -> None:
+    assert Request({'REQUEST_METHOD': 'GET'}, 1).proxy_protocol_info == {}

@@ -124,6 +124,8 @@ ENDS: list[tuple[list[str], str, int, str]] = [
     (['--log-config', 'missing.ini', 'a'], '', 1, 'missing.ini'),
     (['--certfile', 'missing.pem', 'a'], '', 1, 'missing.pem'),
     (['--logger-class', 'no.such.Logger', 'a'], '', 1, "Error: logger class 'no.such.Logger' cannot be imported"),
+    (['--reload-extra-file', '/missing/file', 'a'], '', 1, 'Error: File /missing/file does not exist.'),
+    (['--check-config', '-e', 'X', 'a'], '', 1, "Error: environment setting 'X' invalid"),
     (['--version'], '', 0, '(gunicorn command line)'),
 ]  # fmt: skip
 
@@ -222,3 +224,17 @@ def test_mistake_in_load_config_ends_with_status_1(capsys: pytest.CaptureFixture
         Embedded(workers='many')
     assert ended.value.code == 1
     assert 'Error: ' in capsys.readouterr().err
+
+
+def test_pid_file_in_a_missing_folder_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / 'a.py').write_text('def application(environ, start_response): pass')
+    found = subprocess.run(
+        [sys.executable, '-m', 'granian', 'gunicorn', '-b', '127.0.0.1:0', '-p', 'missing/web.pid', 'a'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert found.returncode == 1
+    assert 'cannot write the pid file' in found.stderr
+    assert 'FileNotFoundError' not in found.stderr

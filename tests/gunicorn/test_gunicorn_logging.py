@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
+import pytest
 from front_apps import WSGI
 from front_server import Start, request, wait_for
+
+from granian.observe.atoms import Format, _Sample
 
 APP = {'web.py': WSGI}
 LOCAL = ['-b', '127.0.0.1:0']
@@ -19,7 +23,7 @@ class JsonFormatter(logging.Formatter):
         seen = {'logger': record.name, 'level': record.levelname}
         if isinstance(record.args, dict) and 'U' in record.args:
             a = record.args
-            seen.update(path=a['U'], query=a['q'], status=int(a['s']), agent=a['a'], id=a['{x-request-id}i'], none=a.get('{x}i'), names=sorted(a))
+            seen.update(path=a['U'], query=a['q'], status=int(a['s']), agent=a['a'], id=a['{x-request-id}i'], none=a.get('{x}i'), text=[a['s'], a['b']], names=sorted(a))
         else:
             seen['text'] = record.getMessage()
         return json.dumps(seen)
@@ -53,6 +57,7 @@ def test_json_formatter_reads_atoms_that_the_format_does_not_name(start: Start) 
         '-',
     )
     assert set('hlurtsmUqHbBfaTMDLp') <= set(line['names'])
+    assert all(isinstance(each, str) for each in line['text'])
     assert web.stop() == 0
     assert all(json.loads(each)['logger'].startswith('gunicorn.') for each in web.text('stdout').splitlines())
 
@@ -121,6 +126,41 @@ def test_logger_class_that_derives_from_gunicorns(start: Start) -> None:
     web.expect(r'"GET /kept HTTP/1\.1" 200')
     assert web.stop() == 0
     assert '"GET /skip' not in web.log
+
+
+OWN_ATOM = """
+import logging
+from granian.gunicorn.glogging import Logger
+class Custom(Logger):
+    def atoms(self, resp, req, environ, request_time):
+        return {**super().atoms(resp, req, environ, request_time), 'zz': 'of-the-class'}
+"""
+PROPAGATE = """
+logconfig_dict = {
+    'root': {'level': 'INFO', 'handlers': ['console']},
+    'loggers': {'gunicorn.access': {'level': 'INFO', 'handlers': [], 'propagate': True}},
+}
+"""
+
+
+def test_logger_class_has_atoms_and_handlers_of_its_own(start: Start) -> None:
+    files = {'custom.py': OWN_ATOM, 'gunicorn.conf.py': PROPAGATE, **APP}
+    web = start(
+        *LOCAL, '--logger-class', 'custom.Custom', '--access-logformat', '%(zz)s %(U)s', 'web', files=files
+    )
+    request(int(web.expect(r'Listening at: http://127\.0\.0\.1:(\d+)')[1]), '/x')
+    web.expect(r'of-the-class /x$')
+    assert web.stop() == 0
+    assert 'there is no atom' not in web.log
+
+
+@pytest.mark.parametrize('directive', ['%(s)d', '%(s)5d', '%(b)s'])
+def test_status_and_size_are_text_for_formatters(directive: str) -> None:
+    fmt = Format(directive, every_atom=True)
+    exchange: Any = _Sample()
+    found = fmt.values(exchange, '', '')
+    assert (found['s'], found['b']) == ('200', '1')
+    assert (fmt.text % found).strip() in ('200', '1')
 
 
 def test_wsgi_errors_and_prints_go_to_the_log_file(start: Start, tmp_path: Path) -> None:
