@@ -105,6 +105,7 @@ class WatchedConnection:
         """Give up ownership: from here on the leader may take the connection at any moment."""
         reactor = self.reactor
         if reactor.level_triggered:
+            self.registered = True
             reactor.rearm(self.fd, bool(self.outbox))
         elif not self.registered:
             self.registered = True

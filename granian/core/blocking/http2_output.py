@@ -32,6 +32,8 @@ LEFT_LIMIT = 16 * 1024 * 1024
 """Bytes of whole responses that one client may leave unsent before its further requests wait."""
 SEND_AT = 32768
 """Bytes: more output than this does not wait for the other responses of its turn."""
+JOIN_LIMIT = 262144
+"""Bytes of output that are copied together for one write. Each byte is copied once, however much waits."""
 
 
 class Http2Output(WatchedConnection):
@@ -50,7 +52,7 @@ class Http2Output(WatchedConnection):
         self.http = make_http2(core.settings.limits, core.reactor.clock)
         self.lock = Lock()
         self.outbox = 0
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self.sent = 0
         """Bytes that the kernel has taken."""
         self._writing = False
@@ -142,14 +144,15 @@ class Http2Output(WatchedConnection):
         if self.waiting and self.outbox <= OUTBOX_LIMIT:
             for stream in self.waiting:
                 stream.wake()
+        if self.parked:
+            self.resume()
 
     def _write(self) -> None:
         out = self._out
         lock = self.lock
         while out and self.phase < LINGERING:
             self._tried = False
-            data = out[0] if len(out) == 1 else b''.join(out)
-            out.clear()
+            data = self._take_output()
             lock.release()
             try:
                 sent = self.sock.send(data)
@@ -165,19 +168,32 @@ class Http2Output(WatchedConnection):
             self.outbox -= sent
             self.sent += sent
             if sent < len(data):
-                out.insert(0, data[sent:])
+                out.insert(0, memoryview(data)[sent:])
                 self._get_stuck(sent)
                 if self._tried:
                     continue  # another thread saw room, and left the write to us
                 return
             self.timers.stuck_since = math.inf
 
+    def _take_output(self) -> bytes | memoryview:
+        """Return the next output to write: a large piece as it is, small ones together."""
+        out = self._out
+        count = len(out)
+        if self.outbox > JOIN_LIMIT:
+            size = len(out[0])
+            count = 1
+            while count < len(out) and (size := size + len(out[count])) <= JOIN_LIMIT:
+                count += 1
+        data = out[0] if count == 1 else b''.join(out[:count])
+        del out[:count]
+        return data
+
     def _get_stuck(self, sent: int) -> None:
         timers = self.timers
         if sent or timers.stuck_since == math.inf:
             timers.stuck_since = monotonic()
             self.update_deadline(timers.stuck_since)
-        if self.reactor.level_triggered and self.registered:
+        if self.reactor.level_triggered and self.registered and self.phase < LINGERING:
             self.reactor.rearm(self.fd, True)
 
     def taken(self) -> int:
@@ -202,7 +218,7 @@ class Http2Output(WatchedConnection):
     def park(self, stream: OpenStream) -> bool:
         """Let a request wait if its client keeps much waiting. Return whether it waits."""
         with self.lock:
-            crowded = self.crowded()
+            crowded = self.phase < LINGERING and self.crowded()
             if crowded:
                 self.parked.append(stream)
             return crowded

@@ -12,6 +12,7 @@ from ...protocol.response import BODY_TIMEOUT, error_parts
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
 from .http1_stream import FILE_CHUNK
+from .http2_output import LEFT_LIMIT
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .scheduling import times_waited
 from .services import report
@@ -85,7 +86,8 @@ class Http2Stream:
     def work(self) -> bool:
         """Run the handler. Another thread may lead meanwhile. Return whether this one still does."""
         connection = self._connection
-        if (connection.held or connection.finished) and connection.park(self):
+        much = connection.held or connection.finished or connection.outbox > LEFT_LIMIT
+        if much and connection.park(self):
             return True
         core = connection.core
         pool = core.pool
