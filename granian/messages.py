@@ -174,6 +174,8 @@ GUNICORN = {
     'no_gunicorn': '{what} imports gunicorn, which is not installed: pip install gunicorn (it is only '
     'imported), or {instead}',
     'no_attribute': "granian's gunicorn front has no {kind}.{name}",
+    'in_use': 'Connection in use: %s',
+    'no_address': "Can't connect to %s",
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
     'usr2': 'SIGUSR2 is not used here: SIGHUP starts the workers again',

@@ -44,3 +44,9 @@ def native(text: str) -> str:
         return f'unix:{found}'
     host, port = found[0] or '0.0.0.0', found[1]
     return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+
+def as_gunicorn_shows(where: object) -> str:
+    """Return an address as gunicorn's log lines show it: `('127.0.0.1', 8000)`, or the path of a socket."""
+    host, _, port = str(where).rpartition(':')
+    return str((host.strip('[]'), int(port))) if port.isdigit() else str(where)

@@ -1,6 +1,7 @@
 """The path of gunicorn.glogging: a logger_class of the user's derives from `Logger`."""
 
-from .logs import CONFIG_DEFAULTS, Atoms, Logger
+from .access_atoms import Atoms
+from .logs import CONFIG_DEFAULTS, Logger
 
 SafeAtoms = Atoms
 

@@ -19,7 +19,9 @@ from logging.config import dictConfig, fileConfig
 from typing import Any
 
 from .. import log as native
-from ..messages import GUNICORN
+from ..messages import GUNICORN, WARNINGS
+from .access_atoms import Atoms, atoms
+from .addresses import as_gunicorn_shows
 from .cfg import Cfg
 from .loader import SettingsError
 
@@ -184,63 +186,6 @@ class Logger:
         """Do nothing: descriptors of Python are closed at exec."""
 
 
-class Atoms(dict[str, Any]):
-    """Atoms by name; a name that is not there is `-`, header names are found in any case."""
-
-    def __missing__(self, key: str) -> Any:
-        if key.startswith('{'):
-            lowered = key.lower()
-            return self.get(lowered, '-') if lowered != key else '-'
-        return '-'
-
-
-def atoms(
-    logger: Logger, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any
-) -> dict[str, Any]:
-    """Return gunicorn's atoms from the views of a request and its response."""
-    status = resp.status
-    status = status.decode() if isinstance(status, bytes) else str(status)
-    micros = request_time.days * 86_400_000_000 + request_time.seconds * 1_000_000 + request_time.microseconds
-    sent = getattr(resp, 'sent', None)
-    found: dict[str, Any] = {
-        'h': environ.get('REMOTE_ADDR', '-'),
-        'l': '-',
-        'u': _user(environ) or '-',
-        't': logger.now(),
-        'r': f'{environ["REQUEST_METHOD"]} {environ["RAW_URI"]} {environ["SERVER_PROTOCOL"]}',
-        's': status.partition(' ')[0],
-        'm': environ.get('REQUEST_METHOD'),
-        'U': environ.get('PATH_INFO'),
-        'q': environ.get('QUERY_STRING'),
-        'H': environ.get('SERVER_PROTOCOL'),
-        'b': str(sent) if sent else '-',
-        'B': sent,
-        'f': environ.get('HTTP_REFERER', '-'),
-        'a': environ.get('HTTP_USER_AGENT', '-'),
-        'T': micros // 1_000_000,
-        'D': micros,
-        'M': micros // 1000,
-        'L': f'{micros / 1_000_000:.6f}',
-        'p': f'<{os.getpid()}>',
-    }
-    found.update({f'{{{name.lower()}}}i': value for name, value in req.headers})
-    found.update({f'{{{name.lower()}}}o': value for name, value in resp.headers})
-    found.update({f'{{{name.lower()}}}e': value for name, value in environ.items()})
-    return found
-
-
-def _user(environ: Mapping[str, Any]) -> str | None:
-    import base64
-
-    scheme, _, given = environ.get('HTTP_AUTHORIZATION', '').partition(' ')
-    if scheme.lower() != 'basic':
-        return None
-    try:
-        return base64.b64decode(given.strip()).decode('utf-8').partition(':')[0]
-    except ValueError:
-        return None
-
-
 UNSAID = frozenset({
     'Starting granian (main PID: %d)', 'Booting worker with pid: %s (worker-%d)', 'Shutting down granian',
     '%s (PID %s) ended %s: %s',
@@ -266,6 +211,9 @@ class Relay(logging.Handler):
             return
         if record.msg in DETAILS:
             record.levelno, record.levelname = logging.DEBUG, 'DEBUG'
+        if record.msg == WARNINGS['in_use']:
+            (where,) = _arguments(record)
+            record.msg, record.args = GUNICORN['in_use'], (as_gunicorn_shows(where),)
         if self._target is not None:
             method = getattr(self._target, record.levelname.lower(), self._target.info)
             method(record.msg, *_arguments(record), exc_info=record.exc_info)

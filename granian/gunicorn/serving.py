@@ -19,6 +19,7 @@ from ..server.pidfile import PidFile
 from ..worker.detect import detect
 from ..worker.entry import trace
 from . import logs, process, requests, translate, workers
+from .addresses import as_gunicorn_shows
 from .application import AppError, BootError
 from .contract import Served
 from .loader import SettingsError
@@ -156,7 +157,11 @@ class Front(MPServer):
             cause = error.__cause__ if error.shows_cause else None
         if cause is not None:
             logger.error('%s', trace(cause))
-        if isinstance(error, FatalError):
+        if isinstance(error, net.ListenError) and error.in_use:
+            where = as_gunicorn_shows(error.where)
+            logger.error(GUNICORN['in_use'], where)
+            logger.error(GUNICORN['no_address'], where)
+        elif isinstance(error, FatalError):
             logger.error('%s', error)
 
     def _call(self, name: str, *args: Any) -> None:

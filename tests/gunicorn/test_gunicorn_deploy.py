@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import socket
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,12 @@ def test_tracking_server_starts_it_as_a_module(start: Start) -> None:
     web.expect('Booting worker', 2)
     assert ask(web.listening())['wsgi.multiprocess'] is True
     assert web.stop() == 0
+
+
+def test_address_in_use_is_tried_five_times(start: Start) -> None:
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        web = start('-b', f'127.0.0.1:{port}', 'web', files={'web.py': WSGI})
+        web.expect(rf"\[ERROR\] Can't connect to \('127\.0\.0\.1', {port}\)")
+    assert web.process.wait(10) == 1
+    assert web.count(rf"\[ERROR\] Connection in use: \('127\.0\.0\.1', {port}\)") == 5
