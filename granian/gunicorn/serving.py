@@ -55,7 +55,7 @@ def run(app: Served) -> None:
     except SettingsError as error:
         sys.exit(str(error))
     except FatalError as error:
-        sys.exit(f'Error: {error}')
+        sys.exit(f'Error: {translate.in_gunicorns_flags(str(error))}')
     front.run()
 
 

@@ -122,10 +122,11 @@ ENDS: list[tuple[list[str], str, int, str]] = [
     (['--header-map', 'zz', 'a'], '', 1, 'Error: Invalid header_map: zz'),
     (['--forwarded-allow-ips', '10.0.0.1/8', 'a'], '', 1, 'Error: 10.0.0.1/8 has host bits set'),
     (['--log-config', 'missing.ini', 'a'], '', 1, 'missing.ini'),
-    (['--certfile', 'missing.pem', 'a'], '', 1, 'missing.pem'),
+    (['--certfile', 'missing.pem', 'a'], '', 1, "Error: --certfile: no file at 'missing.pem'"),
     (['--logger-class', 'no.such.Logger', 'a'], '', 1, "Error: logger class 'no.such.Logger' cannot be imported"),
     (['--reload-extra-file', '/missing/file', 'a'], '', 1, 'Error: File /missing/file does not exist.'),
     (['--check-config', '-e', 'X', 'a'], '', 1, "Error: environment setting 'X' invalid"),
+    (['--access-logfile', '-', '--access-logformat', '%(h', 'a'], '', 1, 'Error: --access-logformat: '),
     (['--version'], '', 0, '(gunicorn command line)'),
 ]  # fmt: skip
 
