@@ -107,7 +107,7 @@ def test_no_observer_costs_nothing():
 
 def spec(**options):
     values = {'ignore_dirs': (), 'ignore_patterns': (), 'ignore_paths': (), 'filter': None, **options}
-    return WatchSpec(paths=(Path('/x'),), tick=50, pipe=None, **values)
+    return WatchSpec(paths=(Path('/x'),), python_only=False, tick=50, pipe=None, **values)
 
 
 def test_filter_adds_to_the_defaults():

@@ -116,7 +116,7 @@ def test_settings_in_seconds():
     settings = kinds.settings(config)
     assert settings.head_timeout == 30
     assert settings.backpressure == 256
-    assert settings.threads == 128
+    assert settings.threads == 16
     assert not settings.limits.websockets
     assert kinds.settings(Config.from_api('m:a', interface='asgi')).limits.websockets
     assert not kinds.settings(Config.from_api('m:a', interface='asgi', websockets=False)).limits.websockets
