@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import os
 import re
 import shutil
 import signal
@@ -32,7 +33,7 @@ from proof_server import CORES, KINDS, Server, certificate, client_context, free
 from token_clients import Tally, Target, crowd
 
 NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn; worker_processes 1;
+{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn; worker_processes 1;
 events {{ worker_connections 2000; }}
 http {{
   access_log off;
@@ -116,7 +117,13 @@ def proxy(way: Way, upstream: str, folder: Path) -> Iterator[Ports]:
     config = folder / f'{way.proxy}.conf'
     if way.proxy == 'nginx':
         values['upstream'] = f'unix:{upstream}' if way.unix else upstream
-        config.write_text(NGINX.format(**values))
+        config.write_text(
+            NGINX.format(
+                # The worker of an nginx that root has started must be able to write into the folder.
+                user='user root;' if os.geteuid() == 0 else '',
+                **values,
+            )
+        )
         command = ['nginx', '-p', str(folder), '-e', str(folder / 'nginx.log'), '-c', str(config)]
     else:
         values['upstream'] = f'unix@{upstream}' if way.unix else upstream

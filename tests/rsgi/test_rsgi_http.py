@@ -617,7 +617,7 @@ def test_an_application_that_raises(caplog):
         raise KeyError('oops')
 
     assert serve(app).log == [
-        (500, {b'content-type': b'text/plain; charset=utf-8'}, b'500 Internal Server Error\n')
+        (500, {b'Content-Type': b'text/plain; charset=utf-8'}, b'500 Internal Server Error\n')
     ]
     (record,) = caplog.records
     assert record.exc_info[0] is KeyError
