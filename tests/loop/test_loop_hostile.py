@@ -65,6 +65,10 @@ def test_no_pipelined_request_begins_while_writing_is_paused(serve, tls, secure)
     served.wait_for(lambda: counting.sent == 300)
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason='tasks begin in the next turn: all requests of one read, bounded by the streams, have begun by then',
+)
 def test_http2_request_does_not_begin_while_writing_is_paused(serve):
     counting = Counting()
     served = serve(counting)
