@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import sys
 
 import h2.config
 import h2.connection
@@ -67,7 +68,7 @@ def test_no_pipelined_request_begins_while_writing_is_paused(serve, tls, secure)
 
 @pytest.mark.skipif(
     sys.version_info < (3, 11),
-    reason='tasks begin in the next turn: all requests of one read, bounded by the streams, have begun by then',
+    reason='tasks begin in the next turn, so all requests of one read have begun by then',
 )
 def test_http2_request_does_not_begin_while_writing_is_paused(serve):
     counting = Counting()
