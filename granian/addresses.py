@@ -27,7 +27,7 @@ class TCPAddress:
 @dataclass(frozen=True)
 class UnixAddress:
     path: str
-    """Of the file, or a name that begins with NUL: an abstract socket."""
+    """Path of the socket file, or a name that begins with NUL: an abstract socket."""
 
     def __str__(self) -> str:
         return 'unix:' + self.path.replace('\0', '@', 1)
@@ -47,7 +47,7 @@ class Listening:
 
     backlog: int = 1024
     permissions: int | None = None
-    """Of the files of Unix sockets; None: as the umask makes them."""
+    """Mode bits of the Unix socket files; None: as the umask makes them."""
     reuse_port: bool = False
     """Set SO_REUSEPORT, so that another server can listen on the same port. Files of Unix sockets stay."""
 

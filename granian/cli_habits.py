@@ -1,4 +1,4 @@
-"""What the command line says to those who know another server: options by other names, variables."""
+"""Hints of the command line to users of another server: options by other names, variables."""
 
 from __future__ import annotations
 

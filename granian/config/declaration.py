@@ -35,7 +35,7 @@ from .options import Option, bind, opt
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1
 
 DEFAULT_THREADS = 16
-"""Of a WSGI worker: a database has connections for that many, times the workers."""
+"""Default threads of a WSGI worker: a database has connections for that many, times the workers."""
 
 APP = 'Application'
 BIND = 'Where to listen'

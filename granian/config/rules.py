@@ -1,4 +1,4 @@
-"""What options may be together: values adapted with a warning, and combinations refused.
+"""Rules between options: values adapted with a warning, and combinations refused.
 
 The tables here name fields of Config; the texts are in `granian.messages`.
 """

@@ -19,7 +19,7 @@ HIGH_WATER: Final = 65536
 
 
 class SocketTransport:
-    """What a connection of the asyncio core asks of a transport. The loop's thread."""
+    """A transport as a connection of the asyncio core sees it. The loop's thread."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ DISCARDS = 8
 """Reads in one turn while input is discarded."""
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
-"""What the connection waits for: decides what its deadline means."""
+"""State of the connection: decides what its deadline means."""
 
 _RESET = struct.pack('ii', 1, 0)
 
