@@ -16,8 +16,8 @@ from typing import Any
 
 from .errors import ConfigurationError
 from .messages import refusal
+from .protocol.error_pages import error_response
 from .protocol.limits import Clock
-from .protocol.response import error_response
 from .stream import TLSInfo
 
 ALPN = {'auto': ['h2', 'http/1.1'], '1': ['http/1.1'], '2': ['h2']}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..messages import refusal
-from ..protocol.response import error_parts
+from ..protocol.error_pages import error_parts
 from .http import HTTPChannel
 from .scope import make_scope, under_prefix
 from .types import Application, log_exception

@@ -7,7 +7,7 @@ import os
 import reprlib
 from typing import TYPE_CHECKING, Any
 
-from ..protocol.response import BODY_CUT, error_parts
+from ..protocol.error_pages import BODY_CUT, error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .types import Message, logger, misuse
 

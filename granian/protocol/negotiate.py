@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .error_pages import error_response
 from .limits import Clock
-from .response import error_response
 
 PREFACE: Final = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from ..protocol.response import BODY_CUT, error_parts
+from ..protocol.error_pages import BODY_CUT, error_parts
 from ..stream import InvalidResponse, log_failure
 from ..websocket_session import open_session
 from .errors import ProtocolClosed

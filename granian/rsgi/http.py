@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..protocol.response import error_parts
+from ..protocol.error_pages import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .errors import ProtocolClosed, ProtocolError
 

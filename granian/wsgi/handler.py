@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..forked import leave_if_child
-from ..protocol.response import error_parts
+from ..protocol.error_pages import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
 from .environ import environ_maker, normalize_prefix
 from .files import FileWrapper

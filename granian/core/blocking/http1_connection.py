@@ -6,9 +6,9 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_parts, error_response
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ...protocol.limits import GRACE
-from ...protocol.response import BODY_TIMEOUT, HEAD_TIMEOUT, error_parts, error_response
 from ...stream import ClientDisconnected
 from .connection import (
     BODY,

@@ -7,9 +7,9 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data
 from ...protocol.http1 import Http1
-from ...protocol.response import BODY_TIMEOUT
 from ...stream import ClientDisconnected
 from .connection import OUTBOX_LIMIT, RECEIVE_SIZE, WRITING, WatchedConnection
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience

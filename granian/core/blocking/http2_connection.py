@@ -10,8 +10,8 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
-from ...protocol.response import BODY_TIMEOUT, error_parts
 from .connection import (
     CLOSED,
     IDLE,

@@ -7,8 +7,8 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data, EndOfRequest
-from ...protocol.response import BODY_TIMEOUT, error_parts
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
 from .http1_stream import FILE_CHUNK

@@ -6,8 +6,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ...forwarded import ProxyRule, Refusal
+from ...protocol.error_pages import error_response
 from ...protocol.proxy_preamble import LONGEST
-from ...protocol.response import error_response
 from .connection import LINGERING
 from .opening import Opening
 

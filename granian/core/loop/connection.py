@@ -13,10 +13,10 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.error_pages import error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
-from ...protocol.response import error_parts
 from ...tls import tls_info
 from .output import Output
 from .stream import LoopStream

@@ -18,8 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import forked
+from ...protocol.error_pages import error_parts
 from ...protocol.limits import GRACE, Clock
-from ...protocol.response import error_parts
 from ...stream import log_failure
 from . import first_step
 from .accept import Acceptor

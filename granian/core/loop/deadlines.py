@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING
 
+from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
-from ...protocol.response import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 
 if TYPE_CHECKING:
     from ...protocol.http2.timers import Timers

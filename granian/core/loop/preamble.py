@@ -9,8 +9,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from ...forwarded import ProxyRule, Refusal
+from ...protocol.error_pages import error_response
 from ...protocol.proxy_preamble import LONGEST
-from ...protocol.response import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

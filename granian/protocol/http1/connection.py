@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..error_pages import BODY_CUT, error_response
 from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from ..head import BadRequest, Head, check_sizes
 from ..limits import Clock, Limits
-from ..response import BODY_CUT, error_response
 from .exchange import (
     COMPLETE,
     IDLE,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..error_pages import error_parts
 from ..interface import Headers, InvalidResponse
 from ..limits import Clock
 from ..response import (
     HAS_DATE,
     HAS_SERVER,
     TRAILERS_REFUSED,
-    error_parts,
     final_status,
     has_body,
     read_pairs,
