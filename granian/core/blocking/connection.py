@@ -33,7 +33,7 @@ _RESET = struct.pack('ii', 1, 0)
 
 
 class WatchedConnection:
-    """An accepted socket in the reactor's table. See `reactor.Watched`."""
+    """An accepted socket in the reactor's table. See `work.Watched`."""
 
     __slots__ = (
         'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner', 'phase', 'reactor',

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from ...observe.counters import Figures
     from ...stream import Handler
     from ..contract import CoreSettings, Listeners
-    from .reactor import Deferred
     from .services import Upgrades
-    from .work import Crew
+    from .work import Crew, Deferred
 
 
 class BlockingCore:

@@ -10,7 +10,6 @@ deadline, but seldom enough to take no more than a few percent of the time.
 
 from __future__ import annotations
 
-import errno
 import heapq
 import logging
 import math
@@ -19,17 +18,16 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...messages import WARNINGS
 from ...protocol.limits import Clock
+from ..system_errors import NO_ROOM, NOT_A_SOCKET
 from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
-from .work import Crew, Work
+from .work import Crew, Deferred, Watched
 
 if TYPE_CHECKING:
-    import _thread
-
     from ..contract import CoreSettings, Listeners
 
 ACCEPT_BATCH = 16
@@ -45,48 +43,12 @@ IDLE_CHECK = 1.0
 """Seconds: longest poll while there are connections. Other threads set deadlines meanwhile."""
 SWEEP_COST = 5e-6
 """Seconds of pause per connection between two sweeps: about 100 times the cost of looking at one."""
-CLOSED = {errno.EBADF, errno.ENOTSOCK, errno.EINVAL}
-NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = logging.getLogger('_granian')
 
 
 def _nothing() -> None:
     pass
-
-
-class Watched(Work, Protocol):
-    """A connection, as the reactor sees it."""
-
-    @property
-    def fd(self) -> int: ...
-    @property
-    def owner(self) -> _thread.LockType: ...
-    @property
-    def outbox(self) -> object:
-        """True while output is pending."""
-        ...
-
-    @property
-    def is_idle(self) -> bool: ...
-
-    deadline: float
-    readable: bool
-    registered: bool
-    hung_up: bool
-    signalled: bool
-
-    def release(self) -> None: ...
-    def expire(self) -> None: ...
-    def close(self) -> None: ...
-    def prepare_stop(self, now: float) -> None: ...
-    def abandon(self) -> None: ...
-
-
-class Deferred(Protocol):
-    """A connection whose responses leave together before the leader polls."""
-
-    def flush_deferred(self) -> None: ...
 
 
 class Reactor:
@@ -318,7 +280,7 @@ class Reactor:
         except BlockingIOError:
             return False
         except OSError as exc:
-            if exc.errno in CLOSED:
+            if exc.errno in NOT_A_SOCKET:
                 raise  # the application has closed our listener
             if exc.errno not in NO_ROOM:
                 return True  # ECONNABORTED and the like: that client has gone, others may be pending

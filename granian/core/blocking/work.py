@@ -1,11 +1,14 @@
-"""Units of work, the queue of ready ones, and the crew that runs them, as connections see them."""
+"""Units of work as the reactor sees them, the queue of ready ones, and the crew that runs them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import _thread
 
 
 class Work(Protocol):
@@ -21,6 +24,40 @@ class Work(Protocol):
         Then `work` makes it. The leader, while it can call no application.
         """
         ...
+
+
+class Watched(Work, Protocol):
+    """A connection, as the reactor sees it."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def owner(self) -> _thread.LockType: ...
+    @property
+    def outbox(self) -> object:
+        """True while output is pending."""
+        ...
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    deadline: float
+    readable: bool
+    registered: bool
+    hung_up: bool
+    signalled: bool
+
+    def release(self) -> None: ...
+    def expire(self) -> None: ...
+    def close(self) -> None: ...
+    def prepare_stop(self, now: float) -> None: ...
+    def abandon(self) -> None: ...
+
+
+class Deferred(Protocol):
+    """A connection whose responses leave together before the leader polls."""
+
+    def flush_deferred(self) -> None: ...
 
 
 class Waiter:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...stream import Handler
-    from ..blocking.reactor import Deferred
+    from ..blocking.work import Deferred
     from ..contract import CoreSettings, Listeners
 
     Connections = deque[Deferred]

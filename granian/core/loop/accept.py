@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
 from ..sharing import LEAVE_FOR, LEAVES
+from ..system_errors import NO_ROOM
 from .connection import LoopConnection
 from .services import Services
 from .tls import TLSLayer
@@ -28,7 +28,6 @@ LAST_CALL = 256
 """Maximum bursts accepted when the server stops: a storm of connections must not delay the stop."""
 PAUSE = 0.2
 """Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Host(Services[LoopConnection], Protocol):
@@ -171,7 +170,7 @@ class Acceptor:
 
     def _accept_failed(self, error: OSError) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""
-        exhausted = error.errno in EXHAUSTED
+        exhausted = error.errno in NO_ROOM
         if exhausted and self._make_room():
             return  # the listener is still readable: the next turn accepts again
         if exhausted:

@@ -9,7 +9,6 @@ future and no timer.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -296,20 +295,11 @@ class LoopConnection(Output[LoopStream]):
         if stream.buffered + stream.early >= self.settings.limits.max_buffer_size:
             self.pause_reading()
 
-    def pause_reading(self) -> None:
-        if not (self.reading_paused or self.lost or self.transport.is_closing()):
-            self.reading_paused = True
-            self.transport.pause_reading()
-
     def resume_reading(self, stream: LoopStream | None) -> None:
-        if not self.closing:
-            if self._input_waits():
-                return
-            if (
-                stream is not None
-                and stream.buffered + stream.early > self.settings.limits.max_buffer_size // 2
-            ):
-                return
+        limit = self.settings.limits.max_buffer_size // 2
+        full = stream is not None and stream.buffered + stream.early > limit
+        if not self.closing and (full or self._input_waits()):
+            return
         self.reading_paused = False
         if not (self.lost or self.transport.is_closing()):
             self.core.in_own_context(self.transport.resume_reading)
@@ -333,9 +323,7 @@ class LoopConnection(Output[LoopStream]):
         self.flush()
         if stream.status and stream.head.version == '1.0':
             # A body that only the end of the connection delimits: only a reset tells that it was cut.
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-            self.closing = True
-            self.transport.abort()
+            self.reset()
             self._drop(stream)
             return
         self._drop(stream)

@@ -7,13 +7,13 @@ A whole HTTP/1 response, the usual case, goes straight to the transport.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    import socket
-
     from ...protocol.interface import Connection as ProtocolConnection
     from ...stream import Address, TLSInfo
     from ..contract import CoreSettings
@@ -94,13 +94,16 @@ class Output(asyncio.Protocol, Generic[StreamT]):
         """Pass the raw bytes of an accepted WebSocket to `receiver` from now on."""
         raise NotImplementedError
 
-    def pause_reading(self) -> None:
-        """Stop reading from the socket."""
-        raise NotImplementedError
-
     def resume_reading(self, stream: StreamT | None) -> None:
         """Read from the socket again if `stream` has room for its body."""
         raise NotImplementedError
+
+    # -- reading
+
+    def pause_reading(self) -> None:
+        if not (self.reading_paused or self.lost or self.transport.is_closing()):
+            self.reading_paused = True
+            self.transport.pause_reading()
 
     # -- writing
 
@@ -231,6 +234,12 @@ class Output(asyncio.Protocol, Generic[StreamT]):
         self.closing = True
         self.closing_since = self.loop.time()
         self.transport.close()
+
+    def reset(self) -> None:
+        """Close so that the client gets an error and not an end."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        self.closing = True
+        self.transport.abort()
 
     def give_up(self) -> None:
         """End the connection of a client that takes no bytes."""

@@ -15,7 +15,6 @@ baton leads. This module knows neither sockets nor HTTP.
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 from collections import deque
@@ -25,6 +24,7 @@ from time import monotonic, sleep
 
 from ..blocking.scheduling import COMPUTING, is_waiting, processor_time, times_waited
 from ..blocking.work import MeasuredQueue, Waiter, Work
+from ..system_errors import NOT_A_SOCKET
 from .habits import Habits
 from .heap import TRIM_EVERY, trim
 
@@ -51,8 +51,6 @@ FAILURE_PAUSE = 0.1
 """Seconds before the next poll after one that failed."""
 MAX_FAILURES = 10
 """Failed polls in a row (1 s) that end the pool."""
-LASTING = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
-"""Errors that do not pass: the application has closed a descriptor of ours."""
 
 NO_THREAD = (RuntimeError, MemoryError)
 """Raised by the start of a thread where the system has no room for one more."""
@@ -247,7 +245,7 @@ class Pool:
     def _take_failure(self, error: BaseException) -> None:
         """Note that polling has failed. What does not pass ends the pool, for the worker to be replaced."""
         self._failures += 1
-        if self._failures < MAX_FAILURES and getattr(error, 'errno', None) not in LASTING:
+        if self._failures < MAX_FAILURES and getattr(error, 'errno', None) not in NOT_A_SOCKET:
             logger.error('Internal error while waiting for connections', exc_info=error)
             sleep(FAILURE_PAUSE)
         elif not self._closed:
