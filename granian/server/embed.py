@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import log, net
 from ..config import OPTIONS, Config, signature
@@ -20,6 +20,9 @@ from ..messages import refusal
 from ..observe.access_log import AccessLog
 from ..worker import kinds
 from .hooks import Hooks, call
+
+if TYPE_CHECKING:
+    from ..worker.loop import WorkerLoop
 
 logger = logging.getLogger('_granian')
 
@@ -59,7 +62,7 @@ class Server(Hooks):
         self.config = Config.from_api(**given)
         self.addresses: list[Any] = []
         """What is listened on, as sockets name it, while it is served: the port taken for port 0."""
-        self._core: kinds.LoopCore | None = None
+        self._core: WorkerLoop | None = None
         self._reloading = False
 
     async def serve(self) -> None:
@@ -99,9 +102,7 @@ class Server(Hooks):
             await self._core.serve(lambda: logger.info('Listening at: %s', ','.join(urls)))
             self._core = self._make(endpoint, app, access_log) if self._reloading else None
 
-    def _make(
-        self, endpoint: net.Endpoint, app: Any, access_log: Callable[..., None] | None
-    ) -> kinds.LoopCore:
+    def _make(self, endpoint: net.Endpoint, app: Any, access_log: Callable[..., None] | None) -> WorkerLoop:
         listeners = [each.dup() for each in endpoint.sockets]
         try:
             return kinds.make_embedded(self.config, listeners, app, asyncio.get_running_loop(), access_log)

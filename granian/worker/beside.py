@@ -6,12 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._loops import loops
-from ..asgi import LifespanProtocol, asgi_handler
-from ..constants import Cores, Interfaces, Lifespans
+from ..constants import Cores, Interfaces
 from ..core.beside.core import LoopThread, PairedCore
 from ..errors import ConfigurationError
 from ..messages import refusal
-from ..rsgi import end_application, init_application, rsgi_handler
+from .adapters import adapt
 from .detect import described, detect
 
 if TYPE_CHECKING:
@@ -25,35 +24,15 @@ if TYPE_CHECKING:
 
 
 def pair(
-    config: Config,
-    blocking: BlockingCore,
-    app: Any,
-    settings: CoreSettings,
-    websockets: WebSocketSettings,
-    drain_timeout: float | None,
+    config: Config, blocking: BlockingCore, app: Any, settings: CoreSettings, websockets: WebSocketSettings
 ) -> PairedCore:
     """Return a core that serves WebSockets by `app` and everything else by `blocking`."""
-    interface = interface_of(app)
-    more: dict[str, Any] = {'lifespan': None}
-    if interface == Interfaces.RSGI:
-        handler = rsgi_handler(app, url_path_prefix=config.url_path_prefix, websockets=websockets)
-        more |= {'before': partial(init_application, app), 'after': partial(end_application, app)}
-    else:
-        lifespan = None
-        if config.lifespan != Lifespans.off:
-            lifespan = LifespanProtocol(app, required=config.lifespan == Lifespans.on)
-        handler = asgi_handler(
-            app,
-            state=lifespan.state if lifespan is not None else None,
-            root_path=config.url_path_prefix or '',
-            scope_root_path=config.root_path,
-            websockets=websockets,
-        )
-        more['lifespan'] = lifespan
+    adapted = adapt(config, app, interface_of(app), websockets)
+    more: dict[str, Any] = adapted._asdict()
     if config.core == Cores.gevent:
         more |= _real_threads()
     make_loop = partial(_make_loop, config)
-    return PairedCore(blocking, LoopThread(make_loop, settings, handler, drain_timeout=drain_timeout, **more))
+    return PairedCore(blocking, LoopThread(make_loop, settings, drain_timeout=settings.drain_timeout, **more))
 
 
 def interface_of(app: Any) -> Interfaces:

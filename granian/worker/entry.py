@@ -126,11 +126,11 @@ class Life:
         monitor = None
         if config.worker_timeout and not spec.in_thread:
             monitor = timeouts.Monitor(config.worker_timeout, self._beat, self._hangs, self._give_up)
-        self.core = kinds.make_core(
-            config, list(spec.listeners), app, observer(observers.all), observers.counters,
-            in_thread=spec.in_thread, hooked=self.hooked, share=spec.share,
-            on_refused=observers.refusals, ws_app=ws_app, monitor=monitor,
+        attached = kinds.Attachments(
+            on_exchange=observer(observers.all), counters=observers.counters, on_refused=observers.refusals,
+            hooked=self.hooked, monitor=monitor, share=spec.share, ws_app=ws_app, in_thread=spec.in_thread,
         )  # fmt: skip
+        self.core = kinds.make_core(config, list(spec.listeners), app, attached)
         observers.core = self._descriptors.core = self.core
         if self.hooked is not None:
             self.hooked.ready()
