@@ -112,10 +112,16 @@ def serve_upgrade(
 
 
 def is_end(error: BaseException) -> bool:
-    """Return True for an exception that only says that the application is done with its socket."""
+    """Return True for an exception that only says that the application is done with its socket.
+
+    StopIteration is the sign under gunicorn. A plain ConnectionError is the sign under Werkzeug's server:
+    Flask-SocketIO raises it wherever it finds `werkzeug.socket`.
+    """
     if isinstance(error, RuntimeError):  # a generator turns StopIteration into this (PEP 479)
         return isinstance(error.__cause__, StopIteration)
-    return isinstance(error, (StopIteration, ClientDisconnected, InvalidResponse))
+    return type(error) is ConnectionError or isinstance(
+        error, (StopIteration, ClientDisconnected, InvalidResponse)
+    )
 
 
 def explain(head: Head) -> None:

@@ -68,4 +68,6 @@ def wsgi(environ, start_response):
         sock.sendall(data.upper())
     if environ['QUERY_STRING'] == 'returns':
         return []
+    if environ['QUERY_STRING'] == 'disconnects':
+        raise ConnectionError
     raise StopIteration

@@ -81,7 +81,7 @@ def until(sock: socket.socket, mark: bytes) -> bytes:
     return data
 
 
-@pytest.mark.parametrize('path', ['/gunicorn', '/werkzeug', '/gunicorn?returns'])
+@pytest.mark.parametrize('path', ['/gunicorn', '/werkzeug', '/gunicorn?returns', '/werkzeug?disconnects'])
 def test_application_takes_the_socket(site: Site, path: str) -> None:
     before = site.server.log.count(f'"GET {path.partition("?")[0]} HTTP/1.1" 101')
     with site.ask(path) as sock:
