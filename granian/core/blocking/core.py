@@ -10,9 +10,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
-from .http1_connection import Http1Connection, UpgradingConnection
 from .opening import Opening
 from .reactor import Reactor
+from .upgrading import http1_class
 from .work import MeasuredQueue
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...observe.counters import Figures
     from ...stream import Handler
     from ..contract import CoreSettings, Listeners
+    from .http1_connection import Http1Connection
     from .services import Upgrades
     from .work import Crew, Deferred
 
@@ -177,8 +178,7 @@ class BlockingCore:
 
             return ProxiedOpening(sock, client, server, self)
         if self.settings.tls is None and self.settings.http == '1':
-            make = Http1Connection if self.upgrades is None else UpgradingConnection
-            return make(sock, client, server, self)
+            return http1_class(self)(sock, client, server, self)
         return Opening(sock, client, server, self)
 
 

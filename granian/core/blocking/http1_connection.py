@@ -10,6 +10,7 @@ from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_parts, err
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ...protocol.limits import GRACE
 from ...stream import ClientDisconnected
+from .body_ahead import PREFETCH, BodyAhead
 from .connection import (
     BODY,
     HEAD,
@@ -23,14 +24,11 @@ from .connection import (
 from .http1_output import Http1Output
 from .http1_stream import BlockingStream, TimedStream
 from .services import report
-from .spool import BodyRefused, Spool
+from .spool import BodyRefused
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
     from .services import Services
-
-PREFETCH = 65536
-"""Bytes of a request body that are read before a thread runs the request."""
 
 logger = logging.getLogger('_granian')
 
@@ -39,16 +37,13 @@ class Http1Connection(Http1Output):
     """A connection as a unit of work."""
 
     __slots__ = (
-        '_parts', '_prefetched', '_prepared', '_request', '_spool', '_stream', '_timed_stream',
+        '_body', '_prepared', '_stream', '_timed_stream',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
-        self._request: Request | None = None
-        """The request whose body is being read, with its parts and their size."""
-        self._parts: list[bytes] = []
-        self._prefetched = 0
-        self._spool: Spool | None = None
+        self._body: BodyAhead | None = None
+        """The body that is being read ahead, with its request."""
         self._prepared: Request | None = None
         """A request that can run, while no thread is free for it."""
         self._stream: BlockingStream | None = None
@@ -168,88 +163,62 @@ class Http1Connection(Http1Output):
         """Take any event but a complete request. Return a request once it can run."""
         if type(event) is Request:
             return self._begin_body(event)
-        request = self._request
-        if type(event) is Data:
-            if not self._add(event.data):
-                return None
-        elif type(event) is EndOfRequest:
-            if request is not None:
-                request.complete = True
-        elif type(event) is RequestFailed:
-            self._request = self._spool = None
+        if type(event) is RequestFailed:
+            self._body = None
             self._fail(event)
             return None
-        elif type(event) is Refused:
-            self.reactor.failed += 1
-            self.settings.refused(self.client, event.status, event.reason)
+        if type(event) is Refused:
+            self._count_refused(event.status, event.reason)
             self._end_with(event.response)
             return None
-        if request is None:
-            return None
-        if self._spool is None:
-            request.body = b''.join(self._parts)
-        else:
-            self._end_spool(request, self._spool)
-        self._request = self._spool = None
-        self._parts = []
-        return request
-
-    def _add(self, data: bytes) -> bool:
-        """Take a piece of a body. Return True once enough of it has been read."""
-        if self._spool is None:
-            self._parts.append(data)
-            self._prefetched += len(data)
-            return self._prefetched >= self._enough()
-        try:
-            self._spool.add(data)
-        except BodyRefused as refused:
-            self._request = self._spool = None
-            self.reactor.failed += 1
-            self.settings.refused(self.client, refused.status, refused.reason)
-            self._refuse(refused.status, refused.reason)
-        return False
-
-    def _end_spool(self, request: Request, spool: Spool) -> None:
-        body = spool.end()
+        body = self._body
         if body is None:
-            self.spooled = spool
-            request.body = b''
-            request.complete = False
-        else:
-            request.body = body
+            return None
+        if type(event) is Data:
+            if not self._add(body, event.data):
+                return None
+        elif type(event) is EndOfRequest:
+            body.request.complete = True
+        self._body = None
+        self.spooled = body.end()
+        return body.request
 
-    def _begin_spool(self, request: Request) -> None:
-        self._request = request
-        self._spool = Spool(self.settings.body_spool)
+    def _begin_body(self, request: Request) -> Request | None:
+        """Read the body ahead. Return the request if it can run at once."""
+        head, body, settings = request.head, request.body, self.settings
+        enough = min(PREFETCH, settings.limits.max_buffer_size)
+        spool_limit = settings.body_spool if head.content_length is None else 0
+        if not spool_limit and (head.expects_continue or len(body) >= enough):
+            return request
+        self._body = ahead = BodyAhead(request, enough, spool_limit)
         self.phase = BODY
-        if request.head.expects_continue and (wanted := self.http.body_wanted(1)):
+        if head.expects_continue and (wanted := self.http.body_wanted(1)):
             try:
                 self.write(wanted)
             except ClientDisconnected:
                 self.close()
-                return
-        if request.body:
-            self._add(request.body)
-
-    def _begin_body(self, request: Request) -> Request | None:
-        if request.head.content_length is None and self.settings.body_spool:
-            self._begin_spool(request)
-            return None
-        if request.head.expects_continue or len(request.body) >= self._enough():
-            return request
-        self._request = request
-        self._parts = [request.body]
-        self._prefetched = len(request.body)
-        self.phase = BODY
+                return None
+        if body:
+            self._add(ahead, body)
         return None
 
-    def _enough(self) -> int:
-        return min(PREFETCH, self.settings.limits.max_buffer_size)
+    def _add(self, ahead: BodyAhead, data: bytes) -> bool:
+        """Take a piece of a body. Return True once the request can run."""
+        try:
+            return ahead.add(data)
+        except BodyRefused as refused:
+            self._body = None
+            self._count_refused(refused.status, refused.reason)
+            self._refuse(refused.status, refused.reason)
+            return False
+
+    def _count_refused(self, status: int, reason: str) -> None:
+        self.reactor.failed += 1
+        self.settings.refused(self.client, status, reason)
 
     def _fail(self, event: RequestFailed) -> None:
         if not event.disconnected:  # else the client may have closed only its side, and still read
-            self.reactor.failed += 1
-            self.settings.refused(self.client, event.status, event.reason)
+            self._count_refused(event.status, event.reason)
         self._refuse(event.status, event.reason)
 
     def _wait(self) -> None:
@@ -258,7 +227,7 @@ class Http1Connection(Http1Output):
         if self.outbox and not self.flush():  # corked, and the next request is not complete
             self.release_unless_closed()
             return
-        if self._request is not None:
+        if self._body is not None:
             self.set_deadline(BODY, now + self.settings.body_timeout)
         elif self.reactor.stopping and self.http.idle:
             self.set_deadline(IDLE, now + GRACE)
@@ -429,17 +398,3 @@ class Http1Connection(Http1Output):
     @property
     def is_idle(self) -> bool:
         return self.phase == IDLE or (self.phase == HEAD and self.http.idle)
-
-
-class UpgradingConnection(Http1Connection):
-    """A connection whose WebSocket handshakes go to `core.upgrades`."""
-
-    __slots__ = ()
-
-    def _execute(self, request: Request) -> bool:
-        upgrades = self.core.upgrades
-        if request.head.upgrade is None or upgrades is None:
-            return super()._execute(request)
-        self.detach()
-        upgrades.take_http1(self, request)
-        return True

@@ -16,11 +16,12 @@ from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of, tls_info
 from .connection import CLOSED, LINGERING, RECEIVE_SIZE, WatchedConnection
-from .http1_connection import Http1Connection, UpgradingConnection
 from .http2_connection import Http2Connection
 from .tls_socket import TLSSocket
+from .upgrading import http1_class
 
 if TYPE_CHECKING:
+    from .http1_connection import Http1Connection
     from .services import Services
 
 logger = logging.getLogger('_granian')
@@ -148,7 +149,7 @@ class Opening(WatchedConnection):
         if kind is REFUSED:
             self._refuse(400, 'a version of HTTP that is not served', refusal(self.reactor.clock))
             return None
-        return self._become(Http2Connection if kind is HTTP2 else self._http1())
+        return self._become(Http2Connection if kind is HTTP2 else http1_class(self.core))
 
     def _become(
         self, make: type[Http1Connection] | type[Http2Connection]
@@ -166,9 +167,6 @@ class Opening(WatchedConnection):
         self.phase = CLOSED
         connection.begin(self._data)
         return connection
-
-    def _http1(self) -> type[Http1Connection]:
-        return Http1Connection if self.core.upgrades is None else UpgradingConnection
 
     # -- the end; the owner ---------------------------------------------------------------
 
