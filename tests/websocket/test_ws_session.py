@@ -484,7 +484,7 @@ async def test_pongs_keep_it_alive():
 @on_loop
 async def test_without_an_interval_there_are_no_pings():
     _, ws = await accepted(ping_interval=None)
-    assert ws._ping_timer is None
+    assert ws._keep_alive is None
     ws._abort()
 
 
@@ -525,7 +525,7 @@ async def test_messages_before_a_close_or_a_violation_can_be_answered():
 
 @on_loop
 async def test_a_close_is_answered_after_a_while_when_the_application_does_not_receive(monkeypatch):
-    monkeypatch.setattr('granian.websocket_session._LAST_WORD', 0.01)
+    monkeypatch.setattr('granian.websocket_session.session._LAST_WORD', 0.01)
     stream, ws = await accepted()
     stream.receiver(text('a') + close(1000))
     await asyncio.wait_for(stream.ended.wait(), 10)
@@ -630,7 +630,7 @@ async def test_the_client_is_lost_while_reading_is_paused():
 
 @on_loop
 async def test_too_big_a_message_is_read_to_its_end_before_the_connection_is(monkeypatch):
-    monkeypatch.setattr('granian.websocket_session._LINGER', 0.01)
+    monkeypatch.setattr('granian.websocket_session.session._LINGER', 0.01)
     stream, ws = await accepted(max_message_size=10)
     stream.receiver(binary(b'x' * 100)[:20])
     assert (await ws.receive()).code == 1009

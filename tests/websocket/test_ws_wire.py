@@ -104,7 +104,7 @@ def test_byte_by_byte(serve):
     ],
 )
 def test_violations_close_with_their_code(serve, monkeypatch, data, code):
-    monkeypatch.setattr('granian.websocket_session._LINGER', 0.05)
+    monkeypatch.setattr('granian.websocket_session.session._LINGER', 0.05)
     echo = Echo(max_message_size=1000)
     client = raw(serve(echo), text('a') + data)
     answer = client.rest()

@@ -1,20 +1,12 @@
-"""One WebSocket on the event loop: the codec of `protocol.websocket` married to a stream.
-
-Adapters (ASGI, RSGI) see messages; the core sees bytes. This room knows the handshake's two
-outcomes, the queue between client and application, pings, and the two-sided close. It does
-not know what an application is. Everything runs on the loop's thread.
-"""
+"""The session: the handshake's outcomes, messages, and the close handshake."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .observe.counters import WebSocketCounts
-from .protocol.websocket.codec import (
+from ..protocol.websocket.codec import (
     ABNORMAL,
     GOING_AWAY,
     INTERNAL_ERROR,
@@ -28,43 +20,20 @@ from .protocol.websocket.codec import (
     WebSocket,
     may_be_sent,
 )
-from .protocol.websocket.handshake import Handshake, HandshakeRefused
-from .stream import ClientDisconnected, Headers, InvalidResponse
+from ..protocol.websocket.handshake import Handshake, HandshakeRefused
+from ..stream import ClientDisconnected, Headers, InvalidResponse
+from .counted import CountedWebSocket
+from .inbox import Closed, Inbox
+from .keepalive import KeepAlive
 
 if TYPE_CHECKING:
-    from .stream import AsyncStream
+    from ..stream import AsyncStream
+    from .settings import WebSocketSettings
 
 _OPEN, _CLOSE_DUE = State.OPEN, State.CLOSE_DUE
 _LAST_WORD = 1.0  # seconds between the peer's close frame and ours, while messages wait for the application
 _DISCARDED_AT_ONCE = 1024  # messages after our close frame, in one turn of the loop (1 ms)
 _LINGER = 1.0  # seconds in which input is thrown away after a message that was too big
-
-__all__ = ['Closed', 'WebSocketClosed', 'WebSocketSession', 'WebSocketSettings', 'open_session']
-
-
-@dataclass(frozen=True)
-class WebSocketSettings:
-    """Durations in seconds (None: never), sizes in bytes."""
-
-    ping_interval: float | None = 20
-    ping_timeout: float | None = 20
-    max_message_size: int = 16 * 1024 * 1024
-    """Of one whole message, after inflating; beyond it the WebSocket is closed with 1009."""
-    max_queue: int = 32
-    """Messages that wait for the application before reading pauses."""
-    per_message_deflate: bool = True
-    close_timeout: float = 10
-    """How long the peer has to answer our close frame."""
-    counts: WebSocketCounts | None = None
-    """Where to count; None costs nothing."""
-
-
-class Closed(NamedTuple):
-    """The WebSocket is over: the peer's code (1005 when it gave none, 1006 when it just went),
-    or our own after `close()` and `shutdown()`."""
-
-    code: int
-    reason: str
 
 
 class WebSocketClosed(ClientDisconnected):
@@ -86,42 +55,18 @@ def open_session(stream: AsyncStream, settings: WebSocketSettings) -> WebSocketS
     return WebSocketSession(stream, handshake, settings)
 
 
-class CountedWebSocket(WebSocket):
-    """A codec that counts messages."""
-
-    __slots__ = ('counts',)
-
-    counts: WebSocketCounts
-
-    def next_event(self) -> Event | None:
-        event = super().next_event()
-        if isinstance(event, (str, bytes)):
-            self.counts.received += 1
-        return event
-
-    def send_text(self, text: str) -> bytes:
-        frame = super().send_text(text)
-        self.counts.sent += 1
-        return frame
-
-    def send_bytes(self, data: bytes) -> bytes:
-        frame = super().send_bytes(data)
-        self.counts.sent += 1
-        return frame
-
-
 class WebSocketSession:
     """A WebSocket, from the client's wish for one to the end of the close handshake.
 
     The adapter calls `open_session()`, then the application's `accept()` or `refuse()`, then
-    `receive()` and `send()` in any order, and always, when the application has ended,
+    `receive()` (see `Inbox.receive`) and `send()` in any order, and always, when the application has ended,
     `await finish()`. One task at a time may wait in `receive()`.
     """
 
     __slots__ = (
-        '_answered', '_codec', '_discarded', '_final', '_flooded', '_handshake', '_heard', '_loop', '_over',
-        '_ping_timer', '_pong_timer', '_queue', '_queued', '_reading', '_released', '_scheduled', '_settings',
-        '_stalled', '_stream', '_tasks', '_timer', '_waiter', 'accepted',
+        '_answered', '_codec', '_discarded', '_flooded', '_handshake', '_inbox', '_keep_alive', '_loop',
+        '_over', '_released', '_scheduled', '_settings', '_stalled', '_stream', '_tasks', '_timer',
+        'accepted', 'receive',
     )  # fmt: skip
 
     def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
@@ -133,24 +78,21 @@ class WebSocketSession:
         self.accepted = False
         """accept() has been called."""
         self._answered = False  # accepted, refused, or being refused in pieces
-        self._queue: deque[str | bytes] = deque()
-        self._queued = 0  # size of what is in it
-        self._waiter: asyncio.Future[str | bytes | Closed] | None = None
-        self._final: Closed | None = None  # what receive() returns after the queue
+        self._inbox = inbox = Inbox(self._loop, settings, self._read_soon, self._answer_close)
+        self.receive = inbox.receive
         self._over: asyncio.Future[None] | None = None  # the stream has been ended; for finish()
-        self._reading = True
         self._scheduled = False  # _read_on() runs in the loop's next turn
         self._discarded = 0  # messages that arrived after our close frame
         self._stalled = False  # the client does not read the pongs it asks for
-        self._heard = False
         self._flooded = False  # the client sends a message that is too big
         self._timer: asyncio.TimerHandle | None = None  # of the close handshake
-        self._ping_timer: asyncio.TimerHandle | None = None
-        self._pong_timer: asyncio.TimerHandle | None = None
+        self._keep_alive: KeepAlive | None = None
         self._released = False  # the stream has been ended, no timer runs
         self._tasks: set[asyncio.Task[None]] = set()
         stream.on_shutdown = self._on_shutdown
         stream.on_disconnect = self._on_disconnect
+        if stream.disconnected:
+            self._on_disconnect()
 
     @property
     def subprotocols(self) -> list[str]:
@@ -192,7 +134,10 @@ class WebSocketSession:
         if self._stream.disconnected:
             self._on_data(b'')
         elif settings.ping_interval is not None:
-            self._ping_timer = self._loop.call_later(settings.ping_interval, self._ping)
+            self._keep_alive = KeepAlive(
+                self._stream, self._codec, self._inbox, settings.ping_interval, settings.ping_timeout,
+                self._abort,
+            )  # fmt: skip
 
     def refuse(self, status: int = 403, headers: Headers = (), body: bytes = b'') -> None:
         """Answer the handshake with an ordinary response instead, whole. RuntimeError when it has
@@ -214,44 +159,10 @@ class WebSocketSession:
 
     def _refused(self) -> None:
         self._answered = True
-        self._conclude(Closed(ABNORMAL, ''))
+        self._inbox.conclude(Closed(ABNORMAL, ''))
         self._cancel_tasks()
 
     # messages
-
-    async def receive(self) -> str | bytes | Closed:
-        """Return the next message. Once Closed has been returned, it is returned again at each call.
-
-        Before accept() it waits (for the client to go: Closed(1006)). RuntimeError when another
-        task is already waiting.
-        """
-        if self._queue:
-            message = self._queue.popleft()
-            self._queued -= len(message)
-            if not self._reading:
-                self._read_soon()
-            return message
-        if self._final is not None:
-            self._answer_close()
-            return self._final
-        if self._waiter is not None:
-            raise RuntimeError('another task is waiting in receive() already')
-        if not self._answered and self._stream.disconnected:
-            return Closed(ABNORMAL, '')
-        waiter: asyncio.Future[str | bytes | Closed] = self._loop.create_future()
-        self._waiter = waiter
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():  # a message came, then the cancellation
-                delivered = waiter.result()
-                if not isinstance(delivered, Closed):
-                    self._queue.appendleft(delivered)
-                    self._queued += len(delivered)
-            raise
-        finally:
-            if self._waiter is waiter:
-                self._waiter = None
 
     async def send(self, message: str | bytes | bytearray | memoryview) -> None:
         """Send a message; wait while the client does not read. Raise WebSocketClosed (an
@@ -293,7 +204,7 @@ class WebSocketSession:
         if self._answered:
             self.start_close(code, '')
         else:
-            self._conclude(Closed(code, ''))
+            self._inbox.conclude(Closed(code, ''))
             self.refuse(503)
 
     def _on_shutdown(self, reload: bool) -> None:
@@ -322,24 +233,14 @@ class WebSocketSession:
         if not frame:
             return
         self._stream.send_data(frame)
-        self._queue.clear()
-        self._queued = 0
-        self._conclude(Closed(code, reason))
+        self._inbox.clear()
+        self._inbox.conclude(Closed(code, reason))
         if codec.state is State.CLOSED:
             self._end_stream()
             return
         self._restart_timer(self._settings.close_timeout, self._abort)
-        if not self._reading:
+        if not self._inbox.reading:
             self._read_soon()  # the peer's close frame is behind what was not read
-
-    def _conclude(self, final: Closed) -> None:
-        """End the waiting of receive()."""
-        if self._final is None:
-            self._final = final
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(self._final)
-            self._answer_close()
 
     def _answer_close(self) -> None:
         """Send the close frame we owe, if we do."""
@@ -365,15 +266,16 @@ class WebSocketSession:
         self._stream.abort()
         if self._codec is not None:
             self._codec.receive_eof()
-        self._conclude(Closed(ABNORMAL, ''))
+        self._inbox.conclude(Closed(ABNORMAL, ''))
         self._release()
 
     def _release(self) -> None:
         self._released = True
-        for timer in (self._timer, self._ping_timer, self._pong_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._ping_timer = self._pong_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
+        self._timer = self._keep_alive = None
         self._cancel_tasks()
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
@@ -392,31 +294,32 @@ class WebSocketSession:
         if not data:
             self._on_eof(codec)
             return
-        self._heard = True
+        self._inbox.heard = True
         codec.receive_data(data)
         if not self._pull(codec):
-            self._reading = False
+            self._inbox.reading = False
             self._stream.pause_reading()
             self._read_soon()
 
     def _on_eof(self, codec: WebSocket) -> None:
         codec.receive_eof()
-        self._conclude(Closed(ABNORMAL, ''))
+        self._inbox.conclude(Closed(ABNORMAL, ''))
         if not self._released:
             self._end_stream()
 
     def _pull(self, codec: WebSocket) -> bool:
         """Handle the received frames. Return False when some are left for a later turn of the loop."""
+        inbox = self._inbox
         while (event := codec.next_event()) is not None:
             if isinstance(event, (str, bytes)):
-                waiter = self._waiter
+                waiter = inbox.waiter
                 if waiter is not None and not waiter.done():
                     waiter.set_result(event)
-                elif self._final is not None:
+                elif inbox.final is not None:
                     self._discarded += 1
                     if not self._discarded % _DISCARDED_AT_ONCE:
                         return False
-                elif not self._enqueue(event):
+                elif not inbox.put(event):
                     return False
             elif not self._on_control(codec, event):
                 return False
@@ -434,24 +337,12 @@ class WebSocketSession:
             self._on_close(codec, event)
         return not isinstance(event, More)
 
-    def _enqueue(self, message: str | bytes) -> bool:
-        """Queue a message. Return False when there is no room for another one after it."""
-        self._queue.append(message)
-        self._queued += len(message)
-        return len(self._queue) < self._settings.max_queue and self._queued <= self._settings.max_message_size
-
     def _read_soon(self) -> None:
         """Reading is paused: read on in the loop's next turn if there is room for messages and pongs.
 
         Not at once: the frames of one read can keep the loop from the other connections for seconds.
         """
-        settings = self._settings
-        if (
-            self._scheduled
-            or self._stalled
-            or len(self._queue) > settings.max_queue // 2
-            or self._queued > settings.max_message_size
-        ):
+        if self._scheduled or self._stalled or not self._inbox.has_room:
             return
         self._scheduled = True
         self._loop.call_soon(self._read_on)
@@ -464,7 +355,7 @@ class WebSocketSession:
         codec = self._codec
         assert codec is not None
         if self._pull(codec):
-            self._reading = True
+            self._inbox.reading = True
             self._stream.resume_reading()
         else:
             self._read_soon()
@@ -474,7 +365,7 @@ class WebSocketSession:
             self._end_stream()
             return
         self._flooded = event.violation and event.code == TOO_BIG
-        self._conclude(Closed(event.code, event.reason))
+        self._inbox.conclude(Closed(event.code, event.reason))
         if codec.state is _CLOSE_DUE:
             # The application has not come to it yet: what it has to say to the messages before
             # may go first (RFC 6455 5.5.1), if it is quick.
@@ -484,7 +375,7 @@ class WebSocketSession:
         """Note that the client has gone. One that has only ended its side is left to _on_data()."""
         codec = self._codec
         if codec is None:
-            self._conclude(Closed(ABNORMAL, ''))
+            self._inbox.conclude(Closed(ABNORMAL, ''))
         elif self._stream.disconnected and not self._released:
             self._on_eof(codec)
 
@@ -493,9 +384,9 @@ class WebSocketSession:
         try:
             await self._stream.drain()
         except ClientDisconnected:
-            return  # _on_disconnect() has been told
+            return  # _on_disconnect() has been called
         self._stalled = False
-        if not self._reading:
+        if not self._inbox.reading:
             self._read_soon()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -506,32 +397,3 @@ class WebSocketSession:
     def _cancel_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
-
-    # keep-alive
-
-    def _ping(self) -> None:
-        settings, codec = self._settings, self._codec
-        assert codec is not None
-        assert settings.ping_interval is not None
-        self._ping_timer = self._loop.call_later(settings.ping_interval, self._ping)
-        if codec.state is not _OPEN or not self._reading or self._stream.congested:
-            return  # an answer could not be seen, or the ping not leave
-        if self._pong_timer is not None:
-            if not self._heard:
-                return  # an earlier one has not been answered
-            self._pong_timer.cancel()
-            self._pong_timer = None
-        self._stream.send_data(codec.ping())
-        self._heard = False
-        if settings.ping_timeout is not None:
-            self._pong_timer = self._loop.call_later(settings.ping_timeout, self._pong_missing)
-
-    def _pong_missing(self) -> None:
-        """Whatever has come since the ping is a sign of life: a pong may wait behind a long message."""
-        self._pong_timer = None
-        codec = self._codec
-        assert codec is not None
-        if self._heard or not self._reading or codec.state is not _OPEN:
-            return
-        self._stream.send_data(codec.close(INTERNAL_ERROR, 'keep-alive ping timeout'))
-        self._abort()

@@ -1,0 +1,112 @@
+"""The queue between a WebSocket's client and its application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .settings import WebSocketSettings
+
+
+class Closed(NamedTuple):
+    """The WebSocket is over: the peer's code (1005 when it gave none, 1006 when it just went),
+    or our own after `close()` and `shutdown()`."""
+
+    code: int
+    reason: str
+
+
+class Inbox:
+    """Messages that wait for the application, and how the WebSocket ended.
+
+    `on_room` is called when a message was taken while reading is paused, `on_end` before the application
+    learns of the end.
+    """
+
+    __slots__ = (
+        '_loop', '_messages', '_on_end', '_on_room', '_settings', '_size', 'final', 'heard', 'reading',
+        'waiter',
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: WebSocketSettings,
+        on_room: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._on_room = on_room
+        self._on_end = on_end
+        self._messages: deque[str | bytes] = deque()
+        self._size = 0  # of all messages
+        self.waiter: asyncio.Future[str | bytes | Closed] | None = None
+        """The application waits for a message."""
+        self.final: Closed | None = None
+        """What the application receives after the messages."""
+        self.reading = True
+        """The client is read from."""
+        self.heard = False
+        """Bytes have arrived since the last ping."""
+
+    async def receive(self) -> str | bytes | Closed:
+        """Return the next message. Once Closed has been returned, it is returned again at each call.
+
+        Before accept() it waits (for the client to go: Closed(1006)). RuntimeError when another
+        task is already waiting.
+        """
+        if self._messages:
+            message = self._messages.popleft()
+            self._size -= len(message)
+            if not self.reading:
+                self._on_room()
+            return message
+        if self.final is not None:
+            self._on_end()
+            return self.final
+        if self.waiter is not None:
+            raise RuntimeError('another task is waiting in receive() already')
+        waiter: asyncio.Future[str | bytes | Closed] = self._loop.create_future()
+        self.waiter = waiter
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # a message came, then the cancellation
+                delivered = waiter.result()
+                if not isinstance(delivered, Closed):
+                    self._messages.appendleft(delivered)
+                    self._size += len(delivered)
+            raise
+        finally:
+            if self.waiter is waiter:
+                self.waiter = None
+
+    def put(self, message: str | bytes) -> bool:
+        """Queue a message. Return False when there is no room for another one after it."""
+        self._messages.append(message)
+        self._size += len(message)
+        settings = self._settings
+        return len(self._messages) < settings.max_queue and self._size <= settings.max_message_size
+
+    @property
+    def has_room(self) -> bool:
+        """Reading may go on after a pause: half of the queue is free."""
+        settings = self._settings
+        return len(self._messages) <= settings.max_queue // 2 and self._size <= settings.max_message_size
+
+    def clear(self) -> None:
+        self._messages.clear()
+        self._size = 0
+
+    def conclude(self, final: Closed) -> None:
+        """Let the application receive `final` after the messages, at once where it waits."""
+        if self.final is None:
+            self.final = final
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(self.final)
+            self._on_end()
