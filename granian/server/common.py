@@ -20,6 +20,7 @@ from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..messages import WARNINGS
 from ..worker import entry, identity
+from ..worker.ending import flush_streams
 from ..worker.spec import WorkerSpec
 from .companions import Companion, MemoryWatch, OrphanReaper
 from .handles import Handle
@@ -116,6 +117,8 @@ class AbstractServer(ProcessHooks):
         finally:
             self._inbox = None
             inbox.close(last=self.ends_process)
+            if self.ends_process:
+                flush_streams()  # or the interpreter does, and makes 120 of the status where it fails
         if status:
             sys.exit(status)
 

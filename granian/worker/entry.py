@@ -46,6 +46,7 @@ def run(spec: WorkerSpec) -> None:
     control = ipc.Control(spec.control, spec.quick_signals)
     control.take_signals()
     let_application_choose()
+    restore_input()
     life = Life(spec, control)
     status = 0
     try:
@@ -352,6 +353,16 @@ def let_application_choose() -> None:
     default = getattr(multiprocessing.context, '_default_context', None)
     if method is not None and default is not None:
         default._default_context = multiprocessing.get_context(method)
+
+
+def restore_input() -> None:
+    """Give standard input back, for `breakpoint()`: multiprocessing puts the null device in its place."""
+    if multiprocessing.parent_process() is None or sys.stdin is None:
+        return
+    try:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    except OSError:  # closed in the main process too
+        pass
 
 
 def configure_logging(spec: WorkerSpec) -> None:
