@@ -1,12 +1,8 @@
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-for folder in ('conformance', 'e2e', 'core'):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
 
 @pytest.fixture(scope='session')

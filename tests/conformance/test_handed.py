@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ServerProcess, serving
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from tests.support.server_process import ServerProcess, serving
 
 HERE = Path(__file__).parent
 SERVERS = {'threads': ('', False), 'threads-tls': ('', True), 'gevent': ('--core gevent', False),

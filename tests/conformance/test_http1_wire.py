@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ServerProcess, serving
 from http1_cases import CASES, CLOSED, CUT, HALF_CLOSE, OPEN, SPLIT, Answer, Case
+
+from tests.support.server_process import ServerProcess, serving
 
 HERE = Path(__file__).parent
 TIMES = '--http1-header-read-timeout 700 --request-body-timeout 1'

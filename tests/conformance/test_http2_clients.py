@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e_pki import make_pair
-from e2e_server import serving, tracebacks
 from wire_apps import HELLO
+
+from tests.support.certificates import make_pair
+from tests.support.server_process import serving, tracebacks
 
 HERE = Path(__file__).parent
 

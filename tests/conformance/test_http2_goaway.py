@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ServerProcess, serving, tracebacks
 from h2_wire import (
     DATA,
     END_HEADERS,
@@ -25,6 +24,8 @@ from h2_wire import (
 )
 from wire_apps import HELLO
 from wire_cases import request
+
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
 SERVERS = {

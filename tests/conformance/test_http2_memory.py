@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from e2e_server import serving
 from h2_wire import (
     DATA,
     END_HEADERS,
@@ -21,6 +20,8 @@ from h2_wire import (
 )
 from wire_apps import LONG
 from wire_cases import request
+
+from tests.support.server_process import serving
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ServerProcess, serving, tracebacks
 from h2_wire import (
     CONTINUATION,
     DATA,
@@ -40,6 +39,8 @@ from wire_cases import (
     StreamFault,
     make_cases,
 )
+
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
 SERVERS = {

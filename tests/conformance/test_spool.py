@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import serving
-from http2_client import Http2Client
+
+from tests.support.http2_client import Http2Client
+from tests.support.server_process import serving
 
 HERE = Path(__file__).parent
 LIMIT = 1_000_000

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ServerProcess, serving
-from http2_client import Http2Client, Response
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from tests.support.http2_client import Http2Client, Response
+from tests.support.server_process import ServerProcess, serving
 
 HERE = Path(__file__).parent
 SERVERS = {

@@ -13,12 +13,12 @@ import gevent
 import gevent.local
 import greenlet
 import pytest
-from core_harness import GET, GET_CLOSE, read_all, read_response, running
-from http2_client import Http2Client
 
 from granian.core.greenlets import hub
 from granian.core.greenlets import pool as greenlet_pool
 from granian.core.greenlets import watchdog as greenlet_watchdog
+from tests.support.blocking_core import GET, GET_CLOSE, read_all, read_response, running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
-from core_harness import GET, GET_CLOSE, read_all, read_response
+
+from tests.support.blocking_core import GET, GET_CLOSE, read_all, read_response
 
 SERVER = """
 import resource, signal, socket, sys, threading

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_harness import GET, GET_CLOSE, CoreUnderTest, read_response, running
-from http2_client import Http2Client
 
 from granian.core.blocking.poller import READ
 from granian.core.contract import CoreSettings
+from tests.support.blocking_core import GET, GET_CLOSE, CoreUnderTest, read_response, running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

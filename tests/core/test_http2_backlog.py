@@ -6,12 +6,12 @@ import threading
 from typing import Any
 
 import pytest
-from core_harness import running
-from http2_client import Http2Client
 
 from granian.core.blocking import reactor
 from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, Http2Output
 from granian.core.blocking.poller import SelectorPoller
+from tests.support.blocking_core import running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 WINDOW = 1 << 27

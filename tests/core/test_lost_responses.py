@@ -7,7 +7,8 @@ import threading
 from typing import Any
 
 import pytest
-from core_harness import GET, read_all, running
+
+from tests.support.blocking_core import GET, read_all, running
 
 TEXT = [(b'Content-Type', b'text/plain')]
 CLOSE = [*TEXT, (b'Connection', b'close')]

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from core_harness import read_all, running
-from http2_client import Http2Client
 
 from granian.core.blocking import http1_output, http2_stream, patience
 from granian.stream import ClientDisconnected, RequestBodyError
+from tests.support.blocking_core import read_all, running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 SIZE = 30_000_000

@@ -8,10 +8,10 @@ import threading
 from typing import Any
 
 import pytest
-from core_harness import GET, CoreUnderTest
 
 from granian.core.blocking.poller import EpollPoller
 from granian.core.contract import CoreSettings
+from tests.support.blocking_core import GET, CoreUnderTest
 
 # As the other tests of this folder, on the poller that the platform has: `selectors` has its own errors.
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from core_harness import GET, read_response, running
-from http2_client import Http2Client
 
 from granian.core.blocking.poller import READ, WRITE
 from granian.core.contract import CoreSettings
+from tests.support.blocking_core import GET, read_response, running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

@@ -11,11 +11,11 @@ import time
 from typing import Any
 
 import pytest
-from core_harness import GET, GET_CLOSE, read_all, read_response, running
 
 from granian.core.blocking import reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.stream import RequestBodyError
+from tests.support.blocking_core import GET, GET_CLOSE, read_all, read_response, running
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

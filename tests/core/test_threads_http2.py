@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from core_harness import read_all, running
-from http2_client import Http2Client
 
 from granian.core.blocking import reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
+from tests.support.blocking_core import read_all, running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from core_harness import GET_CLOSE, running
-from http2_client import Http2Client
+
+from tests.support.blocking_core import GET_CLOSE, running
+from tests.support.http2_client import Http2Client
 
 MEGABYTE = b'x' * (1 << 20)
 TEXT = [(b'Content-Type', b'text/plain')]

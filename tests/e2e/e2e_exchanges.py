@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from e2e_client import chunked, request
+from tests.support.raw_client import chunked, request
 
 BIG = random.Random(7).randbytes(5 * 1024 * 1024)
 BINARY = bytes(range(256)) * 4

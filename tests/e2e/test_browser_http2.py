@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from e2e_pki import make_pair
-from e2e_server import serving, tracebacks
+
+from tests.support.certificates import make_pair
+from tests.support.server_process import serving, tracebacks
 
 HERE = Path(__file__).parent
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')

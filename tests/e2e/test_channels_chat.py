@@ -12,9 +12,10 @@ import threading
 
 import httpx
 import pytest
-from e2e_server import ROOT, serving, tracebacks
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from tests.support.server_process import ROOT, serving, tracebacks
 
 pytest.importorskip('channels')
 

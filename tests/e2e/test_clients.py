@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from e2e_exchanges import BIG
-from e2e_server import ROOT, ServerProcess, serving, tracebacks
+
+from tests.support.server_process import ROOT, ServerProcess, serving, tracebacks
 
 needs_curl = pytest.mark.skipif(not shutil.which('curl'), reason='curl is not installed')
 DIGEST = {'size': len(BIG), 'sha256': hashlib.sha256(BIG).hexdigest()}

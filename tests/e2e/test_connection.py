@@ -8,9 +8,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from e2e_client import Client, chunked, request
 from e2e_exchanges import BIG
-from e2e_server import ServerProcess, serving, tracebacks
+
+from tests.support.raw_client import Client, chunked, request
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HELLO = request('GET', '/hello/you')
 CLOSE, KEEP = ['Connection: close'], ['Connection: keep-alive']

@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from e2e_server import ROOT, ServerProcess, serving
+
+from tests.support.server_process import ROOT, ServerProcess, serving
 
 HERE = Path(__file__).parent
 GET = b'GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n'

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import serving
+
+from tests.support.server_process import serving
 
 HERE = Path(__file__).parent
 COUNT = 20

@@ -11,10 +11,11 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-import e2e_server
 import httpx
 import pytest
-from e2e_server import serving
+
+from tests.support import server_process
+from tests.support.server_process import serving
 
 HERE = Path(__file__).parent
 MISBEHAVES = 'e2e_gevent_apps:misbehaves'
@@ -34,7 +35,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tls_http2_and_static_files(
     certificate: Path, tmp_path: Path, http2: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(e2e_server, 'LISTENING', re.compile(r'Listening at: https?://127\.0\.0\.1:(\d+)'))
+    monkeypatch.setattr(server_process, 'LISTENING', re.compile(r'Listening at: https?://127\.0\.0\.1:(\d+)'))
     (tmp_path / 'big.bin').write_bytes(b'0123456789' * 100_000)
     flags = (
         f'--core gevent --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem '

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from e2e_client import Answer, Client
 from e2e_exchanges import BIG, BINARY, Exchange, exchanges
-from e2e_server import ServerProcess, serving, tracebacks
+
+from tests.support.raw_client import Answer, Client
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 APPLICATIONS = {
     'flask': ('examples.flask_app:app', ''),

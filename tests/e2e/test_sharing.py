@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ROOT, ServerProcess, serving
+
+from tests.support.server_process import ROOT, ServerProcess, serving
 
 HERE = Path(__file__).parent
 WORKERS, CONNECTIONS = 4, 48

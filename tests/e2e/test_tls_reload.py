@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_pki import client_context, make_pair, subject
-from e2e_server import ServerProcess, serving, tracebacks
+
+from tests.support.certificates import client_context, make_pair, subject
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
 GET = b'GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n'

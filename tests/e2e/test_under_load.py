@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_client import Client, request
-from e2e_server import ServerProcess, serving, tracebacks
+
+from tests.support.raw_client import Client, request
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
 TWO = '--workers 2 --respawn-failed-workers --respawn-interval 0.1'

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_client import Client
 from e2e_exchanges import exchanges
-from e2e_server import serving, tracebacks
+
+from tests.support.raw_client import Client
+from tests.support.server_process import serving, tracebacks
 
 SLASHES = {'flask': '', 'django': '/'}
 

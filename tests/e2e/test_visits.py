@@ -15,7 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from e2e_server import serving, tracebacks
+
+from tests.support.server_process import serving, tracebacks
 
 PASSWORD = 'correct horse battery'
 

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from e2e_server import serving, tracebacks
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from tests.support.server_process import serving, tracebacks
 
 HERE = Path(__file__).parent
 FRAMEWORKS = ('starlette', 'fastapi', 'quart', 'litestar')

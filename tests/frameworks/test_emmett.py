@@ -7,9 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from e2e_server import serving, tracebacks
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from tests.support.server_process import serving, tracebacks
 
 pytest.importorskip('emmett')
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from e2e_client import Client, request
-from e2e_pki import client_context, make_pair
-from e2e_server import ServerProcess, serving, tracebacks
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from tests.support.certificates import client_context, make_pair
+from tests.support.raw_client import Client, request
+from tests.support.server_process import ServerProcess, serving, tracebacks
 
 pytest.importorskip('litestar_granian')
 pytest.importorskip('uvloop')

@@ -19,12 +19,12 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from served import LOOPS, new_loop
 
 from granian.core.contract import CoreSettings
 from granian.core.loop import first_step
 from granian.core.loop.core import AsyncCore, close_loop
 from granian.core.loop.first_step import MOST_PLAIN, FirstStep
+from tests.support.loop_core import LOOPS, new_loop
 
 SPARE = sys.version_info[:2] == (3, 11) and platform.python_implementation() == 'CPython'
 EAGER = SPARE or sys.version_info >= (3, 12)

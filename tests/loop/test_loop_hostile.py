@@ -8,7 +8,8 @@ import h2.config
 import h2.connection
 import h2.settings
 import pytest
-from certificates import wrapped
+
+from tests.support.tls_client import wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'

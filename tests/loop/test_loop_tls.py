@@ -7,10 +7,10 @@ import time
 
 import h2.connection
 import httpx
-from certificates import HalfClosing, client_context, wrapped
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
 from granian.protocol.limits import Limits
+from tests.support.tls_client import HalfClosing, client_context, wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
 

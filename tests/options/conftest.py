@@ -2,14 +2,11 @@
 
 import socket
 import subprocess
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from configured import serving
 
-sys.path.insert(0, str(Path(__file__).parent.parent / 'core'))  # http2_client
+from tests.support.configured_core import serving
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from configured import LAST
 
 from granian.config import Config
 from granian.errors import FatalError
 from granian.worker import kinds
+from tests.support.configured_core import LAST
 
 
 async def tell_root_path(scope, receive, send):

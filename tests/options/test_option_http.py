@@ -6,10 +6,10 @@ import select
 import threading
 
 import pytest
-from configured import GET, LAST, answer, happened, hello, rest, until, wait_for
-from http2_client import Http2Client
 
 from granian.core.blocking import patience
+from tests.support.configured_core import GET, LAST, answer, happened, hello, rest, until, wait_for
+from tests.support.http2_client import Http2Client
 
 
 async def asgi(scope, receive, send):

@@ -6,8 +6,9 @@ import threading
 
 import h2.settings
 import pytest
-from configured import answer, hello, rest, wait_for
-from http2_client import Http2Client
+
+from tests.support.configured_core import answer, hello, rest, wait_for
+from tests.support.http2_client import Http2Client
 
 CODES = h2.settings.SettingCodes
 BOTH = pytest.mark.parametrize('interface', ['wsgi', 'asginl'])

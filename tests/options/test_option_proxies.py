@@ -6,9 +6,9 @@ import ssl
 import struct
 
 import pytest
-from configured import LAST, rest, serving
 
 from granian.protocol.proxy_preamble import SIGNATURE
+from tests.support.configured_core import LAST, rest, serving
 
 CLIENT = b'X-Forwarded-For: 192.0.2.7:99\r\nX-Forwarded-Proto: https\r\n'
 INTERFACES = ['wsgi', 'asginl', 'rsgi']

@@ -6,9 +6,10 @@ import select
 import threading
 
 import pytest
-from configured import answer, happened, rest, until, wait_for
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import connect
+
+from tests.support.configured_core import answer, happened, rest, until, wait_for
 
 HANDSHAKE = (
     b'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'

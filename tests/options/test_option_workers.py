@@ -8,11 +8,11 @@ import socket
 import threading
 
 import pytest
-from configured import LAST, answer, happened, hello, rest, until, wait_for
 
 from granian.config import Config
 from granian.server import Server
 from granian.worker import kinds
+from tests.support.configured_core import LAST, answer, happened, hello, rest, until, wait_for
 
 
 @pytest.mark.proves('--blocking-threads')

@@ -21,10 +21,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / 'server'))
+from tests.support.running import Running
 
-from conftest import Running  # noqa: E402
+HERE = Path(__file__).parent
 
 PATIENCE = 30
 Result = tuple[str, str]

@@ -8,27 +8,22 @@ for that.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import hpack
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'protocol')]
-
-from http1_help import connect, pull, story  # noqa: E402
-
-from granian.forwarded import Trusted, forwarded_scheme  # noqa: E402
-from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed  # noqa: E402
-from granian.protocol.http2 import Http2  # noqa: E402
-from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge  # noqa: E402
-from granian.protocol.limits import Clock, Limits  # noqa: E402
-from granian.protocol.proxy_preamble import MORE, PreambleError, read_preamble  # noqa: E402
-from granian.protocol.websocket.codec import Close, WebSocket  # noqa: E402
-from granian.protocol.websocket.deflate import DeflateParameters, negotiate  # noqa: E402
-from granian.static import answer, paths  # noqa: E402
+from granian.forwarded import Trusted, forwarded_scheme
+from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
+from granian.protocol.http2 import Http2
+from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge
+from granian.protocol.limits import Clock, Limits
+from granian.protocol.proxy_preamble import MORE, PreambleError, read_preamble
+from granian.protocol.websocket.codec import Close, WebSocket
+from granian.protocol.websocket.deflate import DeflateParameters, negotiate
+from granian.static import answer, paths
+from tests.support.http1_help import connect, pull, story
 
 CORPUS = Path(__file__).resolve().parent / 'corpus'
 WARM = 4

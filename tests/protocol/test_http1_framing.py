@@ -5,12 +5,22 @@ from __future__ import annotations
 import time
 
 import pytest
-from http1_help import connect, feed, pieces, pull, refused, request, split_response, story, verdict
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1.exchange import DRAIN_LIMIT
 from granian.protocol.http1.h11_body import DONE, ChunkGuard
 from granian.protocol.limits import Limits
+from tests.support.http1_help import (
+    connect,
+    feed,
+    pieces,
+    pull,
+    refused,
+    request,
+    split_response,
+    story,
+    verdict,
+)
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\n'
 CHUNKED = POST + b'Transfer-Encoding: chunked\r\n\r\n'

@@ -4,13 +4,13 @@ the list of section 9 (what h11 alone would let through), each id that of its ro
 from __future__ import annotations
 
 import pytest
-from http1_help import CLOCK, connect, feed, pull, refused, request, story, verdict
 
 from granian.protocol.events import EndOfRequest, Refused, Request
 from granian.protocol.head import _MAX_NAMES, NAMES, BadRequest, field_for
 from granian.protocol.http1 import Http1
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
+from tests.support.http1_help import CLOCK, connect, feed, pull, refused, request, story, verdict
 
 LIMITS = Limits()
 

@@ -6,7 +6,6 @@ import contextlib
 
 import h11
 import pytest
-from http1_help import CLOCK, connect, pieces, pull, split_response, story
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from granian.protocol.head import BadRequest
 from granian.protocol.http1 import connection as http1
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
+from tests.support.http1_help import CLOCK, connect, pieces, pull, split_response, story
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

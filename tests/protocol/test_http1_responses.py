@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from http1_help import CLOCK, connect, feed, pull, request, split_response
 
 from granian.protocol.events import Data, EndOfRequest, Request
 from granian.protocol.http1 import exchange as states
 from granian.protocol.interface import Connection, InvalidResponse
 from granian.protocol.limits import Limits
 from granian.protocol.response import read_fields, read_pairs, response_field, status_line
+from tests.support.http1_help import CLOCK, connect, feed, pull, request, split_response
 
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 HEAD = b'HEAD / HTTP/1.1\r\nHost: x\r\n\r\n'

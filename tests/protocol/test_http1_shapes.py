@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from http1_help import connect
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from granian.protocol.http1 import connection as http1
 from granian.protocol.http1 import templates as shapes
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
+from tests.support.http1_help import connect
 
 LIMITS = Limits()
 END = b'\r\n\r\n'

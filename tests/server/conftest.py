@@ -1,109 +1,13 @@
-"""A server as a subprocess, with its output; ready when it says so."""
+"""Servers with workers that hold a fake core, or a real one."""
 
-import contextlib
-import http.client
 import json
-import os
-import queue
-import re
-import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.running import Load, Running
+
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-PATIENCE = 20
-
-
-class Running:
-    """The output is read by a thread; waits are for a line, a connection or an end, never for a time."""
-
-    def __init__(self, command, cwd, env=None, output=None, pass_fds=()):
-        path = os.pathsep.join([str(ROOT), str(HERE)])
-        with contextlib.ExitStack() as stack:
-            where = stack.enter_context(open(cwd / output, 'w')) if output else subprocess.PIPE
-            self.process = subprocess.Popen(
-                [sys.executable, '-u', *command], stdout=where, stderr=subprocess.STDOUT, pass_fds=pass_fds,
-                cwd=cwd, env={**os.environ, 'PYTHONPATH': path, **(env or {})}, text=True,
-            )  # fmt: skip
-        self.lines = []
-        self._queue = queue.Queue()
-        self._reading = threading.Event()
-        self._reading.set()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout or ():
-            self._queue.put(line.rstrip('\n'))
-            self._reading.wait()
-        self._queue.put(None)
-
-    def expect(self, pattern, count=1, patience=None):
-        """Wait for `count` further lines that match; the last match is returned. With a `patience` of
-        the caller's, TimeoutError when that has passed."""
-        deadline = time.monotonic() + (patience or PATIENCE)
-        while count:
-            try:
-                line = self._queue.get(timeout=max(0.01, deadline - time.monotonic()))
-            except queue.Empty:
-                if patience is not None:
-                    raise TimeoutError from None
-                line = None
-            if line is None:
-                pytest.fail(f'no line matches {pattern!r}; output:\n' + '\n'.join(self.lines))
-            self.lines.append(line)
-            match = re.search(pattern, line)
-            count -= match is not None
-        return match
-
-    def wait_ready(self, workers=1):
-        self.port = int(self.expect(r'Listening at: http://127\.0\.0\.1:(\d+)')[1])
-        if workers:
-            self.expect(r'Started worker-\d+', workers)
-
-    def pause(self):
-        """Read no further line of the output."""
-        self._reading.clear()
-
-    def resume(self):
-        self._reading.set()
-
-    def signal(self, signum=signal.SIGTERM):
-        self.process.send_signal(signum)
-
-    def wait(self):
-        """The exit status; what was still to be read is in `output`."""
-        status = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        while (line := self._queue.get(timeout=PATIENCE)) is not None:
-            self.lines.append(line)
-        self._queue.put(None)
-        return status
-
-    @property
-    def output(self):
-        return '\n'.join(self.lines)
-
-    def get(self, path='/'):
-        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=PATIENCE)
-        with contextlib.closing(connection):
-            connection.request('GET', path)
-            return connection.getresponse().read().decode()
-
-    def close(self):
-        self.resume()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        if self.process.stdout and not self._reader.is_alive():
-            self.process.stdout.close()
 
 
 @pytest.fixture
@@ -124,38 +28,6 @@ def serve(tmp_path):
     yield start
     for server in running:
         server.close()
-
-
-class Load:
-    """Clients with kept-alive connections; one that is told `Connection: close` opens another."""
-
-    def __init__(self, port):
-        self.port = port
-        self.failures = []
-        self.pids = set()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self):
-        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=PATIENCE)
-        with contextlib.closing(connection):
-            while not self._stop.is_set():
-                try:
-                    connection.request('GET', '/')
-                    self.pids.add(connection.getresponse().read())
-                except Exception as exc:
-                    self.failures.append(exc)
-                    connection.close()
 
 
 @pytest.fixture

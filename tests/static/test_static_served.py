@@ -13,14 +13,14 @@ import h2.connection
 import h2.events
 import httpx
 import pytest
-from core_harness import CoreUnderTest
-from static_site import put
 
 from granian import static
 from granian.core.contract import CoreSettings
 from granian.core.loop.core import AsyncCore, close_loop
 from granian.static import Mount, Mounts
 from granian.static import handlers as static_handlers
+from tests.support.blocking_core import CoreUnderTest
+from tests.support.static_site import put
 
 HUGE = 3_000_000
 

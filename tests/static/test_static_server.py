@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from static_site import put
+
+from tests.support.static_site import put
 
 HERE = Path(__file__).parent
 CASES = {

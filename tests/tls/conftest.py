@@ -5,13 +5,9 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-for folder in ('core', 'options'):
-    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
 
 CONFIG = """
 [ca]

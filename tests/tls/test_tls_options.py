@@ -7,9 +7,9 @@ import ssl
 from contextlib import ExitStack
 
 import pytest
-from configured import LAST, hello, rest, serving
 
 from granian.errors import ConfigurationError
+from tests.support.configured_core import LAST, hello, rest, serving
 
 
 @pytest.fixture

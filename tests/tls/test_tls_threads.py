@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
-from core_harness import GET, GET_CLOSE, exchange, read_all, read_response, running
-from http2_client import Http2Client
 
 from granian.core.blocking import connection, http1_connection, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.tls import TLSSettings, make_context
+from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_all, read_response, running
+from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 

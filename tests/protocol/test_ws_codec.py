@@ -6,7 +6,6 @@ import zlib
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wsframes import binary, close, frame, mask, text
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.events import Ping as WsprotoPing
@@ -26,6 +25,7 @@ from granian.protocol.websocket.codec import (
 )
 from granian.protocol.websocket.deflate import TAIL, Deflate, DeflateParameters, negotiate
 from granian.protocol.websocket.masking import unmask
+from tests.support.ws_frames import binary, close, frame, mask, text
 
 MAX = 1 << 20
 

@@ -11,9 +11,8 @@ import gc
 import os
 import socket
 
-from http2_client import Http2Client
-
 from granian.protocol.limits import Limits
+from tests.support.http2_client import Http2Client
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n'
 CHUNKED = POST.replace(b'Content-Length: 10', b'Transfer-Encoding: chunked')

@@ -9,10 +9,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsgi_fakes import FakeStream, make_head, serve
 
 from granian.stream import RequestBodyError
 from granian.wsgi.input import Input
+from tests.support.wsgi_fakes import FakeStream, make_head, serve
 
 Part = st.sampled_from([b'a', b'\n', b'\r', b'xyz', b'\n\n', b'line\n', bytes(range(256))])
 Body = st.lists(Part, max_size=12)

@@ -5,7 +5,6 @@ import functools
 from array import array
 
 import pytest
-from wsframes import binary, close, frame, text
 
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.interface import InvalidResponse
@@ -19,6 +18,7 @@ from granian.websocket_session import (
     WebSocketSettings,
     open_session,
 )
+from tests.support.ws_frames import binary, close, frame, text
 
 HANDSHAKE = {
     'Host': 'h',

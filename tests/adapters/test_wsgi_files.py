@@ -11,9 +11,9 @@ import socket
 import tempfile
 
 import pytest
-from wsgi_fakes import TEXT, FakeStream, make_head, serve
 
 from granian.wsgi.files import FileWrapper
+from tests.support.wsgi_fakes import TEXT, FakeStream, make_head, serve
 
 CONTENT = bytes(range(256)) * 200
 

@@ -7,10 +7,10 @@ import hashlib
 import threading
 
 import pytest
-from http2_client import Http2Client
 
 from granian.rsgi import ProtocolClosed, rsgi_handler
 from granian.websocket_session import WebSocketSettings
+from tests.support.http2_client import Http2Client
 
 TEXT = [('content-type', 'text/plain')]
 BIG = 3_000_000

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from leavers import CHUNKED, LEAVE, POST, TEXT, UPGRADE, many, start, walk, walk_http2
 
 from granian.rsgi import ProtocolClosed, rsgi_handler
 from granian.websocket_session import WebSocketSettings
+from tests.support.leavers import CHUNKED, LEAVE, POST, TEXT, UPGRADE, many, start, walk, walk_http2
 
 PIECE = b'x' * 200_000
 

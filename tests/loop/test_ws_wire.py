@@ -8,13 +8,13 @@ import threading
 import zlib
 
 import pytest
-from certificates import wrapped
-from http2_client import Http2Client, Response
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import connect
-from wsframes import binary, close, frame, text
 
 from granian.websocket_session import Closed, WebSocketSettings, open_session
+from tests.support.http2_client import Http2Client, Response
+from tests.support.tls_client import wrapped
+from tests.support.ws_frames import binary, close, frame, text
 
 REQUEST = (
     'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'

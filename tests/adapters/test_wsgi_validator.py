@@ -8,7 +8,8 @@ import warnings
 from wsgiref.validate import validator
 
 import pytest
-from wsgi_fakes import TEXT, FakeStream, make_head, serve
+
+from tests.support.wsgi_fakes import TEXT, FakeStream, make_head, serve
 
 SIZED = (('Host', 'h'), ('Content-Length', '12'))
 CHUNKED = (('Host', 'h'), ('Transfer-Encoding', 'chunked'))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import flask
 import pytest
-from wsgi_fakes import FakeStream, make_head, serve
+
+from tests.support.wsgi_fakes import FakeStream, make_head, serve
 
 CHUNKED = (
     ('Host', 'h'),
@@ -32,7 +34,7 @@ urlpatterns = [
     path('stream', lambda request: StreamingHttpResponse(iter(['a', 'b']))),
 ]
 from django.core.wsgi import get_wsgi_application
-from wsgi_fakes import FakeStream, make_head, serve
+from tests.support.wsgi_fakes import FakeStream, make_head, serve
 app = get_wsgi_application()
 
 def ask(stream, **options):
@@ -64,10 +66,11 @@ def django(tmp_path_factory):
     """Answers, from a process of its own: Django can be configured once."""
     script = tmp_path_factory.mktemp('django') / 'served.py'
     script.write_text(DJANGO)
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-    code = f'import sys, runpy; sys.path[:0] = {paths!r}; sys.argv = [{str(script)!r}]; '
-    code += f'sys.path.insert(0, {str(script.parent)!r}); import served'
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=50)
+    env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, '-c', 'import served'],
+        cwd=script.parent, env=env, capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     answers['source'] = script.read_text()

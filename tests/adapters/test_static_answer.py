@@ -7,12 +7,12 @@ import time
 from email.utils import formatdate
 
 import pytest
-from static_site import OLD, Site, put
 
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from granian.static.answer import answer
 from granian.static.types import content_type
+from tests.support.static_site import OLD, Site, put
 
 BODY = b'hello, world\n'
 DATE = formatdate(int(OLD), usegmt=True)

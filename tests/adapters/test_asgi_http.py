@@ -5,13 +5,13 @@ import itertools
 import logging
 
 import pytest
-from fake_stream import FakeStream, RequestBodyError
 
 from granian.asgi import asgi_handler
 from granian.asgi import http as channel
 from granian.asgi.types import ApplicationError
 from granian.errors import ConfigurationError
 from granian.stream import ClientDisconnected, TLSInfo
+from tests.support.asgi_fakes import FakeStream, RequestBodyError
 
 START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'a', b'b')]}
 BODY = {'type': 'http.response.body', 'body': b'x'}

@@ -6,10 +6,10 @@ import os
 import time
 
 import pytest
-from static_site import OLD, Site, put
 
 from granian.static import Mount, Mounts, files
 from granian.static.files import Representation
+from tests.support.static_site import OLD, Site, put
 
 
 def load(mounts, path):

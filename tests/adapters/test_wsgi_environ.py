@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from wsgi_fakes import FakeStream, environ_of, make_head, returning, serve
 
 from granian import __version__
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from granian.stream import TLSInfo
 from granian.wsgi import upgrade
+from tests.support.wsgi_fakes import FakeStream, environ_of, make_head, returning, serve
 
 
 def test_a_plain_request():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from wsgi_fakes import (
+
+from tests.support.wsgi_fakes import (
     TEXT,
     Body,
     ClientDisconnected,

@@ -6,7 +6,6 @@ import itertools
 import threading
 
 import pytest
-from served import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -15,6 +14,7 @@ from granian.asgi import websocket as module
 from granian.asgi.types import ApplicationError
 from granian.protocol.limits import Limits
 from granian.websocket_session import WebSocketSettings
+from tests.support.loop_core import Client
 
 SETTINGS = WebSocketSettings(close_timeout=2)
 

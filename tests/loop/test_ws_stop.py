@@ -6,12 +6,12 @@ import asyncio
 import threading
 
 import pytest
-from http2_client import Http2Client, Response
-from wsframes import close, text
 
 from granian.asgi import asgi_handler
 from granian.rsgi import rsgi_handler
 from granian.websocket_session import WebSocketSettings
+from tests.support.http2_client import Http2Client, Response
+from tests.support.ws_frames import close, text
 
 UPGRADE = (
     b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'

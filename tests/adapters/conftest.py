@@ -1,0 +1,1 @@
+from tests.support.static_site import folder, site  # noqa: F401 (fixtures)

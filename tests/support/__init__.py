@@ -1,0 +1,1 @@
+"""Fakes, raw clients, servers and certificates that several folders of tests share."""
