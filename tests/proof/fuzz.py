@@ -101,7 +101,7 @@ def run_atheris(name: str, arguments: list[str]) -> None:
     with atheris.instrument_imports(include=['granian']):
         for module in [module for module in sys.modules if module.startswith('granian')]:
             del sys.modules[module]
-        del sys.modules['fuzz_targets'], sys.modules['http1_help']
+        del sys.modules['fuzz_targets'], sys.modules['tests.support.http1_help']
         import fuzz_targets
     target = fuzz_targets.TARGETS[name]
     atheris.Setup([sys.argv[0], *arguments], target)
