@@ -147,6 +147,8 @@ WARNINGS = {
     'no_forkserver': 'The fork server cannot be started (no folder for its socket): workers are spawned',
     'static_broken': 'Static file %s: %s',
     'no_descriptors': 'Cannot accept connections for the moment: %s (raise the limit of open files?)',
+    'making_room': 'Closing idle and incomplete connections for new ones: %s '
+    '(raise the limit of open files?)',
     'accept_failed': 'Cannot accept a connection: %s',
     'accept_paused': 'Cannot accept a connection: %s; trying again in %.1f s',
     'gevent_held': 'A request has kept this worker from all others for more than a second, without yielding '

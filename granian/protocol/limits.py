@@ -13,6 +13,10 @@ time of use once a second may be a second behind."""
 GRACE: Final = 0.25
 """Seconds in which a request that is on its way may still arrive when the worker stops."""
 
+SPARE_FOR: Final = 0.1
+"""Seconds: a connection that has been idle or incomplete for less is not closed to free its descriptor. So a
+client has this time to send its request, however fast others connect."""
+
 SERVER: Final = 'granian'
 """Default value of the Server field."""
 

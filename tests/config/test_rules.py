@@ -137,17 +137,20 @@ def _watchdog() -> None:
 
 
 def _acceptor() -> Acceptor:
-    loop = SimpleNamespace(call_later=lambda *args: None)
+    loop = SimpleNamespace(call_later=lambda *args: None, time=lambda: 100.0)
     settings = SimpleNamespace(handshake_timeout=1, share=None)
     core = SimpleNamespace(connections=set(), loop=loop, clock=None, settings=settings)
     return Acceptor(core, [])  # type: ignore[arg-type]
 
 
+def _complain(name: str) -> None:
+    error = OSError(errno.EMFILE, 'Too many open files')
+    reactor.Reactor._complain(SimpleNamespace(now=100, _complained=0), name, error)  # type: ignore[arg-type]
+
+
 LOGGED = {
-    'no_descriptors': lambda: reactor.Reactor._complain(
-        SimpleNamespace(now=100, _complained=0),
-        OSError(errno.EMFILE, 'Too many open files'),  # type: ignore[arg-type]
-    ),
+    'no_descriptors': lambda: _complain('no_descriptors'),
+    'making_room': lambda: _complain('making_room'),
     'accept_failed': lambda: _acceptor()._accept_failed(OSError(errno.EPERM, 'x')),
     'accept_paused': lambda: _acceptor()._accept_failed(OSError(errno.EMFILE, 'x')),
     'gevent_held': _watchdog,

@@ -154,31 +154,52 @@ async def connect_and_reset(attack: Attack) -> None:
     await attack.many(one)
 
 
-async def silent(attack: Attack) -> None:
-    """Connections that say nothing, opened again when they are closed."""
+async def stay(attack: Attack, data: bytes, http2: bool = False, tls: bool | None = None) -> None:
+    """Connections that send `data` and no more, opened again when they are closed."""
 
     async def one() -> None:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
+        context = client_context(http2) if (attack.tls if tls is None else tls) else None
+        name = 'localhost' if context else None
+        opening = asyncio.open_connection('127.0.0.1', attack.port, ssl=context, server_hostname=name)
+        reader, writer = await asyncio.wait_for(opening, 10)
         try:
-            await reader.read()
+            writer.write(data)
+            while await reader.read(65536):
+                pass
         finally:
             writer.transport.abort()
 
     await attack.many(one)
+
+
+async def silent(attack: Attack) -> None:
+    """Connections that say nothing, opened again when they are closed."""
+    await stay(attack, b'', tls=False)
+
+
+async def half_head(attack: Attack) -> None:
+    """Connections that send half a head."""
+    await stay(attack, b'GET /quick/x HTTP/1.1\r\nHost: te')
+
+
+async def half_body(attack: Attack) -> None:
+    """Uploads whose second half never arrives."""
+    await stay(attack, b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 2000\r\n\r\n' + b'x' * 1000)
+
+
+async def kept_alive(attack: Attack) -> None:
+    """Connections that stay after one request."""
+    await stay(attack, b'GET /quick/x HTTP/1.1\r\nHost: test\r\n\r\n')
+
+
+async def prefaces(attack: Attack) -> None:
+    """HTTP/2 connections without a request."""
+    await stay(attack, START, http2=True)
 
 
 async def tls_stall(attack: Attack) -> None:
     """Handshakes that stop after the first bytes of a ClientHello."""
-
-    async def one() -> None:
-        _, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
-        try:
-            writer.write(b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03')
-            await asyncio.sleep(max(0.0, attack.until - time.monotonic()))
-        finally:
-            writer.transport.abort()
-
-    await attack.many(one)
+    await stay(attack, b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', tls=False)
 
 
 # -- HTTP/2 ------------------------------------------------------------------------------------
@@ -288,12 +309,16 @@ async def ws_pings(attack: Attack) -> None:
     await websocket(attack, HANDSHAKE, frame(b'12345678', b'abcd', 0x89) * 500)
 
 
-HTTP1 = (byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent)
+STAYING = (silent, half_head, half_body, kept_alive, prefaces, tls_stall)
+"""Attacks that are tried on a server with few descriptors."""
+HTTP1 = (
+    byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent, half_head, half_body, kept_alive,
+)  # fmt: skip
 TLS_ONLY = (tls_stall,)
-HTTP2 = (rapid_reset, made_you_reset, continuation, pings, settings, windows)
+HTTP2 = (prefaces, rapid_reset, made_you_reset, continuation, pings, settings, windows)
 WEBSOCKET = (ws_fragments, ws_bomb, ws_pings)
 ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
-FLOODS = {'pipeline', 'connect_and_reset', *(each.__name__ for each in (*HTTP2, *WEBSOCKET))}
+FLOODS = {'pipeline', 'connect_and_reset', *(each.__name__ for each in (*HTTP2[1:], *WEBSOCKET))}
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""
 
 

@@ -25,13 +25,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import attacks
 from attacks import ATTACKS, FLOODS, HTTP2, TLS_ONLY, WEBSOCKET
 from proof_server import CORES, KINDS, Server, client_context, missing, serving
 
 HERE = Path(__file__).resolve().parent
 MANY, FEW = 1000, 8
-DESCRIPTORS = 128
-"""Limit of open files of the server that is attacked by silent connections."""
+DESCRIPTORS = 64
+"""Limit of open files of the server that is attacked by connections that stay."""
+STAYING = {each.__name__ for each in attacks.STAYING}
 REQUEST = b'GET /quick/well HTTP/1.1\r\nHost: test\r\n\r\n'
 
 
@@ -140,6 +142,26 @@ def attack(name: str, server: Server, tls: bool, count: int, seconds: float, res
     return Result(client, before, most, after, attacked, idle, alive, server.log)
 
 
+@contextlib.contextmanager
+def besieged(name: str, kind: str, tls: bool, folder: Path) -> Iterator[Server]:
+    """Run a server with few descriptors whose first connections have been closed for those of an attack."""
+    with serving(kind, folder, tls, prefix=f'prlimit --nofile={DESCRIPTORS}') as server:
+        command = [
+            sys.executable,
+            str(HERE / 'attacks.py'),
+            name,
+            str(server.port),
+            'tls' if tls else 'clear',
+        ]
+        hostile = subprocess.Popen([*command, '150', '60'])
+        try:
+            server.wait_for('(raise the limit of open files?)', 15)
+            yield server
+        finally:
+            hostile.kill()
+            hostile.wait()
+
+
 def applies(name: str, kind: str, tls: bool) -> bool:
     how = KINDS[kind]
     function = ATTACKS[name]
@@ -154,12 +176,12 @@ def prove(
     name: str, kind: str, tls: bool, seconds: float, folder: Path, many: int = MANY, rest: float = 5
 ) -> Result:
     """Attack a server of its own and return what was seen."""
-    few_files = f'prlimit --nofile={DESCRIPTORS}' if name == 'silent' else ''
+    few_files = f'prlimit --nofile={DESCRIPTORS}' if name in STAYING else ''
     with serving(kind, folder, tls, prefix=few_files) as server:
         for _ in range(20):  # what is made once is not counted
             warm = WellBehaved(server.port, tls)
             warm.once(warm.once(None))
-        count = FEW if name in FLOODS else min(many, 2 * DESCRIPTORS) if name == 'silent' else many
+        count = FEW if name in FLOODS else min(many, 150) if name in STAYING else many
         return attack(name, server, tls, count, seconds, rest)
 
 

@@ -28,21 +28,37 @@ CASES = [
     pytest.param(
         name,
         kind,
-        tls,
-        id=f'{name}-{kind}-{"tls" if tls else "clear"}',
+        id=f'{name}-{kind}',
         marks=[pytest.mark.xfail(reason='known fault, not mended yet')] if (name, kind) in OPEN else [],
     )
     for name in attacks.ATTACKS
     for kind in CORES
-    for tls in ([True] if name == 'tls_stall' else [False])
-    if hostile.applies(name, kind, tls)
+    if name not in hostile.STAYING and hostile.applies(name, kind, False)
 ]
 
 
-@pytest.mark.parametrize(('name', 'kind', 'tls'), CASES)
-def test_well_behaved_client_is_served_under_attack(name: str, kind: str, tls: bool, tmp_path: Path) -> None:
-    result = hostile.prove(name, kind, tls, seconds=1, folder=tmp_path, many=100, rest=0)
+@pytest.mark.parametrize(('name', 'kind'), CASES)
+def test_well_behaved_client_is_served_under_attack(name: str, kind: str, tmp_path: Path) -> None:
+    result = hostile.prove(name, kind, False, seconds=1, folder=tmp_path, many=100, rest=0)
     assert result.alive, result.log
     assert result.client.errors == []
     assert result.client.times
     assert result.most - result.before < 60, 'MiB that the attack has cost'
+
+
+STAYING = [
+    ('half_head', False), ('half_head', True), ('half_body', False), ('prefaces', False),
+    ('kept_alive', True), ('silent', False), ('tls_stall', True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('name', 'tls'), STAYING)
+@pytest.mark.parametrize('kind', CORES)
+def test_connections_that_stay_make_room(name: str, tls: bool, kind: str, tmp_path: Path) -> None:
+    """A server with 64 descriptors, and 150 connections that are opened again when they are closed."""
+    with hostile.besieged(name, kind, tls, tmp_path) as server:
+        client = hostile.WellBehaved(server.port, tls)
+        for _ in range(5):
+            client.once(None).close()
+        assert 'Closing idle and incomplete connections' in server.log
+        assert 'Traceback' not in server.log

@@ -73,6 +73,14 @@ class WatchedConnection:
         """True while no part of a request has arrived. Any thread; may be outdated at once."""
         raise NotImplementedError
 
+    @property
+    def spare_since(self) -> float:
+        """Time since which no request has been complete; math.inf while one is answered.
+
+        Any thread; may be outdated at once.
+        """
+        raise NotImplementedError
+
     def work(self) -> bool:
         """Handle what is ready. The leader, which owns the connection. Return whether it still leads."""
         raise NotImplementedError

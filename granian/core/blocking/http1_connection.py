@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +237,7 @@ class Http1Connection(Http1Output):
             if not self.http.idle:
                 self.set_deadline(HEAD, now + self.settings.head_timeout)
             elif self.phase != IDLE:
+                self.idle_since = now
                 self.set_deadline(IDLE, now + self.settings.keep_alive_timeout)
         self.release()
 
@@ -398,3 +400,12 @@ class Http1Connection(Http1Output):
     @property
     def is_idle(self) -> bool:
         return self.phase == IDLE or (self.phase == HEAD and self.http.idle)
+
+    @property
+    def spare_since(self) -> float:
+        phase = self.phase
+        if phase == HEAD:
+            return self.deadline - self.settings.head_timeout  # its first bytes, or the accept
+        if phase == BODY:
+            return self.deadline - self.settings.body_timeout  # its last bytes
+        return self.idle_since if phase in (IDLE, LINGERING) else math.inf

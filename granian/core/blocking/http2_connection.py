@@ -7,6 +7,7 @@ Only the owner reads, sets deadlines and closes. It is the leader, from an event
 from __future__ import annotations
 
 import logging
+import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,7 @@ class Http2Connection(Http2Output):
     """A connection as a unit of work, which makes its streams units of work."""
 
     __slots__ = (
-        '_failed',
-        'gathering',
-        'gathering',
-        'streams',
-        'streams',
+        '_failed', 'gathering', 'streams',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
@@ -289,6 +286,12 @@ class Http2Connection(Http2Output):
     @property
     def is_idle(self) -> bool:
         return not self.streams and not self.finished and self.http.idle
+
+    @property
+    def spare_since(self) -> float:
+        if self.finished or len(self.streams) > len(self.gathering):
+            return math.inf
+        return max((stream.since for stream in self.gathering.values()), default=self.idle_since)
 
     def close(self) -> None:
         if self.phase != CLOSED:

@@ -46,6 +46,10 @@ class Opening(WatchedConnection):
     def is_idle(self) -> bool:
         return not self._data and self._wrapped is None
 
+    @property
+    def spare_since(self) -> float:
+        return self.idle_since
+
     def work(self) -> bool:
         connection, leads = self._advance()
         if connection is not None:

@@ -21,7 +21,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from ...messages import WARNINGS
-from ...protocol.limits import Clock
+from ...protocol.limits import SPARE_FOR, Clock
 from ..system_errors import NO_ROOM, NOT_A_SOCKET
 from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
@@ -36,6 +36,10 @@ SETTLE = 0.2
 """Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 LAST_CALL = 4096
 """Maximum connections taken from the listen queue when the server stops."""
+ROOM = 8
+"""Connections closed at once when the system has run out of descriptors."""
+COMPLAIN_EVERY = 10.0
+"""Minimum seconds between two warnings that descriptors have run out."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the system has run out of descriptors or memory."""
 READ_OR_END = READ | HANGUP
@@ -284,10 +288,11 @@ class Reactor:
                 raise  # the application has closed our listener
             if exc.errno not in NO_ROOM:
                 return True  # ECONNABORTED and the like: that client has gone, others may be pending
-            if self._close_longest_idle():
+            pause = self._make_room()
+            self._complain('making_room' if pause < ACCEPT_PAUSE else 'no_descriptors', exc)
+            if not pause:
                 return True
-            self._complain(exc)
-            self._accept_after = self.now + ACCEPT_PAUSE
+            self._accept_after = self.now + pause
             self._pause_accepting()
             return False
         self.accepted += 1
@@ -307,24 +312,32 @@ class Reactor:
             self.next_sweep = connection.deadline
         return True
 
-    def _close_longest_idle(self) -> bool:
-        """Close the longest idle connections, to free descriptors. Return whether there were any."""
+    def _make_room(self) -> float:
+        """Close the connections that have been idle or incomplete for longest.
+
+        Return the seconds to wait before the next accept: 0 if some were closed, ACCEPT_PAUSE if
+        there are none, less if they have been so for less than SPARE_FOR. The application needs
+        descriptors too, so this closes more than the next accept needs.
+        """
+        now = monotonic()
+        pause = ACCEPT_PAUSE
         # Copied first: other threads close connections meanwhile.
-        idle = [connection for connection in list(self.connections.values()) if connection.is_idle]
-        closed = False
-        for connection in heapq.nsmallest(ACCEPT_BATCH, idle, key=lambda c: c.deadline):
+        spare = [(each.spare_since, fd, each) for fd, each in list(self.connections.items())]
+        for since, _, connection in heapq.nsmallest(ROOM, spare):
+            if since > now - SPARE_FOR:
+                return min(pause, since + SPARE_FOR - now)
             if connection.owner.acquire(False):
-                if connection.is_idle:
+                if connection.spare_since <= now - SPARE_FOR:
                     connection.close()
-                    closed = True
+                    pause = 0.0
                 else:
                     connection.release()
-        return closed
+        return pause
 
-    def _complain(self, exc: OSError) -> None:
-        if self.now - self._complained > 10:
+    def _complain(self, warning: str, exc: OSError) -> None:
+        if self.now - self._complained > COMPLAIN_EVERY:
             self._complained = self.now
-            logger.warning(WARNINGS['no_descriptors'], exc.strerror)
+            logger.warning(WARNINGS[warning], exc.strerror)
 
     # -- any thread ---------------------------------------------------------------------
 

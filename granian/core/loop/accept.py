@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
+from ...protocol.limits import SPARE_FOR
 from ..sharing import LEAVE_FOR, LEAVES
 from ..system_errors import NO_ROOM
 from .connection import LoopConnection
@@ -28,6 +30,8 @@ LAST_CALL = 256
 """Maximum bursts accepted when the server stops: a storm of connections must not delay the stop."""
 PAUSE = 0.2
 """Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
+COMPLAIN_EVERY = 10.0
+"""Minimum seconds between two warnings that connections are closed for others."""
 
 
 class Host(Services[LoopConnection], Protocol):
@@ -47,8 +51,8 @@ class Acceptor:
 
     def __init__(self, core: Host, listeners: Listeners) -> None:
         self.listeners = listeners
-        self.joining: set[asyncio.Task[None]] = set()
-        """Accepted, without a transport yet."""
+        self.joining: dict[asyncio.Task[None], float] = {}
+        """Accepted, without a transport yet, and when."""
         self.handshakes: set[TLSLayer] = set()
         """TLS is being negotiated."""
         self.clock: Clock = core.clock
@@ -62,6 +66,7 @@ class Acceptor:
         self._accepting = False
         self._closed = False
         self._exhausted = False
+        self._complained = -math.inf
         self._share = core.settings.share
         self._leaving = False
         """The accept is left to another worker for a moment."""
@@ -148,7 +153,7 @@ class Acceptor:
             return False
         self._core.connections_handled += 1
         task = self._core.loop.create_task(self._join(sock, address, self._addresses.get(listener)))
-        self.joining.add(task)
+        self.joining[task] = self._core.loop.time()
         task.add_done_callback(self._joined)
         self.publish()
         return True
@@ -170,38 +175,54 @@ class Acceptor:
 
     def _accept_failed(self, error: OSError) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""
-        exhausted = error.errno in NO_ROOM
-        if exhausted and self._make_room():
-            return  # the listener is still readable: the next turn accepts again
-        if exhausted:
-            logger.warning(WARNINGS['accept_paused'], error, PAUSE)
-        else:
+        pause = self._make_room() if error.errno in NO_ROOM else PAUSE
+        if error.errno not in NO_ROOM:
             logger.warning(WARNINGS['accept_failed'], error)
-        self._exhausted = True
-        self.pause()
-        self._core.loop.call_later(PAUSE, self._recovered)
+        elif pause < PAUSE:
+            self._complain(WARNINGS['making_room'], error.strerror)
+        else:
+            self._complain(WARNINGS['accept_paused'], error, PAUSE)
+        if pause:
+            self._exhausted = True
+            self.pause()
+            self._core.loop.call_later(pause, self._recovered)
+        # Else the listener is still readable: the next turn accepts again.
+
+    def _complain(self, warning: str, *args: object) -> None:
+        now = self._core.loop.time()
+        if now - self._complained > COMPLAIN_EVERY:
+            self._complained = now
+            logger.warning(warning, *args)
 
     def _recovered(self) -> None:
         self._exhausted = False
         self.resume()
 
-    def _make_room(self) -> bool:
-        """Abort the connection that has been idle or incomplete for longest. Return False if there is none.
+    def _make_room(self) -> float:
+        """Abort the connection that has been idle or incomplete for longest.
 
-        One at a time: its descriptor is free when the loop has closed it (`room_made`).
+        Return the seconds to wait before the next accept: PAUSE if there is none, less if it has
+        been so for less than SPARE_FOR. One at a time: its descriptor is free when the loop has
+        closed it (`room_made`).
         """
         if self._room_due:
-            return True
-        since: dict[LoopConnection | TLSLayer, float] = {layer: layer.since for layer in self.handshakes}
-        for connection in self._core.connections:
-            if not (connection.streams or connection.transport.get_write_buffer_size()):
-                since[connection] = connection.closing_since or connection.head_since or connection.since
-        if not since:
-            return False
+            return 0.0
+        since: dict[LoopConnection | TLSLayer | asyncio.Task[None], float] = {}
+        since.update(self.joining.items())
+        since.update((layer, layer.since) for layer in self.handshakes)
+        since.update((each, each.spare_since) for each in self._core.connections)
+        longest = min(since, key=since.__getitem__, default=None)
+        if longest is None or since[longest] == math.inf:
+            return PAUSE
+        early = since[longest] + SPARE_FOR - self._core.loop.time()
+        if early > 0:
+            return early
         self._room_due = True
-        longest = min(since, key=since.__getitem__)
-        (longest if isinstance(longest, TLSLayer) else longest.transport).abort()
-        return True
+        if isinstance(longest, asyncio.Task):
+            longest.cancel()
+        else:
+            (longest if isinstance(longest, TLSLayer) else longest.transport).abort()
+        return 0.0
 
     def room_made(self) -> None:
         """Note that a connection is closed."""
@@ -253,7 +274,8 @@ class Acceptor:
             raise
 
     def _joined(self, task: asyncio.Task[None]) -> None:
-        self.joining.discard(task)
+        del self.joining[task]
+        self.room_made()
         if not task.cancelled() and task.exception() is not None:
             logger.error('A connection could not be set up', exc_info=task.exception())
         self._core.check_over()

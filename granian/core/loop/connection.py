@@ -8,6 +8,7 @@ future and no timer.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,15 @@ class LoopConnection(Output[LoopStream]):
         self.since = core.loop.time()  # when the last exchange ended
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
         self.reading_paused = self.negotiated = self.slow = False
+
+    @property
+    def spare_since(self) -> float:
+        """Time since which no request has been complete; math.inf while one is answered."""
+        if self.transport.get_write_buffer_size():
+            return math.inf
+        if self.streams:
+            return max(each.spare_since for each in self.streams.values())
+        return self.closing_since or self.head_since or self.since
 
     # -- what the loop calls
 

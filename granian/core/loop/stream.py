@@ -9,6 +9,7 @@ slowly as the instance's own).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
@@ -131,6 +132,11 @@ class LoopStream:
         if connection.reading_paused:
             connection.resume_reading(self)
         return piece.data
+
+    @property
+    def spare_since(self) -> float:
+        """Time of the last bytes of a body that the handler waits for; math.inf if it does not."""
+        return self.waiting_since if self.waiting_since and not self.status else math.inf
 
     async def _wait_for_body(self) -> None:
         if self._readers is None:
