@@ -127,6 +127,27 @@ class ConsoleHandler(StreamHandler):
         super().close()
 
 
+class LogFile(logging.FileHandler):
+    """Appends to a file. A failure to write, such as a full disk, is said once on stderr, without a stack."""
+
+    _failures = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        before = self._failures
+        super().emit(record)
+        if self._failures == before:
+            self._failures = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._failures += 1
+        if self._failures == 1:
+            _last_words(f'granian: {self.baseFilename} cannot be written: {error.strerror or error}')
+
+
 _outputs: dict[int, Output] = {}
 
 
@@ -220,7 +241,7 @@ def _write_to(handler: dict[str, Any], path: str, option: str) -> None:
         ) from None
     del handler['stream']
     handler.update(
-        {'class': 'logging.FileHandler', 'filename': path, 'encoding': 'utf-8', 'errors': 'backslashreplace'}
+        {'class': 'granian.log.LogFile', 'filename': path, 'encoding': 'utf-8', 'errors': 'backslashreplace'}
     )
 
 

@@ -116,7 +116,7 @@ class Logger:
         if output == '-':
             handler = native.ConsoleHandler(stream)
         else:
-            handler = logging.FileHandler(output)
+            handler = native.LogFile(output)
             _give_away(output, self.cfg)
         handler.setFormatter(logging.Formatter(fmt, self.datefmt))
         self._handlers.append(handler)

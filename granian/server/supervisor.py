@@ -40,6 +40,8 @@ CRASH_PAUSE = 1.0
 """Seconds between two starts of a crash loop."""
 RETRY = 30.0
 """Seconds until another try to replace a worker whose successor did not start."""
+RETRY_EMPTY = 1.0
+"""Seconds until another try to start a worker where none serves, and no process could be made."""
 SHORT_GRACE = 2.0
 """Seconds that a worker gets to stop which loads the application, or is not to wait for requests."""
 DUMP_GRACE = 1.0
@@ -380,7 +382,7 @@ class Supervisor:
             self.newcomer = self._launch(slot)
         except OSError as exc:  # no memory, or no room for another process: later, perhaps
             logger.error('worker-%d cannot be started: %s', slot.number, exc.strerror or exc)
-            slot.not_before = self._now + RETRY
+            slot.not_before = self._now + (RETRY if slot.worker is not None else RETRY_EMPTY)
             self._feed(ServerEvent.UNABLE)
 
     def _settle(self) -> None:

@@ -173,3 +173,34 @@ def test_a_log_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     said = [line for line in lines if line.startswith('granian: the log cannot be written: ')]
     assert len(said) == 2, lines  # by each of the two handlers
     assert 'Logging error' not in done.stderr.decode()
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
+def test_full_disk_under_a_log_file_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevels.info, file='/dev/full', access_file='/dev/full')
+    for _ in range(3):
+        logger.info('x')
+        access_logger.info('x')
+    out, err = capfd.readouterr()
+    assert out == ''
+    # one line for each of the two handlers
+    assert err.splitlines() == ['granian: /dev/full cannot be written: No space left on device'] * 2
+
+
+def test_log_file_that_can_be_written_again_says_the_next_failure(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(LogLevels.info, file=str(tmp_path / 'log'))
+    handler = logger.handlers[0]
+    assert isinstance(handler, log.LogFile)
+    for write in (_no_space, None, _no_space):
+        with pytest.MonkeyPatch.context() as patch:
+            if write is not None:
+                patch.setattr(handler, 'flush', write)
+            logger.info('x')
+            logger.info('y')
+    assert capfd.readouterr().err.count('cannot be written') == 2
+
+
+def _no_space() -> None:
+    raise OSError(28, 'No space left on device')

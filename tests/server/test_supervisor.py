@@ -474,9 +474,9 @@ def test_a_worker_that_the_system_does_not_let_start_is_tried_later(running, cap
     assert world.state is ServerState.RUNNING
     assert 'worker-1 cannot be started: Resource temporarily unavailable' in caplog.text
     world.supervisor.launch = world.launch
-    world.after(module.RETRY - 1)
+    world.after(module.RETRY_EMPTY / 2)
     assert len(world.launched) == 1
-    world.after(1)
+    world.after(module.RETRY_EMPTY / 2)
     world.ready(world.launched[1])
     assert world.serving() == [world.launched[1]]
 
