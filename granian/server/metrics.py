@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
-from email.utils import formatdate
 from math import inf
 from time import monotonic, time
 from typing import Any, Final
 
 from .. import net
+from ..dates import http_date
 from ..observe.counters import BUCKETS, CLASSES, Figures
 from ..protocol.events import Refused, Request, RequestFailed
 from ..protocol.http1 import Http1
@@ -286,7 +286,7 @@ class _Client:
                 self._buffered = False
                 return
             if isinstance(event, Request):
-                self._clock.date = formatdate(time(), usegmt=True).encode()
+                self._clock.date = http_date(time()).encode()
                 self._unsent = memoryview(self._answer(event, page))
             elif isinstance(event, Refused):
                 self._unsent = memoryview(event.response)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import net
 from ..config import Config
+from ..constants import Cores
 from ..core.sharing import make_shares
 from ..errors import ConfigurationError
 from ..messages import WARNINGS, refusal
@@ -79,7 +80,7 @@ class ProcessLauncher:
             quick_signals=server.quick_signals,
             reports_files=server.polls_modules,
             preloaded=server.config.preload,
-            logging_inherited=server.logging_inherited,
+            logging_inherited=server.logging_inherited or self._carries_logging(),
             access_logger=server.access_logger,
         )
         try:
@@ -93,6 +94,16 @@ class ProcessLauncher:
         finally:
             theirs.close()
         return ProcessHandle(process, ours, share)
+
+    def _carries_logging(self) -> bool:
+        """Return whether fork gives a worker the very logging that it would set up.
+
+        Not with handlers of the user's own, which may hold threads or sockets; nor after the application was
+        loaded here, which may have changed it. gevent's handlers need its locks.
+        """
+        server, config = self._server, self._config
+        own = server.logging is not None or config.statsd is not None or config.preload
+        return self._method == 'fork' and not own and config.core != Cores.gevent
 
     def _start(self, spec: WorkerSpec) -> Process:
         if self._method == 'fork':

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.utils import formatdate
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ..dates import http_date
 from .paths import inside, names
 from .types import content_type
 
@@ -109,7 +109,7 @@ class File:
         if len(forms) > 1:
             shared.append(('Vary', 'Accept-Encoding'))
         for form in forms:
-            own = [('Last-Modified', formatdate(form.modified, usegmt=True)), ('ETag', form.etag)]
+            own = [('Last-Modified', http_date(form.modified)), ('ETag', form.etag)]
             if form.coding:
                 own.append(('Content-Encoding', form.coding))
             form.fields = (*shared, *own)

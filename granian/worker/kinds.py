@@ -56,6 +56,9 @@ def import_ahead(config: Config) -> None:
     if config.interface == Interfaces.WSGI:
         from .. import wsgi  # noqa: F401
         from ..core.threads import core  # noqa: F401
+
+        if config.tls:
+            from ..core.blocking import handshake, http2_connection  # noqa: F401
     else:
         from .. import asgi, rsgi  # noqa: F401
         from . import adapters, loop  # noqa: F401

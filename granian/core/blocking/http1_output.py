@@ -13,7 +13,6 @@ from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
 from .connection import OUTBOX_LIMIT, RECEIVE_SIZE, WRITING, WatchedConnection
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
-from .tls_socket import TLSSocket
 from .waiting import unacknowledged, wait_readable, wait_writable
 
 if TYPE_CHECKING:
@@ -90,11 +89,9 @@ class Http1Output(WatchedConnection):
         self.detach()
         self.deadline = math.inf
         self.reactor.retain(self)
-        sock: socket.socket
-        if isinstance(self.sock, TLSSocket):
-            sock = self.sock.release()
-        else:
-            sock = socket.socket(fileno=self.sock.detach())  # gevent's, where gevent has patched
+        # In clear a new one: gevent's, where gevent has patched.
+        plain = self.tls is None
+        sock = socket.socket(fileno=self.sock.detach()) if plain else self.sock.release()
         sock.setblocking(True)
         self.core.handed_over[self] = sock
         return sock, early

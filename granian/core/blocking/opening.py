@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
-from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of, tls_info
 from .connection import CLOSED, LINGERING, RECEIVE_SIZE, WatchedConnection
-from .http2_connection import Http2Connection
-from .tls_socket import TLSSocket
 from .upgrading import http1_class
 
 if TYPE_CHECKING:
+    import ssl
+
+    from .handshake import Handshake
     from .http1_connection import Http1Connection
+    from .http2_connection import Http2Connection
     from .services import Services
 
 logger = logging.getLogger('_granian')
@@ -30,7 +30,7 @@ logger = logging.getLogger('_granian')
 class Opening(WatchedConnection):
     """An accepted socket, until it becomes an HTTP/1 or an HTTP/2 connection."""
 
-    __slots__ = ('_data', '_wrapped')
+    __slots__ = ('_data', '_handshake')
 
     outbox: bytes
 
@@ -40,11 +40,11 @@ class Opening(WatchedConnection):
         if self.settings.tls is not None:
             self.deadline = self.reactor.now + self.settings.handshake_timeout
         self._data = b''
-        self._wrapped: ssl.SSLSocket | None = None
+        self._handshake: Handshake | None = None
 
     @property
     def is_idle(self) -> bool:
-        return not self._data and self._wrapped is None
+        return not self._data and self._handshake is None
 
     @property
     def spare_since(self) -> float:
@@ -87,56 +87,47 @@ class Opening(WatchedConnection):
     # -- TLS ----------------------------------------------------------------------------
 
     def _advance_tls(self, context: ssl.SSLContext) -> bool:
-        """Take one step towards TLS; the last one sets `tls`. Return whether this thread still leads."""
-        if not self._begin_tls(context):
-            return True
-        leads = self._shake_hands()
-        if self.tls is None:
-            self.release_unless_closed()
-        return leads
-
-    def _begin_tls(self, context: ssl.SSLContext) -> bool:
-        """Look at the first bytes once, then give the socket to OpenSSL. Return False if it is not TLS."""
-        if self._wrapped is not None:
-            return True
-        first = self.sock.recv(16, socket.MSG_PEEK)
-        if not first:
-            self.close()
-            return False
-        if is_plain_http(first):
-            self._refuse(400, 'HTTP in clear text on a port with TLS', plain_http_answer(self.reactor.clock))
-            return False
-        wrapped = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
-        self._wrapped = wrapped
-        self.sock = TLSSocket(wrapped, self.note_end)
-        return True
-
-    def _shake_hands(self) -> bool:
-        """Take one step of the handshake; the last one sets `tls`. Return whether this thread still leads.
+        """Take one step towards TLS; the last one sets `tls`. Return whether this thread still leads.
 
         The signature takes a millisecond, without the interpreter's lock.
         """
-        wrapped = self._wrapped
-        assert wrapped is not None
+        handshake = self._handshake or self._begin_tls(context)
+        if handshake is None:
+            return True
         leads = self.core.pool.share()
         try:
-            wrapped.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
+            self.tls = handshake.step()
         except OSError as error:
             self._fail(error)
+        if self.tls is None:
+            self.release_unless_closed()
         else:
-            self.tls = tls_info(wrapped)
             self.scheme = 'https'
             self.deadline = monotonic() + self.settings.head_timeout
         return leads
+
+    def _begin_tls(self, context: ssl.SSLContext) -> Handshake | None:
+        """Look at the first bytes, then give the socket to OpenSSL. Return None if they are not TLS."""
+        from .handshake import Handshake, answer_to_plain_http
+
+        first = self.sock.recv(16, socket.MSG_PEEK)
+        if not first:
+            self.close()
+            return None
+        answer = answer_to_plain_http(first, self.reactor.clock)
+        if answer is not None:
+            self._refuse(400, 'HTTP in clear text on a port with TLS', answer)
+            return None
+        self._handshake = Handshake(self.sock, context, self.note_end)
+        self.sock = self._handshake.socket
+        return self._handshake
 
     # -- the HTTP version ---------------------------------------------------------------
 
     def _negotiate(self) -> Http1Connection | Http2Connection | None:
         """Return the connection for the version that the first bytes show, None while they do not."""
         settings = self.settings
-        alpn = self._wrapped.selected_alpn_protocol() if self._wrapped is not None else None
+        alpn = self._handshake.alpn if self._handshake is not None else None
         if alpn != 'h2' or settings.http == '1':
             data = self.sock.recv(RECEIVE_SIZE)
             if not data:
@@ -153,7 +144,7 @@ class Opening(WatchedConnection):
         if kind is REFUSED:
             self._refuse(400, 'a version of HTTP that is not served', refusal(self.reactor.clock))
             return None
-        return self._become(Http2Connection if kind is HTTP2 else http1_class(self.core))
+        return self._become(_http2() if kind is HTTP2 else http1_class(self.core))
 
     def _become(
         self, make: type[Http1Connection] | type[Http2Connection]
@@ -178,8 +169,9 @@ class Opening(WatchedConnection):
         """Close a connection whose client has gone, or speaks no TLS that we know."""
         logger.debug('A connection from %s failed before its first request: %s', self.client, error)
         self.reactor.failed += 1
-        if is_tls_mistake(error):
-            self.settings.refused(self.client, 400, f'TLS handshake failed: {reason_of(error)}')
+        mistake = self._handshake.mistake(error) if self._handshake is not None else ''
+        if mistake:
+            self.settings.refused(self.client, 400, f'TLS handshake failed: {mistake}')
         self.close()
 
     def _refuse(self, status: int, reason: str, response: bytes) -> None:
@@ -198,3 +190,9 @@ class Opening(WatchedConnection):
         if self.deadline < self.reactor.next_sweep:
             self.reactor.next_sweep = self.deadline
         super().release()
+
+
+def _http2() -> type[Http2Connection]:
+    from .http2_connection import Http2Connection  # here: hpack's tables cost a worker 1 MB
+
+    return Http2Connection

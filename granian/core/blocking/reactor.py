@@ -16,10 +16,10 @@ import math
 import socket
 from collections import deque
 from collections.abc import Callable
-from email.utils import formatdate
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from ...dates import http_date
 from ...messages import WARNINGS
 from ...protocol.limits import SPARE_FOR, Clock
 from ..system_errors import NO_ROOM, NOT_A_SOCKET
@@ -170,7 +170,7 @@ class Reactor:
     def _tick(self, now: float) -> None:
         """Set the Date field (RFC 9110 6.6.1). Once a second."""
         wall = time()
-        self.clock.date = formatdate(wall, usegmt=True).encode()
+        self.clock.date = http_date(wall).encode()
         self._next_second = now + 1.0 - wall % 1.0
 
     def _sweep(self, now: float) -> None:

@@ -13,11 +13,11 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import forked
+from ...dates import http_date
 from ...protocol.error_pages import error_parts
 from ...protocol.limits import GRACE, Clock
 from ...stream import log_failure
@@ -248,7 +248,7 @@ class AsyncCore:
         """Set the date and look at every connection's deadlines, once in an interval, on the second."""
         self.now = now = self.loop.time()
         seconds = time.time()
-        self.clock.date = formatdate(int(seconds), usegmt=True).encode()
+        self.clock.date = http_date(int(seconds)).encode()
         self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
         for connection in list(self.connections):
             sweep(connection, now)

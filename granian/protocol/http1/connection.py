@@ -29,7 +29,6 @@ from .exchange import (
     Exchange,
 )
 from .grammar import check_request_line, parse_head
-from .h11_body import H11Body
 from .templates import Template, template_of
 
 _MAX_EMPTY_LINES: Final = 4
@@ -249,6 +248,8 @@ class Http1(Exchange):
         return Refused(status, reason, error_response(status, reason, self._clock))
 
     def _begin_lane(self, block: bytes | bytearray, head: Head) -> Event:
+        from .h11_body import H11Body  # here: h11 costs 10 ms and 1 MB, and many workers never need it
+
         try:
             self._lane = H11Body(block, head, self._limits)
         except BadRequest as error:

@@ -7,7 +7,7 @@ connection closes, or the rest is dropped), the request whether the response is 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..events import Event
 from ..head import Head
@@ -30,7 +30,9 @@ from ..response import (
     wants_close,
     without,
 )
-from .h11_body import H11Body
+
+if TYPE_CHECKING:
+    from .h11_body import H11Body
 
 DRAIN_LIMIT: Final = 65536
 """An unread rest of a request body up to this size is taken in and dropped, to keep the connection."""

@@ -1,0 +1,48 @@
+"""The TLS handshake of a connection. Imported only where there is TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of, tls_info
+from .tls_socket import TLSSocket
+
+if TYPE_CHECKING:
+    from ...protocol.limits import Clock
+    from ...stream import TLSInfo
+
+
+class Handshake:
+    """A socket that OpenSSL has, until both sides agree."""
+
+    __slots__ = ('_wrapped', 'socket')
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, on_end: Callable[[], None]) -> None:
+        self._wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self.socket = TLSSocket(self._wrapped, on_end)
+        """The connection's socket from here on."""
+
+    def step(self) -> TLSInfo | None:
+        """Take one step; return the facts of the connection after the last one. Raises OSError."""
+        try:
+            self._wrapped.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        return tls_info(self._wrapped)
+
+    @property
+    def alpn(self) -> str | None:
+        """Protocol that both sides agreed on."""
+        return self._wrapped.selected_alpn_protocol()
+
+    def mistake(self, error: OSError) -> str:
+        """Return the client's mistake in words; '' if it has only left."""
+        return reason_of(error) if is_tls_mistake(error) else ''
+
+
+def answer_to_plain_http(data: bytes, clock: Clock) -> bytes | None:
+    """Return the answer to first bytes that are a request in clear text, None for others."""
+    return plain_http_answer(clock) if is_plain_http(data) else None
