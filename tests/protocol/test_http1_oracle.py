@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.head import BadRequest
 from granian.protocol.http1 import connection as http1
+from granian.protocol.http1 import h11_body
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from tests.support.http1_help import CLOCK, connect, pieces, pull, split_response, story
@@ -296,8 +297,8 @@ def test_both_lanes_respond_the_same(force_lane, case):
 
 def test_the_lane_is_really_forced(force_lane, monkeypatch):
     made = []
-    real = http1.H11Body
-    monkeypatch.setattr(http1, 'H11Body', lambda *args: made.append(1) or real(*args))
+    real = h11_body.H11Body
+    monkeypatch.setattr(h11_body, 'H11Body', lambda *args: made.append(1) or real(*args))
     with force_lane():
         assert story([b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'])[0][0] == 'request'
     assert made
