@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +17,7 @@ from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..messages import WARNINGS
+from ..pipes import wait
 from ..worker import entry, identity
 from ..worker.ending import flush_streams
 from ..worker.spec import WorkerSpec
@@ -92,7 +91,8 @@ class AbstractServer(ProcessHooks):
         when `wrap_loader` is false. `spawn_target(spec)` runs in the worker's process in place of
         `granian.worker.entry.run`. Raises FatalError, with one line, when the server cannot start.
         """
-        if getattr(multiprocessing.current_process(), '_inheriting', False):
+        process = sys.modules.get('multiprocessing.process')
+        if process is not None and getattr(process.current_process(), '_inheriting', False):
             # This is a worker under `spawn` or `forkserver`, which imports the script that started the
             # server: a script without `if __name__ == '__main__'` calls this again.
             return

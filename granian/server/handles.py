@@ -8,17 +8,17 @@ import socket
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
 from ..core.sharing import Share
+from ..pipes import PipeEnd, make_pipe
 from ..worker import ipc
 from ..worker.hooks import Worker
 
-_ours: weakref.WeakSet[Connection | socket.socket] = weakref.WeakSet()
+_ours: weakref.WeakSet[PipeEnd | socket.socket] = weakref.WeakSet()
 
 
-def keep_from_children(mine: Connection | socket.socket) -> None:
+def keep_from_children(mine: PipeEnd | socket.socket) -> None:
     """Have a forked child close this at once.
 
     An end of a pipe that stays open there hides the main process's death from the worker at the other end.
@@ -35,9 +35,9 @@ if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_close_ours)
 
 
-def pipe_ends() -> tuple[Connection, Connection]:
+def pipe_ends() -> tuple[PipeEnd, PipeEnd]:
     """Return our end and the worker's. To be made before the worker's process, which must not keep ours."""
-    ours, theirs = Pipe()
+    ours, theirs = make_pipe()
     keep_from_children(ours)
     return ours, theirs
 
@@ -60,17 +60,17 @@ class Process(Protocol):
 class Handle(ABC):
     """The main process's end of a worker: its pipe, and whether it lives."""
 
-    def __init__(self, connection: Connection, sentinel: int) -> None:
+    def __init__(self, connection: PipeEnd, sentinel: int) -> None:
         self.worker: Worker | None = None
         """The worker's object in hooks."""
-        self.connection: Connection | None = connection
+        self.connection: PipeEnd | None = connection
         """None once the worker has closed its end."""
         self.failure: ipc.Failure | None = None
         """Why the worker could not start, in its own words."""
         self._sentinel: int | None = sentinel
 
     @property
-    def sources(self) -> list[Connection | int]:
+    def sources(self) -> list[PipeEnd | int]:
         """Descriptors to wait on for events of this worker."""
         return [source for source in (self.connection, self._sentinel) if source is not None]
 
@@ -140,7 +140,7 @@ class Handle(ABC):
 class ProcessHandle(Handle):
     """A worker that is a process."""
 
-    def __init__(self, process: Process, connection: Connection, share: Share | None = None) -> None:
+    def __init__(self, process: Process, connection: PipeEnd, share: Share | None = None) -> None:
         super().__init__(connection, process.sentinel)
         self.process = process
         self._share = share

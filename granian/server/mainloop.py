@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from math import inf
-from multiprocessing.connection import wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
 from ..messages import WARNINGS
+from ..pipes import wait
 from ..worker import ipc
 from .companions import Companion, earliest
 from .handles import Handle

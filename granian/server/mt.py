@@ -7,14 +7,13 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 
 from .. import net
 from ..config import Config
 from ..constants import Cores
 from ..errors import ConfigurationError
 from ..messages import refusal
+from ..pipes import PipeEnd, make_pipe
 from ..worker import entry, ipc
 from ..worker.hooks import Worker
 from ..worker.spec import WorkerSpec
@@ -71,7 +70,7 @@ class MTServer(AbstractServer):
 class ThreadHandle(Handle):
     """A worker that is a thread."""
 
-    def __init__(self, target: SpawnTarget, spec: WorkerSpec, connection: Connection) -> None:
+    def __init__(self, target: SpawnTarget, spec: WorkerSpec, connection: PipeEnd) -> None:
         sentinel, self._end = os.pipe()
         super().__init__(connection, sentinel)
         self._status = 0
@@ -151,7 +150,7 @@ class ThreadLauncher:
         os.chdir(server.working_dir)
 
     def __call__(self, worker: Worker) -> ThreadHandle:
-        ours, theirs = Pipe()
+        ours, theirs = make_pipe()
         spec = WorkerSpec(
             number=worker.number,
             config=self._config,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import multiprocessing
 import os
 import signal
 import stat
@@ -17,13 +16,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from .. import log, net
 from .._signals import HANDLED, nothing
 from ..config import Config
+from ..pipes import PipeEnd
 from .forking import ForkedProcess
 from .handles import Process, pipe_ends
 from .signals import held_back
@@ -47,7 +46,7 @@ class WatchSpec:
     filter: Any
     tick: int
     """Milliseconds."""
-    pipe: Connection
+    pipe: PipeEnd
     inherited: tuple[int, ...] = ()
     """Listening sockets that a forked watcher has copies of, and has to close: with one of them open,
     clients would wait in the queue of a server that has stopped accepting."""
@@ -135,7 +134,7 @@ class FileWatch:
             inherited=tuple(sock.fileno() for sock in endpoint.sockets) if forks else (),
         )
         self._changes = Changes(OwnFiles(config.pid_file, *endpoint.paths), working_dir, changed)
-        self._pipe: Connection | None = ours
+        self._pipe: PipeEnd | None = ours
         with held_back():
             self._process = _start(spec, forks)
         theirs.close()
@@ -188,6 +187,8 @@ def watch_forks() -> bool:
 def _start(spec: WatchSpec, forks: bool) -> Process:
     if forks:
         return ForkedProcess(partial(watch, spec), 'granian-reload')
+    import multiprocessing
+
     process = multiprocessing.Process(target=watch, args=(spec,), name='granian-reload', daemon=True)
     process.start()
     return process
@@ -214,7 +215,7 @@ def watch(spec: WatchSpec) -> None:
         spec.pipe.send(('failed', f'{type(exc).__name__}: {exc}'))
 
 
-def _end_with(pipe: Connection) -> None:
+def _end_with(pipe: PipeEnd) -> None:
     try:
         pipe.recv()
     except (EOFError, OSError):

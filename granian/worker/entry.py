@@ -5,8 +5,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
-import multiprocessing
-import multiprocessing.context
 import os
 import sys
 import time
@@ -348,6 +346,10 @@ def let_application_choose() -> None:
 
     Until it does, its default is the method that the main process has.
     """
+    if 'multiprocessing.context' not in sys.modules:
+        return
+    import multiprocessing.context
+
     method = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(None, force=True)
     default = getattr(multiprocessing.context, '_default_context', None)

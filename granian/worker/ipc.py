@@ -19,11 +19,11 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
 
 from .._signals import HANDLED, nothing
+from ..pipes import PipeEnd, wait
 
 STOP = 'stop'
 CUT = 'cut'
@@ -90,7 +90,7 @@ class Orders:
 class Control:
     """The worker's end of the pipe. `send` from any thread; `watch` starts the thread that reads."""
 
-    def __init__(self, connection: Connection, quick_signals: bool = False) -> None:
+    def __init__(self, connection: PipeEnd, quick_signals: bool = False) -> None:
         self._connection = connection
         self._quick = {int(signal.SIGINT), int(signal.SIGQUIT)} if quick_signals else set()
         """Signals that end this worker without waiting for its requests."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
 from ..core.sharing import Share
+from ..pipes import PipeEnd
 from .hooks import Hooked
 
 
@@ -23,7 +23,7 @@ class WorkerSpec:
     config: Config
     """Without the options that only the main process needs."""
     listeners: tuple[socket.socket, ...]
-    control: Connection
+    control: PipeEnd
     """The worker's end of the pipe to the main process (see `granian.worker.ipc`)."""
     working_dir: Path
     logging: dict[str, Any] | None = None

@@ -39,7 +39,8 @@ def loaded(code: str, *names: str) -> list[str]:
 
 
 def test_main_process_imports_no_protocol() -> None:
-    unwanted = ('asyncio', 'h11', 'hpack', 'wsproto', 'ssl', 'click', 'granian.rsgi', 'granian.wsgi',
+    unwanted = ('asyncio', 'h11', 'hpack', 'wsproto', 'ssl', 'click', 'multiprocessing', 'subprocess',
+                'tempfile', 'email', 'granian.rsgi', 'granian.wsgi',
                 'granian.asgi', 'granian.static', 'granian.websocket_session',
                 'granian.protocol.http1')  # fmt: skip
     assert loaded(MAIN, *unwanted) == []

@@ -8,7 +8,6 @@ waits for it.
 from __future__ import annotations
 
 import logging
-import tempfile
 from typing import BinaryIO, Final, cast
 
 MEMORY: Final = 65536
@@ -52,6 +51,8 @@ class Spool:
                 return
             self._parts.append(data)
             if self.size > MEMORY:
+                import tempfile  # seldom, and it loads ten modules
+
                 # Unnamed: it disappears with its descriptor, however the process ends.
                 self._file = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
                 self._file.write(b''.join(self._parts))
