@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 DEFAULT_PORT = 8000
 ALL_IPV4 = '0.0.0.0'
-_PORT = re.compile(r'[0-9]{1,5}', re.ASCII)
+_PORT = r'[0-9]{1,5}'  # compiled when used, like all patterns of the start
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DescriptorAddress:
         return f'fd://{self.number}'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Listening:
     """How to listen."""
 
@@ -80,7 +80,7 @@ def _unix(path: str) -> UnixAddress:
 
 
 def _descriptor(number: str) -> DescriptorAddress:
-    if not _PORT.fullmatch(number):
+    if not re.fullmatch(_PORT, number):
         raise ValueError(f'{number!r} is not the number of a file descriptor')
     return DescriptorAddress(int(number))
 
@@ -103,6 +103,6 @@ def _host_and_port(text: str) -> tuple[str, str | None]:
 
 
 def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or int(text) > 65535:
+    if not re.fullmatch(_PORT, text) or int(text) > 65535:
         raise ValueError(f'{text!r} is not a valid port number')
     return int(text)

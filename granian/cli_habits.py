@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 INSTEAD: dict[str, str] = {
     '-b': '--bind', '-w': '--workers', '-k': '--interface and --core',
@@ -43,17 +42,15 @@ INSTEAD: dict[str, str] = {
 }  # fmt: skip
 """An option of another server, and what to use here."""
 PREFIX = 'GRANIAN_'
-_OF_A_SERVICE = re.compile(
-    r'GRANIAN_(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_\d+_(?:TCP|UDP).*)?)'
-)
-_SERVICE_ADDRESS = re.compile(r'(?:tcp|udp)://\S+')
+_OF_A_SERVICE = r'GRANIAN_(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_\d+_(?:TCP|UDP).*)?)'
+_SERVICE_ADDRESS = r'(?:tcp|udp)://\S+'
 _OTHERS = frozenset(('GRANIAN_VERSION',))
 """Set by images for their own use."""
 
 
 def is_service_address(value: str) -> bool:
     """Return whether a value is what Kubernetes puts into NAME_PORT for a service of that name."""
-    return _SERVICE_ADDRESS.fullmatch(value) is not None
+    return re.fullmatch(_SERVICE_ADDRESS, value) is not None
 
 
 def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[tuple[str, str | None]]:
@@ -62,8 +59,10 @@ def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[
     found = []
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in names and name not in _OTHERS:
-            if _OF_A_SERVICE.fullmatch(name):
+            if re.fullmatch(_OF_A_SERVICE, name):
                 continue
+            from difflib import get_close_matches
+
             near = get_close_matches(name, names, 1, 0.9) or _containing(name, names)
             near = near or get_close_matches(name, names, 1, 0.75)
             found.append((name, near[0] if near else None))

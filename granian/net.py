@@ -59,7 +59,7 @@ class SocketFile:
             self.path.unlink(missing_ok=True)
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Endpoint:
     """The listening sockets of a server. `close` is for the process that opened them."""
 

@@ -8,7 +8,6 @@ only cli, gunicorn front, server and worker import it.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,7 @@ _OBJECTS: tuple[tuple[str, Any, str], ...] = (
 """Arguments that only Python can give: (name, type, the type in words). Their contents are not checked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Config(Declaration):
     """A checked set of values: what to serve and how. Raises ConfigurationError, with one line, when made.
 
@@ -130,6 +129,8 @@ class Config(Declaration):
         if self.log_config is None:
             return dict(self.log_dictconfig) if self.log_dictconfig is not None else None
         try:
+            import json
+
             loaded = json.loads(self.log_config.read_text(encoding='utf-8'))
         except (OSError, ValueError) as error:
             raise ConfigurationError(

@@ -29,7 +29,7 @@ from ..constants import (
     SSLProtocols,
     TaskImpl,
 )
-from ..observe.atoms import ATOMS
+from ..observe.expressions import ATOMS
 from .options import Option, bind, opt
 
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1

@@ -17,7 +17,7 @@ from typing import Any
 from .. import messages
 from ..errors import ConfigurationError
 
-_DURATION = re.compile(r'(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?', re.ASCII)
+_DURATION = r'(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?'
 _SECONDS = (86400, 3600, 60, 1)
 
 
@@ -87,7 +87,7 @@ def parse_duration(text: str) -> int | None:
     """Return seconds from `90` or `1d2h3m4s` (any subset, in that order); None when it is neither."""
     if text.isascii() and text.isdigit():
         return int(text)
-    match = _DURATION.fullmatch(text)
+    match = re.fullmatch(_DURATION, text)
     if match is None:
         return None
     return sum(int(count) * unit for count, unit in zip(match.groups('0'), _SECONDS))

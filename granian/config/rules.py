@@ -28,7 +28,6 @@ from ..constants import (
     TaskImpl,
 )
 from ..errors import ConfigurationError
-from ..observe.access_log import check_access_format
 from .declaration import OPTIONS, Declaration
 
 Values = MutableMapping[str, Any]
@@ -259,6 +258,8 @@ def _prefix(path: str) -> str | None:
 def refuse(config: Declaration) -> None:
     """Raise ConfigurationError, with one line, for options that cannot be obeyed."""
     if config.log_access_format is not None:
+        from ..observe.access_log import check_access_format
+
         check_access_format(config.log_access_format)
     for name, found, more in _refusals(config):
         if found:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .sharing import Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class CoreSettings:
     """Durations in seconds, sizes in bytes."""
 

@@ -18,58 +18,14 @@ from urllib.parse import unquote
 
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
+from .expressions import ATOMS, CLEAN, LONG, SHORT, TEXT
 
 if TYPE_CHECKING:
     from ..protocol.head import Head
     from .exchange import Exchange
 
-# Each atom is an expression of `e` (the exchange), `h` (its head), `now` and `stamp` (the time as text, in
-# the two forms), `clock` (time.monotonic) and `clean`. Text that a client has chosen goes through _CLEAN.
-_CLEAN = '(v if (v := {}).isprintable() and \'"\' not in v and "\\\\" not in v else clean(v))'
-_SECONDS = '(clock() - e.started)'
-_STATUS = 'status(e) if h.upgrade or not e.status else e.status'
-LONG = {
-    'addr': "e.client[0] if e.client else '-'",
-    'time': 'now',
-    'dt_ms': f'{_SECONDS} * 1000',
-    'status': _STATUS,
-    'path': _CLEAN.format('h.path'),
-    'query_string': _CLEAN.format('h.query'),
-    'method': _CLEAN.format('h.method'),
-    'scheme': 'e.scheme',
-    'protocol': "'HTTP/' + h.version",
-    'bytes': 'e.bytes_sent',
-    'referer': _CLEAN.format("header(h, 'referer')"),
-    'user_agent': _CLEAN.format("header(h, 'user-agent')"),
-    'request_id': _CLEAN.format("header(h, 'x-request-id')"),
-}
-SHORT = {
-    'h': LONG['addr'],
-    'l': "'-'",
-    'u': _CLEAN.format('user(h)'),
-    't': 'stamp',
-    'r': _CLEAN.format('request_line(h)'),
-    's': _STATUS,
-    'b': "e.bytes_sent or '-'",
-    'B': 'e.bytes_sent',
-    'f': LONG['referer'],
-    'a': LONG['user_agent'],
-    'T': f'int({_SECONDS})',
-    'M': f'int({_SECONDS} * 1000)',
-    'D': f'int({_SECONDS} * 1000000)',
-    'L': f"'%.6f' % {_SECONDS}",
-    'm': LONG['method'],
-    'U': _CLEAN.format('decoded(h.path)'),
-    'q': LONG['query_string'],
-    'H': LONG['protocol'],
-    'p': 'pid',
-}
-TEXT = {'s': f'str({_STATUS})', 'b': "str(e.bytes_sent or '-')"}
-"""Atoms that gunicorn gives as text: formatters and filters written for it compare them with '200'."""
 _TEXT_DIRECTIVE = re.compile(r'(%\([sb]\)[-#0 +]*\d*)(?:\.\d+)?[a-zA-Z]')
 _ATOMS = {**LONG, **SHORT}
-ATOMS = tuple(LONG)
-"""The long names, header{name} apart."""
 _DIRECTIVE = re.compile(r'%(?:%|\(([^()]*)\)([-#0 +]*\d*(?:\.\d+)?[a-zA-Z])|)')
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEADER = re.compile(rf'header\{{({_TOKEN})\}}|\{{({_TOKEN})\}}i')
@@ -167,11 +123,11 @@ def expression_of(name: str) -> str | None:
     if name in _ATOMS:
         return _ATOMS[name]
     if found := _HEADER.fullmatch(name):
-        return _CLEAN.format(f'header(h, {(found[1] or found[2]).lower()!r})')
+        return CLEAN.format(f'header(h, {(found[1] or found[2]).lower()!r})')
     if found := _RESPONSE_HEADER.fullmatch(name):
-        return _CLEAN.format(f'response_header(e, {found[1].lower()!r})')
+        return CLEAN.format(f'response_header(e, {found[1].lower()!r})')
     if found := _ENVIRON.fullmatch(name):
-        return _CLEAN.format(f'variable(e, {found[1]!r})')
+        return CLEAN.format(f'variable(e, {found[1]!r})')
     return None
 
 

@@ -64,7 +64,7 @@ class Clock:
         self.date = self._date
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Limits:
     """What a peer may make us hold. Sizes in bytes."""
 

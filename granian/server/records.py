@@ -20,7 +20,7 @@ class OnDeath(Enum):
     WAIT = 'wait for the next reload'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Policy:
     """Durations in seconds; None is without limit."""
 

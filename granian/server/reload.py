@@ -33,7 +33,7 @@ SHOWN = 3
 """Changed files named in the log."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class WatchSpec:
     """What the watcher is given; picklable as far as `filter` is."""
 

@@ -11,7 +11,6 @@ the first ones.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
@@ -51,7 +50,14 @@ GROUP_STOP = 0.1
 were signalled, the main process knows by then."""
 
 
-@dataclass
+def up_to(limit: float) -> float:
+    """Return a random time, at most `limit`."""
+    import random  # here, because few servers have a limit
+
+    return random.uniform(0, limit)
+
+
+@dataclass(repr=False, eq=False)
 class Supervisor:
     """Starts, stops and kills workers as events arrive. One thread.
 
@@ -65,7 +71,7 @@ class Supervisor:
     launch: Callable[[int, int], Handle]
     on_reload: Callable[[], object] = lambda: None
     on_resize: Callable[[int, int | None], object] = lambda new, old: None
-    jitter: Callable[[float], float] = lambda limit: random.uniform(0, limit)
+    jitter: Callable[[float], float] = up_to
     state: ServerState = ServerState.STARTING
     status: int = 0
     """The exit status."""

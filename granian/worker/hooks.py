@@ -58,7 +58,7 @@ class Worker:
         self._ask = ask
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class WorkerHooks:
     """Hooks that run in a worker's process, each list in the order in which its hooks were given."""
 
@@ -78,7 +78,7 @@ class WorkerHooks:
         return self.request, self.response
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Hooked:
     """The hooks of a worker together with its object: what the worker's process calls."""
 

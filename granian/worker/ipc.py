@@ -69,7 +69,7 @@ class Failure:
     """The exit status of a server that ends because of it."""
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Orders:
     """What a worker does when it is asked to. The reader's thread calls these.
 

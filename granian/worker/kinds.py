@@ -64,7 +64,7 @@ def import_ahead(config: Config) -> None:
         from . import adapters, loop  # noqa: F401
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Attachments:
     """What a worker puts around the application and its core. All of it is optional."""
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ..config import projection
 from ..constants import ProxyProtocols
-from ..observe.atoms import Format
 
 PROXY_VERSIONS = {
     ProxyProtocols.v1: frozenset((1,)), ProxyProtocols.v2: frozenset((2,)),
@@ -89,7 +88,11 @@ def environs(config: Config) -> Environs | None:
 
 def _format(config: Config, wish: str) -> bool:
     fmt = config.log_access_format
-    return config.log_access and fmt is not None and bool(getattr(Format(fmt), wish))
+    if not config.log_access or fmt is None:
+        return False
+    from ..observe.atoms import Format
+
+    return bool(getattr(Format(fmt), wish))
 
 
 def static_mounts(config: Config, counters: Counters | None = None) -> static.Mounts | None:

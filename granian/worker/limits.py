@@ -6,7 +6,6 @@ One that has served twice as many stops: the limit is there because of what requ
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,8 @@ class RequestLimit:
         reached: Callable[[], object],
         exceeded: Callable[[], object] = lambda: None,
     ) -> None:
+        import random
+
         self.limit = limit + random.randint(0, jitter)
         self._count = itertools.count(1)  # atomic, where `+= 1` is not
         self._reached = reached

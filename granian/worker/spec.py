@@ -14,7 +14,7 @@ from ..pipes import PipeEnd
 from .hooks import Hooked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class WorkerSpec:
     """Sockets and the pipe's end can be pickled while multiprocessing starts a process, and only then."""
 
