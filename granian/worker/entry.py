@@ -359,7 +359,8 @@ def let_application_choose() -> None:
 
 def restore_input() -> None:
     """Give standard input back, for `breakpoint()`: multiprocessing puts the null device in its place."""
-    if multiprocessing.parent_process() is None or sys.stdin is None:
+    process = sys.modules.get('multiprocessing.process')
+    if process is None or process.parent_process() is None or sys.stdin is None:
         return
     try:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
