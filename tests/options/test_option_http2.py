@@ -45,10 +45,12 @@ def test_windows(serve, interface):
 @BOTH
 @pytest.mark.parametrize('engine', ['lean', 'h2'])
 def test_either_engine_serves(serve, interface, engine, monkeypatch):
-    from granian.protocol.http2.h2_engine import H2Engine
+    from granian.protocol.http2 import h2_engine
 
     made = []
-    monkeypatch.setattr(H2Engine, '_connect', lambda *args, to=H2Engine._connect: made.append(1) or to(*args))
+    monkeypatch.setattr(
+        h2_engine, 'connect', lambda limits, to=h2_engine.connect: made.append(1) or to(limits)
+    )
     served = serve(APPS[interface], interface, http2_engine=engine)
     with served.connect() as sock:
         client = greeted(sock)

@@ -56,11 +56,11 @@ class Peer:
     @property
     def active(self) -> dict:
         """The server's streams that count as concurrent."""
-        return self.server._streams if self.engine == H2 else self.server._table.active
+        return self.server._table.active
 
     @property
     def guard(self):
-        return self.server._guard if self.engine == H2 else self.server._session.guard
+        return self.server._session.guard
 
     # what the client does
 

@@ -3,14 +3,12 @@
 `Http2` is the whole of it for the cores. Inside: `frames` knows the bytes of frames and nothing else,
 `head` the rules for header lists (8.2, 8.3), `answers` those of responses, `streams` and `table` the
 states of streams, `windows` and `output` flow control, `guard` the budgets for floods, `session` the
-state that `receiving` and `connection` share. `h2_engine` is a second engine behind the same interface,
-loaded only if it is chosen. Nothing here reads a clock: seconds are read from the Date line that the
-core keeps, round trips are measured by PING.
+state that `receiving` and `connection` share. `h2_engine` puts the h2 library in the place of their frames,
+states and windows; it is loaded only if it is chosen. Nothing here reads a clock: seconds are read from
+the Date line that the core keeps, round trips are measured by PING.
 """
 
 from __future__ import annotations
-
-from typing import cast
 
 from ..limits import H2, Clock, Limits
 from .connection import Http2
@@ -19,9 +17,9 @@ __all__ = ['Http2', 'make_http2']
 
 
 def make_http2(limits: Limits, clock: Clock) -> Http2:
-    """Return a connection of the engine that `limits` name. Both have the interface of `Http2`."""
+    """Return a connection of the engine that `limits` name."""
     if limits.http2_engine != H2:
         return Http2(limits, clock)
     from .h2_engine import H2Engine
 
-    return cast(Http2, H2Engine(limits, clock))
+    return H2Engine(limits, clock)

@@ -27,12 +27,15 @@ class Http2:
     writes the output in that order.
     """
 
+    make_session = Session
+    make_receiver = Receiver
+
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._clock = clock
-        self._session = session = Session(limits, clock)
+        self._session = session = self.make_session(limits, clock)
         self._table = session.table
         self._output = session.output
-        self._receiver = Receiver(session, limits)
+        self._receiver = self.make_receiver(session, limits)
         self.receive_data = self._receiver.receive
         self.next_event = session.next_event
         self.data_to_send = session.output.take
@@ -51,7 +54,7 @@ class Http2:
         if stream is None or not stream.continue_wanted:
             return b''
         stream.continue_wanted = False
-        if stream.responded or stream.body_received or not stream.receiving:
+        if self._session.over or stream.responded or stream.body_received or not stream.receiving:
             return b''
         self._output.headers(stream_id, [(b':status', b'100')])
         return self._output.take()
@@ -196,8 +199,6 @@ class Http2:
     def _abandon(self, stream: Stream) -> None:
         stream.released = True
         self._session.reset(stream, frames.INTERNAL_ERROR, None)
-
-    # ---- heads
 
     # ---- the connection
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
+from ..limits import Limits
 from ..negotiate import PREFACE
 
 # Frame types (RFC 9113 6).
@@ -90,6 +91,11 @@ def header_frames(stream_id: int, block: bytes, flags: int, max_frame_size: int)
         last = END_HEADERS if start + max_frame_size >= len(block) else 0
         parts += (frame_header(len(piece), CONTINUATION, last, stream_id), piece)
     return b''.join(parts)
+
+
+def max_frame_size(limits: Limits) -> int:
+    """Return the size of the largest frame that we take, within RFC 9113 6.5.2."""
+    return min(max(limits.max_frame_size, SMALLEST_MAX_FRAME), LARGEST_MAX_FRAME)
 
 
 class FrameReader:

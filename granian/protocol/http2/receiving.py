@@ -44,7 +44,7 @@ class Block(NamedTuple):
 
 
 class Receiver:
-    """The half of a connection that reads. It changes the session, and says nothing else."""
+    """The half of a connection that reads. It changes the session."""
 
     def __init__(self, session: Session, limits: Limits) -> None:
         self._session = session
@@ -53,8 +53,7 @@ class Receiver:
         self._output = session.output
         self._windows = session.windows
         self._guard = session.guard
-        max_frame_size = min(max(limits.max_frame_size, frames.SMALLEST_MAX_FRAME), frames.LARGEST_MAX_FRAME)
-        self._reader = FrameReader(max_frame_size)
+        self._reader = FrameReader(frames.max_frame_size(limits))
         # A list somewhat above the limit is decoded whole, so that 431 can be said and the
         # compression state is kept; far above it the connection ends.
         self._decoder = Decoder(4 * limits.max_headers_size)
@@ -64,14 +63,14 @@ class Receiver:
         self._settled = False
         """The client's first SETTINGS has been received (RFC 9113 3.4)."""
         self._acknowledged = False
-        self._greet(max_frame_size)
+        self._greet()
 
-    def _greet(self, max_frame_size: int) -> None:
+    def _greet(self) -> None:
         """Write the server's preface (RFC 9113 3.4): SETTINGS, and the connection's window."""
         settings = {
             frames.MAX_CONCURRENT_STREAMS: self._limits.max_concurrent_streams,
             frames.INITIAL_WINDOW_SIZE: self._windows.stream,
-            frames.MAX_FRAME_SIZE: max_frame_size,
+            frames.MAX_FRAME_SIZE: frames.max_frame_size(self._limits),
             frames.MAX_HEADER_LIST_SIZE: self._limits.max_headers_size,
         }
         if self._limits.websockets:
@@ -165,7 +164,7 @@ class Receiver:
         """Put a piece of a body that broke no rule into the Request, into an event, or nowhere."""
         request = stream.request
         if stream.released:
-            self._output.write(self._windows.give_back(credit))
+            self._session.return_window(stream, credit, ended=True)
             stream.discarded += credit
         elif request is not None and len(request.body) + len(data) <= EARLY_BODY:
             request.body += data
@@ -245,7 +244,9 @@ class Receiver:
         if new:
             self._table.rise(stream_id)
             if self._admits(stream_id, depends_on_itself):
-                self._on_request(stream_id, headers, ended, block)
+                head = self._on_request(stream_id, headers, ended)
+                if head is not None and ended and len(block) <= MAX_REMEMBERED:
+                    self._remember(block, head)
             return
         stream = self._find(stream_id, frames.HEADERS)
         if stream is None:
@@ -282,7 +283,8 @@ class Receiver:
             return True
         return False
 
-    def _on_request(self, stream_id: int, headers: HeaderList, ended: bool, block: bytes) -> None:
+    def _on_request(self, stream_id: int, headers: HeaderList, ended: bool) -> Head | None:
+        """Open a stream for a request, and return its head. None: the request is refused."""
         try:
             if sum([len(name) + len(value) + 32 for name, value in headers]) > self._limits.max_headers_size:
                 raise BadRequest(431, 'header list too large')
@@ -293,8 +295,8 @@ class Receiver:
             self._answer(stream_id, error, headers, ended)
         else:
             self._open(stream_id, head, ended)
-            if ended and len(block) <= MAX_REMEMBERED:
-                self._remember(block, head)
+            return head
+        return None
 
     def _remember(self, block: bytes, head: Head) -> None:
         """Keep the head of a block that has been received twice under an unchanged dynamic table."""
@@ -373,9 +375,11 @@ class Receiver:
         if len(payload) != 4:
             raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'RST_STREAM of a wrong length')
         stream = self._find(stream_id, frames.RST_STREAM)
-        if stream is None:
-            return
-        stream.move(Step.RECEIVE_RESET)
+        if stream is not None:
+            self._on_reset(stream, Step.RECEIVE_RESET)
+
+    def _on_reset(self, stream: Stream, step: Step) -> None:
+        stream.move(step)
         if stream.released and not stream.queued:
             self._session.leave(stream)
         else:

@@ -64,12 +64,15 @@ class Session:
 
     # ---- how a stream ends
 
+    def write_reset(self, stream_id: int, code: int) -> None:
+        self.output.write(frames.rst_stream_frame(stream_id, code))
+
     def reset(self, stream: Stream, code: int, reason: str | None, status: int = 400) -> None:
         """Break a stream off with RST_STREAM.
 
         `reason`, if given, is what the client did wrong: it is counted, and the core is notified.
         """
-        self.output.write(frames.rst_stream_frame(stream.stream_id, code))
+        self.write_reset(stream.stream_id, code)
         stream.move(Step.SEND_RESET)
         if reason is not None:
             self.guard.reset()
@@ -79,7 +82,7 @@ class Session:
 
     def refuse(self, stream_id: int, code: int) -> None:
         """Reset a stream that the core never hears of."""
-        self.output.write(frames.rst_stream_frame(stream_id, code))
+        self.write_reset(stream_id, code)
         self.table.remember(stream_id, StreamState.RESET_BY_US)
         self.guard.reset()
 
