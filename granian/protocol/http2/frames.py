@@ -93,6 +93,31 @@ def header_frames(stream_id: int, block: bytes, flags: int, max_frame_size: int)
     return b''.join(parts)
 
 
+def without_padding(payload: bytes) -> bytes:
+    """Return the payload proper. Raises BrokenConnection for padding of a frame's length or more (6.1)."""
+    if not payload:
+        raise BrokenConnection(FRAME_SIZE_ERROR, 'a padded frame without its pad length')
+    padding = payload[0]
+    if padding >= len(payload):
+        raise BrokenConnection(PROTOCOL_ERROR, 'more padding than payload')
+    return payload[1 : len(payload) - padding]
+
+
+def dependency(payload: bytes) -> int:
+    """Return the stream that a priority names (RFC 9113 6.3)."""
+    return int(unpack_u32(payload)[0]) & MAX_STREAM_ID
+
+
+def check_setting(key: int, value: int) -> None:
+    """Raise BrokenConnection for a value that RFC 9113 6.5.2 does not allow. Unknown settings are ignored."""
+    if key in (ENABLE_PUSH, ENABLE_CONNECT_PROTOCOL) and value > 1:
+        raise BrokenConnection(PROTOCOL_ERROR, 'a setting that is neither 0 nor 1')
+    if key == INITIAL_WINDOW_SIZE and value > MAX_WINDOW:
+        raise BrokenConnection(FLOW_CONTROL_ERROR, 'SETTINGS_INITIAL_WINDOW_SIZE is too large')
+    if key == MAX_FRAME_SIZE and not SMALLEST_MAX_FRAME <= value <= LARGEST_MAX_FRAME:
+        raise BrokenConnection(PROTOCOL_ERROR, 'SETTINGS_MAX_FRAME_SIZE is out of range')
+
+
 def max_frame_size(limits: Limits) -> int:
     """Return the size of the largest frame that we take, within RFC 9113 6.5.2."""
     return min(max(limits.max_frame_size, SMALLEST_MAX_FRAME), LARGEST_MAX_FRAME)

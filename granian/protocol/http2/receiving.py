@@ -10,10 +10,10 @@ from ..head import BadRequest, Head
 from ..limits import Limits
 from . import frames
 from .answers import refusal_fields
-from .compression import CompressionError, Decoder, ListTooLarge
 from .frames import BrokenConnection, FrameReader
 from .guard import PAID
-from .head import HeaderList, Malformed, RepeatedHead, read_head, read_trailers
+from .head import HeaderList, Malformed, read_head, read_trailers
+from .header_decoder import MAX_REMEMBERED, HeaderDecoder
 from .output import WINDOW_SMALL_PING
 from .session import Session
 from .streams import RECEIVED, Step, Stream, StreamState, Verdict
@@ -27,9 +27,6 @@ LATE_BODY = 65536
 """This much of a body is dropped quietly after the response; then the client is told to stop."""
 BLOCK_FRAMES = 32
 """HEADERS and CONTINUATION frames of one header block (VU#421644)."""
-
-MAX_HEADS, MAX_REMEMBERED = 64, 1024
-"""Heads that are kept, and bytes of a block whose head is."""
 
 KEEP_ALIVE_PING, SHUTDOWN_PING = b'granian0', b'granian2'
 
@@ -54,11 +51,7 @@ class Receiver:
         self._windows = session.windows
         self._guard = session.guard
         self._reader = FrameReader(frames.max_frame_size(limits))
-        # A list somewhat above the limit is decoded whole, so that 431 can be said and the
-        # compression state is kept; far above it the connection ends.
-        self._decoder = Decoder(4 * limits.max_headers_size)
-        self._heads: dict[bytes, Head | None] = {}
-        """Heads of blocks that were received before, while the dynamic table does not change."""
+        self._headers = HeaderDecoder(limits)
         self._block: Block | None = None
         self._settled = False
         """The client's first SETTINGS has been received (RFC 9113 3.4)."""
@@ -135,7 +128,7 @@ class Receiver:
         credit = len(payload)
         data = payload
         if flags & frames.PADDED:
-            data = _without_padding(payload)
+            data = frames.without_padding(payload)
         self._output.write(self._windows.received(credit))
         if len(data) >= PAID:
             self._guard.moved(len(data))
@@ -205,12 +198,12 @@ class Receiver:
         if not stream_id & 1:  # 5.1.1: even ones are ours, and zero is the connection
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'HEADERS on an even stream')
         if flags & frames.PADDED:
-            payload = _without_padding(payload)
+            payload = frames.without_padding(payload)
         depends_on_itself = False
         if flags & frames.HAS_PRIORITY:
             if len(payload) < 5:
                 raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'HEADERS too short for its priority')
-            depends_on_itself = _dependency(payload) == stream_id
+            depends_on_itself = frames.dependency(payload) == stream_id
             payload = payload[5:]
         if flags & frames.END_HEADERS:
             self._on_block(stream_id, flags, depends_on_itself, payload)
@@ -234,19 +227,19 @@ class Receiver:
         ended = bool(flags & frames.END_STREAM)
         new = stream_id > self._table.highest
         if new and ended:
-            head = self._heads.get(block)
+            head = self._headers.heads.get(block)
             if head is not None:
                 self._table.rise(stream_id)
                 if self._admits(stream_id, depends_on_itself):
                     self._open(stream_id, head, True)
                 return
-        headers = self._decode(block)
+        headers = self._headers.decode(block)
         if new:
             self._table.rise(stream_id)
             if self._admits(stream_id, depends_on_itself):
                 head = self._on_request(stream_id, headers, ended)
                 if head is not None and ended and len(block) <= MAX_REMEMBERED:
-                    self._remember(block, head)
+                    self._headers.remember(block, head)
             return
         stream = self._find(stream_id, frames.HEADERS)
         if stream is None:
@@ -255,20 +248,6 @@ class Receiver:
             self._session.reset(stream, frames.PROTOCOL_ERROR, 'a stream that depends on itself')
         else:
             self._on_trailers(stream, headers, ended)
-
-    def _decode(self, block: bytes) -> HeaderList:
-        """Decode, whatever becomes of the stream: the compression state is the connection's (4.3)."""
-        decoder = self._decoder
-        changes = decoder.changes
-        try:
-            headers = decoder.decode(block)
-        except ListTooLarge:
-            raise BrokenConnection(frames.ENHANCE_YOUR_CALM, 'the header list is far too large') from None
-        except CompressionError as error:
-            raise BrokenConnection(frames.COMPRESSION_ERROR, f'HPACK: {error}') from None
-        if decoder.changes != changes:
-            self._heads.clear()  # the same bytes may mean something else now
-        return headers
 
     def _admits(self, stream_id: int, depends_on_itself: bool) -> bool:
         """Return whether a new stream is served; refuse it if not."""
@@ -297,16 +276,6 @@ class Receiver:
             self._open(stream_id, head, ended)
             return head
         return None
-
-    def _remember(self, block: bytes, head: Head) -> None:
-        """Keep the head of a block that has been received twice under an unchanged dynamic table."""
-        heads = self._heads
-        if block in heads:
-            heads[block] = RepeatedHead(head)
-        else:
-            if len(heads) >= MAX_HEADS:
-                heads.clear()
-            heads[block] = None
 
     def _open(self, stream_id: int, head: Head, ended: bool) -> None:
         stream = self._new_stream(stream_id, head.method, ended)
@@ -359,7 +328,7 @@ class Receiver:
         if not stream_id:
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'PRIORITY on stream 0')
         stream = self._table.get(stream_id)
-        if len(payload) == 5 and _dependency(payload) != stream_id:
+        if len(payload) == 5 and frames.dependency(payload) != stream_id:
             return
         code, reason = frames.PROTOCOL_ERROR, 'a stream that depends on itself'
         if len(payload) != 5:
@@ -400,7 +369,7 @@ class Receiver:
         self._settled = True
         values: dict[int, int] = {}
         for key, value in frames.iter_settings(payload):
-            _check_setting(key, value)
+            frames.check_setting(key, value)
             values[key] = value
         # The last value of a setting counts; applied once, however often it was repeated.
         output = self._output
@@ -474,30 +443,6 @@ class Receiver:
             self._session.reset(stream, frames.FLOW_CONTROL_ERROR, 'the stream window is too large')
         else:
             self._session.writable(self._output.open_stream_window(stream, increment))
-
-
-def _without_padding(payload: bytes) -> bytes:
-    """Return the payload proper. Raises BrokenConnection for padding of a frame's length or more (6.1)."""
-    if not payload:
-        raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'a padded frame without its pad length')
-    padding = payload[0]
-    if padding >= len(payload):
-        raise BrokenConnection(frames.PROTOCOL_ERROR, 'more padding than payload')
-    return payload[1 : len(payload) - padding]
-
-
-def _dependency(payload: bytes) -> int:
-    return int(frames.unpack_u32(payload)[0]) & frames.MAX_STREAM_ID
-
-
-def _check_setting(key: int, value: int) -> None:
-    """Apply RFC 9113 6.5.2; settings that are not known are ignored."""
-    if key in (frames.ENABLE_PUSH, frames.ENABLE_CONNECT_PROTOCOL) and value > 1:
-        raise BrokenConnection(frames.PROTOCOL_ERROR, 'a setting that is neither 0 nor 1')
-    if key == frames.INITIAL_WINDOW_SIZE and value > frames.MAX_WINDOW:
-        raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'SETTINGS_INITIAL_WINDOW_SIZE is too large')
-    if key == frames.MAX_FRAME_SIZE and not frames.SMALLEST_MAX_FRAME <= value <= frames.LARGEST_MAX_FRAME:
-        raise BrokenConnection(frames.PROTOCOL_ERROR, 'SETTINGS_MAX_FRAME_SIZE is out of range')
 
 
 _HANDLERS: dict[int, Callable[[Any, int, int, bytes], None]] = {
