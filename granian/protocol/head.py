@@ -269,7 +269,7 @@ def request_target(method: str, target: str) -> tuple[str, str, str | None, str 
     return path or '/', query or '', scheme.lower(), authority
 
 
-def note_field(head: Head, field: Field, value: str, limits: Limits) -> Field:  # noqa: C901 (one branch for each kind of field)
+def note_field(head: Head, field: Field, value: str, limits: Limits) -> Field:
     """Apply the rules of one field with a role, before it is added to `head.fields`.
 
     Returns the field to add, which `Limits.header_map` may change. Raises BadRequest.
@@ -278,10 +278,7 @@ def note_field(head: Head, field: Field, value: str, limits: Limits) -> Field:  
     if field.check is not None:
         field.check(value)
     if role == ROLE_EXPECT:
-        if head.version != '1.0':  # RFC 9110 10.1.1: in a 1.0 request, ignored
-            if value.lower() != '100-continue':
-                raise BadRequest(417, 'unknown expectation')
-            head.expects_continue = True
+        _note_expectation(head, value)
     elif role == ROLE_UNDERSCORE:
         return _underscored(field, limits)
     elif role not in _REPEATABLE:
@@ -296,6 +293,14 @@ def note_field(head: Head, field: Field, value: str, limits: Limits) -> Field:  
 
 
 _REPEATABLE: Final = frozenset((ROLE_CONNECTION, ROLE_UPGRADE, ROLE_CHECKED))
+
+
+def _note_expectation(head: Head, value: str) -> None:
+    if head.version == '1.0':  # RFC 9110 10.1.1: ignored
+        return
+    if value.lower() != '100-continue':
+        raise BadRequest(417, 'unknown expectation')
+    head.expects_continue = True
 
 
 def _note_transfer_encoding(head: Head, value: str) -> None:

@@ -16,7 +16,6 @@ _ASKED: Final = frozenset({
     'accept-encoding', 'if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since',
     'range',
 })  # fmt: skip
-_CONDITIONS: Final = ('if-match', 'if-unmodified-since', 'if-none-match', 'if-modified-since')
 _TAG: Final = re.compile(r'(?:W/)?"[!#-~\x80-\xff]*"')
 _RANGE: Final = re.compile(r'bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*', re.IGNORECASE).fullmatch
 _WEIGHT: Final = re.compile(
@@ -41,34 +40,37 @@ class Answer(NamedTuple):
     length: int = 0
 
 
-def answer(head: Head, file: File | None) -> Answer:  # noqa: C901 (RFC 9110 13.2.2: the conditions of a request in their order)
+def answer(head: Head, file: File | None) -> Answer:
     """Return the answer for `file`, None if there is no such file. All but a 304 have a Content-Length."""
     if head.method not in ('GET', 'HEAD'):
         return error(head, 405, b'Method Not Allowed\n', _ALLOW)
     if file is None:
         return error(head, 404, b'Not Found\n')
+    asked = _asked(head)
+    form = file.forms[0]
+    if len(file.forms) > 1:
+        form = choose(file.forms, asked.get('accept-encoding'))
+    if asked:
+        status = judge(asked, form)
+        if status == 304:
+            return Answer(304, [pair for pair in form.fields if pair[0] in _OF_304])
+        if status == 412:
+            return error(head, 412, b'Precondition Failed\n')
+        # RFC 9110 14.2: a Range means something to GET only.
+        if 'range' in asked and head.method == 'GET' and _range_applies(asked.get('if-range'), form):
+            return _part(head, form, asked['range'])
+    return _content(head, 200, form.fields, form, 0, form.size)
+
+
+def _asked(head: Head) -> dict[str, str]:
+    """Return the fields of the request that the answer depends on, by their names."""
     asked: dict[str, str] = {}
     for field, value in head.fields:
         name = field.name
         if name in _ASKED:
             # RFC 9110 5.3: lines of one name are one list.
             asked[name] = f'{asked[name]}, {value}' if name in asked else value
-    form = file.forms[0]
-    if len(file.forms) > 1:
-        form = choose(file.forms, asked.get('accept-encoding'))
-    if asked:
-        for name in _CONDITIONS:
-            if name in asked:
-                status = judge(asked, form)
-                if status == 304:
-                    return Answer(304, [pair for pair in form.fields if pair[0] in _OF_304])
-                if status:
-                    return error(head, 412, b'Precondition Failed\n')
-                break
-        # RFC 9110 14.2: a Range means something to GET only.
-        if 'range' in asked and head.method == 'GET' and _range_applies(asked.get('if-range'), form):
-            return _part(head, form, asked['range'])
-    return _content(head, 200, form.fields, form, 0, form.size)
+    return asked
 
 
 def error(head: Head, status: int, text: bytes, fields: Fields = ()) -> Answer:

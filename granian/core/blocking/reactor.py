@@ -110,11 +110,9 @@ class Reactor:
 
     # -- the leader ---------------------------------------------------------------------
 
-    def gather(self) -> None:  # noqa: C901 (hot path: one loop over the events, without a call for each)
+    def gather(self) -> None:
         """Poll once, and queue every connection that is ready and not owned by a thread."""
         ready = self._ready
-        if self._newest is not None:
-            self._regulate_accepting(monotonic())
         timeout = self._timeout()
         # A thread that queues work during poll() must wake us. It appends, then reads `polling`.
         # We set `polling`, then read the queue. One of the two always sees the other.
@@ -149,6 +147,9 @@ class Reactor:
             self._regulate_accepting(now)
 
     def _timeout(self) -> float | None:
+        """Return how long the next poll may last, None where nothing but an event ends it."""
+        if self._newest is not None:
+            self._regulate_accepting(monotonic())
         if self.suspect:
             self.suspect = False
             return 0.0

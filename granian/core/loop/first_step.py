@@ -79,20 +79,16 @@ class FirstStep:
         self._back_off = 0  # … of so many when it was last decided
         self._closed = False
 
-    def start(self, request: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:  # noqa: C901 (one step of a task; each check is a reason not to keep the spare task)
+    def start(self, request: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Run `request` up to where it first waits. Returns its task, or None if it has ended."""
         if self._plain:
             self._plain -= 1
             return asyncio.Task(request, loop=self._loop)
         spare = self._spare
         if spare is None or spare.task._must_cancel:  # by an application that found it in all_tasks()
-            if self._closed:
+            spare = self._renew_spare()
+            if spare is None:
                 return asyncio.Task(request, loop=self._loop)
-            self._end_spare()
-            if not possible(self._loop):  # changed by the application: nest_asyncio does, when it is asked to
-                self._closed = True
-                return asyncio.Task(request, loop=self._loop)
-            self._spare = spare = Spare(self._loop, self._context.copy())
         task = spare.task
         rest = spare.rest
         try:
@@ -126,6 +122,17 @@ class FirstStep:
         elif self._back_off:
             self._back_off = 0
         return None
+
+    def _renew_spare(self) -> Spare | None:
+        """Return a new spare. None: no spare is used any more."""
+        if self._closed:
+            return None
+        self._end_spare()
+        if not possible(self._loop):  # changed by the application: nest_asyncio does, when it is asked to
+            self._closed = True
+            return None
+        self._spare = spare = Spare(self._loop, self._context.copy())
+        return spare
 
     def close(self) -> None:
         """Use no spare from now on."""

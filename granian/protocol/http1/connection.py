@@ -192,13 +192,12 @@ class Http1(Exchange):
         if usual and self._alike > 0 and self._alike % 8 == 1:
             self._template = template_of(block, self._limits.raw_fields)
 
-    def _partial_head(self) -> Event | None:  # noqa: C901 (one branch for each early refusal, in their order)
-        """Refuse early a buffer that cannot become a head.
+    def _partial_head(self) -> Event | None:
+        """Skip empty lines before a head, and look at the part that has arrived.
 
         The buffer has no blank line yet, or begins with one.
         """
         buffer = self._buffer
-        limits = self._limits
         self._partial = True
         while buffer.startswith(b'\r\n'):
             self._empty_lines += 1
@@ -213,26 +212,36 @@ class Http1(Exchange):
             return None
         if buffer.find(b'\r\n\r\n', self._scanned) > 0:
             return self.next_event()
+        return self._refuse_early()
+
+    def _refuse_early(self) -> Refused | None:
+        """Refuse the part of a head that has arrived, if no rest can make it valid."""
+        buffer = self._buffer
         if _LONE_LF(buffer, self._scanned) is not None:
             return self._refuse(400, 'line end other than CRLF in request head')
-        if len(buffer) > limits.max_head_size:
+        if len(buffer) > self._limits.max_head_size:
             return self._refuse_size()
         if buffer[0] <= 0x20 or buffer[0] >= 0x7F:  # TLS, a fold, binary junk
             return self._refuse(400, 'invalid request line')
-        if not self._line_checked:
-            end = buffer.find(b'\r\n', self._scanned)
-            self._line_checked = end >= 0
-            try:
-                if end >= 0:
-                    check_request_line(buffer[:end], limits)
-                else:
-                    check_sizes(limits, len(buffer) - buffer.endswith(b'\r'), ())
-            except BadRequest as error:
-                return self._refuse(error.status, error.reason)
+        try:
+            if not self._line_checked:
+                self._check_partial_line()
+        except BadRequest as error:
+            return self._refuse(error.status, error.reason)
         if self._eof:
             return self._refuse(400, 'the connection ended within the request head')
         self._scanned = max(0, len(buffer) - 3)
         return None
+
+    def _check_partial_line(self) -> None:
+        """Check the request line, or its length while it is incomplete. Raises BadRequest."""
+        buffer = self._buffer
+        end = buffer.find(b'\r\n', self._scanned)
+        self._line_checked = end >= 0
+        if end >= 0:
+            check_request_line(buffer[:end], self._limits)
+        else:
+            check_sizes(self._limits, len(buffer) - buffer.endswith(b'\r'), ())
 
     def _refuse_size(self) -> Refused:
         end = self._buffer.find(b'\r\n', 0, self._limits.max_head_size)
