@@ -170,7 +170,7 @@ class Http1Connection(Http1Output):
             return None
         if type(event) is Refused:
             self._count_refused(event.status, event.reason)
-            self._end_with(event.response)
+            self.end_with(event.response)
             return None
         body = self._body
         if body is None:
@@ -312,7 +312,7 @@ class Http1Connection(Http1Output):
         if stream.aborted:
             self._abort(stream)
         elif http.must_close:
-            self._end(linger=self._may_have_input(stream))
+            self.end(linger=self._may_have_input(stream))
         elif self.outbox and (not self.corked or http.idle):
             self.set_deadline(WRITING, now + self.settings.write_timeout)
             self.release()
@@ -355,42 +355,22 @@ class Http1Connection(Http1Output):
         else:
             self.close()
 
-    def _end(self, linger: bool) -> None:
-        """Close, once the outbox is sent. `linger`: the client may still be sending."""
-        if self in self.core.handed_over:
-            self.end_hand_over()
-        elif self.outbox:
-            self.set_deadline(WRITING, monotonic() + self.settings.write_timeout)
-            self.release()
-        elif linger:
-            self.linger()
-        else:
-            self.close()
-
     def _flushed(self) -> bool:
         """Go on after the outbox has been sent. Return whether there is more to do. The leader."""
         if not self.http.must_close:
             self.phase = RUNNING if self.http.idle else PIPELINED
             return True
-        self._end(linger=True)
+        self.end(linger=True)
         return False
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer a request that no application will see, and close."""
-        self._end_with(self.http.respond(1, status, *error_parts(status, reason)))
-
-    def _end_with(self, response: bytes) -> None:
-        try:
-            self.write(response)
-        except OSError:
-            self.close()
-            return
-        self._end(linger=True)
+        self.end_with(self.http.respond(1, status, *error_parts(status, reason)))
 
     def expire(self) -> None:
         if self.phase == HEAD and self.http.head_begun:
             self.settings.refused(self.client, 408, HEAD_TIMEOUT)
-            self._end_with(error_response(408, HEAD_TIMEOUT, self.reactor.clock))
+            self.end_with(error_response(408, HEAD_TIMEOUT, self.reactor.clock))
         elif self.phase == BODY:
             self.settings.refused(self.client, 408, BODY_TIMEOUT)
             self._refuse(408, BODY_TIMEOUT)

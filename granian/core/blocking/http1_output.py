@@ -187,3 +187,26 @@ class Http1Output(WatchedConnection):
             self.outbox += data
         else:
             self.write(data)
+
+    # -- the end; the owner ---------------------------------------------------------------
+
+    def end(self, linger: bool) -> None:
+        """Close, once the outbox is sent. `linger`: the client may still be sending."""
+        if self in self.core.handed_over:
+            self.end_hand_over()
+        elif self.outbox:
+            self.set_deadline(WRITING, monotonic() + self.settings.write_timeout)
+            self.release()
+        elif linger:
+            self.linger()
+        else:
+            self.close()
+
+    def end_with(self, response: bytes) -> None:
+        """Send the last response, and close."""
+        try:
+            self.write(response)
+        except OSError:
+            self.close()
+            return
+        self.end(linger=True)

@@ -13,6 +13,7 @@ from ...protocol.limits import SPARE_FOR
 from ..sharing import LEAVE_FOR, LEAVES
 from ..system_errors import NO_ROOM
 from .connection import LoopConnection
+from .deadlines import spare_since
 from .services import Services
 from .tls import TLSLayer
 
@@ -210,7 +211,7 @@ class Acceptor:
         since: dict[LoopConnection | TLSLayer | asyncio.Task[None], float] = {}
         since.update(self.joining.items())
         since.update((layer, layer.since) for layer in self.handshakes)
-        since.update((each, each.spare_since) for each in self._core.connections)
+        since.update((each, spare_since(each)) for each in self._core.connections)
         longest = min(since, key=since.__getitem__, default=None)
         if longest is None or since[longest] == math.inf:
             return PAUSE

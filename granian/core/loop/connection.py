@@ -8,7 +8,6 @@ future and no timer.
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -63,15 +62,6 @@ class LoopConnection(Output[LoopStream]):
         self.since = core.loop.time()  # when the last exchange ended
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
         self.reading_paused = self.negotiated = self.slow = False
-
-    @property
-    def spare_since(self) -> float:
-        """Time since which no request has been complete; math.inf while one is answered."""
-        if self.transport.get_write_buffer_size():
-            return math.inf
-        if self.streams:
-            return max(each.spare_since for each in self.streams.values())
-        return self.closing_since or self.head_since or self.since
 
     # -- what the loop calls
 
@@ -163,11 +153,6 @@ class LoopConnection(Output[LoopStream]):
         for stream in self.draining:
             stream.lose()
         self.core.left(self)
-
-    def client_left(self) -> None:
-        """Notify the handlers that the client sends no more, and may have gone."""
-        for stream in list(self.streams.values()):
-            stream.leave()
 
     def pause_writing(self) -> None:
         self.writing_paused = self.slow = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,15 @@ def sweep(connection: LoopConnection, now: float) -> None:
         limit = settings.keep_alive_timeout if connection.negotiated else settings.head_timeout
         if now - connection.since >= limit:
             connection.end()
+
+
+def spare_since(connection: LoopConnection) -> float:
+    """Return the time since which no request has been complete; math.inf while one is answered."""
+    if connection.transport.get_write_buffer_size():
+        return math.inf
+    if connection.streams:
+        return max(each.spare_since for each in connection.streams.values())
+    return connection.closing_since or connection.head_since or connection.since
 
 
 def _refuse_head(connection: LoopConnection) -> None:

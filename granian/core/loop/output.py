@@ -37,6 +37,10 @@ class Writer(Protocol):
         """Wake the handler that waits for room."""
         ...
 
+    def leave(self) -> None:
+        """Note that the client sends no more."""
+        ...
+
 
 StreamT = TypeVar('StreamT', bound=Writer)
 
@@ -204,6 +208,11 @@ class Output(asyncio.Protocol, Generic[StreamT]):
             self.write(out)
 
     # -- the end
+
+    def client_left(self) -> None:
+        """Notify the handlers that the client sends no more, and may have gone."""
+        for stream in list(self.streams.values()):
+            stream.leave()
 
     def end(self) -> None:
         """Close, lingering: half-close and discard input for a moment.
