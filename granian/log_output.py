@@ -16,6 +16,8 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
+from .unpatched import original
+
 MOST_KEPT = 1 << 20
 """Bytes of lines kept for a reader that does not read."""
 PIECE = 4096
@@ -64,7 +66,7 @@ class Output:
                 raise
             if self._kept and not self._helped:
                 self._helped = True
-                _original('_thread', 'start_new_thread')(self._help, ())
+                original('_thread', 'start_new_thread')(self._help, ())
 
     def flush(self, seconds: float = 0) -> None:
         """Write what is kept, waiting at most so long for room."""
@@ -80,7 +82,7 @@ class Output:
         """Return whether the descriptor takes at least one piece, or fails, within this time."""
         if not self._waits:
             return True
-        poll = _original('select', 'poll')()
+        poll = original('select', 'poll')()
         poll.register(self._fileno(), select.POLLOUT)
         return bool(poll.poll(max(0, int(seconds * 1000))))
 
@@ -215,11 +217,3 @@ def _piece(text: bytes, start: int) -> bytes:
         return text[start:]
     end = text.rfind(b'\n', start, start + PIECE) + 1
     return text[start : end or start + PIECE]
-
-
-def _original(module: str, name: str) -> Any:
-    """Return the standard library's own function, where gevent may have replaced it."""
-    monkey = sys.modules.get('gevent.monkey')
-    if monkey is not None:
-        return monkey.get_original(module, name)
-    return getattr(sys.modules[module], name)

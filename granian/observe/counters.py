@@ -7,13 +7,13 @@ after every exchange: it writes to numbers of the calling thread's own, without 
 
 from __future__ import annotations
 
-from _thread import _local, allocate_lock
 from bisect import bisect_left
 from collections.abc import Callable
 from threading import Thread, current_thread
 from time import monotonic
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
+
+from ..unpatched import original
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -38,7 +38,7 @@ Figures = dict[str, Any]
 
 
 class WebSocketCounts:
-    """Written on the event loop's thread only."""
+    """`open` and `close` may be called by any thread. Messages are the event loop's thread's."""
 
     def __init__(self) -> None:
         self.opened = 0
@@ -46,25 +46,35 @@ class WebSocketCounts:
         self.received = 0
         """Messages, not frames."""
         self.sent = 0
+        self._changing = original('_thread', 'allocate_lock')()
+
+    def open(self) -> None:
+        with self._changing:
+            self.opened += 1
+
+    def close(self) -> None:
+        with self._changing:
+            self.closed += 1
 
 
 class Counters:
     """An `on_exchange` that counts.
 
-    `per_thread` is for where several threads end exchanges; it must be false where gevent has
-    patched threads, since what is a thread's own is a greenlet's own then. `is_static(path)` says
-    whether an exchange was the static files'.
+    `greenlets`: gevent has patched threads. `threading` then knows greenlets only, and the threads of the
+    system that end exchanges, the hub's and the event loop's, live as long as the process.
+    `is_static(path)` says whether an exchange was the static files'.
     """
 
-    def __init__(self, per_thread: bool = True) -> None:
+    def __init__(self, greenlets: bool = False) -> None:
         self.is_static: Callable[[str], bool] | None = None
         self.websockets = WebSocketCounts()
-        self._tallies: list[tuple[Thread, Tally]] = []
+        self._tallies: list[tuple[Thread | None, Tally]] = []
         self._ended: Tally = [0] * _PLACES
         """Of threads that have ended: they come and go."""
-        self._own: Any = _local() if per_thread else SimpleNamespace(tally=self._ended)
-        # Not threading's: gevent may have patched that, and the reader of a snapshot is a real thread.
-        self._changing = allocate_lock()
+        self._greenlets = greenlets
+        # The system's, not gevent's: the reader of a snapshot is a real thread, and so is the event loop's.
+        self._own = original('_thread', '_local')()
+        self._changing = original('_thread', 'allocate_lock')()
 
     def __call__(self, exchange: Exchange) -> None:
         """Count an exchange. Called by the thread that has run it, the only one that changes its list."""
@@ -79,7 +89,7 @@ class Counters:
         if head.upgrade is not None and (status == 101 or (status == 200 and head.version == '2')):
             # A WebSocket: how long it was open is not how long a request took.
             tally[1] += 1
-            self.websockets.closed += 1
+            self.websockets.close()
             return
         tally[min(status // 100, 5)] += 1  # above 599 as a fault of the server
         seconds = monotonic() - exchange.started
@@ -92,8 +102,9 @@ class Counters:
     def _begin(self) -> Tally:
         tally: Tally = [0] * _PLACES
         self._own.tally = tally
+        thread = None if self._greenlets else current_thread()
         with self._changing:
-            self._tallies.append((current_thread(), tally))
+            self._tallies.append((thread, tally))
         return tally
 
     def snapshot(self) -> Figures:
@@ -101,7 +112,7 @@ class Counters:
         with self._changing:
             living = []
             for thread, tally in self._tallies:
-                if thread.is_alive():
+                if thread is None or thread.is_alive():
                     living.append((thread, tally))
                 else:
                     self._ended = [a + b for a, b in zip(self._ended, tally)]

@@ -130,7 +130,7 @@ class WebSocketSession:
         self._answered = self.accepted = True
         self._cancel_tasks()
         if settings.counts is not None and not self._stream.disconnected:
-            settings.counts.opened += 1
+            settings.counts.open()
         if self._stream.disconnected:
             self._on_data(b'')
         elif settings.ping_interval is not None:

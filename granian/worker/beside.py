@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def pair(
     adapted = adapt(config, app, interface_of(app), websockets)
     more: dict[str, Any] = adapted._asdict()
     if config.core == Cores.gevent:
-        more |= _real_threads()
+        more |= _beside_hub()
     make_loop = partial(_make_loop, config)
     return PairedCore(blocking, LoopThread(make_loop, settings, drain_timeout=settings.drain_timeout, **more))
 
@@ -47,24 +48,31 @@ def interface_of(app: Any) -> Interfaces:
 
 def _make_loop(config: Config) -> asyncio.AbstractEventLoop:
     loop = loops.get(config.loop)
-    if config.core != Cores.gevent or not type(loop).__module__.startswith('asyncio.'):
-        return loop
-    # gevent's selector waits on a hub, and the loop's thread has none.
-    import asyncio
+    if config.core == Cores.gevent and type(loop).__module__.startswith('asyncio.'):
+        # It waits on a hub, and the loop's thread has none.
+        from ..core.beside.hub import make_asyncio_loop
 
+        loop.close()
+        loop = make_asyncio_loop()
+    if config.runtime_blocking_threads is not None:
+        loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
+    return loop
+
+
+def _beside_hub() -> dict[str, Any]:
+    """Return what starts the loop in a thread of the system, beside gevent's hub in the calling thread."""
     from gevent.monkey import get_original
 
-    loop.close()
-    return asyncio.SelectorEventLoop(get_original('selectors', 'DefaultSelector')())
+    from ..core.beside.hub import Gate, HubThreads
 
-
-def _real_threads() -> dict[str, Any]:
-    """Return what starts a thread of the system where gevent has patched `threading`."""
-    from gevent.monkey import get_original
-
-    start, lock = get_original('_thread', ['start_new_thread', 'allocate_lock'])
+    start = get_original('_thread', 'start_new_thread')
+    threads = HubThreads()
 
     def start_thread(run: Callable[[], None]) -> None:
-        start(run, ())
+        def adopt_and_run() -> None:
+            threads.adopt()
+            run()
 
-    return {'start_thread': start_thread, 'allocate_lock': lock}
+        start(adopt_and_run, ())
+
+    return {'start_thread': start_thread, 'allocate_lock': Gate}

@@ -238,8 +238,7 @@ class Observers:
         if config.metrics_enabled:
             from ..observe.counters import Counters
 
-            # Greenlets are one thread, and where gevent has patched, thread-local is greenlet-local.
-            self.counters = Counters(per_thread=config.core != Cores.gevent)
+            self.counters = Counters(greenlets=config.core == Cores.gevent)
             self.all.append(self.counters)
             self.report = self._report
 

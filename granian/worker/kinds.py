@@ -43,7 +43,12 @@ def prepare(config: Config) -> Callable[[Any], None]:
         return lambda app: None
     from . import patching
 
-    return partial(patching.check, loaded=patching.patch())
+    loaded = patching.patch()
+    if config.ws_app is not None:
+        from ..core.beside import hub_lock
+
+        hub_lock.install()
+    return partial(patching.check, loaded=loaded)
 
 
 def import_ahead(config: Config) -> None:

@@ -10,6 +10,13 @@ def wsgi(environ, start_response):
     return [b'%d' % size]
 
 
+def taker(environ, start_response):
+    sock = environ['gunicorn.socket']
+    sock.sendall(b'taken')
+    sock.recv(1)
+    raise StopIteration
+
+
 async def asgi(scope, receive, send):
     if scope['type'] == 'websocket':
         await receive()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from granian.core.blocking.work import MeasuredQueue
 from granian.core.threads.pool import Pool
 from granian.observe.counters import BUCKETS, CLASSES, Counters
+
+ROOT = Path(__file__).parents[2]
 
 
 def exchange(status=200, took=0.0, path='/', upgrade=None, version='1.1', received=0, sent=0):
@@ -28,9 +33,9 @@ def test_nothing_yet():
     assert set(map(type, figures.values())) == {int, list}
 
 
-@pytest.mark.parametrize('per_thread', [True, False])
-def test_an_exchange(per_thread):
-    counters = Counters(per_thread)
+@pytest.mark.parametrize('greenlets', [True, False])
+def test_an_exchange(greenlets):
+    counters = Counters(greenlets)
     for status in (200, 204, 304, 404, 500, 599, 600, 999, 0):
         counters(exchange(status, received=10, sent=100))
     figures = counters.snapshot()
@@ -175,3 +180,34 @@ def test_nothing_is_measured_where_nobody_asked():
     pool = Pool(lambda: None, 1, 1)
     assert type(pool.ready).__name__ == 'deque'
     assert pool.idle_time() == 0
+
+
+def test_hub_and_loop_of_gevent_count_apart():
+    """Neither a greenlet's end nor the other thread's counting loses a number."""
+    pytest.importorskip('gevent')
+    code = """
+from gevent import monkey; monkey.patch_all()
+import gevent, sys
+sys.path.insert(0, 'tests/metrics')
+from granian.observe.counters import Counters
+from test_counters import exchange
+counters = Counters(greenlets=True)
+start, allocate_lock = monkey.get_original('_thread', ['start_new_thread', 'allocate_lock'])
+
+def work(rounds):
+    for _ in range(rounds):
+        counters(exchange(sent=1))
+
+done = allocate_lock()
+done.acquire()
+start(lambda: (work(20000), done.release()), ())
+for _ in range(200):
+    gevent.spawn(work, 100).join()
+    assert counters.snapshot()['response_body_bytes'] >= 100
+done.acquire()
+assert counters.snapshot()['response_body_bytes'] == 40000, counters.snapshot()
+assert len(counters._tallies) == 2
+assert type(counters._changing) is type(allocate_lock())
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -161,6 +161,34 @@ def test_websockets():
         assert found['request_duration_seconds_count'] == 0
 
 
+@pytest.mark.parametrize('core', ['threads', 'gevent'])
+def test_websockets_beside_wsgi_are_counted(core):
+    """Those of the event loop's application, of HTTP/1 requests beside them, and of a socket handed over."""
+    beside = ['--interface', 'wsgi', '--core', core, '--ws-app', 'metrics_apps:asgi', 'metrics_apps:wsgi']
+    with serving(*COMMON, *beside) as server:
+        server.expect('Started worker-')
+        with connect(f'ws://127.0.0.1:{server.port}/') as websocket:
+            websocket.send('hello')
+            assert websocket.recv() == 'hello'
+            assert server.ask('GET', '/') == 200
+            server.until(websockets_active=1, websocket_messages_received=1, requests_handled=1)
+        server.until(websockets_active=0, websockets_handled=1, requests_handled=2)
+
+
+@pytest.mark.parametrize('core', ['threads', 'gevent'])
+def test_sockets_handed_over_are_counted(core):
+    with serving(*COMMON, '--interface', 'wsgi', '--core', core, 'metrics_apps:taker') as server:
+        server.expect('Started worker-')
+        with socket.create_connection(('127.0.0.1', server.port), timeout=10) as sock:
+            sock.sendall(
+                b'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+                b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+            )
+            assert sock.recv(5) == b'taken'
+            server.until(websockets_active=1, websockets_handled=1)
+        server.until(websockets_active=0, websockets_handled=1, requests_handled=1)
+
+
 @pytest.mark.parametrize('kind', ['processes', 'threads'])
 def test_counters_go_on_after_a_reload(kind):
     command = ('-m', 'granian', '--port', '0', '--metrics-port', '0', *COMMON, *CASES['threads'])

@@ -109,7 +109,7 @@ class LoopThread:
         start_thread: Callable[[Callable[[], None]], Any] | None = None,
         allocate_lock: Callable[[], Any] = threading.Lock,
     ) -> None:
-        """Make the core. `start_thread` and `allocate_lock` are the real ones under gevent."""
+        """Make the core. Under gevent `start_thread` starts a real one, and the locks let the hub go on."""
         self.core = WebSocketCore(
             [], settings, handler, loop=make_loop(), lifespan=lifespan, drain_timeout=drain_timeout
         )

@@ -94,6 +94,8 @@ class Http1Output(WatchedConnection):
         sock = socket.socket(fileno=self.sock.detach()) if plain else self.sock.release()
         sock.setblocking(True)
         self.core.handed_over[self] = sock
+        if self.settings.counters is not None:
+            self.settings.counters.websockets.open()
         return sock, early
 
     def end_hand_over(self) -> None:

@@ -7,9 +7,8 @@ lock yields when a try fails: others could run in between, and its hub cannot yi
 from __future__ import annotations
 
 import _thread
-import sys
 from collections.abc import Callable
 
-Lock: Callable[[], _thread.LockType] = _thread.allocate_lock
-if 'gevent.monkey' in sys.modules:
-    Lock = sys.modules['gevent.monkey'].get_original('_thread', 'allocate_lock')
+from ...unpatched import original
+
+Lock: Callable[[], _thread.LockType] = original('_thread', 'allocate_lock')
