@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import threading
 import warnings
+from functools import partial
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -42,10 +44,22 @@ def patch() -> frozenset[str]:
         # gevent warns that ssl has been imported, which endangers modules that hold or subclass its
         # classes. Ours is loaded again below; `check` names the others.
         warnings.simplefilter('ignore', monkey.MonkeyPatchWarning)
+        _keep_idents()
         monkey.patch_all()
     if 'granian.tls' in loaded:
         importlib.reload(sys.modules['granian.tls'])  # its context must descend from the patched class
     return loaded
+
+
+def _keep_idents() -> None:
+    """Have threads that run already forget themselves by their ident: the patched `get_ident` has another.
+
+    A tracer's thread, started in the forked worker before the patch, would end with a KeyError.
+    """
+    active: dict[int, Any] = threading._active  # type: ignore[attr-defined]
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread._delete = partial(active.pop, thread.ident, None)  # type: ignore[attr-defined]
 
 
 def check(app: Any, loaded: frozenset[str]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_server import ServerProcess, serving
 from websockets.sync.client import connect
+
+from tests.support.server_process import ServerProcess, serving
 
 pytest.importorskip('anyio')
 pytest.importorskip('asgiref')

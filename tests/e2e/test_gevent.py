@@ -217,6 +217,23 @@ def test_opentelemetry_instrument_starts_under_gevent(tmp_path: Path) -> None:
         assert read_all(sock).endswith(b'traced')
 
 
+def test_thread_started_before_the_patch_ends_quietly(tmp_path: Path) -> None:
+    """As a tracer starts one in the forked worker, and ends it at exit."""
+    (tmp_path / 'early.py').write_text(
+        'import threading\n'
+        'end = threading.Event()\n'
+        'thread = threading.Thread(target=end.wait)\n'
+        'thread.start()\n'
+        'from granian.worker import patching\n'
+        'patching.patch()\n'
+        'end.set()\n'
+        'thread.join()\n'
+        'assert thread not in threading.enumerate()\n'
+    )
+    done = run('early.py', tmp_path)
+    assert (done.returncode, done.stdout) == (0, '')
+
+
 def test_a_script_that_has_patched_by_itself(tmp_path: Path) -> None:
     """Then the application may be there already, and nothing is patched twice."""
     port = free_port()
