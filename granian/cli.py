@@ -189,10 +189,13 @@ class _Command(click.Command):
             return super().parse_args(ctx, list(with_flag_values(args)))
         except click.NoSuchOption as error:
             flags = ' '.join(option.flags.replace('/', ' ') for option in OPTIONS.values())
-            instead = instead_of(error.option_name, flags)
-            if instead is None:
+            instead = instead_of(error.option_name, f'{flags} --help --version')
+            if instead is not None:
+                text = messages.refusal('cli_habit', option=error.option_name, instead=instead)
+            elif _is_gunicorns(error.option_name):
+                text = messages.refusal('cli_gunicorn', option=error.option_name)
+            else:
                 raise
-            text = messages.refusal('cli_habit', option=error.option_name, instead=instead)
             raise click.UsageError(text, ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -205,6 +208,12 @@ class _Command(click.Command):
         for topic, records in topics.items():
             with formatter.section(topic):
                 formatter.write_dl(records, col_max=26)
+
+
+def _is_gunicorns(option: str) -> bool:
+    from .gunicorn.settings import TABLE  # lazy: a server's start does without it
+
+    return any(option in setting.flags for setting in TABLE.values())
 
 
 def with_flag_values(args: Sequence[str]) -> Iterator[str]:

@@ -24,6 +24,9 @@ INSTEAD: dict[str, str] = {
     '--proxy-allow-from': '--proxy-allow-ips', '--statsd-host': '--statsd',
     '--dogstatsd-tags': '--statsd-tags',
     '-c': 'options, or the gunicorn command line', '--config': 'options, or the gunicorn command line',
+    '-h': '--help', '-v': '--version', '--pythonpath': '--working-dir, or PYTHONPATH',
+    '-R': 'nothing, the output is kept', '--enable-stdio-inheritance': 'nothing, the output is kept',
+    '--capture-output': 'nothing, the output is kept', '--tmp-upload-dir': 'TMPDIR',
     '-D': 'a service manager such as systemd', '--daemon': 'a service manager such as systemd',
     # uvicorn's and hypercorn's
     '--app-dir': '--working-dir', '--env-file': '--env-files', '--fd': '--bind fd://N',
@@ -37,7 +40,9 @@ INSTEAD: dict[str, str] = {
     '--ssl-ca-certs': '--ssl-ca', '--ssl-keyfile-pass': '--ssl-keyfile-password',
     '--ws-max-size': '--ws-max-message-size',
     '--h11-max-incomplete-event-size': '--http1-max-head-size', '--no-server-header': "--server-header ''",
-    '--use-colors': 'nothing, the log has no colours', '--header': 'the application, or a proxy',
+    '--date-header': 'nothing, Date is always sent', '--no-date-header': 'nothing, Date is always sent',
+    '--no-use-colors': 'nothing, the log has no colours', '--use-colors': 'nothing, the log has no colours',
+    '--header': 'the application, or a proxy',
     '--worker-tmp-dir': 'nothing, workers have no heartbeat file', '--sock': '--bind unix:PATH',
 }  # fmt: skip
 """An option of another server, and what to use here."""

@@ -53,6 +53,7 @@ REFUSALS = {
     'target_call': "could not load '{target}': a call in it may have literal arguments only",
     # The command line's own: click says which option it is about.
     'cli_habit': '{option} is an option of another server; here it is {instead}',
+    'cli_gunicorn': '{option} is an option of gunicorn, without a counterpart here; see `granian gunicorn`',
     'cli_octal': '{value!r} is not a valid octal or decimal number',
     'cli_octal_range': '{value!r} is not in the range {low:#o} to {high:#o}',
     'cli_duration': '{value!r} is not a valid duration',

@@ -18,6 +18,7 @@ from granian.config import OPTIONS, Config
 from granian.config.options import Option
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError, FatalError
+from granian.gunicorn.settings import TABLE
 
 ON_COMMAND_LINE = [option for option in OPTIONS.values() if option.flags]
 BY_NAME = {option.name: option for option in ON_COMMAND_LINE}
@@ -331,6 +332,7 @@ def test_client_verification_in_the_environment_may_be_true(tmp_path: Path) -> N
 
 def test_flags_that_are_named_exist() -> None:
     named = {flag for text in INSTEAD.values() for flag in re.findall(r'--[a-z0-9-]+', text)}
+    named -= {'--help', '--version'}
     assert named - {flag for other in ALL_FLAGS for flag in other} <= LATER
     assert not INSTEAD.keys() & {flag for other in ALL_FLAGS for flag in other}
 
@@ -346,6 +348,14 @@ def test_option_of_another_server_is_answered_with_ours(option: str) -> None:
     result = run(option)
     assert result.exit_code == 2
     assert f'{option} is an option of another server; here it is ' in result.output
+    assert 'Did you mean' not in result.output
+
+
+@pytest.mark.parametrize('option', sorted({flag for row in TABLE.values() for flag in row.flags}))
+def test_option_of_gunicorn_is_never_answered_with_a_guess(option: str) -> None:
+    """Take it, or say what to use; `granian gunicorn` where there is nothing."""
+    result = run(option)
+    assert 'No such option' not in result.output
     assert 'Did you mean' not in result.output
 
 

@@ -215,6 +215,7 @@ ELSEWHERE = {
     'tls_hook': ('tls/test_tls_options', 'test_context_hook_that_fails_is_one_line'),
     'tls_hook_result': ('tls/test_tls_options', 'test_context_hook_that_fails_is_one_line'),
     'no_setproctitle': (RULES, 'test_process_name_without_setproctitle_is_a_warning'),
+    'cli_gunicorn': (CLI, 'test_option_of_gunicorn_is_never_answered_with_a_guess'),
     'cli_habit': (CLI, 'test_option_of_another_server_is_answered_with_ours'),
     'service_address': (CLI, 'test_variable_that_kubernetes_sets_is_passed_over'),
     'unknown_variable': (CLI, 'test_unknown_variable_is_named_with_the_nearest'),

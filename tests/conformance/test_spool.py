@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from granian.core.blocking.spool import MEMORY, BodyRefused, Spool
 from tests.support.http2_client import Http2Client
 from tests.support.server_process import serving
 
@@ -164,3 +165,19 @@ def test_zero_hands_the_body_over_as_it_arrives() -> None:
         sock.sendall(HEAD + b'\r\n' + chunks(body_of(300_000)))
         status, text = answer(sock)
     assert (status, text.split()[:3]) == (200, ['None', '0', '300000'])
+
+
+def test_body_is_refused_when_the_disk_becomes_full() -> None:
+    """The limit of a file's size ends a write in its middle, as a full disk does."""
+    resource = pytest.importorskip('resource')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    spool = Spool(1 << 20)
+    spool.add(b'x' * (MEMORY + 1))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MEMORY + 1000, before[1]))
+        with pytest.raises(BodyRefused) as refused:
+            spool.add(b'x' * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.value.status == 500
+    assert spool.read() == b''

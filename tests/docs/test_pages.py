@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,23 @@ def cases(*languages: str) -> list[object]:
         for page in PAGES
         for number, text in enumerate(blocks(page, *languages))
     ]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_commands_can_be_copied_and_fit_their_column(page: Path) -> None:
+    """Find no prompt before a command, and in docs/ no line that is wider than the page shows."""
+    assert not re.findall(r'^\$ .*', page.read_text(encoding='utf-8'), re.MULTILINE)
+    lines = [line for text in blocks(page, 'sh', 'console', 'bash') for line in text.splitlines()]
+    assert page not in DOCS or [line for line in lines if len(line) > 75] == []
+
+
+def test_words_of_inline_code_break_at_no_dash() -> None:
+    hook = runpy.run_path(str(ROOT / 'docs' / 'whole_words.py'))['on_page_content']
+    page = '<li><code>granian --log-level info</code></li><pre><code>granian --log-level info</code></pre>'
+    whole = '<li><code>granian <span class="whole">--log-level</span> info</code></li>'
+    assert hook(page) == whole + '<pre><code>granian --log-level info</code></pre>'
+    assert 'whole_words.py' in (ROOT / 'mkdocs.yml').read_text()
+    assert '.whole' in (ROOT / 'docs' / 'style.css').read_text()
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)

@@ -1,4 +1,4 @@
-"""Databases under `--core gevent`: a request that waits for one lets the others run."""
+"""Databases: under `--core gevent` a request that waits lets others run; defaults do not exhaust one."""
 
 from __future__ import annotations
 
@@ -138,3 +138,37 @@ def test_flask_sqlalchemy_with_sqlite(tmp_path: Path) -> None:
         socks = [ask(stack, running.port, f'/write/note{n}') for n in range(COUNT)]
         for n, sock in enumerate(socks):
             assert read_all(sock).endswith(f'\r\n\r\nnote{n}'.encode()), running.log
+
+
+OWN_CONNECTION = """
+import os, threading
+import psycopg
+
+own = threading.local()
+
+def app(environ, start_response):
+    if not hasattr(own, 'database'):
+        where = f'host={os.environ["TEST_DATABASE"]} user=postgres dbname=postgres application_name=served'
+        own.database = psycopg.connect(where, autocommit=True)
+    own.database.execute('SELECT pg_sleep(0.02)')
+    start_response('200 OK', [('Content-Length', '2')])
+    return [b'ok']
+"""
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='a Unix socket is used')
+def test_default_threads_do_not_exhaust_a_database(postgres: str, tmp_path: Path) -> None:
+    """Serve 150 clients at once, twice, with a connection a thread to a database that takes 100."""
+    import psycopg
+
+    (tmp_path / 'owns.py').write_text(OWN_CONNECTION)
+    with serving('granian', 'owns:app', '', tmp_path, TEST_DATABASE=postgres) as running:
+        for _ in range(2):
+            with ExitStack() as stack:
+                socks = [ask(stack, running.port, '/') for _ in range(150)]
+                for sock in socks:
+                    assert read_all(sock).startswith(b'HTTP/1.1 200'), running.log
+        with psycopg.connect(f'host={postgres} user=postgres dbname=postgres') as database:
+            opened = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'served'"
+            (count,) = database.execute(opened).fetchone() or (0,)
+    assert 1 < count <= 16

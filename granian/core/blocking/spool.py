@@ -47,7 +47,7 @@ class Spool:
             raise BodyRefused(413, f'The request body is longer than {self._limit} bytes.')
         try:
             if self._file is not None:
-                self._file.write(data)
+                _write(self._file, data)
                 return
             self._parts.append(data)
             if self.size > MEMORY:
@@ -55,7 +55,7 @@ class Spool:
 
                 # Unnamed: it disappears with its descriptor, however the process ends.
                 self._file = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-                self._file.write(b''.join(self._parts))
+                _write(self._file, b''.join(self._parts))
                 self._parts = []
         except OSError as error:
             logger.error('Cannot store a request body in a temporary file: %s', error)
@@ -81,3 +81,10 @@ class Spool:
             self._file = None
 
     __del__ = close
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """Write all of it. A disk that becomes full takes a part first, and fails at the next write."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
