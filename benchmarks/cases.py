@@ -57,6 +57,7 @@ WORKLOADS = {
         'application sleeps 10 ms, 512 connections', path='/sleep', connections=512, threads=512
     ),
     'mixed': Workload('one request in ten sleeps 10 ms', script='mixed.lua', threads=64),
+    'mixed-default': Workload('one request in ten sleeps 10 ms, default threads', script='mixed.lua'),
     'file': Workload('50 KB file', path='/file', expect=b'f' * FILE_SIZE),
     'ws-text-1': Workload('WebSocket echo, 32-byte texts, 1 in flight', 'ws', connections=32, message=32),
     'ws-text-32': Workload(
@@ -146,12 +147,14 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
     'asgi': ASGI,
     'asgi-asyncio': ASGI,
     'ws': {'ws-text-1': WS, 'ws-text-32': WS, 'ws-binary': WS},
+    'wsgi-default': {'mixed-default': {}},
     'rsgi': {
         'hello': RSGI,
         '10k': RSGI,
         'browser': RSGI,
         'changing': {},
         'post': RSGI,
+        'stream': {'granian': 1},
         'file': {'granian': 1},
     },
     'h2-wsgi': {'h2': H2, 'h2-tls': H2},

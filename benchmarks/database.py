@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from processes import StartError
+from processes import StartError, spawn
 
 CONNECTIONS = 1200
 
@@ -41,7 +41,7 @@ def postgres(folder: Path, pin: list[str]) -> Iterator[Path]:
     subprocess.run([initdb, '-D', data, '-U', 'postgres', '-A', 'trust', '-N'], check=True, **options)
     settings = ['listen_addresses=', f'max_connections={CONNECTIONS}', 'fsync=off']
     flags = [part for setting in settings for part in ('-c', setting)]
-    process = subprocess.Popen([*pin, server, '-D', data, '-k', str(home), *flags], **options)
+    process = spawn([*pin, server, '-D', data, '-k', str(home), *flags], **options)
     try:
         await_socket(process, home / '.s.PGSQL.5432')
         yield home

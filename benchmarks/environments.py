@@ -65,6 +65,12 @@ def make(folder: Path, packages: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+def compile_modules(folder: Path) -> None:
+    """Compile our own modules, as pip does with installed ones: else each start would, where
+    PYTHONDONTWRITEBYTECODE is set."""
+    subprocess.run([INTERPRETER, '-m', 'compileall', '-q', str(folder)], check=True)
+
+
 def versions(name: str) -> str:
     """Return what is installed in an environment, `name version` pairs, for the report."""
     pip = [sys.executable, '-m', 'pip', '--python', directory(name) / 'bin' / 'python']

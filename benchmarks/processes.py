@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,16 +38,37 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def spawn(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own. It gets SIGTERM when this one ends, in whatever way."""
+    die = partial(_libc.prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die, **options
+    )
+
+
+def end_on_signals() -> None:
+    """Turn SIGTERM and SIGHUP into SystemExit, as Ctrl-C is an exception: what was started is stopped."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _end)
+
+
+def _end(signum: int, frame: object) -> None:
+    for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)  # servers are being stopped
+    sys.exit(128 + signum)
+
+
 @contextlib.contextmanager
 def running(
     command: list[str], port: int, env: dict[str, str], folder: Path = HERE / 'apps'
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server, wait until it accepts connections, stop it and its children."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+        process = spawn(command, cwd=folder, env=env, stdout=log, stderr=log)
         try:
             await_port(process, port)
             yield process

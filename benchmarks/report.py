@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import charts
+import goals
 import startup
 from cases import CASES
 from charts import Bar, Group
@@ -49,6 +50,8 @@ class Table:
     """Ratio and line for each peer that is ahead of us."""
     bars: dict[str, list[tuple[str, float, str]]] = field(default_factory=dict)
     """For each chart: server, value and text."""
+    goals: list[list[str]] = field(default_factory=list)
+    """A row of the table of goals each."""
 
 
 def table(outcome: Outcome | startup.Outcome, measured: str) -> Table:
@@ -66,6 +69,7 @@ def table(outcome: Outcome | startup.Outcome, measured: str) -> Table:
         made.commands += [('load', turns[0].command) for turns in list(outcome.turns.values())[:1]]
         made.bars = {'cpu': [bar(outcome, name) for name in outcome.turns]}
     made.behind = behind(outcome)
+    made.goals = goals.rows(outcome)
     return made
 
 
@@ -138,7 +142,7 @@ def kept(folder: Path) -> list[Table]:
 
 
 def markdown(tables: list[Table], about: dict[str, str], images: dict[str, str]) -> str:
-    lines: list[str] = []
+    lines = goal_lines(tables)
     if ahead := sorted(pair for table in tables for pair in table.behind):
         lines += [
             '## Where a peer is ahead',
@@ -152,10 +156,23 @@ def markdown(tables: list[Table], about: dict[str, str], images: dict[str, str])
     lines += ['', ABOUT, '']
     for table in tables:
         lines += [f'## {table.name}: {table.title}', '', f'{table.measured}.', '']
-        lines += ['| ' + ' | '.join(table.columns) + ' |', '|' + ' --- |' * len(table.columns)]
-        lines += ['| ' + ' | '.join(cells) + ' |' for cells in table.rows]
+        lines += grid(table.columns, table.rows)
         lines += ['', *(f'- {name}: `{command}`' for name, command in table.commands), '']
     return '\n'.join(lines)
+
+
+def goal_lines(tables: list[Table]) -> list[str]:
+    found = [row for table in tables for row in table.goals]
+    if not found:
+        return []
+    lines = ['## Goals', '', 'Ratios above 1: ours is better. Quartiles of the turns in brackets.', '']
+    return [*lines, *grid(goals.COLUMNS, found), '']
+
+
+def grid(columns: list[str], cells: list[list[str]]) -> list[str]:
+    """Return a table in markdown."""
+    head = ['| ' + ' | '.join(columns) + ' |', '|' + ' --- |' * len(columns)]
+    return head + ['| ' + ' | '.join(row) + ' |' for row in cells]
 
 
 CHARTS = {

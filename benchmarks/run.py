@@ -4,6 +4,7 @@
     python benchmarks/run.py --cases 'asgi/*' 'ws/*'    other cases (--list shows them)
     python benchmarks/run.py --peers granian            ours and the servers named
     python benchmarks/run.py --against HEAD~3           the working tree beside that commit
+    python benchmarks/run.py --goals --publish          the cases that have goals, and their peers only
     python benchmarks/run.py --cases '*' --publish      everything, and the page and charts in docs/
     python benchmarks/run.py --cases --publish          the page and charts, of what was measured before
 
@@ -30,6 +31,7 @@ from pathlib import Path
 import commits
 import database
 import environments
+import goals
 import load as generator
 import processes
 import report
@@ -46,6 +48,9 @@ def arguments() -> argparse.Namespace:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument('--cases', nargs='*', default=['wsgi/*'], help='names or patterns (default: wsgi/*)')
+    parser.add_argument(
+        '--goals', action='store_true', help='the cases and peers of the goals (see goals.py)'
+    )
     parser.add_argument('--peers', nargs='+', default=['*'], help='names or patterns; ours is always in')
     parser.add_argument('--against', metavar='COMMIT', help='measure the working tree beside this commit')
     parser.add_argument('--turns', type=int, default=10, help='slices of load for each (default: 10)')
@@ -106,7 +111,7 @@ class Setting:
 def measure_peers(
     case: Case, options: argparse.Namespace, setting: Setting, plan: Plan, broken: dict[str, str]
 ) -> Outcome | startup.Outcome:
-    servers = chosen(case, options.peers)
+    servers = chosen(case, goals.peers_of(case.name) if options.goals else options.peers)
     able = [server for server in servers if server.env not in broken]
     measure = startup.measure if case.load.tool == 'start' else turns.measure
     outcome = measure(case, [setting.contestant(case, server) for server in able], plan)
@@ -135,7 +140,11 @@ def show_list() -> None:
 def prepared(cases: list[Case], options: argparse.Namespace) -> tuple[set[str], dict[str, str]]:
     """Make the environments of these cases; return their names, and why some could not be made."""
     peers = [] if options.against else options.peers
-    names = {server.env for case in cases for server in chosen(case, peers)}
+    names = {
+        server.env
+        for case in cases
+        for server in chosen(case, goals.peers_of(case.name) if options.goals else peers)
+    }
     if any(case.load.tool == 'ws' for case in cases):
         names.add('load')
     if any(case.load.app for case in cases):
@@ -155,10 +164,13 @@ def about(plan: Plan, names: Iterable[str]) -> dict[str, str]:
 
 def main() -> int:
     options = arguments()
+    processes.end_on_signals()
     if options.list:
         show_list()
         return 0
     environments.use(options.python)
+    if options.goals:
+        options.cases = [goal.case for goal in goals.GOALS]
     cases = [case for case in CASES if matches(case.name, options.cases)]
     if not cases and not options.publish:
         print('no case has such a name; --list shows them', file=sys.stderr)
@@ -183,6 +195,8 @@ def run(cases: list[Case], options: argparse.Namespace, commit: str) -> int:
         setting = Setting(folder, database_of(cases, folder, plan, stack))
         remember(about(plan, names - broken.keys()), options.results)
         tree = stack.enter_context(commits.checkout(commit)) if commit else ROOT
+        for folder in {tree, ROOT}:
+            environments.compile_modules(folder / 'granian')
         for case in cases:
             if commit:
                 outcomes.append(measure_commits(case, commit, tree, setting, plan))
@@ -191,6 +205,8 @@ def run(cases: list[Case], options: argparse.Namespace, commit: str) -> int:
             measured = f'{plan.turns} turns' + (f' of {plan.seconds} s' if case.load.tool != 'start' else '')
             table = report.table(outcomes[-1], f'{measured}, {time.strftime("%Y-%m-%d %H:%M")}')
             print(report.text(table), flush=True)
+            for row in table.goals:
+                print('goal:', *row)
             if not commit:
                 report.keep(table, options.results)
     if commit:

@@ -66,10 +66,9 @@ def measure(case: Case, contestants: list[Contestant], plan: Plan) -> Outcome:
 
 
 def start_once(case: Case, contestant: Contestant, plan: Plan) -> Start:
-    process = subprocess.Popen(
+    process = processes.spawn(
         [*plan.server_pin, *contestant.command], cwd=processes.HERE / 'apps', env=contestant.env,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     began = time.perf_counter()
     try:
