@@ -1,1 +1,2 @@
+from tests.support.no_sockets import no_sockets  # noqa: F401 (fixture)
 from tests.support.static_site import folder, site  # noqa: F401 (fixtures)

@@ -85,8 +85,8 @@ def test_a_dropped_and_a_repeated_field_do_not_cancel_out():
 
 
 def test_many_repeats():
-    env = environ_of(FakeStream(make_head(headers=[('X-A', 'v')] * 20000)))
-    assert env['HTTP_X_A'] == ','.join('v' * 20000)
+    env = environ_of(FakeStream(make_head(headers=[('X-A', 'v')] * 2000)))
+    assert env['HTTP_X_A'] == ','.join('v' * 2000)
 
 
 def test_content_type_and_length():

@@ -7,7 +7,7 @@ import itertools
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from granian.stream import RequestBodyError
@@ -43,7 +43,6 @@ def ask(file, call, size):
     return getattr(file, call)(size)
 
 
-@settings(max_examples=120, deadline=None)
 @given(parts=Body, cuts=st.lists(st.integers(0, 3000), max_size=8), calls=st.lists(Call, max_size=12))
 def test_any_split_reads_like_a_file(parts, cuts, calls):
     whole = b''.join(parts)

@@ -6,6 +6,7 @@ import pytest
 
 from granian.protocol.limits import H2, LEAN
 from tests.support.http2_peer import H2Peer, Peer
+from tests.support.no_sockets import no_sockets  # noqa: F401 (fixture)
 
 ENDS = 'h2 ends the connection where the stream alone could be reset'
 CODE = 'h2 names another error code, or says it in other frames'

@@ -263,13 +263,13 @@ def test_S_H_11_head_size():
 
 
 def test_S_H_11_head_size_does_not_depend_on_how_it_is_cut():
-    fits = get(b'A: ' + b'b' * (4096 - len(get()) - len(b'A: \r\n')))
+    fits = get(b'A: ' + b'b' * (600 - len(get()) - len(b'A: \r\n')))
     for head, expected in ((fits, 'request'), (fits[:-4] + b'b\r\n\r\n', 'refused')):
-        whole = story([head], False, lambda: connect(max_head_size=4096))
+        whole = story([head], False, lambda: connect(max_head_size=600))
         assert whole[0][0] == expected
         for cut in range(1, len(head)):
             pieces = [head[:cut], head[cut:]]
-            assert story(pieces, False, lambda: connect(max_head_size=4096)) == whole, cut
+            assert story(pieces, False, lambda: connect(max_head_size=600)) == whole, cut
 
 
 def test_S_H_11_request_line():
@@ -289,7 +289,7 @@ def test_S_H_11_request_line():
 )  # fmt: skip
 def test_long_bad_lines_cost_little(line):
     data = get(line)
-    for _ in range(50):  # seconds, were there any backtracking
+    for _ in range(5):  # seconds, were there any backtracking
         (event,) = feed(connect(), data)
         assert isinstance(event, Refused)
 
@@ -309,7 +309,7 @@ class CountingBuffer(bytearray):
 
 
 def test_S_H_13_bytes_one_at_a_time_are_looked_at_once(monkeypatch):
-    data = get(*[b'A: ' + b'b' * 600] * 99)
+    data = get(*[b'A: ' + b'b' * 600] * 20)
     connection = connect()
     connection._buffer = CountingBuffer(data[:1])
     CountingBuffer.looked_at = 0
@@ -317,7 +317,7 @@ def test_S_H_13_bytes_one_at_a_time_are_looked_at_once(monkeypatch):
     for i in range(1, len(data)):
         events += feed(connection, data[i : i + 1])
     assert [type(event) for event in events] == [Request]
-    assert len(data) > 59000
+    assert len(data) > 12000
     assert CountingBuffer.looked_at < 30 * len(data)
 
 

@@ -6,7 +6,7 @@ import contextlib
 
 import h11
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
@@ -16,8 +16,6 @@ from granian.protocol.http1 import h11_body
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from tests.support.http1_help import CLOCK, connect, pieces, pull, split_response, story
-
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 token = st.text(st.sampled_from("!#$%&'*+-.^_`|~09azAZ"), min_size=1, max_size=12).map(str.encode)
 value = st.text(st.sampled_from('\t !"azAZ09,;:=/\x80\xff'), max_size=20).map(
@@ -66,14 +64,12 @@ junk = st.sampled_from(
 )  # fmt: skip
 
 
-@QUICK
 @given(st.lists(requests(), max_size=3), junk, cuts, st.booleans())
 def test_how_bytes_are_split_changes_nothing(valid, bad, edges, eof):
     data = b''.join(valid) + bad
     assert story(pieces(data, edges), eof) == story([data], eof)
 
 
-@QUICK
 @given(requests(), st.integers(0, 300), st.binary(min_size=1, max_size=2), cuts)
 def test_damaged_bytes_do_no_more_than_end_the_connection(data, position, damage, edges):
     """Whatever the damage, in whatever pieces it comes: events, or a refusal, never an exception."""
@@ -105,7 +101,6 @@ def force_lane():
     return Forced
 
 
-@QUICK
 @given(st.lists(requests(plain=True), min_size=1, max_size=3), junk, cuts, st.booleans())
 def test_both_lanes_tell_the_same_story(force_lane, valid, bad, edges, eof):
     data = b''.join(valid) + bad
@@ -137,7 +132,6 @@ def tell_of_h11(data: bytes) -> tuple:
     )
 
 
-@QUICK
 @given(requests(), cuts)
 def test_h11_agrees_about_requests(data, edges):
     connection = connect()
@@ -166,7 +160,6 @@ def test_h11_agrees_about_requests(data, edges):
     assert ours == tell_of_h11(data)
 
 
-@QUICK
 @given(st.binary(max_size=300) | st.lists(junk | requests(), max_size=3).map(b''.join))
 def test_what_we_accept_h11_accepts(data):
     """Our grammar is the stricter: a first head that makes a Request here makes one there."""
@@ -179,7 +172,6 @@ def test_what_we_accept_h11_accepts(data):
         assert isinstance(theirs.next_event(), h11.Request)
 
 
-@QUICK
 @given(st.binary(max_size=200))
 def test_any_bytes_are_judged_without_another_exception(block):
     with contextlib.suppress(BadRequest):
@@ -268,7 +260,6 @@ def answer_of_h11(wire, status, headers, parts) -> tuple[bytes, bool]:
     return out, server.our_state is h11.MUST_CLOSE
 
 
-@QUICK
 @given(responses())
 def test_h11_agrees_about_responses(case):
     wire = case[0]
@@ -286,7 +277,6 @@ def test_h11_agrees_about_responses(case):
         assert ours_by_name[b'server'] == [b'granian']
 
 
-@QUICK
 @given(responses())
 def test_both_lanes_respond_the_same(force_lane, case):
     for whole in (False, True):
@@ -307,7 +297,6 @@ def test_the_lane_is_really_forced(force_lane, monkeypatch):
     assert not made
 
 
-@QUICK
 @given(requests(framings=['length', 'chunked']), st.integers(0, 400), cuts)
 def test_a_cut_body_is_never_a_shorter_one(data, keep, edges):
     """S-F-12: whatever is missing, the end is told as a failure."""

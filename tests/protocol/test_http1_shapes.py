@@ -287,7 +287,8 @@ def test_the_tables_are_bounded(empty, monkeypatch):
     assert (False, ('Host', *['A'] * 50)) not in shapes._shapes
 
 
-def test_what_a_shape_keeps_is_bounded():
+def test_templates_of_a_shape_are_bounded(monkeypatch):
+    monkeypatch.setattr(shapes, '_MAX_TEMPLATES', 32)
     names = ('Host', *(f'X-{n}' for n in range(20)))
     shape = shapes.Shape(names, [field_for(name) for name in names])
     for number in range(3 * shapes._MAX_TEMPLATES):

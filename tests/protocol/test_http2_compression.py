@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from granian.protocol.http2.compression import CompressionError, Decoder, Encoder, ListTooLarge
@@ -19,7 +19,6 @@ values = st.one_of(st.sampled_from([b'', b'200', b'granian', b'text/plain']), st
 lists = st.lists(st.tuples(names, values), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(lists, st.one_of(st.none(), st.integers(0, 6000))), max_size=12))
 def test_the_library_reads_what_we_write(blocks):
     ours, theirs = Encoder(), hpack.Decoder(max_header_list_size=10**6)
@@ -32,7 +31,6 @@ def test_the_library_reads_what_we_write(blocks):
         assert len(ours._numbers) == len(ours._entries)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(lists, st.booleans(), st.one_of(st.none(), st.integers(0, 4096))), max_size=12))
 def test_we_read_what_the_library_writes(blocks):
     ours, theirs = Decoder(10**6), hpack.Encoder()
@@ -43,7 +41,6 @@ def test_we_read_what_the_library_writes(blocks):
         assert ours._size == theirs.header_table._current_size
 
 
-@settings(max_examples=120, deadline=None)
 @given(st.binary(max_size=60))
 def test_noise_is_read_as_the_library_reads_it(block):
     try:

@@ -101,7 +101,6 @@ def told(server: Http2, pieces: list[bytes]) -> tuple[list, dict[int, tuple[byte
     return order, bodies
 
 
-@settings(max_examples=60, deadline=None)
 @given(conversation(), st.lists(st.integers(1, 400), max_size=60))
 def test_any_split_tells_the_same(data, sizes):
     pieces, rest = [], data
@@ -121,7 +120,6 @@ def test_any_split_tells_the_same(data, sizes):
         ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(any_frame, max_size=12), st.booleans())
 def test_no_frames_raise(frames, answer):
     server = Http2(Limits(websockets=True), Clock())
@@ -168,7 +166,7 @@ class Oracle:
                 self.ended.add(event.stream_id)
 
 
-@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(phases=[Phase.explicit, Phase.generate])
 @given(
     st.lists(
         st.tuples(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hpack
 import pytest
 from hyperframe.frame import HeadersFrame, SettingsFrame
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from granian.protocol.events import Refused, Request
@@ -225,7 +225,6 @@ others = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(methods, targets, hosts, others)
 def test_all_readers_of_heads_agree(method, target, host, fields):
     """Absolute-form is HTTP/1's alone, so the property is for the other forms."""

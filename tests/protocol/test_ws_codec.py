@@ -4,7 +4,7 @@ import itertools
 import zlib
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
@@ -190,8 +190,8 @@ def test_a_message_of_the_limit_passes(data):
 
 
 def test_the_limit_counts_inflated_bytes_and_stops_inflating():
-    bomb = deflated(b'\0' * 50_000_000)
-    assert len(bomb) < 60_000
+    bomb = deflated(b'\0' * 5_000_000)
+    assert len(bomb) < 6_000
     half = len(bomb) // 2
     for data in (
         frame(2, bomb, rsv=0x40),
@@ -427,7 +427,6 @@ def comparable(events: list) -> list:
     ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(data=_frames, cuts=st.lists(st.integers(0, 400), max_size=6), compressing=st.booleans())
 @example(data=text('a') + binary(b'b'), cuts=[1, 2, 3, 4, 5, 6], compressing=False)
 @example(data=frame(1, b'\xce', fin=False) + frame(9) + frame(0, b'\xb1'), cuts=[7], compressing=False)
