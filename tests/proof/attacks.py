@@ -202,6 +202,38 @@ async def tls_stall(attack: Attack) -> None:
     await stay(attack, b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', tls=False)
 
 
+async def drip_uploads(attack: Attack) -> None:
+    """Uploads of a megabyte that go on by a byte a second after the first 100,000 bytes."""
+
+    async def one() -> None:
+        async with attack.connection() as (reader, writer):
+            head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n'
+            writer.write(head + b'x' * 100_000)
+            while attack.running and not reader.at_eof():
+                writer.write(b'x')
+                await asyncio.wait_for(writer.drain(), 60)
+                await asyncio.sleep(1)
+
+    await attack.many(one)
+
+
+async def drip_downloads(attack: Attack) -> None:
+    """Readers of 20 MB that take a byte a second."""
+
+    async def one() -> None:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        sock.setblocking(False)
+        with sock:
+            loop = asyncio.get_running_loop()
+            await asyncio.wait_for(loop.sock_connect(sock, ('127.0.0.1', attack.port)), 10)
+            await loop.sock_sendall(sock, b'GET /large/20000000 HTTP/1.1\r\nHost: test\r\n\r\n')
+            while await asyncio.wait_for(loop.sock_recv(sock, 1), 60) and attack.running:
+                await asyncio.wait([asyncio.create_task(asyncio.sleep(1))])
+
+    await attack.many(one)
+
+
 # -- HTTP/2 ------------------------------------------------------------------------------------
 
 
@@ -313,6 +345,7 @@ STAYING = (silent, half_head, half_body, kept_alive, prefaces, tls_stall)
 """Attacks that are tried on a server with few descriptors."""
 HTTP1 = (
     byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent, half_head, half_body, kept_alive,
+    drip_uploads, drip_downloads,
 )  # fmt: skip
 TLS_ONLY = (tls_stall,)
 HTTP2 = (prefaces, rapid_reset, made_you_reset, continuation, pings, settings, windows)

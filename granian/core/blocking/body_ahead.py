@@ -35,6 +35,12 @@ class BodyAhead:
         self._size += len(data)
         return self._size >= self._enough
 
+    def store(self, limit: int) -> None:
+        """Read the body to its end ahead, into a spool."""
+        self._spool = Spool(limit)
+        self._spool.add(b''.join(self._parts))
+        self._parts = []
+
     def end(self) -> Spool | None:
         """Put the body into the request. Return the spool that has it, where it is in a file."""
         request, spool = self.request, self._spool

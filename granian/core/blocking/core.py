@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
+from .crowd import Crowd
 from .opening import Opening
 from .reactor import Reactor
 from .upgrading import http1_class
@@ -44,6 +45,7 @@ class BlockingCore:
         self.handler = handler
         self.pool = pool
         self.reactor = self.make_reactor(listeners, pool, settings, self._connect, deferred)
+        self.crowd = Crowd(settings.threads, self.reactor.submit)
         self.reactor.clock.server = settings.limits.server_header
         self.upgrades: Upgrades | None = None
         self.handed_over: dict[Any, socket.socket] = {}

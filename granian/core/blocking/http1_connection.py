@@ -66,6 +66,8 @@ class Http1Connection(Http1Output):
             return True
         if request is None:
             return True
+        if (self.core.crowd.kinds or not request.complete) and self._is_parked(request):
+            return True
         return self._execute(request)
 
     def prepare(self) -> bool:
@@ -188,7 +190,8 @@ class Http1Connection(Http1Output):
         """Read the body ahead. Return the request if it can run at once."""
         head, body, settings = request.head, request.body, self.settings
         enough = min(PREFETCH, settings.limits.max_buffer_size)
-        spool_limit = settings.body_spool if head.content_length is None else 0
+        stored = head.content_length is None or self._is_stored(head.content_length)
+        spool_limit = settings.body_spool if stored else 0
         if not spool_limit and (head.expects_continue or len(body) >= enough):
             return request
         self._body = ahead = BodyAhead(request, enough, spool_limit)
@@ -206,12 +209,21 @@ class Http1Connection(Http1Output):
     def _add(self, ahead: BodyAhead, data: bytes) -> bool:
         """Take a piece of a body. Return True once the request can run."""
         try:
-            return ahead.add(data)
+            enough = ahead.add(data)
+            length = ahead.request.head.content_length
+            if enough and length is not None and self._is_stored(length):
+                ahead.store(self.settings.body_spool)
+                return False
+            return enough
         except BodyRefused as refused:
             self._body = None
             self._count_refused(refused.status, refused.reason)
             self._refuse(refused.status, refused.reason)
             return False
+
+    def _is_stored(self, length: int) -> bool:
+        """Return whether a body of known length is read to its end ahead: see `crowd`."""
+        return length <= self.settings.body_spool and self.core.crowd.full
 
     def _count_refused(self, status: int, reason: str) -> None:
         self.reactor.failed += 1
@@ -258,6 +270,7 @@ class Http1Connection(Http1Output):
             self._stream = stream
             stream.begin(request)
             pool.enter_call()
+        self.stream = stream
         observe = core.settings.on_exchange
         if observe is not None:
             stream.started = entered
@@ -285,6 +298,19 @@ class Http1Connection(Http1Output):
         self.reactor.notice_room()
         return False
 
+    def _is_parked(self, request: Request) -> bool:
+        """Park a request whose handler will wait for the client, if too many do. Return whether it is."""
+        head = request.head
+        waits = not request.complete and self.spooled is None
+        if not waits and head.method + head.path not in self.core.crowd.kinds:
+            return False
+        # From here on it is another thread's, if it is parked.
+        self._prepared, self.phase = request, PIPELINED
+        if not self.core.crowd.enter(self):
+            return True
+        self._prepared, self.counted = None, True
+        return False
+
     def _begin_timed(self, request: Request) -> TimedStream:
         """Begin the exchange as one that is timed."""
         stream = self._timed_stream or TimedStream(self)
@@ -305,6 +331,8 @@ class Http1Connection(Http1Output):
     def _end_exchange(self, now: float, stream: BlockingStream) -> None:
         """Wait for the next request, or close: the response is sent, in the outbox, or broken off."""
         http = self.http
+        if self.counted:
+            self.leave_crowd()
         if self.spooled is not None:
             self.spooled.close()
             self.spooled = None
@@ -318,14 +346,12 @@ class Http1Connection(Http1Output):
             self.release()
         elif not http.idle:
             self.phase = PIPELINED
-            self.reading = self.writing = None
             self.reactor.submit(self)  # behind the other ready units (S-F-17)
         else:
             reactor = self.reactor
             allowed = GRACE if reactor.stopping else self.settings.keep_alive_timeout
             self.phase = IDLE
             self.idle_since = now
-            self.reading = self.writing = None
             self.deadline = deadline = now + allowed
             if deadline < reactor.next_sweep:
                 reactor.next_sweep = deadline

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data
@@ -16,14 +16,27 @@ from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .waiting import unacknowledged, wait_readable, wait_writable
 
 if TYPE_CHECKING:
+    from ...protocol.head import Head
     from .services import Services
     from .spool import Spool
+
+
+class Running(Protocol):
+    """A stream whose handler runs."""
+
+    head: Head
+
+
+def kind_of(stream: Running) -> str:
+    """Return the kind of a stream's request, as the crowd knows it."""
+    head = stream.head
+    return head.method + head.path
 
 
 class Http1Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
-    __slots__ = ('corked', 'http', 'reading', 'spooled', 'writing')
+    __slots__ = ('corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing')
 
     outbox: bytes
 
@@ -34,6 +47,10 @@ class Http1Output(WatchedConnection):
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         """With the client of this exchange; None until its handler has waited."""
+        self.counted = False
+        """The exchange counts as one whose handler waits: see `crowd`."""
+        self.stream: Running | None = None
+        """The stream whose handler runs, or ran last."""
         self.corked = core.settings.pipeline_flush
         """Responses to requests that arrived together leave together."""
         self.spooled: Spool | None = None
@@ -71,9 +88,29 @@ class Http1Output(WatchedConnection):
             if data is not None:
                 patience.earn(len(data))
                 return data
-            if not wait_readable(self.fd, patience.begin_wait()):
+            left = self._begin_wait(patience)
+            if not left:
                 raise TimeoutError(BODY_TIMEOUT)
+            wait_readable(self.fd, min(left, CHECK_EVERY))
             patience.end_wait()
+
+    def _begin_wait(self, patience: Patience) -> float:
+        """Return the seconds that the handler may go on waiting, 0 if the client has to be given up."""
+        if not self.counted and self.stream is not None:
+            self.counted = True
+            self.core.crowd.join(kind_of(self.stream))
+        if patience.is_slow and self.counted and self.core.crowd.expel():
+            self.counted = False
+            return 0.0
+        return patience.begin_wait()
+
+    def leave_crowd(self) -> None:
+        """Count the exchange, which is over, no longer as one that waits."""
+        assert self.stream is not None
+        waited = any(each is not None and each.waited for each in (self.reading, self.writing))
+        self.reading = self.writing = None
+        self.counted = False
+        self.core.crowd.leave(kind_of(self.stream), waited)
 
     def hand_over(self) -> tuple[socket.socket, bytes]:
         """Give the connection's socket, which blocks from here on, and early input to the application.
@@ -153,7 +190,7 @@ class Http1Output(WatchedConnection):
         unsent = unacknowledged(self.fd)
         writable = False
         while not writable:
-            left = patience.begin_wait()
+            left = self._begin_wait(patience)
             if not left:
                 raise ClientDisconnected(TOO_SLOW_TO_TAKE)
             writable = wait_writable(self.fd, min(left, CHECK_EVERY))

@@ -11,6 +11,7 @@ from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
+from .http1_output import kind_of
 from .http1_stream import FILE_CHUNK
 from .http2_output import LEFT_LIMIT
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
@@ -35,8 +36,8 @@ class Http2Stream:
     `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_quick', '_reading', '_waiter', '_waits', '_writing', 'aborted',
-        'body', 'bytes_sent', 'client', 'complete', 'ended', 'environ', 'failure', 'head', 'inbox',
+        '_answered', '_connection', '_counted', '_quick', '_reading', '_waiter', '_waits', '_writing',
+        'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended', 'environ', 'failure', 'head', 'inbox',
         'memo', 'received', 'response_headers', 'scheme', 'server', 'since', 'spool', 'started',
         'status', 'stream_id', 'tls', 'trailers',
     )  # fmt: skip
@@ -72,6 +73,8 @@ class Http2Stream:
         self._waiter: Waiter | None = None
         self._reading: Patience | None = None
         self._writing: Patience | None = None
+        self._counted = False
+        """The exchange counts as one whose handler waits: see `crowd`."""
         self._quick = False
         """The response may wait for others of its turn."""
         self._answered = 0.0
@@ -86,10 +89,10 @@ class Http2Stream:
     def work(self) -> bool:
         """Run the handler. Another thread may lead meanwhile. Return whether this one still does."""
         connection = self._connection
-        much = connection.held or connection.finished or connection.outbox > LEFT_LIMIT
-        if much and connection.park(self):
-            return True
         core = connection.core
+        much = connection.held or connection.finished or connection.outbox > LEFT_LIMIT
+        if (much or core.crowd.kinds or not self.complete) and self._is_parked(bool(much)):
+            return True
         pool = core.pool
         entered = connection.reactor.now
         called = 0.0
@@ -113,6 +116,7 @@ class Http2Stream:
         if observe is not None:
             report(observe, self)
         try:
+            self._leave_crowd()
             connection.finish(self)
         except Exception:
             connection.break_off()
@@ -124,6 +128,36 @@ class Http2Stream:
             return True
         self._end_without_lead()
         return False
+
+    def _is_parked(self, much: bool) -> bool:
+        """Park the request if its client keeps `much` waiting, or its handler will wait and too many do.
+
+        Return whether it is parked.
+        """
+        if much and self._connection.park(self):
+            return True
+        waits = not self.complete and self.spool is None
+        if not waits and kind_of(self) not in self._connection.core.crowd.kinds:
+            return False
+        self._counted = True  # before it may be another thread's
+        return not self._connection.core.crowd.enter(self)
+
+    def _leave_crowd(self) -> None:
+        if not self._counted:
+            return
+        waited = any(each is not None and each.waited for each in (self._reading, self._writing))
+        self._connection.core.crowd.leave(kind_of(self), waited)
+
+    def _begin_wait(self, patience: Patience) -> float:
+        """Return the seconds that the handler may go on waiting, 0 if the client has to be given up."""
+        crowd = self._connection.core.crowd
+        if not self._counted:
+            self._counted = True
+            crowd.join(kind_of(self))
+        if patience.is_slow and crowd.expel():
+            self._counted = False
+            return 0.0
+        return patience.begin_wait()
 
     def _take_error(self, error: BaseException) -> None:
         """Break off the response of a handler that has raised."""
@@ -202,8 +236,10 @@ class Http2Stream:
             while not self.inbox:
                 if self.failure is not None:
                     raise RequestBodyError(self.failure.reason, self.failure.status)
-                if not self._wait(patience.begin_wait()) and not self.inbox:
+                left = self._begin_wait(patience)
+                if not left:
                     raise RequestBodyError(BODY_TIMEOUT, 408)
+                self._wait(min(left, CHECK_EVERY))
                 patience.end_wait()
         finally:
             connection.held -= 1
@@ -344,7 +380,7 @@ class Http2Stream:
             if patience is None:
                 settings = connection.settings
                 self._writing = patience = Patience(settings.response_min_rate, settings.write_timeout)
-            left = patience.begin_wait()
+            left = self._begin_wait(patience)
             if not left:
                 self.aborted = True
                 raise ClientDisconnected(TOO_SLOW_TO_TAKE)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ...protocol.events import Request, RequestFailed
     from ...stream import Handler
     from ..contract import CoreSettings
+    from .crowd import Crowd
     from .reactor import Reactor
     from .spool import Spool
     from .work import Crew
@@ -53,6 +54,7 @@ class Services(Protocol):
     handed_over: dict[Any, socket.socket]
     """Sockets that applications have taken over, by their connection."""
 
+    crowd: Crowd
     settings: CoreSettings
     handler: Handler
     reactor: Reactor

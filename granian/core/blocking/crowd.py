@@ -1,0 +1,84 @@
+"""Handlers that wait for their client leave threads to the others.
+
+A client that moves a byte now and then keeps its handler waiting, and with it a thread. So at most
+three threads in four run requests whose handler waits for its client, or will do so: the body is
+not complete, or a handler of the same method and path has waited before. While that many run, a
+body is read to its end ahead (see `spool`), and further such requests are parked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from .locks import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .work import Work
+
+KINDS: Final = 256
+"""Maximum kinds of requests, method and path, that are remembered."""
+
+
+class Crowd:
+    """Counts the requests that wait for their client. Any thread."""
+
+    __slots__ = ('_count', '_limit', '_lock', '_parked', '_submit', 'kinds')
+
+    def __init__(self, threads: int, submit: Callable[[Work], None]) -> None:
+        """Make one for a pool of so many threads. `submit` queues a parked request again."""
+        self._limit = threads - max(1, threads // 4) if threads > 1 else math.inf
+        self._submit = submit
+        self._count = 0
+        self._parked: deque[Work] = deque()
+        self._lock = Lock()
+        self.kinds: dict[str, None] = {}
+        """Method and path of requests whose handlers have waited."""
+
+    @property
+    def full(self) -> bool:
+        """True while no further request may run that will wait."""
+        return self._count >= self._limit
+
+    def enter(self, unit: Work) -> bool:
+        """Count a request that will wait, or park it. Return whether it can run."""
+        with self._lock:
+            if self.full:
+                self._parked.append(unit)
+                return False
+            self._count += 1
+            return True
+
+    def join(self, kind: str) -> None:
+        """Count a request that is running and begins to wait."""
+        with self._lock:
+            self._count += 1
+            self._learn(kind)
+
+    def _learn(self, kind: str) -> None:
+        self.kinds[kind] = None
+        if len(self.kinds) > KINDS:
+            del self.kinds[next(iter(self.kinds))]
+
+    def leave(self, kind: str, waited: bool) -> None:
+        """Take the end of a request that was counted, and queue a parked one in its place."""
+        with self._lock:
+            self._count -= 1
+            if waited:
+                self._learn(kind)
+            else:
+                self.kinds.pop(kind, None)
+            unit = self._parked.popleft() if self._parked and not self.full else None
+        if unit is not None:
+            self._submit(unit)
+
+    def expel(self) -> bool:
+        """Stop counting a request if more wait than may. Return True if it is to end its wait."""
+        with self._lock:
+            if self._count <= self._limit:
+                return False
+            self._count -= 1
+            return True

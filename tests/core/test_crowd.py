@@ -1,0 +1,153 @@
+"""Handlers that wait for clients leave threads to the others: four threads, so three may wait."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from granian.core.blocking import http1_output, http2_stream, patience
+from granian.core.blocking.crowd import KINDS, Crowd
+from tests.support.blocking_core import GET, read_response, running
+from tests.support.http2_client import Http2Client
+
+TEXT = [(b'Content-Type', b'text/plain')]
+LARGE = 30_000_000
+
+
+class Application:
+    """Echoes the size of uploads, sends large responses, and knows how many of its calls wait."""
+
+    def __init__(self) -> None:
+        self.entered: list[str] = []
+        self.ended = threading.Semaphore(0)
+
+    def __call__(self, stream: Any) -> None:
+        self.entered.append(stream.head.path)
+        try:
+            if stream.head.path.startswith('/large'):
+                stream.send_response(200, [*TEXT, (b'Content-Length', b'%d' % LARGE)])
+                for _ in range(LARGE // 50_000):
+                    stream.send_data(b'x' * 50_000)
+                stream.send_end()
+                return
+            size = 0
+            while chunk := stream.read():
+                size += len(chunk)
+            stream.respond(200, TEXT, b'%d' % size)
+        finally:
+            self.ended.release()
+
+    def wait_for(self, count: int) -> None:
+        done = threading.Event()
+        for _ in range(1000):
+            if len(self.entered) >= count:
+                return
+            done.wait(0.01)
+        raise AssertionError(f'{len(self.entered)} calls instead of {count}')
+
+
+def begin_upload(sock: socket.socket, expect: bytes = b'') -> None:
+    head = b'POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n%s\r\n' % expect
+    sock.sendall(head if expect else head + b'y' * 70_000)
+
+
+def assert_served(server: Any) -> None:
+    with server.connect() as sock:
+        sock.sendall(GET % b'/quick')
+        assert read_response(sock).startswith(b'HTTP/1.1 200')
+
+
+@pytest.mark.parametrize('expect', [b'', b'Expect: 100-continue\r\n'], ids=['plain', 'expect'])
+def test_unfinished_uploads_leave_a_thread(expect: bytes) -> None:
+    application = Application()
+    with running(application, threads=4) as server, ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(8)]
+        for count, sock in enumerate(socks, 1):
+            begin_upload(sock, expect)
+            application.wait_for(min(count, 3))
+            if expect:
+                assert sock.recv(100).startswith(b'HTTP/1.1 100 ')
+        assert_served(server)
+        rest = 100_000 if expect else 30_000
+        for sock in reversed(socks):  # the last five are read without a thread
+            sock.sendall(b'y' * rest)
+            assert read_response(sock).endswith(b'100000')
+
+
+def test_unfinished_http2_uploads_leave_a_thread() -> None:
+    application = Application()
+    with running(application, threads=4) as server, ExitStack() as stack:
+        clients = [Http2Client(stack.enter_context(server.connect())) for _ in range(8)]
+        streams = []
+        for count, client in enumerate(clients, 1):
+            streams.append(client.start(method='POST', end=False, headers=[('content-length', '100000')]))
+            client.send(streams[-1], b'y' * 40_000)
+            application.wait_for(min(count, 3))
+        assert_served(server)
+        for client, stream in reversed(list(zip(clients, streams))):
+            client.send(stream, b'y' * 60_000, end=True)
+            assert client.finish(stream).body == b'100000'
+
+
+def test_body_that_cannot_be_stored_waits_for_a_thread() -> None:
+    application = Application()
+    with running(application, threads=4, body_spool=1000) as server, ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(5)]
+        for count, sock in enumerate(socks, 1):
+            begin_upload(sock)
+            application.wait_for(min(count, 3))
+        assert_served(server)
+        assert application.entered.count('/up') == 3
+        for sock in socks:
+            sock.sendall(b'y' * 30_000)
+            assert read_response(sock).endswith(b'100000')
+
+
+def test_unread_responses_of_a_kind_leave_a_thread() -> None:
+    application = Application()
+    with running(application, threads=4) as server, ExitStack() as stack:
+        for count in range(1, 9):
+            stack.enter_context(server.connect()).sendall(GET % b'/large')
+            application.wait_for(min(count, 3))
+            if count == 1:
+                while not server.core.crowd.kinds:
+                    application.ended.acquire(timeout=0.01)
+        assert_served(server)
+        assert application.entered.count('/large') == 3
+
+
+def test_too_many_that_wait_unexpectedly_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of another path, so that none was expected to wait."""
+    monkeypatch.setattr(patience, 'PRESSED', 0.1)
+    for module in (http1_output, http2_stream):
+        monkeypatch.setattr(module, 'CHECK_EVERY', 0.02)
+    application = Application()
+    with running(application, threads=4) as server, ExitStack() as stack:
+        for count in range(1, 5):
+            stack.enter_context(server.connect()).sendall(GET % b'/large/%d' % count)
+            application.wait_for(count)
+        assert application.ended.acquire(timeout=10)  # one of them
+        assert_served(server)
+        assert len(application.entered) == 5
+
+
+def test_kinds_are_bounded_and_forgotten() -> None:
+    crowd = Crowd(4, lambda unit: None)
+    for n in range(KINDS + 10):
+        crowd.join(f'GET/{n}')
+        crowd.leave(f'GET/{n}', True)
+    assert len(crowd.kinds) == KINDS
+    crowd.join('GET/a')
+    crowd.leave('GET/a', False)
+    assert 'GET/a' not in crowd.kinds
+
+
+def test_single_thread_has_no_crowd() -> None:
+    crowd = Crowd(1, lambda unit: None)
+    crowd.join('GET/')
+    assert not crowd.full
+    assert not crowd.expel()
