@@ -121,7 +121,7 @@ def test_unread_responses_of_a_kind_leave_a_thread() -> None:
 
 
 def test_too_many_that_wait_unexpectedly_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of another path, so that none was expected to wait."""
+    """Use another path for each, so that none is expected to wait."""
     monkeypatch.setattr(patience, 'PRESSED', 0.1)
     for module in (http1_output, http2_stream):
         monkeypatch.setattr(module, 'CHECK_EVERY', 0.02)

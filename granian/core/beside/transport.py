@@ -9,11 +9,12 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from ..blocking.receiving import RECEIVE_SIZE, receive
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-READ_SIZE: Final = 65536
 HIGH_WATER: Final = 65536
 """Bytes of unsent output above which the protocol is asked to pause."""
 
@@ -70,7 +71,7 @@ class SocketTransport:
         if not self._reading or self._finished:
             return
         try:
-            data = self._sock.recv(READ_SIZE)
+            data = receive(self._sock)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -78,7 +79,7 @@ class SocketTransport:
             return
         if data:
             self._protocol.data_received(data)
-            if len(data) == READ_SIZE:
+            if len(data) == RECEIVE_SIZE:
                 self._loop.call_soon(self._read)
             return
         self.pause_reading()

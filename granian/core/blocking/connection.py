@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.limits import GRACE, LINGER, RECENT
 from .locks import Lock
+from .receiving import receive
 
 if TYPE_CHECKING:
     from ...stream import TLSInfo
     from .services import Services
 
-RECEIVE_SIZE = 65536
 OUTBOX_LIMIT = 262144
 """Bytes of output that may be left to the leader. Beyond, the application's thread waits."""
 DISCARDS = 8
@@ -154,7 +154,7 @@ class WatchedConnection:
         self.readable = False
         try:
             for _ in range(DISCARDS):
-                if not self.sock.recv(RECEIVE_SIZE):
+                if not receive(self.sock):
                     self.close()
                     return
         except BlockingIOError:

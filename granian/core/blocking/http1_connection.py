@@ -18,12 +18,12 @@ from .connection import (
     IDLE,
     LINGERING,
     PIPELINED,
-    RECEIVE_SIZE,
     RUNNING,
     WRITING,
 )
 from .http1_output import Http1Output
 from .http1_stream import BlockingStream, TimedStream
+from .receiving import RECEIVE_SIZE, receive
 from .services import report
 from .spool import BodyRefused
 
@@ -121,7 +121,7 @@ class Http1Connection(Http1Output):
         while True:
             self.readable = False
             try:
-                data = self.sock.recv(RECEIVE_SIZE)
+                data = receive(self.sock)
             except OSError as error:
                 self._take_error(error)
                 return None

@@ -11,8 +11,9 @@ from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
-from .connection import OUTBOX_LIMIT, RECEIVE_SIZE, WRITING, WatchedConnection
+from .connection import OUTBOX_LIMIT, WRITING, WatchedConnection
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
+from .receiving import RECEIVE_SIZE, receive
 from .waiting import unacknowledged, wait_readable, wait_writable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Http1Output(WatchedConnection):
         """
         self.readable = False
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            data: bytes = receive(self.sock)
         except BlockingIOError:
             return None
         # Edge-triggered: after a full read there may be more, and data and FIN may arrive in one

@@ -18,11 +18,11 @@ from .connection import (
     IDLE,
     LINGERING,
     OUTBOX_LIMIT,
-    RECEIVE_SIZE,
     RUNNING,
 )
 from .http2_output import Http2Output
 from .http2_stream import Http2Stream
+from .receiving import RECEIVE_SIZE, receive
 from .spool import BodyRefused, Spool
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Http2Connection(Http2Output):
     def _receive(self) -> bytes | None:
         self.readable = False
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            data: bytes = receive(self.sock)
         except BlockingIOError:
             return None
         except OSError:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
-from .connection import CLOSED, LINGERING, RECEIVE_SIZE, WatchedConnection
+from .connection import CLOSED, LINGERING, WatchedConnection
+from .receiving import RECEIVE_SIZE, receive
 from .upgrading import http1_class
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Opening(WatchedConnection):
         settings = self.settings
         alpn = self._handshake.alpn if self._handshake is not None else None
         if alpn != 'h2' or settings.http == '1':
-            data = self.sock.recv(RECEIVE_SIZE)
+            data = receive(self.sock)
             if not data:
                 self.close()
                 return None

@@ -13,7 +13,7 @@ from .locks import Lock
 class TLSSocket:
     """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
 
-    `recv` and `send` go on until the socket would block. With one record at a time, an
+    `recv_into` and `send` go on until the socket would block. With one record at a time, an
     edge-triggered poller would not notify the next. OpenSSL's object is not thread-safe, and on
     HTTP/2 one thread may read while another writes: a lock guards it.
     """
@@ -21,7 +21,7 @@ class TLSSocket:
     __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'on_end', 'setblocking')
 
     def __init__(self, tls: ssl.SSLSocket, on_end: Callable[[], None]) -> None:
-        """Wrap `tls`. `recv` calls `on_end` when it has read the last bytes: no event follows them."""
+        """Wrap `tls`. `recv_into` calls `on_end` when it has read the last bytes: no event follows them."""
         self._tls = tls
         self.on_end = on_end
         self._lock = Lock()
@@ -30,34 +30,28 @@ class TLSSocket:
         self.setblocking = tls.setblocking
         self.getsockname = tls.getsockname
 
-    def recv(self, size: int) -> bytes:
-        """Read up to `size` bytes, exactly `size` if there may be more. b'' at the end of input.
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read into a buffer, to its end if there may be more. Return the number of bytes, 0 at the end.
 
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
         with self._lock:
-            read = self._tls.recv
+            read = self._tls.recv_into
             try:
-                data = read(size)
+                filled = count = read(buffer)
             except ssl.SSLWantReadError:
                 raise BlockingIOError from None
-            if not data or len(data) == size:
-                return data
-            parts = [data]
-            size -= len(data)
-            while size:
+            while count and filled < len(buffer):
                 try:
-                    data = read(size)
+                    count = read(buffer[filled:])
                 except ssl.SSLWantReadError:
                     break
                 except OSError:
-                    data = b''  # the next call gets the error again
-                if not data:
+                    count = 0  # the next call gets the error again
+                if not count:
                     self.on_end()
-                    break
-                parts.append(data)
-                size -= len(data)
-            return b''.join(parts)
+                filled += count
+            return filled
 
     def send(self, data: bytes | memoryview) -> int:
         """Return the number of bytes sent. Raises BlockingIOError when none, OSError when broken."""

@@ -1,0 +1,29 @@
+"""Reading from a socket, without holes in the heap.
+
+`sock.recv(65536)` allocates 64 KiB for each read and gives back all but the bytes that have arrived.
+Small blocks that live on are allocated in the holes that bodies leave, until no hole has 64 KiB: the
+heap of a worker grew from 25 to 50 MiB in 4 million requests of mixed load, with 9 MiB in use. Here
+the bytes are read into a buffer that is used again, and copied from there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+RECEIVE_SIZE: Final = 65536
+"""Maximum bytes of one read."""
+
+_free: list[memoryview] = []
+"""Buffers that no thread uses: as many as threads have read at once."""
+
+
+def receive(sock: Any) -> bytes:
+    """Read up to RECEIVE_SIZE bytes; b'' at the end of input. Raises OSError. Any thread."""
+    try:
+        buffer = _free.pop()
+    except IndexError:
+        buffer = memoryview(bytearray(RECEIVE_SIZE))
+    try:
+        return bytes(buffer[: sock.recv_into(buffer)])
+    finally:
+        _free.append(buffer)
