@@ -55,7 +55,7 @@ class TLSInfo:
     client_subject: str | None = None
 
 
-class _Exchange(Protocol):
+class _AnyStream(Protocol):
     """What both colours share."""
 
     head: Head
@@ -89,7 +89,7 @@ class _Exchange(Protocol):
         ...
 
 
-class Stream(_Exchange, Protocol):
+class Stream(_AnyStream, Protocol):
     """One exchange, for a handler that may block. One thread uses it at a time.
 
     Sends raise ClientDisconnected once the client has gone, InvalidResponse for what HTTP
@@ -145,7 +145,7 @@ class Stream(_Exchange, Protocol):
         ...
 
 
-class AsyncStream(_Exchange, Protocol):
+class AsyncStream(_AnyStream, Protocol):
     """One exchange, for a coroutine on the worker's loop."""
 
     body: bytes

@@ -28,7 +28,7 @@ from .mainloop import MainLoop
 from .notify import Notifier
 from .pidfile import PidFile
 from .polling import FilePoller
-from .records import OnDeath, Policy
+from .records import Policy
 from .reload import Changes, FileWatch, OwnFiles, has_watcher, watch_forks
 from .roster import Launch, Roster
 from .signals import RELOAD, STOP, SignalInbox
@@ -157,7 +157,7 @@ class AbstractServer(ProcessHooks):
         self.roster.launcher = self._make_launcher(self._endpoint, *self._arguments)
         supervisor = self._supervisor
         if supervisor is not None:
-            supervisor.policy = policy(config)
+            supervisor.policy = Policy.of(config)
             supervisor.resize(config.workers, monotonic())
 
     @property
@@ -193,7 +193,7 @@ class AbstractServer(ProcessHooks):
         """Serve from the first worker's start to the last one's end; return the exit status."""
         roster = self.roster
         supervisor = Supervisor(
-            self.config.workers, policy(self.config), roster.launch, self._before_reload, self._resized
+            self.config.workers, Policy.of(self.config), roster.launch, self._before_reload, self._resized
         )
         self._supervisor = supervisor
         self._inbox = inbox
@@ -382,20 +382,3 @@ def _pids(supervisor: Supervisor, watch: FileWatch | None) -> set[int]:
     if watch is not None:
         pids.append(watch.pid)
     return {pid for pid in pids if pid is not None}
-
-
-def policy(config: Config) -> Policy:
-    """Return the supervisor's share of the configuration."""
-    on_death = OnDeath.RESPAWN if config.respawn_failed_workers else OnDeath.STOP
-    if config.reload and config.reload_ignore_worker_failure:
-        on_death = OnDeath.WAIT
-    return Policy(
-        on_death=on_death,
-        respawn_interval=config.respawn_interval,
-        max_deaths=config.respawn_max_deaths,
-        start_timeout=config.workers_start_timeout or None,
-        silence=config.worker_timeout or None,
-        kill_timeout=config.workers_kill_timeout or None,
-        lifetime=config.workers_lifetime,
-        lifetime_jitter=config.workers_lifetime_jitter,
-    )

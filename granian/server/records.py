@@ -6,10 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..worker.ipc import Reason
 from .tables import WorkerState
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 
 class OnDeath(Enum):
@@ -35,6 +38,23 @@ class Policy:
     """A worker that gives no sign of life for so long is killed."""
     lifetime: float | None = None
     lifetime_jitter: float = 0
+
+    @staticmethod
+    def of(config: Config) -> Policy:
+        """Return the supervisor's share of the configuration."""
+        on_death = OnDeath.RESPAWN if config.respawn_failed_workers else OnDeath.STOP
+        if config.reload and config.reload_ignore_worker_failure:
+            on_death = OnDeath.WAIT
+        return Policy(
+            on_death=on_death,
+            respawn_interval=config.respawn_interval,
+            max_deaths=config.respawn_max_deaths,
+            start_timeout=config.workers_start_timeout or None,
+            silence=config.worker_timeout or None,
+            kill_timeout=config.workers_kill_timeout or None,
+            lifetime=config.workers_lifetime,
+            lifetime_jitter=config.workers_lifetime_jitter,
+        )
 
 
 class Handle(Protocol):

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
-from granian.protocol.http1.exchange import DRAIN_LIMIT
 from granian.protocol.http1.h11_body import DONE, ChunkGuard
+from granian.protocol.http1.response_side import DRAIN_LIMIT
 from granian.protocol.limits import Limits
 from tests.support.http1_help import (
     connect,

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from granian.protocol.events import Data, EndOfRequest, Request
-from granian.protocol.http1 import exchange as states
+from granian.protocol.http1 import states
 from granian.protocol.interface import Connection, InvalidResponse
 from granian.protocol.limits import Limits
 from granian.protocol.response import read_fields, read_pairs, response_field, status_line
@@ -524,14 +524,14 @@ def arrive(state: str):
 
 
 def test_the_table_names_every_state_and_input():
-    assert {state for state, _ in states.EXCHANGE} | set(states.EXCHANGE.values()) == set(WAYS)
-    assert {command for _, command in states.EXCHANGE} == {*COMMANDS, states.REQUEST, states.NEXT}
+    assert {state for state, _ in states.TRANSITIONS} | set(states.TRANSITIONS.values()) == set(WAYS)
+    assert {command for _, command in states.TRANSITIONS} == {*COMMANDS, states.REQUEST, states.NEXT}
 
 
 @pytest.mark.parametrize(('state', 'command'), list(itertools.product(WAYS, COMMANDS)))
 def test_every_command_in_every_state(state, command):
     connection = arrive(state)
-    after = states.EXCHANGE.get((state, command))
+    after = states.TRANSITIONS.get((state, command))
     if state is states.BROKEN:
         assert COMMANDS[command](connection) == b''
         assert connection._state is states.BROKEN
@@ -546,7 +546,7 @@ def test_every_command_in_every_state(state, command):
             and not connection.must_close
             and connection._reading != states.READING_COUNTED
         ):
-            after = states.EXCHANGE[after, states.NEXT]
+            after = states.TRANSITIONS[after, states.NEXT]
         assert connection._state is after
 
 

@@ -15,8 +15,8 @@ from test_supervisor import World
 from granian import net
 from granian.config import Config
 from granian.server import Server
-from granian.server.common import policy
 from granian.server.companions import MemoryWatch
+from granian.server.records import Policy
 from granian.server.tables import ServerState
 
 
@@ -86,7 +86,7 @@ def test_a_logging_configuration(serve, tmp_path):
 def world(workers=1, **options):
     """A supervisor with the policy of these options."""
     config = Config.from_api('m:app', interface='wsgi', workers=workers, **options)
-    made = World(workers, **vars(policy(config)))
+    made = World(workers, **vars(Policy.of(config)))
     made.ready(*made.launched)
     return made
 
@@ -111,7 +111,7 @@ def test_lifetimes_are_spread():
     for _ in range(50):
         config = Config.from_api('m:app', interface='wsgi', workers_lifetime=60, workers_lifetime_jitter=30)
         made = World()
-        supervisor = Supervisor(1, policy(config), made.launch)
+        supervisor = Supervisor(1, Policy.of(config), made.launch)
         supervisor.start(0)
         supervisor.worker_event(supervisor.workers[0], WorkerEvent.READY, 0)
         looks.add(supervisor.next_look())

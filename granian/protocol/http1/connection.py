@@ -1,11 +1,11 @@
 """HTTP/1.0 and 1.1, a server's side: one connection, one exchange at a time.
 
 Two lanes behind the same events. The plain lane, here: the request body is a counter. The
-h11 lane (`http1_h11`) for bodies that are chunked, waited for with Expect, or followed by a
+h11 lane (`h11_body`) for bodies that are chunked, waited for with Expect, or followed by a
 tunnel. Response heads and their framing are the same for both.
 
 The hot path of a request is `receive_data`, `next_event`, `respond`: it takes shortcuts,
-which the tests hold against EXCHANGE, the table.
+which the tests hold against `states.TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ..error_pages import BODY_CUT, error_response
 from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from ..head import BadRequest, Head, check_sizes
 from ..limits import Clock, Limits
-from .exchange import (
+from .grammar import check_request_line, parse_head
+from .response_side import ResponseSide
+from .states import (
     COMPLETE,
     IDLE,
     READING_CLOSED,
@@ -26,9 +28,7 @@ from .exchange import (
     READING_HEAD,
     READING_LANE,
     WAITING,
-    Exchange,
 )
-from .grammar import check_request_line, parse_head
 from .templates import Template, template_of
 
 _MAX_EMPTY_LINES: Final = 4
@@ -39,7 +39,7 @@ _PIECES_AT_ONCE: Final = 256
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 
 
-class Http1(Exchange):
+class Http1(ResponseSide):
     """A `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
 
     __slots__ = (

@@ -1,6 +1,6 @@
-"""One HTTP/1 exchange as the application sees it: its response, and when it may be given.
+"""The response's side of an HTTP/1 connection: the commands of a core, and when they may be given.
 
-The request's side, bytes in and events out, is in `http1`. What both sides know of each
+The request's side, bytes in and events out, is in `connection`. What both sides know of each
 other is little: the response must know whether more of the request is to come (then the
 connection closes, or the rest is dropped), the request whether the response is complete.
 """
@@ -30,59 +30,33 @@ from ..response import (
     wants_close,
     without,
 )
+from .states import (
+    ACCEPT,
+    BROKEN,
+    COMPLETE,
+    DATA,
+    END,
+    IDLE,
+    INFORMATIONAL,
+    NEXT,
+    READING_CLOSED,
+    READING_COUNTED,
+    READING_DONE,
+    READING_HEAD,
+    READING_RAW,
+    RESPOND,
+    RESPONSE,
+    SENDING,
+    TRANSITIONS,
+    TUNNEL,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from .h11_body import H11Body
 
 DRAIN_LIMIT: Final = 65536
 """An unread rest of a request body up to this size is taken in and dropped, to keep the connection."""
-
-# How far the response is: the states of an exchange …
-IDLE: Final = 'idle'
-WAITING: Final = 'waiting'
-SENDING: Final = 'sending'
-COMPLETE: Final = 'complete'
-TUNNEL: Final = 'tunnel'
-BROKEN: Final = 'broken'
-
-# … and what happens to one.
-REQUEST: Final = 'request'
-INFORMATIONAL: Final = 'send_informational'
-RESPONSE: Final = 'send_response'
-DATA: Final = 'send_data'
-END: Final = 'send_end'
-RESPOND: Final = 'respond'
-ACCEPT: Final = 'accept_tunnel'
-ABORT: Final = 'abort'
-NEXT: Final = 'next'
-
-EXCHANGE: Final[dict[tuple[str, str], str]] = {
-    (IDLE, REQUEST): WAITING,
-    (IDLE, ABORT): BROKEN,
-    (WAITING, INFORMATIONAL): WAITING,
-    (WAITING, RESPONSE): SENDING,
-    (WAITING, RESPOND): COMPLETE,
-    (WAITING, ACCEPT): TUNNEL,
-    (WAITING, ABORT): BROKEN,
-    (SENDING, DATA): SENDING,
-    (SENDING, END): COMPLETE,
-    (SENDING, ABORT): BROKEN,
-    (TUNNEL, DATA): TUNNEL,
-    (TUNNEL, END): COMPLETE,
-    (TUNNEL, ABORT): BROKEN,
-    (COMPLETE, NEXT): IDLE,  # once the request, too, is complete
-    (COMPLETE, ABORT): BROKEN,
-    (BROKEN, ABORT): BROKEN,
-}
-"""What is not here is an InvalidResponse; in BROKEN, commands are ignored."""
-
-# What the bytes that come are part of: the states of the request.
-READING_HEAD: Final = 0
-READING_COUNTED: Final = 1  # a body with Content-Length
-READING_LANE: Final = 2  # a body in the h11 lane
-READING_DONE: Final = 3  # the request is complete: further bytes are the next one's
-READING_RAW: Final = 4  # a tunnel
-READING_CLOSED: Final = 5  # nothing that comes matters any more
 
 _UNUSUAL: Final = frozenset({*range(100, 200), 204, 205, 304, 426})
 """Statuses with rules of their own."""
@@ -95,7 +69,7 @@ _NO_BODY: Final = 3
 """HEAD, 204, 304: what the application sends is dropped."""
 
 
-class Exchange:
+class ResponseSide:
     """The commands of `granian.protocol.interface.Connection` for HTTP/1.0 and 1.1."""
 
     __slots__ = (
@@ -305,7 +279,7 @@ class Exchange:
         """Return the state after `command`; BROKEN: ignore it. Raise InvalidResponse if there is none."""
         if self._state is BROKEN:
             return BROKEN
-        after = EXCHANGE.get((self._state, command))
+        after = TRANSITIONS.get((self._state, command))
         if after is None:
             raise InvalidResponse(f'{command} is not possible here: the exchange is {self._state}')
         return after
@@ -393,7 +367,7 @@ class Exchange:
             self._begin_next()
 
     def _begin_next(self) -> None:
-        self._state = EXCHANGE[self._state, NEXT]
+        self._state = TRANSITIONS[self._state, NEXT]
         self._reading = READING_HEAD
         self._pending = None
         if self._eof and not self._buffer:
