@@ -94,10 +94,22 @@ class Running:
             connection.request('GET', path)
             return connection.getresponse().read().decode()
 
+    def _children(self):
+        pid = self.process.pid
+        try:
+            return list(map(int, Path(f'/proc/{pid}/task/{pid}/children').read_text().split()))
+        except OSError:  # no Linux
+            return []
+
     def close(self):
         self.resume()
         if self.process.poll() is None:
+            workers = self._children()
             self.process.kill()
+            # a worker ends with its main process, but not while the application holds the interpreter lock
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         if self.process.stdout and not self._reader.is_alive():
