@@ -35,7 +35,7 @@ def atoms(logger: Any, resp: Any, req: Any, environ: Mapping[str, Any], request_
         'U': environ.get('PATH_INFO'),
         'q': environ.get('QUERY_STRING'),
         'H': environ.get('SERVER_PROTOCOL'),
-        'b': str(sent) if sent else '-',
+        'b': '-' if sent is None else str(sent),
         'B': sent,
         'f': environ.get('HTTP_REFERER', '-'),
         'a': environ.get('HTTP_USER_AGENT', '-'),

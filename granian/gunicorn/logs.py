@@ -20,6 +20,7 @@ from typing import Any
 
 from .. import log as native
 from ..messages import GUNICORN, WARNINGS
+from . import imported
 from .access_atoms import Atoms, atoms
 from .addresses import as_gunicorn_shows
 from .cfg import Cfg
@@ -89,13 +90,18 @@ class Logger:
         self.access_log.setLevel(logging.INFO)
         if cfg.capture_output and cfg.errorlog not in (None, '', '-'):
             self._capture(cfg.errorlog)
-        self._set_handler(self.error_log, cfg.errorlog, self.error_fmt, sys.stderr)
-        self._set_handler(self.access_log, cfg.accesslog, self.access_fmt, sys.stdout)
+        self._set_handler(self.error_log, cfg.errorlog, self._text('error_fmt'), sys.stderr)
+        self._set_handler(self.access_log, cfg.accesslog, self._text('access_fmt'), sys.stdout)
         if cfg.syslog:
             self._set_syslog(self.error_log, 'error')
             if not cfg.disable_redirect_access_to_syslog:
                 self._set_syslog(self.access_log, 'access')
         configure(cfg)
+
+    def _text(self, name: str) -> str:
+        """Return a format. What a file has set on gunicorn's own Logger counts where the class sets none."""
+        own = str(getattr(self, name))
+        return imported.logger_attribute(name, own) if own == getattr(Logger, name) else own
 
     def _capture(self, path: str) -> None:
         """Send standard output and error, those of child processes too, to the log file."""
@@ -118,7 +124,7 @@ class Logger:
         else:
             handler = native.LogFile(output)
             _give_away(output, self.cfg)
-        handler.setFormatter(logging.Formatter(fmt, self.datefmt))
+        handler.setFormatter(logging.Formatter(fmt, self._text('datefmt')))
         self._handlers.append(handler)
         logger.addHandler(handler)
 
@@ -130,7 +136,7 @@ class Logger:
             raise RuntimeError('unknown facility name')
         kind, address = syslog_address(cfg.syslog_addr)
         handler = logging.handlers.SysLogHandler(address=address, facility=facility, socktype=kind)
-        handler.setFormatter(logging.Formatter(f'gunicorn.{prefix}.{name}: {self.syslog_fmt}'))
+        handler.setFormatter(logging.Formatter(f'gunicorn.{prefix}.{name}: {self._text("syslog_fmt")}'))
         self._handlers.append(handler)
         logger.addHandler(handler)
 
@@ -191,6 +197,8 @@ UNSAID = frozenset({
     '%s (PID %s) ended %s: %s',
 })  # fmt: skip
 """Lines of the native server that this room says in gunicorn's words."""
+REWORDED = {'Reloading the workers': 'Hang up: Master'}
+"""Lines of the native server that operators look for in gunicorn's words."""
 DETAILS = frozenset({'Started %s', 'Stopping %s'})
 """Lines for which gunicorn has no words: they are for debugging."""
 
@@ -209,6 +217,7 @@ class Relay(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg in UNSAID:
             return
+        record.msg = REWORDED.get(record.msg, record.msg)
         if record.msg in DETAILS:
             record.levelno, record.levelname = logging.DEBUG, 'DEBUG'
         if record.msg == WARNINGS['in_use']:
@@ -360,5 +369,10 @@ _ACCESS_PARTS = ('access', 'atoms', 'now', 'atoms_wrapper_class')
 
 def access_of(log: Any) -> Any:
     """Return the `access` method of a logger_class whose lines differ from ours; None for other classes."""
-    ours = all(getattr(type(log), name) is getattr(Logger, name) for name in _ACCESS_PARTS)
-    return None if ours else log.access
+    return None if all(_unchanged(type(log), name) for name in _ACCESS_PARTS) else log.access
+
+
+def _unchanged(found: type, name: str) -> bool:
+    """Return whether a class has this part from our Logger, or from gunicorn's, whose lines are the same."""
+    part = getattr(found, name, None)
+    return part is getattr(Logger, name) or imported.is_gunicorns(part)

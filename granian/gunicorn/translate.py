@@ -15,7 +15,7 @@ from .. import log
 from ..config import OPTIONS
 from ..messages import GUNICORN
 from ..observe.atoms import expression_of
-from . import addresses, logs
+from . import addresses, imported, logs
 from .cfg import Cfg
 from .loader import SettingsError
 from .settings import COPY, REFUSE, TABLE, WARN
@@ -130,6 +130,9 @@ def _limits(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
 
 
 def _http(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
+    server = imported.server_header()
+    if server is not None:
+        options['server_header'] = server
     clear = cfg.http2_cleartext != 'off'
     if cfg.http2_cleartext in ('upgrade', 'both'):
         notices.append(_differs(cfg, 'http2_cleartext', 'h2c is spoken with prior knowledge only'))

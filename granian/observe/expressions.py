@@ -29,7 +29,7 @@ SHORT = {
     't': 'stamp',
     'r': CLEAN.format('request_line(h)'),
     's': _STATUS,
-    'b': "e.bytes_sent or '-'",
+    'b': 'e.bytes_sent',
     'B': 'e.bytes_sent',
     'f': LONG['referer'],
     'a': LONG['user_agent'],
@@ -43,7 +43,7 @@ SHORT = {
     'H': LONG['protocol'],
     'p': 'pid',
 }
-TEXT = {'s': f'str({_STATUS})', 'b': "str(e.bytes_sent or '-')"}
+TEXT = {'s': f'str({_STATUS})', 'b': 'str(e.bytes_sent)'}
 """Atoms that gunicorn gives as text: formatters and filters written for it compare them with '200'."""
 ATOMS = tuple(LONG)
 """The long names, header{name} apart."""

@@ -21,6 +21,7 @@ class OnDeath(Enum):
     STOP = 'stop the server'
     RESPAWN = 'start another worker'
     WAIT = 'wait for the next reload'
+    """With `max_deaths` 0, a worker that had loaded the application is replaced all the same."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

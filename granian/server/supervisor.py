@@ -325,7 +325,7 @@ class Supervisor:
         slot.after_failure = True
         if self.newcomer is not None and self.newcomer.slot is slot:
             return  # its successor is being started already
-        if self.policy.on_death is OnDeath.WAIT:
+        if self.policy.on_death is OnDeath.WAIT and self.policy.max_deaths != 0:
             self._wait(slot)
             self._feed(ServerEvent.VACANT)
         elif self.policy.on_death is OnDeath.STOP or self._gives_up(slot, served):

@@ -36,8 +36,8 @@ class HookedExchange:
 
     @property
     def bytes_sent(self) -> int:
-        """Number of bytes of the response's body."""
-        return int(self.stream.bytes_sent)
+        """Number of bytes of the response's body: none for HEAD, whatever the application gave."""
+        return 0 if self.head.method == 'HEAD' else int(self.stream.bytes_sent)
 
     @property
     def client(self) -> Any:

@@ -111,10 +111,10 @@ def test_short_atom(atom: str, output: Lines) -> None:
     assert one_line(f'%({atom})s|', output, HEADERS | CREDENTIALS, **more) == f'{SHORT[atom]}|'
 
 
-def test_common_log_format_is_apaches(output: Lines) -> None:
+def test_common_log_format_has_a_number_for_an_empty_body(output: Lines) -> None:
     line = one_line('%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s', output, bytes_sent=0)
     when = r'\[\d\d/[A-Z][a-z]{2}/\d{4}(:\d\d){3} [+-]\d{4}\]'
-    assert re.fullmatch(rf'10\.0\.0\.9 - - {when} "GET /a%20b\?x=1 HTTP/1\.1" 200 -', line)
+    assert re.fullmatch(rf'10\.0\.0\.9 - - {when} "GET /a%20b\?x=1 HTTP/1\.1" 200 0', line)
 
 
 def test_short_times_have_their_units(output: Lines) -> None:

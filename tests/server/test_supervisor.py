@@ -354,6 +354,16 @@ def test_wait_for_the_next_reload():
     assert world.supervisor.stopped
 
 
+def test_killed_worker_is_replaced_where_none_gives_up():
+    world = World(1, on_death=OnDeath.WAIT, max_deaths=0, respawn_interval=0)
+    world.ready(world.launched[0])
+    world.after(1000)
+    world.exit(world.launched[0])
+    assert len(world.launched) == 2
+    world.ready(world.launched[1])
+    world.feed(ServerEvent.STOP)
+
+
 def test_lifetime_with_jitter(running):
     world = running(1, lifetime=60, lifetime_jitter=10)
     one = world.launched[0]
