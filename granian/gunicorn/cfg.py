@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 from collections.abc import Callable
 from typing import Any
 
-from . import addresses
+from . import addresses, flags
 from .settings import TABLE, Setting, defaults
 from .values import validate
 
@@ -38,6 +39,8 @@ class Cfg:
 
     settings: dict[str, Value]
     env_orig: dict[str, str]
+    usage: str | None
+    prog: str
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
         values = defaults()
@@ -71,6 +74,14 @@ class Cfg:
         if name not in self.settings:
             raise AttributeError(f'No configuration setting for: {name}')
         self.settings[name].set(value)
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the command line's parser, for programs that read it themselves."""
+        return flags.parser(self.usage, self.prog)
+
+    def get_cmd_args_from_env(self) -> list[str]:
+        """Return the words of GUNICORN_CMD_ARGS, for programs that read it themselves."""
+        return flags.environment_arguments()
 
     def given(self, name: str) -> bool:
         """Return whether the user has set it, in whatever way."""

@@ -13,9 +13,7 @@ class Served(Protocol):
     cfg: Cfg
     callable: Any
     hints: list[str]
-
-    @property
-    def app_uri(self) -> str | None: ...
+    app_uri: str | None
 
     def wsgi(self) -> Any:
         """Return the application; load it the first time."""

@@ -8,7 +8,6 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,13 +15,11 @@ from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from .._internal import put_first
-from .._version import __version__
+from ..messages import GUNICORN
 from .cfg import Cfg
-from .settings import REFUSE, SILENT, TABLE, WARN, Setting
-from .values import mode
+from .settings import TABLE
 
 DEFAULT_FILE = './gunicorn.conf.py'
-_HELP = {SILENT: 'no effect: ', WARN: 'no effect: ', REFUSE: 'refused: '}
 
 
 class SettingsError(Exception):
@@ -46,64 +43,6 @@ class FileError(SettingsError):
         return f'{self.args[0]}\n{self.before}'
 
 
-def parser(usage: str | None = None, prog: str = 'gunicorn') -> argparse.ArgumentParser:
-    """Return the parser: one option for each setting that has flags."""
-    found = argparse.ArgumentParser(
-        prog=prog,
-        usage=usage or f'{prog} [OPTIONS] [APP_MODULE]',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_file_only(),
-    )
-    found.add_argument(
-        '-v', '--version', action='version', version=f'granian {__version__} (gunicorn command line)'
-    )
-    groups: dict[str, Any] = {}
-    for setting in TABLE.values():
-        if setting.flags:
-            group = groups.get(setting.section) or found.add_argument_group(setting.section)
-            groups[setting.section] = group
-            group.add_argument(
-                *setting.flags, dest=setting.name, default=None, help=_help(setting), **_action(setting)
-            )
-    found.add_argument('args', nargs='*', help=argparse.SUPPRESS)
-    return found
-
-
-def _action(setting: Setting) -> dict[str, Any]:
-    metavar = setting.name.upper()
-    if setting.kind == 'flag':
-        return {'action': 'store_true' if not setting.default else 'store_false'}
-    if setting.kind == 'unflag':
-        return {'action': 'store_const', 'const': False}
-    if setting.kind in ('list', 'existing'):
-        return {'action': 'append', 'metavar': metavar}
-    if setting.kind == 'proxy protocol':
-        return {'nargs': '?', 'const': 'auto', 'metavar': 'MODE'}
-    if setting.kind == 'mode':
-        return {'type': mode, 'metavar': 'MODE'}
-    if setting.kind in ('int', 'frame size'):
-        return {'type': int, 'metavar': 'INT'}
-    return {'metavar': metavar}
-
-
-def _help(setting: Setting) -> str:
-    native = f'; natively {_native_flag(setting.native)}' if setting.native else ''
-    default = setting.default
-    shown = f' [{default}]' if default not in (None, '', [], {}, False) else ''
-    return f'{_HELP.get(setting.effect, "")}{setting.meaning}{native}{shown}'.replace('%', '%%')
-
-
-def _native_flag(field: str) -> str:
-    from ..config import OPTIONS
-
-    return OPTIONS[field].flags.split('/')[0] if field in OPTIONS else field
-
-
-def _file_only() -> str:
-    rows = [f'  {each.name:22} {each.meaning}' for each in TABLE.values() if not each.flags]
-    return '\n'.join(['In the configuration file only:', *rows])
-
-
 def parse(found: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return options and positional arguments, wherever the options stand among these."""
     options = found.parse_intermixed_args(list(argv))
@@ -114,10 +53,6 @@ def say(text: str) -> None:
     """Write a line to standard error, before there is a log."""
     sys.stderr.write(f'{text}\n')
     sys.stderr.flush()
-
-
-def environment_arguments() -> list[str]:
-    return shlex.split(os.environ.get('GUNICORN_CMD_ARGS', ''))
 
 
 def apply(cfg: Cfg, values: Iterable[tuple[str, Any]]) -> None:
@@ -188,11 +123,20 @@ def _from_file(path: str) -> dict[str, Any]:
 
 
 def _refuse_file(location: str, error: Exception) -> NoReturn:
+    if isinstance(error, ImportError) and no_gunicorn(error):
+        raise SettingsError(
+            GUNICORN['no_gunicorn'].format(what=location, instead='remove the import')
+        ) from None
     trace = error.__traceback__
     while trace is not None and _ours(trace):
         trace = trace.tb_next
     lines = ''.join(traceback.format_exception(type(error), error, trace)).rstrip()
     raise FileError(f'Failed to read config file: {location}', lines) from None
+
+
+def no_gunicorn(error: ImportError) -> bool:
+    """Return whether an import failed because gunicorn is not installed."""
+    return (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec('gunicorn') is None
 
 
 def _ours(trace: TracebackType) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import json
 import logging
@@ -24,7 +23,7 @@ from . import imported
 from .access_atoms import Atoms, atoms
 from .addresses import as_gunicorn_shows
 from .cfg import Cfg
-from .loader import SettingsError
+from .loader import SettingsError, no_gunicorn
 
 LEVELS = {
     'critical': logging.CRITICAL,
@@ -347,9 +346,7 @@ def _logger_class(given: Any) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        if (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec(
-            'gunicorn'
-        ) is None:
+        if no_gunicorn(error):
             what = f'logger class {given!r}'
             raise SettingsError(
                 GUNICORN['no_gunicorn'].format(what=what, instead='remove the import')

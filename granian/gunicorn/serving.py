@@ -18,13 +18,14 @@ from ..server import MPServer
 from ..server.pidfile import PidFile
 from ..worker.detect import detect
 from ..worker.entry import trace
-from . import logs, process, requests, translate, workers
+from . import logs, process, requests, translate, uvicorn_loggers, workers
 from .addresses import as_gunicorn_shows
 from .application import AppError, BootError
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
 from .settings import TABLE
+from .values import takes_nothing
 
 logger = logging.getLogger('_granian')
 
@@ -133,7 +134,7 @@ class Front(MPServer):
         """Serve until stopped; ends by SystemExit."""
         status: Any = 0
         try:
-            logs.relay(self.log)
+            self._set_loggers()
             self._call('nworkers_changed', self.view, self.app.cfg.workers, None)
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
@@ -149,6 +150,12 @@ class Front(MPServer):
             logger.error('Reason: %s', _REASONS[status])
         self._call('on_exit', self.view)
         sys.exit(status)
+
+    def _set_loggers(self) -> None:
+        """Connect our own loggers, and those of uvicorn's worker class, with gunicorn's."""
+        logs.relay(self.log)
+        if self.plan.kind.family == 'uvicorn':
+            uvicorn_loggers.share()
 
     def _say_why(self, error: Exception) -> None:
         """Log why the server does not start: the line of a FatalError, else a traceback."""
@@ -255,7 +262,7 @@ class Front(MPServer):
         process.set_environment(cfg)
         process.extend_path(cfg)
         self.log.setup(cfg)
-        logs.relay(self.log)
+        self._set_loggers()
         for notice in self.plan.notices:
             if notice not in old_plan.notices:
                 logger.warning(notice)
@@ -288,9 +295,23 @@ class Front(MPServer):
             raise BootError(f'the application called sys.exit({error.code!r}) while it was loaded') from None
         except Exception as error:
             raise BootError(f'{type(error).__name__}: {error}') from error
+        application = self._made(application)
+        if self.plan.kind.family == 'uvicorn':
+            uvicorn_loggers.follow()
         _check_interface(application, self.plan.kind.asynchronous)
         headers = self.plan.kind.options.get('headers')
         return requests.with_headers(application, headers) if headers else application
+
+    def _made(self, application: Any) -> Any:
+        """Return what a factory makes: uvicorn's class calls an application that takes no arguments."""
+        if self.plan.kind.family != 'uvicorn':
+            return application
+        if self.plan.kind.factory:
+            return application()
+        if takes_nothing(application):
+            logger.warning(GUNICORN['factory'])
+            return application()
+        return application
 
     def _worker_start(self, worker: Any) -> None:
         process.name('worker', self.app.cfg.proc_name)

@@ -228,6 +228,15 @@ def positional(function: Callable[..., Any]) -> int | None:
     return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
 
 
+def takes_nothing(function: Callable[..., Any]) -> bool:
+    """Return whether a callable can be called without an argument."""
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _import_attribute(name: str) -> Any:
     module, _, attribute = name.strip().rpartition('.')
     if not module:

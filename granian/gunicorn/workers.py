@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages import GUNICORN
-from .loader import SettingsError
+from .loader import SettingsError, no_gunicorn
 
 _OWN_SERVER = 'it brings a server of its own'
 _GUNICORN = 'gunicorn.workers.'
@@ -59,6 +58,8 @@ class Kind:
     options: dict[str, Any] = field(default_factory=dict)
     """Native options that CONFIG_KWARGS of uvicorn's classes give."""
     notices: list[str] = field(default_factory=list)
+    factory: bool = False
+    """APP is a function that returns the application: `factory` of CONFIG_KWARGS."""
 
     @property
     def asynchronous(self) -> bool:
@@ -134,9 +135,7 @@ def _import(name: str) -> type:
     except AttributeError:
         raise SettingsError(f'worker class {name!r}: {module!r} has no attribute {attribute!r}') from None
     except ImportError as error:
-        if (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec(
-            'gunicorn'
-        ) is None:
+        if no_gunicorn(error):
             raise SettingsError(
                 GUNICORN['no_gunicorn'].format(
                     what=f'worker class {name!r}', instead='say -k uvicorn.workers.UvicornWorker'
@@ -156,7 +155,7 @@ def _refusal(name: str, instead: str, reason: str) -> SettingsError:
 
 # CONFIG_KWARGS
 
-_SILENT = ('http', 'log_config', 'date_header', 'interface', 'access_log', 'log_level', 'app')
+_SILENT = ('http', 'log_config', 'date_header', 'interface', 'access_log', 'log_level', 'app', 'factory')
 
 
 def _uvicorn_options(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> None:
@@ -166,6 +165,7 @@ def _uvicorn_options(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str
             kind.options.update(_UVICORN[key](value))
         elif key not in _SILENT and ordinary.get(key) != value:
             unknown.append(key)
+    kind.factory = bool(given.get('factory'))
     if given.get('access_log') is False:
         kind.options['log_access'] = False
     if isinstance(given.get('log_level'), str):

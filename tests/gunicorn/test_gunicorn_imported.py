@@ -81,3 +81,11 @@ def test_reloading_server_replaces_a_killed_worker(start: Start, kind: str) -> N
     web.expect('Booting worker with pid: ', 2)
     assert request(port)[0] == 200
     assert web.stop() == 0
+
+
+def test_file_that_needs_gunicorn_is_one_line_without_it(start: Start) -> None:
+    conf = 'import sys\nsys.modules["gunicorn"] = None\nfrom gunicorn import glogging\n'
+    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': conf, **APP})
+    assert web.ended() == 1
+    assert 'gunicorn.conf.py imports gunicorn, which is not installed: pip install gunicorn' in web.log
+    assert 'Traceback' not in web.log

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from ..._internal import put_first
-from .. import loader
+from .. import flags, loader
 from ..cfg import Cfg
 from ..loader import SettingsError
 
@@ -17,6 +17,9 @@ class BaseApplication:
 
     It reads no command line, no file and no GUNICORN_CMD_ARGS.
     """
+
+    app_uri: str | None = None
+    """APP as text: the command line's, or the one that a program sets before `__init__`."""
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
         self.usage = usage
@@ -78,10 +81,6 @@ class BaseApplication:
             self.callable = self.load()
         return self.callable
 
-    @property
-    def app_uri(self) -> str | None:
-        return None
-
     def chdir(self) -> None:
         """Change to the working directory, and make it the first place that imports look in."""
         os.chdir(self.cfg.chdir)
@@ -109,12 +108,12 @@ class Application(BaseApplication):
         return self.load_config_from_module_name_or_filename(location=filename)
 
     def load_config(self) -> None:
-        parser = loader.parser(self.usage, self.prog or 'gunicorn')
+        parser = flags.parser(self.usage, self.prog or 'gunicorn')
         options, args = loader.parse(parser, sys.argv[1:])
         given = self.init(parser, options, args)
         if given:
             loader.apply(self.cfg, given.items())
-        more, _ = loader.parse(parser, loader.environment_arguments())
+        more, _ = loader.parse(parser, flags.environment_arguments())
         location = options.config or more.config or loader.default_file(self.start_dir)
         if location:
             self.load_config_from_module_name_or_filename(location)

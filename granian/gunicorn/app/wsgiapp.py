@@ -14,7 +14,7 @@ class WSGIApplication(Application):
     """What `granian gunicorn` runs."""
 
     def init(self, parser: Any, opts: Any, args: list[str]) -> Any:
-        self._app_uri: str | None = args[0] if args else None
+        self.app_uri = args[0] if args else None
         if args:
             self.cfg.set('default_proc_name', args[0])
         if opts.paste:
@@ -22,23 +22,19 @@ class WSGIApplication(Application):
         return None
 
     def load_config(self) -> None:
-        self._app_uri = None
+        self.app_uri = None
         super().load_config()
-        if self._app_uri is None and not self.cfg.paste:
+        if self.app_uri is None and not self.cfg.paste:
             if not self.cfg.wsgi_app:
                 raise SettingsError('No application module specified.')
-            self._app_uri = self.cfg.wsgi_app
-            self.cfg.set('default_proc_name', self._app_uri)
-
-    @property
-    def app_uri(self) -> str | None:
-        return self._app_uri
+            self.app_uri = self.cfg.wsgi_app
+            self.cfg.set('default_proc_name', self.app_uri)
 
     def load(self) -> Any:
         self.chdir()
-        if self._app_uri is None:
+        if self.app_uri is None:
             return self._load_paste()
-        return application.load(self._app_uri)
+        return application.load(self.app_uri)
 
     def _from_paste(self, location: str) -> dict[str, Any]:
         """Return the settings that a paste file gives: its own path as the source of loggers."""

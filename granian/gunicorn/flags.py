@@ -1,0 +1,77 @@
+"""The command line's parser: one option for each setting that has flags."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from typing import Any
+
+from .._version import __version__
+from .settings import REFUSE, SILENT, TABLE, WARN, Setting
+from .values import mode
+
+_HELP = {SILENT: 'no effect: ', WARN: 'no effect: ', REFUSE: 'refused: '}
+
+
+def parser(usage: str | None = None, prog: str = 'gunicorn') -> argparse.ArgumentParser:
+    """Return the parser: one option for each setting that has flags."""
+    found = argparse.ArgumentParser(
+        prog=prog,
+        usage=usage or f'{prog} [OPTIONS] [APP_MODULE]',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_file_only(),
+    )
+    found.add_argument(
+        '-v', '--version', action='version', version=f'granian {__version__} (gunicorn command line)'
+    )
+    groups: dict[str, Any] = {}
+    for setting in TABLE.values():
+        if setting.flags:
+            group = groups.get(setting.section) or found.add_argument_group(setting.section)
+            groups[setting.section] = group
+            group.add_argument(
+                *setting.flags, dest=setting.name, default=None, help=_help(setting), **_action(setting)
+            )
+    found.add_argument('args', nargs='*', help=argparse.SUPPRESS)
+    return found
+
+
+def _action(setting: Setting) -> dict[str, Any]:
+    metavar = setting.name.upper()
+    if setting.kind == 'flag':
+        return {'action': 'store_true' if not setting.default else 'store_false'}
+    if setting.kind == 'unflag':
+        return {'action': 'store_const', 'const': False}
+    if setting.kind in ('list', 'existing'):
+        return {'action': 'append', 'metavar': metavar}
+    if setting.kind == 'proxy protocol':
+        return {'nargs': '?', 'const': 'auto', 'metavar': 'MODE'}
+    if setting.kind == 'mode':
+        return {'type': mode, 'metavar': 'MODE'}
+    if setting.kind in ('int', 'frame size'):
+        return {'type': int, 'metavar': 'INT'}
+    return {'metavar': metavar}
+
+
+def _help(setting: Setting) -> str:
+    native = f'; natively {_native_flag(setting.native)}' if setting.native else ''
+    default = setting.default
+    shown = f' [{default}]' if default not in (None, '', [], {}, False) else ''
+    return f'{_HELP.get(setting.effect, "")}{setting.meaning}{native}{shown}'.replace('%', '%%')
+
+
+def _native_flag(field: str) -> str:
+    from ..config import OPTIONS
+
+    return OPTIONS[field].flags.split('/')[0] if field in OPTIONS else field
+
+
+def _file_only() -> str:
+    rows = [f'  {each.name:22} {each.meaning}' for each in TABLE.values() if not each.flags]
+    return '\n'.join(['In the configuration file only:', *rows])
+
+
+def environment_arguments() -> list[str]:
+    """Return the words of GUNICORN_CMD_ARGS."""
+    return shlex.split(os.environ.get('GUNICORN_CMD_ARGS', ''))
