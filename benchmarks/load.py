@@ -15,7 +15,7 @@ from pathlib import Path
 
 import environments
 from cases import Workload
-from processes import processor_time
+from processes import kernel_time, processor_time
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,6 +34,8 @@ class Figures:
     """The load generator's command line."""
     server_cpu: float = 0
     """Microseconds of processor time that the server spent on each request."""
+    kernel_cpu: float = 0
+    """Microseconds of it in the kernel."""
 
 
 class LoadError(Exception):
@@ -114,14 +116,17 @@ def missing(tools: set[str]) -> str | None:
 
 def measure(load: Workload, port: int, seconds: int, pin: list[str], server: int) -> Figures:
     """Make the load, and note the processor time that it and the server, whose process is given, spent."""
-    spent = processor_time(server)
+    spent, kernel = processor_time(server), kernel_time(server)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     figures = TOOLS[load.tool](load, port, seconds, pin)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    spent = processor_time(server) - spent
+    spent, kernel = processor_time(server) - spent, kernel_time(server) - kernel
     requests = max(1, figures.rate * seconds)
-    return replace(figures, load_cpu=used / wall, server_cpu=spent / requests * 1e6)
+    per_request = 1e6 / requests
+    return replace(
+        figures, load_cpu=used / wall, server_cpu=spent * per_request, kernel_cpu=kernel * per_request
+    )
 
 
 def median(turns: list[Figures]) -> Figures:
@@ -134,6 +139,7 @@ def median(turns: list[Figures]) -> Figures:
         statistics.median(figures.load_cpu for figures in turns),
         turns[0].command,
         statistics.median(figures.server_cpu for figures in turns),
+        statistics.fmean(figures.kernel_cpu for figures in turns),  # of whole ticks, so not the median
     )
 
 

@@ -21,6 +21,7 @@ COLUMNS = [
     'server',
     'req/s',
     'CPU us',
+    'kernel us',
     'p50 ms',
     'p99 ms',
     'rate: ours/theirs',
@@ -32,7 +33,8 @@ ABOUT = """All servers of a case are up at once and get slices of load in turn, 
 ratios: of requests a second (ours to theirs) and of processor time per request (theirs to ours). Above 1 we
 are better, in both. A ratio is the median of the turns, with the quartiles in brackets; the other figures
 are medians. `CPU us` is the processor time that a server, with all its threads and children, spent on each
-request, in microseconds. `ours tuned` is what the tuned peers are compared with."""
+request, in microseconds; `kernel us` is the part of it that is spent in system calls. `ours tuned` is what
+the tuned peers are compared with."""
 BEGIN, END = '<!-- made by benchmarks/run.py: begin -->', '<!-- made by benchmarks/run.py: end -->'
 
 
@@ -80,7 +82,7 @@ def bar(outcome: Outcome, name: str) -> tuple[str, float, str]:
 
 def rows(outcome: Outcome) -> list[list[str]]:
     measured = [row(outcome, name) for name in outcome.turns]
-    return measured + [[name, *'-------', reason] for name, reason in outcome.failures.items()]
+    return measured + [[name, *'--------', reason] for name, reason in outcome.failures.items()]
 
 
 def row(outcome: Outcome, name: str) -> list[str]:
@@ -96,8 +98,8 @@ def row(outcome: Outcome, name: str) -> list[str]:
     if figures.load_cpu > 0.95:
         notes.append('load generator at its limit')
     return [
-        name, f'{figures.rate:,.0f}', f'{figures.server_cpu:.1f}', f'{figures.p50:.2f}',
-        f'{figures.p99:.2f}', str(rate or ''), str(cpu or ''), goal, ', '.join(notes),
+        name, f'{figures.rate:,.0f}', f'{figures.server_cpu:.1f}', f'{figures.kernel_cpu:.1f}',
+        f'{figures.p50:.2f}', f'{figures.p99:.2f}', str(rate or ''), str(cpu or ''), goal, ', '.join(notes),
     ]  # fmt: skip
 
 

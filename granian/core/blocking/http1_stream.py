@@ -165,9 +165,28 @@ class BlockingStream:
         self.status = status
 
     def send_data(self, data: bytes) -> None:
-        out = self._connection.http.send_data(1, data)
+        connection = self._connection
+        out = connection.http.send_data(1, data)
         self.bytes_sent += len(data)
-        self._write(out)
+        if self._head_bytes or connection.outbox or not out:
+            self._write(out)
+            return
+        # As _write() does, without its calls: the fast path of streamed responses.
+        try:
+            sent = connection.sock.send(out)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            self._lost(exc)
+        if sent != len(out):
+            self._write_rest(memoryview(out)[sent:])
+
+    def _write_rest(self, rest: memoryview) -> None:
+        try:
+            self._connection.write_rest(rest)
+        except ClientDisconnected:
+            self.aborted = True
+            raise
 
     def send_end(self, trailers: Headers = ()) -> None:
         out = self._connection.http.send_end(1, trailers)

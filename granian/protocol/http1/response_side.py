@@ -184,11 +184,12 @@ class ResponseSide:
         return out
 
     def send_data(self, stream_id: int, data: bytes) -> bytes:
-        after = self._step(DATA)
-        if after is BROKEN:
-            return b''
-        if after is TUNNEL:
-            return data
+        if self._state is not SENDING:  # a shortcut through EXCHANGE: streams send many pieces
+            after = self._step(DATA)
+            if after is BROKEN:
+                return b''
+            if after is TUNNEL:
+                return data
         framing = self._framing
         if framing == _CHUNKED:
             return b'%x\r\n%b\r\n' % (len(data), data) if data else b''
