@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..forwarded import ProxyRule
     from ..observe.counters import Counters, Figures
     from ..observe.exchange import Exchange
+    from ..protocol.head import Head
     from ..stream import Address
     from .sharing import Share
 
@@ -58,14 +59,24 @@ class CoreSettings:
     on_exchange: Callable[[Exchange], None] | None = None
     """Called after each exchange (access log, counters); None costs nothing."""
     on_refused: Callable[..., None] | None = None
-    """Called with (client, status, reason) for what no handler sees; see `granian.observe.refusals`."""
+    """Called with what `refused` is called with; see `granian.observe.refusals`."""
     counters: Counters | None = None
     """Where `on_exchange` counts; with it the core takes the times that `figures` has."""
 
-    def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:
-        """Report a request that no handler sees. `observed`: `on_exchange` is called for it."""
+    def refused(
+        self,
+        client: Address | None,
+        status: int,
+        reason: str,
+        observed: bool = False,
+        head: Head | None = None,
+    ) -> None:
+        """Report a request that no handler sees. `observed`: `on_exchange` is called for it.
+
+        `head`: where the request was refused for its body.
+        """
         if self.on_refused is not None:
-            self.on_refused(client, status, reason, observed)
+            self.on_refused(client, status, reason, observed, head)
 
 
 class Core(Protocol):

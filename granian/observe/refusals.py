@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..messages import WARNINGS
 
 if TYPE_CHECKING:
+    from ..protocol.head import Head
     from .exchange import Exchange
 
 logger = logging.getLogger('_granian')
@@ -30,15 +31,18 @@ class _NoHead:
     fields: tuple[Any, ...] = ()
 
 
-class RefusedExchange:
-    """An exchange without a request, for the access log."""
+_NO_HEAD = _NoHead()
 
-    head = _NoHead()
+
+class RefusedExchange:
+    """An exchange that no handler has seen, for the access log."""
+
     bytes_sent = bytes_received = 0
     aborted = False
     scheme = 'http'
 
-    def __init__(self, client: tuple[str, int] | None, status: int) -> None:
+    def __init__(self, client: tuple[str, int] | None, status: int, head: Head | None) -> None:
+        self.head = head or _NO_HEAD
         self.client = client
         self.status = status
         self.started = monotonic()
@@ -55,11 +59,16 @@ class Refusals:
         self._hidden = 0
 
     def __call__(
-        self, client: tuple[str, int] | None, status: int, reason: str, observed: bool = False
+        self,
+        client: tuple[str, int] | None,
+        status: int,
+        reason: str,
+        observed: bool = False,
+        head: Head | None = None,
     ) -> None:
         """Log a refusal. `observed`: an exchange has a line in the access log."""
         if self._access_log is not None and not observed:
-            exchange: Any = RefusedExchange(client, status)
+            exchange: Any = RefusedExchange(client, status, head)
             self._access_log(exchange)
         with self._lock:
             now = monotonic()

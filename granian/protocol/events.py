@@ -86,6 +86,20 @@ class Refused:
         self.response = response
 
 
+class Rejected:
+    """HTTP/2 only: a request that the protocol object has answered, or reset, by itself. It is for the log.
+
+    `head` has no fields, and `-` for what the client did not say.
+    """
+
+    __slots__ = ('head', 'reason', 'status')
+
+    def __init__(self, status: int, reason: str, head: Head) -> None:
+        self.status = status
+        self.reason = reason
+        self.head = head
+
+
 class Writable:
     """HTTP/2 only: bytes that waited for this stream's window have left; see `unsent()`."""
 
@@ -95,4 +109,6 @@ class Writable:
         self.stream_id = stream_id
 
 
-Event = Union[Request, Data, EndOfRequest, RequestFailed, Refused, Writable]  # noqa: UP007 (Python 3.10 at run time)
+Event = Union[  # noqa: UP007 (Python 3.10 at run time)
+    Request, Data, EndOfRequest, RequestFailed, Refused, Rejected, Writable
+]  # fmt: skip

@@ -9,6 +9,7 @@ from email.utils import mktime_tz, parsedate_tz
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from ..protocol.error_pages import error_parts
 from ..protocol.head import Head
 from .files import CODINGS, File, Representation
 
@@ -22,7 +23,6 @@ _WEIGHT: Final = re.compile(
     r'[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*', re.IGNORECASE
 ).fullmatch
 _ALLOW: Final = (('Allow', 'GET, HEAD'),)
-_TEXT: Final = ('Content-Type', 'text/plain; charset=utf-8')
 _OF_304: Final = frozenset({'Cache-Control', 'ETag', 'Last-Modified', 'Vary'})
 """RFC 9110 15.4.5: nothing that describes a body."""
 
@@ -43,9 +43,9 @@ class Answer(NamedTuple):
 def answer(head: Head, file: File | None) -> Answer:
     """Return the answer for `file`, None if there is no such file. All but a 304 have a Content-Length."""
     if head.method not in ('GET', 'HEAD'):
-        return error(head, 405, b'Method Not Allowed\n', _ALLOW)
+        return error(head, 405, _ALLOW)
     if file is None:
-        return error(head, 404, b'Not Found\n')
+        return error(head, 404)
     asked = _asked(head)
     form = file.forms[0]
     if len(file.forms) > 1:
@@ -55,7 +55,7 @@ def answer(head: Head, file: File | None) -> Answer:
         if status == 304:
             return Answer(304, [pair for pair in form.fields if pair[0] in _OF_304])
         if status == 412:
-            return error(head, 412, b'Precondition Failed\n')
+            return error(head, 412)
         # RFC 9110 14.2: a Range means something to GET only.
         if 'range' in asked and head.method == 'GET' and _range_applies(asked.get('if-range'), form):
             return _part(head, form, asked['range'])
@@ -73,9 +73,12 @@ def _asked(head: Head) -> dict[str, str]:
     return asked
 
 
-def error(head: Head, status: int, text: bytes, fields: Fields = ()) -> Answer:
+def error(head: Head, status: int, fields: Fields = ()) -> Answer:
+    """Return a refusal, with the words that every refusal of ours has."""
+    given, text = error_parts(status)
+    described = [(name.decode(), value.decode()) for name, value in given]
     body = b'' if head.method == 'HEAD' else text
-    return Answer(status, [*fields, _TEXT, ('Content-Length', str(len(text)))], body)
+    return Answer(status, [*fields, *described, ('Content-Length', str(len(text)))], body)
 
 
 def _content(
@@ -183,7 +186,7 @@ def _part(head: Head, form: Representation, wanted: str) -> Answer:
     start = first if first is not None else max(0, size - (last or 0))
     end = min(size, last + 1) if first is not None and last is not None else size
     if start >= size:
-        return error(head, 416, b'Range Not Satisfiable\n', [('Content-Range', f'bytes */{size}')])
+        return error(head, 416, [('Content-Range', f'bytes */{size}')])
     fields = [*form.fields, ('Content-Range', f'bytes {start}-{end - 1}/{size}')]
     return _content(head, 206, fields, form, start, end - start)
 

@@ -60,7 +60,7 @@ def test_other_methods(site, method, path):
 
 def test_absent(site):
     reply = site.ask('/static/no.txt')
-    assert (reply.status, reply.fields['Content-Length']) == (404, '10')
+    assert (reply.status, reply.fields['Content-Length']) == (404, '14')
     assert 'Cache-Control' not in reply.fields
 
 

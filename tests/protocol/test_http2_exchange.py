@@ -131,6 +131,8 @@ def test_100_continue_is_sent_once_and_only_if_needed(peer):
 def test_unknown_expectation(peer):
     peer.request(1, [*GET, ('expect', 'magic')])
     assert peer.events == []
+    (rejected,) = peer.rejected
+    assert (rejected.status, rejected.head.method, rejected.head.path) == (417, 'GET', '/')
     assert peer.fields()[0][0] == (':status', '417')
 
 

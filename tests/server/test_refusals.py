@@ -48,6 +48,66 @@ def test_refused_request_leaves_a_trace(serve, kind):
     assert sorted(map(int, logged)) == sorted(status for _, status in CASES.values())
 
 
+BLOCKING = KINDS[:2]
+CHUNKED = b'POST /%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
+BODIES = {
+    'malformed': (CHUNKED % b'malformed' + b'zz\r\n', 400),
+    'large': (CHUNKED % b'large' + b'%x\r\n' % 3000 + b'x' * 3000, 413),
+    'slow': (b'POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx', 408),
+}
+
+
+@pytest.mark.parametrize('kind', BLOCKING)
+def test_refused_body_leaves_a_trace_with_its_request(serve, kind):
+    server = serve(
+        script='commandserver.py', request_body_spool=2048, request_body_timeout=1, log_access_format=FORMAT,
+        access_log_file='-', **kind,
+    )  # fmt: skip
+    server.wait_ready()
+    for data, status in BODIES.values():
+        send(server.port, data)
+        server.expect(rf'\[WARNING\] Refused a request from 127\.0\.0\.1 with {status}: \S+')
+    server.signal()
+    assert server.wait() == 0
+    logged = re.findall(r'^127\.0\.0\.1 "POST /(\w+) HTTP/1\.1" (\d+)$', server.output, re.MULTILINE)
+    assert logged == [(name, str(status)) for name, (_, status) in BODIES.items()]
+
+
+REQUEST = [(':method', 'GET'), (':scheme', 'http'), (':path', '/seen?x'), (':authority', 'x')]
+HEADS = {
+    'connection field': ([*REQUEST, ('connection', 'close')], 400),
+    'control character': ([*REQUEST, ('x', 'a\x01b')], 400),
+    'no path': ([field for field in REQUEST if field[0] != ':path'], 400),
+    'unknown method': ([(':method', 'CONNECT'), (':authority', 'x')], 501),
+    'too many fields': ([*REQUEST, *[('x', 'y')] * 200], 431),
+    'long target': ([*REQUEST[:2], (':path', '/' + 'p' * 9000), REQUEST[3]], 414),
+}
+ENGINES = [*KINDS, pytest.param({**KINDS[0].values[0], 'http2_engine': 'h2'}, id='h2 library')]
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+def test_refusal_within_http2_leaves_a_trace(serve, kind):
+    hpack = pytest.importorskip('hpack')
+    server = serve(
+        script='realserver.py', log_access=True, log_access_format=FORMAT, http1_max_request_line=8190, **kind
+    )
+    server.wait_ready()
+    for fields, status in HEADS.values():
+        block = hpack.Encoder().encode(fields)
+        settings = b'\0\0\0\4\0' + bytes(4)
+        head = len(block).to_bytes(3, 'big') + b'\1\5' + (1).to_bytes(4, 'big') + block
+        with socket.create_connection(('127.0.0.1', server.port), timeout=20) as client:
+            client.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + settings + head)
+            server.expect(rf'\[WARNING\] Refused a request from 127\.0\.0\.1 with {status}: \S+')
+    server.signal()
+    assert server.wait() == 0
+    logged = re.findall(r'^127\.0\.0\.1 "(\S+) (\S{1,9})\S* HTTP/2" (\d+)$', server.output, re.MULTILINE)
+    assert sorted(logged) == sorted(
+        (said.get(':method', '-'), said.get(':path', '-')[:9], str(status))
+        for said, status in ((dict(fields), status) for fields, status in HEADS.values())
+    )
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_slow_head_leaves_a_trace(serve, kind):
     server = serve(script='commandserver.py', http1_header_read_timeout=1, **kind)

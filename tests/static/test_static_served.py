@@ -104,7 +104,7 @@ def test_what_is_not_under_a_route_is_the_applications(client):
 @pytest.mark.parametrize('path', ['/static/no', '/static/.env', '/static/a%2fb', '/static/%2e%2e/x'])
 def test_what_is_absent_is_not_the_applications(client, path):
     reply = client.get(path)
-    assert (reply.status_code, reply.content) == (404, b'Not Found\n')
+    assert (reply.status_code, reply.content) == (404, b'404 Not Found\n')
 
 
 def test_dot_segments_on_the_wire(server):

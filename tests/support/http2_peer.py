@@ -16,7 +16,7 @@ from hyperframe.frame import (
     SettingsFrame,
 )
 
-from granian.protocol.events import Refused
+from granian.protocol.events import Refused, Rejected
 from granian.protocol.http2 import make_http2
 from granian.protocol.limits import H2, LEAN, Clock, Limits
 
@@ -46,6 +46,7 @@ class Peer:
         self.encoder = hpack.Encoder()
         self.decoder = hpack.Decoder()
         self.events: list = []
+        self.rejected: list[Rejected] = []
         self.frames: list[Frame] = []
         self.refused: Refused | None = None
         if greet:
@@ -70,7 +71,7 @@ class Peer:
 
     def pull(self) -> Peer:
         while (event := self.server.next_event()) is not None:
-            self.events.append(event)
+            (self.rejected if isinstance(event, Rejected) else self.events).append(event)
             if isinstance(event, Refused):
                 self.refused = event
                 self.got(event.response)

@@ -29,6 +29,7 @@ from .spool import BodyRefused
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
+    from ...protocol.head import Head
     from .services import Services
 
 logger = logging.getLogger('_granian')
@@ -167,8 +168,8 @@ class Http1Connection(Http1Output):
         if type(event) is Request:
             return self._begin_body(event)
         if type(event) is RequestFailed:
-            self._body = None
-            self._fail(event)
+            body, self._body = self._body, None
+            self._fail(event, None if body is None else body.request.head)
             return None
         if type(event) is Refused:
             self._count_refused(event.status, event.reason)
@@ -217,7 +218,7 @@ class Http1Connection(Http1Output):
             return enough
         except BodyRefused as refused:
             self._body = None
-            self._count_refused(refused.status, refused.reason)
+            self._count_refused(refused.status, refused.reason, ahead.request.head)
             self._refuse(refused.status, refused.reason)
             return False
 
@@ -225,13 +226,13 @@ class Http1Connection(Http1Output):
         """Return whether a body of known length is read to its end ahead: see `crowd`."""
         return length <= self.settings.body_spool and self.core.crowd.full
 
-    def _count_refused(self, status: int, reason: str) -> None:
+    def _count_refused(self, status: int, reason: str, head: Head | None = None) -> None:
         self.reactor.failed += 1
-        self.settings.refused(self.client, status, reason)
+        self.settings.refused(self.client, status, reason, head=head)
 
-    def _fail(self, event: RequestFailed) -> None:
+    def _fail(self, event: RequestFailed, head: Head | None) -> None:
         if not event.disconnected:  # else the client may have closed only its side, and still read
-            self._count_refused(event.status, event.reason)
+            self._count_refused(event.status, event.reason, head)
         self._refuse(event.status, event.reason)
 
     def _wait(self) -> None:
@@ -398,7 +399,8 @@ class Http1Connection(Http1Output):
             self.settings.refused(self.client, 408, HEAD_TIMEOUT)
             self.end_with(error_response(408, HEAD_TIMEOUT, self.reactor.clock))
         elif self.phase == BODY:
-            self.settings.refused(self.client, 408, BODY_TIMEOUT)
+            head = None if self._body is None else self._body.request.head
+            self.settings.refused(self.client, 408, BODY_TIMEOUT, head=head)
             self._refuse(408, BODY_TIMEOUT)
         else:
             self.close()

@@ -104,7 +104,7 @@ class BlockingStream:
                 self.trailers = event.trailers
                 return b''
             elif type(event) is RequestFailed:
-                raise RequestBodyError(event.reason, event.status)
+                raise self._failed(event)
             else:
                 raise RequestBodyError('the request body is not usable')
 
@@ -113,6 +113,7 @@ class BlockingStream:
         try:
             data = connection.wait_for_data()
         except TimeoutError as exc:
+            self._report_refused(408, str(exc))
             raise RequestBodyError(str(exc), 408) from None
         except OSError as exc:
             raise RequestBodyError(str(exc)) from None
@@ -120,6 +121,14 @@ class BlockingStream:
             connection.http.receive_data(data)
         else:
             connection.http.receive_eof()
+
+    def _failed(self, event: RequestFailed) -> RequestBodyError:
+        if not event.disconnected:
+            self._report_refused(event.status, event.reason)
+        return RequestBodyError(event.reason, event.status)
+
+    def _report_refused(self, status: int, reason: str) -> None:
+        self._connection.settings.refused(self.client, status, reason, observed=True)
 
     def take_socket(self) -> tuple[socket.socket, bytes]:
         taken = self._connection.hand_over()

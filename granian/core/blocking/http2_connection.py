@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.error_pages import BODY_TIMEOUT, error_parts
-from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
+from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
 from .connection import (
     CLOSED,
     IDLE,
@@ -129,6 +129,9 @@ class Http2Connection(Http2Output):
                 self.settings.refused(self.client, event.status, event.reason)
                 self._failed = True
                 self.push(event.response)
+            elif type(event) is Rejected:
+                self.reactor.failed += 1
+                self.settings.refused(self.client, event.status, event.reason, head=event.head)
             elif type(event) is Writable:
                 self._on_writable(event.stream_id)
             else:
@@ -189,6 +192,8 @@ class Http2Connection(Http2Output):
         elif stream.stream_id in self.gathering:
             self._gather(self.gathering[stream.stream_id], event)
         elif type(event) is RequestFailed:
+            if not event.disconnected:
+                self.settings.refused(self.client, event.status, event.reason, observed=True)
             stream.failure = event
             stream.wake()
         else:
@@ -215,6 +220,9 @@ class Http2Connection(Http2Output):
             if stream.spool is not None:
                 self._end_spool(stream, stream.spool)
         else:
+            if type(event) is RequestFailed and not event.disconnected:
+                self.reactor.failed += 1
+                self.settings.refused(self.client, event.status, event.reason, head=stream.head)
             self.push(self.http.abort(stream_id))
             del self.gathering[stream_id], self.streams[stream_id]
             return
@@ -354,6 +362,6 @@ class Http2Connection(Http2Output):
 
     def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
         """Answer a request that no thread runs yet."""
-        self.settings.refused(self.client, status, reason)
+        self.settings.refused(self.client, status, reason, head=stream.head)
         del self.gathering[stream.stream_id], self.streams[stream.stream_id]
         self.push(self.http.respond(stream.stream_id, status, *error_parts(status, reason)))

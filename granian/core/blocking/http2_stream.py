@@ -238,6 +238,7 @@ class Http2Stream:
                     raise RequestBodyError(self.failure.reason, self.failure.status)
                 left = self._begin_wait(patience)
                 if not left:
+                    connection.settings.refused(self.client, 408, BODY_TIMEOUT, observed=True)
                     raise RequestBodyError(BODY_TIMEOUT, 408)
                 self._wait(min(left, CHECK_EVERY))
                 patience.end_wait()

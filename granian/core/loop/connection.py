@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.error_pages import error_parts
-from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed, Writable
+from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import tls_info
@@ -231,6 +231,8 @@ class LoopConnection(Output[LoopStream]):
             self.write(self.protocol.data_to_send() + event.response)
             self.core.refused(self.client, event.status, event.reason)
             self.end()
+        elif isinstance(event, Rejected):
+            self.settings.refused(self.client, event.status, event.reason, head=event.head)
         else:
             self._tell(event)
 

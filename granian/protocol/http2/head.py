@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..events import Rejected
 from ..head import (
     CONTROLS,
     ROLE_CONNECTION,
@@ -124,6 +125,18 @@ def _read_fields(head: Head, headers: HeaderList, limits: Limits) -> None:
         fields.append((field, text))
     if crumbs > 1:
         _join_cookies(head)
+
+
+_MAX_LOGGED: Final = 1000
+"""Characters of a refused request's target that the log has."""
+
+
+def rejected(status: int, reason: str, headers: HeaderList) -> Rejected:
+    """Return what the log has of a request that is refused."""
+    said = {name: value[:_MAX_LOGGED].decode('latin-1') for name, value in headers if name[:1] == b':'}
+    target = said.get(b':path', '-')
+    path, _, query = target.partition('?')
+    return Rejected(status, reason, Head(said.get(b':method', '-'), target, path, query, '2', []))
 
 
 class RepeatedHead(Head):

@@ -12,7 +12,7 @@ from . import frames
 from .answers import refusal_fields
 from .frames import BrokenConnection, FrameReader
 from .guard import PAID
-from .head import HeaderList, Malformed, read_head, read_trailers
+from .head import HeaderList, Malformed, read_head, read_trailers, rejected
 from .header_decoder import MAX_REMEMBERED, HeaderDecoder
 from .output import WINDOW_SMALL_PING
 from .session import Session
@@ -258,6 +258,7 @@ class Receiver:
             self._session.refuse(stream_id, frames.REFUSED_STREAM)
         elif depends_on_itself:
             self._session.refuse(stream_id, frames.PROTOCOL_ERROR)
+            self._session.events.append(rejected(400, 'a stream that depends on itself', []))
         else:
             return True
         return False
@@ -268,9 +269,11 @@ class Receiver:
             if sum([len(name) + len(value) + 32 for name, value in headers]) > self._limits.max_headers_size:
                 raise BadRequest(431, 'header list too large')
             head = read_head(headers, ended, self._limits)
-        except Malformed:
+        except Malformed as error:
             self._session.refuse(stream_id, frames.PROTOCOL_ERROR)
+            self._session.events.append(rejected(400, str(error), headers))
         except BadRequest as error:
+            self._session.events.append(rejected(error.status, error.reason, headers))
             self._answer(stream_id, error, headers, ended)
         else:
             self._open(stream_id, head, ended)
