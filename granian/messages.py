@@ -137,7 +137,7 @@ WARNINGS = {
     'last_worker': 'Ignoring SIGTTOU: one worker left',
     'start_overdue': '%s has not loaded the application within %g seconds: killing it '
     '(--workers-start-timeout)',
-    'terminated': '%s stops: another process has sent it SIGTERM',
+    'terminated': '%s stops: another process has sent it %s',
     'worker_timeout': 'WORKER TIMEOUT (pid:%d): hangs for more than %g seconds (--worker-timeout), in %s',
     'no_life': 'WORKER TIMEOUT (pid:%s): no sign of life for %g seconds (--worker-timeout): killing it; its '
     'process is stopped, or one thread holds the interpreter lock (stacks on standard error)',
@@ -182,10 +182,9 @@ GUNICORN = {
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
     'usr2': 'SIGUSR2 is not used here: SIGHUP starts the workers again',
-    'native': 'The same natively: {command}',
+    'native': 'The same natively: %s',
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',
     'factory': 'the application takes no arguments: it is called as a factory, as uvicorn does',
-    'patched_late': 'gevent patches modules that are imported already: {modules}',
     'reload_preload': "gunicorn's preload_app has no effect with reload",
     'read_only': 'pre_request: a change of req.{name} has no effect here',
     'reload_failed': '{error}; everything goes on as before',

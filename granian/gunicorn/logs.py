@@ -24,6 +24,7 @@ from .access_atoms import Atoms, atoms
 from .addresses import as_gunicorn_shows
 from .cfg import Cfg
 from .loader import SettingsError, no_gunicorn
+from .words import in_gunicorns_words
 
 LEVELS = {
     'critical': logging.CRITICAL,
@@ -191,6 +192,7 @@ class Logger:
         """Do nothing: descriptors of Python are closed at exec."""
 
 
+HOOK_FAILED = 'The %s hook failed'
 UNSAID = frozenset({
     'Starting granian (main PID: %d)', 'Booting worker with pid: %s (worker-%d)', 'Shutting down granian',
     '%s (PID %s) ended %s: %s',
@@ -222,6 +224,7 @@ class Relay(logging.Handler):
         if record.msg == WARNINGS['in_use']:
             (where,) = _arguments(record)
             record.msg, record.args = GUNICORN['in_use'], (as_gunicorn_shows(where),)
+        record.msg, record.args = _reworded(record)
         if self._target is not None:
             method = getattr(self._target, record.levelname.lower(), self._target.info)
             method(record.msg, *_arguments(record), exc_info=record.exc_info)
@@ -230,6 +233,14 @@ class Relay(logging.Handler):
         if error_log.isEnabledFor(record.levelno):
             record.name = error_log.name
             error_log.handle(record)
+
+
+def _reworded(record: logging.LogRecord) -> tuple[Any, Any]:
+    """Return message and arguments in gunicorn's words. Text of the application is left as it is."""
+    if record.msg not in ('%s', HOOK_FAILED):
+        return in_gunicorns_words(str(record.msg)), record.args
+    args = (in_gunicorns_words(str(each)) if '\n' not in str(each) else each for each in _arguments(record))
+    return record.msg, tuple(args)
 
 
 def _arguments(record: logging.LogRecord) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .. import net
@@ -16,6 +17,8 @@ from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
 from ..server.pidfile import PidFile
+from ..server.records import Policy
+from ..worker import patching
 from ..worker.detect import detect
 from ..worker.entry import trace
 from . import logs, process, requests, translate, uvicorn_loggers, workers
@@ -26,6 +29,7 @@ from .loader import SettingsError
 from .objects import Listener, Server, Worker
 from .settings import TABLE
 from .values import takes_nothing
+from .words import in_gunicorns_words
 
 logger = logging.getLogger('_granian')
 
@@ -42,6 +46,10 @@ AT_START = (
 """Settings whose change has an effect at the next start only."""
 
 
+AT_ONCE = 0.1
+"""Seconds that a worker has to stop under graceful_timeout 0: an idle one ends in order."""
+
+
 def run(app: Served) -> None:
     """Serve `app` as its settings say. Ends by SystemExit."""
     if sys.platform == 'win32':
@@ -56,7 +64,7 @@ def run(app: Served) -> None:
     except SettingsError as error:
         sys.exit(str(error))
     except FatalError as error:
-        sys.exit(f'Error: {translate.in_gunicorns_flags(str(error))}')
+        sys.exit(f'Error: {in_gunicorns_words(str(error))}')
     front.run()
 
 
@@ -186,7 +194,7 @@ class Front(MPServer):
             logger.warning(notice)
         if logger.isEnabledFor(logging.DEBUG):
             command = translate.command(self.plan.options, _target(self.app))
-            logger.debug(GUNICORN['native'].format(command=command))
+            logger.debug(GUNICORN['native'], command)
             for hint in self.app.hints:
                 logger.debug('%s', hint)
 
@@ -211,6 +219,11 @@ class Front(MPServer):
 
     def _ready(self) -> None:
         self._serves = True
+
+    def _policy(self) -> Policy:
+        """Give requests no time at the end of the server if graceful_timeout is 0."""
+        found = super()._policy()
+        return found if self.app.cfg.graceful_timeout else replace(found, end_timeout=AT_ONCE)
 
     def _show_listeners(self) -> None:
         assert self._endpoint is not None
@@ -313,6 +326,17 @@ class Front(MPServer):
             return application()
         return application
 
+    def _preload(self, loader: Any) -> Any:
+        self._patch(warns=True)
+        return super()._preload(loader)
+
+    def _patch(self, warns: bool) -> None:
+        """Let gevent patch the standard library. Modules that were imported before are no error."""
+        if self.plan.kind.greenlets:
+            held = patching.holders(patching.patch())
+            if warns:
+                patching.warn(held)
+
     def _worker_start(self, worker: Any) -> None:
         process.name('worker', self.app.cfg.proc_name)
         if not self.plan.kind.asynchronous:
@@ -324,6 +348,7 @@ class Front(MPServer):
             self._call('post_fork', self.view, worker.view)
         except Exception as error:
             raise BootError('Exception in the post_fork hook') from error
+        self._patch(warns=worker.number == 1)
 
     def _worker_ready(self, worker: Any) -> None:
         try:
@@ -381,9 +406,10 @@ def _say_end(worker: Any) -> None:
     if status in (None, 0, -15):  # SIGTERM: it was stopped while it loaded the application
         return
     if status == -9:
-        logger.error('Worker (pid:%s) was sent SIGKILL! Perhaps out of memory?', worker.pid)
+        guess = '' if worker.killed else ' Perhaps out of memory?'
+        logger.error('Worker (pid:%s) was sent SIGKILL!%s', worker.pid, guess)
     elif status < 0:
-        logger.error('Worker (pid:%s) was sent %s!', worker.pid, process.signal_name(-status))
+        logger.warning('Worker (pid:%s) was sent %s!', worker.pid, process.signal_name(-status))
     else:
         logger.error('Worker (pid:%s) exited with code %s.', worker.pid, status)
 

@@ -270,13 +270,3 @@ def _words(flags: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [on] if value else [off]
     return [on, str(value.value if isinstance(value, Enum) else value)]
-
-
-def in_gunicorns_flags(text: str) -> str:
-    """Return a message with gunicorn's flags in place of the native ones, which the user has not written."""
-    for setting in TABLE.values():
-        option = OPTIONS.get(setting.native or '')
-        if option is not None and option.flags and setting.flags:
-            native_flag = re.escape(option.flags.partition('/')[0])
-            text = re.sub(rf'{native_flag}(?![\w-])( \({setting.native}\))?', setting.flags[-1], text)
-    return text

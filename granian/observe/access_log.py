@@ -57,6 +57,8 @@ class AccessLog:
         self._line = self.format.line
         self._enabled = logger.isEnabledFor(logging.INFO)
         self._batched = _writes_plain_lines(logger)
+        self.every_atom = self._enabled and not self._batched
+        """Formatters and filters of the user's own see the records, and may ask for any atom."""
         self._second = 0
         self._now = self._stamp = ''
         self._lines: deque[str] = deque()

@@ -138,6 +138,11 @@ class AbstractServer(ProcessHooks):
         """Replace the workers; from any thread, or from a hook."""
         self._put(RELOAD)
 
+    def _files_changed(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.files_changed()
+        self.reload()
+
     def _put(self, name: str) -> None:
         if self._inbox is not None:
             self._inbox.put(name)
@@ -157,7 +162,7 @@ class AbstractServer(ProcessHooks):
         self.roster.launcher = self._make_launcher(self._endpoint, *self._arguments)
         supervisor = self._supervisor
         if supervisor is not None:
-            supervisor.policy = Policy.of(config)
+            supervisor.policy = self._policy()
             supervisor.resize(config.workers, monotonic())
 
     @property
@@ -193,7 +198,7 @@ class AbstractServer(ProcessHooks):
         """Serve from the first worker's start to the last one's end; return the exit status."""
         roster = self.roster
         supervisor = Supervisor(
-            self.config.workers, Policy.of(self.config), roster.launch, self._before_reload, self._resized
+            self.config.workers, self._policy(), roster.launch, self._before_reload, self._resized
         )
         self._supervisor = supervisor
         self._inbox = inbox
@@ -242,10 +247,12 @@ class AbstractServer(ProcessHooks):
         config = self.config
         watch = None
         if config.reload and not self.polls_modules:
-            watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self.reload)
+            watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self._files_changed)
             companions.append(watch)
         if config.reload and (self.polls_modules or config.reload_extra_files):
-            changes = Changes(OwnFiles(config.pid_file, *endpoint.paths), self.working_dir, self.reload)
+            changes = Changes(
+                OwnFiles(config.pid_file, *endpoint.paths), self.working_dir, self._files_changed
+            )
             self._poller = FilePoller(monotonic(), config.reload_extra_files, self.working_dir, changes)
             companions.append(self._poller)
         if config.statsd is not None:
@@ -261,6 +268,9 @@ class AbstractServer(ProcessHooks):
             companions.append(
                 MemoryWatch(supervisor, limit, config.rss_sample_interval, config.rss_samples, monotonic())
             )
+
+    def _policy(self) -> Policy:
+        return Policy.of(self.config)
 
     def _loaded(self, files: list[str]) -> None:
         if self._poller is not None:

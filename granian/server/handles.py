@@ -92,6 +92,14 @@ class Handle(ABC):
     def kill(self) -> None:
         """End it at once."""
 
+    def files_changed(self) -> None:
+        """Have it call the hook for a changed file."""
+        self.send(ipc.CHANGED)
+
+    def abort(self) -> None:
+        """Ask a worker that hangs to end with status 1."""
+        self.send(ipc.ABORT)
+
     @abstractmethod
     def dump(self) -> None:
         """Have it write its stacks, if it can."""
@@ -156,6 +164,8 @@ class ProcessHandle(Handle):
             self.process.terminate()
 
     def kill(self) -> None:
+        if self.worker is not None:
+            self.worker.killed = True
         self.process.kill()
 
     def dump(self) -> None:

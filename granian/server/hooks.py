@@ -95,12 +95,12 @@ class ProcessHooks(Hooks):
         return hook
 
     def on_worker_interrupt(self, hook: W) -> W:
-        """Call `hook(worker)` when the worker is to stop without waiting for its requests."""
+        """Call `hook(worker)` when the worker stops without waiting for requests, or a file has changed."""
         self.hooks_worker.interrupt.append(hook)
         return hook
 
     def on_worker_timeout(self, hook: W) -> W:
-        """Call `hook(worker)` when --worker-timeout has found that the worker hangs."""
+        """Call `hook(worker)` when a worker that hangs (--worker-timeout) is about to end."""
         self.hooks_worker.timeout.append(hook)
         return hook
 

@@ -126,7 +126,8 @@ class MainLoop:
             self.supervisor.replace(worker, value, monotonic())
         elif kind == ipc.LEAVING:
             self._signals()  # when all processes are signalled at once, the server stops
-            self.supervisor.leaves(worker, value, monotonic())
+            reason, signal_name = value
+            self.supervisor.leaves(worker, reason, monotonic(), signal_name)
         elif kind == ipc.BEAT:
             self.supervisor.lives(worker, monotonic())
         elif kind == ipc.FILES:

@@ -25,7 +25,7 @@ class Notifier:
         self._supervisor = supervisor
         self._address = environ['NOTIFY_SOCKET'].replace('@', '\0', 1)
         self._interval = _watchdog(environ)
-        self._generation = 0
+        self._generation = self._reloads = 0
         self._ready = self._stopping = False
         self.due = now if self._interval is not None else inf
 
@@ -44,7 +44,9 @@ class Notifier:
                 self._stopping = True
                 self._send('STOPPING=1', 'STATUS=Stopping')
             return
-        if self._ready and supervisor.generation != self._generation:
+        if self._ready and supervisor.reloads != self._reloads:
+            # A reload that was refused is over at once: READY=1 follows below.
+            self._reloads = supervisor.reloads
             self._ready = False
             self._send('RELOADING=1', f'MONOTONIC_USEC={monotonic_ns() // 1000}', 'STATUS=Reloading')
         if not self._ready and self._serves():

@@ -35,6 +35,8 @@ class Policy:
     never served, never for others."""
     start_timeout: float | None = None
     kill_timeout: float | None = 30
+    end_timeout: float | None = None
+    """As `kill_timeout`, for the end of the server; None: the same."""
     silence: float | None = None
     """A worker that gives no sign of life for so long is killed."""
     lifetime: float | None = None
@@ -75,6 +77,14 @@ class Handle(Protocol):
         """End it at once."""
         ...
 
+    def files_changed(self) -> None:
+        """Have it call the hook for a changed file."""
+        ...
+
+    def abort(self) -> None:
+        """Ask a worker that hangs to end with status 1."""
+        ...
+
     def dump(self) -> None:
         """Have it write its stacks, if it can."""
         ...
@@ -97,6 +107,12 @@ class WorkerRecord:
     silent_at: float = inf
     """When the worker has given no sign of life for too long."""
     leaves_for: Reason = Reason.TERMINATED
+    grace: float = inf
+    """Seconds that the worker has to stop."""
+    outdated: bool = False
+    """A file of the application has changed since the worker was started."""
+    hangs: bool = False
+    """The worker is replaced because it hangs: it gets an ABORT before it is killed."""
 
     @property
     def name(self) -> str:

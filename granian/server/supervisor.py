@@ -78,6 +78,8 @@ class Supervisor:
     failure_status: int = 1
     """The exit status when the server ends because of its workers."""
     generation: int = 0
+    reloads: int = 0
+    """Number of reloads that were asked for, those that were refused included."""
     slots: list[Slot] = field(default_factory=list)
     workers: list[WorkerRecord] = field(default_factory=list)
     """Every worker that has not ended."""
@@ -106,8 +108,10 @@ class Supervisor:
     def server_event(self, event: ServerEvent, now: float) -> None:
         """Handle an event that concerns the server as a whole."""
         self._now = now
-        if event is ServerEvent.RELOAD and not self._may_reload():
-            return
+        if event is ServerEvent.RELOAD:
+            self.reloads += 1
+            if not self._may_reload():
+                return
         self._feed(event)
         self._derive()
         size, self._later_size = self._later_size, None
@@ -130,8 +134,10 @@ class Supervisor:
         self._feed_worker(worker, event)
         self._derive()
 
-    def leaves(self, worker: WorkerRecord, reason: Reason, now: float) -> None:
-        """Note that a worker stops by itself."""
+    def leaves(self, worker: WorkerRecord, reason: Reason, now: float, signal_name: str = '') -> None:
+        """Note that a worker stops by itself, or because another process has sent it a signal."""
+        if signal_name and self._serves(worker) and worker.slot.reason is None:
+            logger.warning(WARNINGS['terminated'], worker.name, signal_name)
         worker.leaves_for = reason
         self.worker_event(worker, WorkerEvent.LEAVING, now)
 
@@ -150,6 +156,11 @@ class Supervisor:
         self._replace(worker, reason)
         self._derive()
 
+    def files_changed(self) -> None:
+        """Note that the files of all workers have changed: a reload follows."""
+        for worker in self.workers:
+            worker.outdated = True
+
     def resize(self, size: int, now: float) -> None:
         """Add or remove workers until there are `size`."""
         if self._preparing:
@@ -164,13 +175,22 @@ class Supervisor:
         self._now = now
         for worker in list(self.workers):
             if worker.kill_at <= now:
-                self._feed_worker(worker, WorkerEvent.OVERDUE)
+                self._overdue(worker)
             elif worker.silent_at <= now:
                 self._silent(worker)
             elif worker.expires <= now and self._serves(worker):
                 worker.expires = inf
                 self._replace(worker, Reason.LIFETIME)
         self._derive()
+
+    def _overdue(self, worker: WorkerRecord) -> None:
+        """Kill a worker. One that hangs can call its timeout hook first."""
+        if worker.hangs:
+            worker.hangs = False
+            worker.kill_at = self._now + DUMP_GRACE
+            worker.handle.abort()
+        else:
+            self._feed_worker(worker, WorkerEvent.OVERDUE)
 
     def next_look(self) -> float:
         """Return when `tick` has something to do, by the caller's clock; inf: at no time."""
@@ -226,18 +246,22 @@ class Supervisor:
         self._limit(worker, SHORT_GRACE if loading or quick else None)
         worker.expires = inf
         logger.info('Stopping %s', worker.name)
+        if worker.outdated:
+            worker.handle.files_changed()
         worker.handle.stop(loading, self.state is not ServerState.STOPPING, quick)
 
     def _limit(self, worker: WorkerRecord, grace: float | None = None) -> None:
         """Set the time at which a worker that stops is killed."""
-        limits = [limit for limit in (self.policy.kill_timeout, grace) if limit is not None]
-        worker.kill_at = self._now + min(limits, default=inf)
+        end = self.policy.end_timeout if self.state is ServerState.STOPPING else None
+        limits = [limit for limit in (self.policy.kill_timeout, grace, end) if limit is not None]
+        worker.grace = min(limits, default=inf)
+        worker.kill_at = self._now + worker.grace
 
     def _kill(self, worker: WorkerRecord, before: WorkerState, overdue: bool) -> None:
         if overdue and before is WorkerState.STARTING:
             logger.error(WARNINGS['start_overdue'], worker.name, self.policy.start_timeout)
         elif overdue:
-            logger.warning(WARNINGS['overdue'], worker.name, self.policy.kill_timeout or SHORT_GRACE)
+            logger.warning(WARNINGS['overdue'], worker.name, worker.grace)
         worker.kill_at = inf
         worker.handle.kill()
 
@@ -268,8 +292,6 @@ class Supervisor:
         slot = worker.slot
         if slot.worker is not worker:
             return
-        if slot.reason is None and worker.leaves_for is Reason.TERMINATED:
-            logger.warning(WARNINGS['terminated'], worker.name)
         slot.worker = None
         slot.reason = None
         if self.newcomer is None or self.newcomer.slot is not slot:
@@ -353,6 +375,7 @@ class Supervisor:
         if self._serves(worker) and slot.reason is None:
             logger.info('%s is going to be replaced: %s', worker.name, reason.value)
             slot.reason = reason
+            worker.hangs = reason is Reason.HANGS
             slot.not_before = max(slot.not_before, self._paced_until)
 
     def _wait(self, slot: Slot) -> None:

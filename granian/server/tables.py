@@ -27,7 +27,7 @@ class WorkerEvent(Enum):
     CUT = 'it is to stop without waiting for requests'
     KILL = 'it is to end at once'
     OVERDUE = 'it has not started, or not stopped, in time'
-    LEAVING = 'it stops because another process has sent it SIGTERM'
+    LEAVING = 'it stops because another process has sent it a signal'
     EXIT = 'its process has ended'
 
 

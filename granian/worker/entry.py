@@ -128,6 +128,7 @@ class Life:
         attached = kinds.Attachments(
             on_exchange=observer(observers.all), counters=observers.counters, on_refused=observers.refusals,
             hooked=self.hooked, monitor=monitor, share=spec.share, ws_app=ws_app, in_thread=spec.in_thread,
+            every_atom=observers.every_atom,
         )  # fmt: skip
         self.core = kinds.make_core(config, list(spec.listeners), app, attached)
         observers.core = self._descriptors.core = self.core
@@ -148,8 +149,9 @@ class Life:
         self.control.handle_signals()
         kill_timeout = self.config.workers_kill_timeout or None
         orders = ipc.Orders(
-            self.core.stop, self._cut, log.reopen_log_files, kill_timeout, report, every, self._abort
-        )
+            self.core.stop, self._cut, log.reopen_log_files, kill_timeout, report, every, self._abort,
+            self._changed,
+        )  # fmt: skip
         self.control.watch(orders)
 
     def _ready(self, observers: Observers, monitor: timeouts.Monitor | None) -> None:
@@ -169,14 +171,15 @@ class Life:
         self.control.send(ipc.BEAT)
 
     def _hangs(self) -> None:
-        """Ask for a successor. The monitor's thread."""
+        """Ask for a successor. The monitor's thread.
+
+        A worker that still hangs when its time to stop is over gets ABORT, which calls the hook.
+        """
         self.control.replace(ipc.Reason.HANGS)
-        if self.hooked is not None:
-            self.hooked.timeout()
 
     def _give_up(self) -> None:
         """End at once: the worker hangs. The monitor's thread."""
-        self.control.leaves(ipc.Reason.HANGS)
+        self.control.leave(ipc.Reason.HANGS)
         self._abort()
 
     def _abort(self) -> None:
@@ -198,6 +201,11 @@ class Life:
         logging.shutdown()
         os._exit(0)
 
+    def _changed(self) -> None:
+        """Call the interrupt hook: a file has changed. The reader's thread."""
+        if self.hooked is not None:
+            self.hooked.interrupt()
+
     def end(self) -> None:
         """Call the last hook, once; the thread that comes second stays here until the process ends."""
         self._ended.acquire()
@@ -213,6 +221,7 @@ class Observers:
         self.all: list[Callable[[Exchange], None]] = []
         self.core: Core | None = None
         self.counters: Counters | None = None
+        self.every_atom = False
         self.report: Callable[[], None] | None = None
         self._access_log: Any = None
         self._statsd: Any = None
@@ -224,6 +233,7 @@ class Observers:
             target = log.access_logger if name is None else logging.getLogger(name)
             self._access_log = AccessLog(fmt, every_atom=name is not None, logger=target)
             self.all.append(self._access_log)
+            self.every_atom = self._access_log.every_atom
         self.refusals = Refusals(self._access_log)
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter

@@ -34,6 +34,8 @@ class Worker:
         """The process id; None before the process is there (`before_worker`)."""
         self.exit_status: int | None = None
         """In `after_worker`: as `subprocess.Popen.returncode`, -9 for SIGKILL."""
+        self.killed = False
+        """In `after_worker`: whether the main process has killed it."""
         self.failure: Failure | None = None
         """In `after_worker`: why the worker could not start."""
         self.served = False

@@ -1,11 +1,12 @@
 """Messages between a worker and the main process: pairs of a kind and a value, over a pipe.
 
-To the worker: `STOP` (value: whether for a reload), `CUT` (stop without waiting for requests), `REOPEN`
-(the log files). From the worker: `READY`, `FAILED` (a `Failure`), `REPLACE` (it wants a successor; the
-value is a `Reason`), `LEAVING` (it stops by itself; the value is
-a `Reason`), `BEAT` (it lives; see `timeouts`), `FILES`
-(that its modules come from; see `sources`), `METRICS` (its figures, see
-`granian.observe.counters`). When the main process ends, so does the pipe, and the worker stops.
+To the worker: `STOP` (value: whether for a reload), `CUT` (stop without waiting for requests), `ABORT`
+(end with status 1: it hangs), `CHANGED` (its files have changed: call the interrupt hook), `REOPEN` (the
+log files). From the worker: `READY`, `FAILED` (a `Failure`), `REPLACE` (it wants a successor; the value is
+a `Reason`), `LEAVING` (it stops by itself; the value is a `Reason` and the name of the signal, if there
+was one), `BEAT` (it lives; see `timeouts`), `FILES` (that its modules come from; see `sources`), `METRICS`
+(its figures, see `granian.observe.counters`). When the main process ends, so does the pipe, and the worker
+stops.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from ..pipes import PipeEnd, wait
 
 STOP = 'stop'
 CUT = 'cut'
+ABORT = 'abort'
+CHANGED = 'changed'
 REOPEN = 'reopen'
 READY = 'ready'
 FAILED = 'failed'
@@ -84,7 +87,9 @@ class Orders:
     report: Callable[[], None] | None = None
     every: float = 0
     abort: Callable[[], None] = lambda: None
-    """End with status 1: SIGABRT, where signals are quick."""
+    """End with status 1."""
+    changed: Callable[[], None] = lambda: None
+    """Call the interrupt hook."""
 
 
 class Control:
@@ -94,6 +99,13 @@ class Control:
         self._connection = connection
         self._quick = {int(signal.SIGINT), int(signal.SIGQUIT)} if quick_signals else set()
         """Signals that end this worker without waiting for its requests."""
+        self._ends: dict[int, Callable[[Orders], None]] = {
+            int(signal.SIGTERM): lambda orders: orders.stop(False),
+            **dict.fromkeys(self._quick, lambda orders: orders.cut()),
+        }
+        """Signals that end this worker, and how."""
+        if quick_signals:
+            self._ends[int(signal.SIGABRT)] = lambda orders: orders.abort()
         self._sending = allocate_lock()
         self._reading = False
         self._wake_reader, self._wake_writer = os.pipe()
@@ -121,13 +133,9 @@ class Control:
         """Ask the main process for a successor."""
         self.send(REPLACE, reason)
 
-    def leave(self, reason: Reason) -> None:
-        """Tell the main process that this worker stops by itself."""
-        self.send(LEAVING, reason)
-
-    def leaves(self, reason: Reason) -> None:
-        """Tell the main process that this worker stops by itself."""
-        self.send(LEAVING, reason)
+    def leave(self, reason: Reason, signal_name: str = '') -> None:
+        """Notify the main process that this worker stops by itself, or because of a signal."""
+        self.send(LEAVING, (reason, signal_name))
 
     def take_signals(self) -> None:
         """Leave every signal but SIGTERM to the main process. Main thread.
@@ -195,17 +203,12 @@ class Control:
                 return
 
     def _follow_signals(self, orders: Orders, signums: bytes) -> None:
-        if signal.SIGTERM in signums:
-            self.leaves(Reason.TERMINATED)
-            orders.stop(False)
-        if not self._quick.isdisjoint(signums):
-            self.leaves(Reason.TERMINATED)
-            orders.cut()
-        if self._quick and signal.SIGUSR1 in signums:
-            orders.reopen()
-        if self._quick and signal.SIGABRT in signums:
-            self.leaves(Reason.TERMINATED)
-            orders.abort()
+        for signum in signums:
+            if signum == signal.SIGUSR1:
+                orders.reopen()
+            elif signum in self._ends:
+                self.leave(Reason.TERMINATED, signal.Signals(signum).name)
+                self._ends[signum](orders)
 
     def _follow_message(self, orders: Orders) -> bool:
         """Follow one message. Returns False when the main process is gone."""
@@ -221,6 +224,10 @@ class Control:
             orders.stop(value)
         elif kind == CUT:
             orders.cut()
+        elif kind == ABORT:
+            orders.abort()
+        elif kind == CHANGED:
+            orders.changed()
         elif kind == REOPEN:
             orders.reopen()
         return True

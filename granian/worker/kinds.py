@@ -87,6 +87,8 @@ class Attachments:
     """The application that answers WebSockets beside a WSGI application."""
     in_thread: bool = False
     """The workers are threads of one process."""
+    every_atom: bool = False
+    """Access lines may ask for any atom: response headers and environ are kept for them."""
 
 
 NOTHING_ATTACHED = Attachments()
@@ -191,7 +193,7 @@ def _wsgi(parts: Parts) -> BlockingCore:
     config, app, attached = parts.config, parts.app, parts.attached
     siblings = config.workers > 1
     around = None
-    environs = layers.environs(config)
+    environs = layers.environs(config, attached.every_atom)
     if environs is not None:
         app = environs.application(app)
     if attached.hooked is not None and _has_hooks(attached.hooked):
@@ -211,7 +213,7 @@ def _wsgi(parts: Parts) -> BlockingCore:
         handler = around.handler(handler)
     if environs is not None:
         handler = environs.handler(handler)
-    handler = layers.blocking(handler, config, attached.counters)
+    handler = layers.blocking(handler, config, attached.counters, attached.every_atom)
     if attached.monitor is not None:
         return _monitored(parts, handler, attached.monitor)
     return _blocking_core(config)(parts.listeners, parts.settings, handler)
@@ -267,7 +269,7 @@ def _on_loop(parts: Parts) -> WorkerLoop:
         from .request_hooks import around_async
 
         handler = around_async(handler, attached.hooked)
-    handler = layers.asynchronous(handler, config, attached.counters)
+    handler = layers.asynchronous(handler, config, attached.counters, attached.every_atom)
     return WorkerLoop(config, parts.listeners, parts.settings, adapted._replace(handler=handler), parts.loop)
 
 

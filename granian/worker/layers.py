@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from ..stream import AsyncHandler, Handler
 
 
-def blocking(handler: Handler, config: Config, counters: Counters | None) -> Handler:
+def blocking(handler: Handler, config: Config, counters: Counters | None, every_atom: bool) -> Handler:
     """Return the handler of a blocking core, with its layers."""
     mounts = static_mounts(config, counters)
     if mounts is not None:
         from ..static import blocking
 
         handler = blocking(handler, mounts)
-    if _format(config, 'wants_response_headers'):
+    if every_atom or _format(config, 'wants_response_headers'):
         from ..observe.recording import record_blocking
 
         handler = record_blocking(handler)
@@ -41,14 +41,16 @@ def blocking(handler: Handler, config: Config, counters: Counters | None) -> Han
     return rule.blocking(handler) if rule is not None else handler
 
 
-def asynchronous(handler: AsyncHandler, config: Config, counters: Counters | None) -> AsyncHandler:
+def asynchronous(
+    handler: AsyncHandler, config: Config, counters: Counters | None, every_atom: bool
+) -> AsyncHandler:
     """Return the handler of the loop core, with its layers."""
     mounts = static_mounts(config, counters)
     if mounts is not None:
         from ..static import asynchronous
 
         handler = asynchronous(handler, mounts)
-    if _format(config, 'wants_response_headers'):
+    if every_atom or _format(config, 'wants_response_headers'):
         from ..observe.recording import record_async
 
         handler = record_async(handler)
@@ -77,9 +79,9 @@ def proxy_rule(config: Config) -> ProxyRule | None:
     return ProxyRule(versions, config.proxy_allow_ips)
 
 
-def environs(config: Config) -> Environs | None:
-    """Return what keeps the environs of requests for the access log; None: its format names none."""
-    if not _format(config, 'wants_environ'):
+def environs(config: Config, every_atom: bool) -> Environs | None:
+    """Return what keeps the environs of requests for the access log; None: it asks for none."""
+    if not (every_atom or _format(config, 'wants_environ')):
         return None
     from ..observe.recording import Environs
 

@@ -71,9 +71,19 @@ def check(app: Any, loaded: frozenset[str]) -> None:
     the application's own is refused with a ConfigurationError, others are named in one warning.
     """
     own = getattr(app, '__module__', None) or type(app).__module__
-    held = {name: ', '.join(names) for name in sorted(loaded) if (names := unpatched(name))}
+    held = holders(loaded)
     if own in held:
         raise ConfigurationError(REFUSALS['gevent_too_late'].format(module=own, names=held[own]))
+    warn(held)
+
+
+def holders(loaded: frozenset[str]) -> dict[str, str]:
+    """Return the modules that hold unpatched objects, and the names of these."""
+    return {name: ', '.join(names) for name in sorted(loaded) if (names := unpatched(name))}
+
+
+def warn(held: dict[str, str]) -> None:
+    """Name the modules that hold unpatched objects, in one line."""
     if held:
         modules = '; '.join(f'{name} ({names})' for name, names in held.items())
         logger.warning(WARNINGS['gevent_unpatched'], modules)

@@ -23,7 +23,7 @@ class JsonFormatter(logging.Formatter):
         seen = {'logger': record.name, 'level': record.levelname}
         if isinstance(record.args, dict) and 'U' in record.args:
             a = record.args
-            seen.update(path=a['U'], query=a['q'], status=int(a['s']), agent=a['a'], id=a['{x-request-id}i'], none=a.get('{x}i'), text=[a['s'], a['b']], names=sorted(a))
+            seen.update(path=a['U'], query=a['q'], status=int(a['s']), agent=a['a'], id=a['{x-request-id}i'], none=a.get('{x}i'), by=a['{X-Served-By}o'], address=a['{remote_addr}e'], text=[a['s'], a['b']], names=sorted(a))
         else:
             seen['text'] = record.getMessage()
         return json.dumps(seen)
@@ -56,6 +56,7 @@ def test_json_formatter_reads_atoms_that_the_format_does_not_name(start: Start) 
         '7',
         '-',
     )
+    assert (line['by'], line['address']) == ('blue', '127.0.0.1')
     assert set('hlurtsmUqHbBfaTMDLp') <= set(line['names'])
     assert all(isinstance(each, str) for each in line['text'])
     assert web.stop() == 0

@@ -30,6 +30,12 @@ class FakeHandle:
     def dump(self):
         self.told.append('dump')
 
+    def abort(self):
+        self.told.append('abort')
+
+    def files_changed(self):
+        self.told.append('changed')
+
 
 class World:
     """A supervisor, its fake workers, and time."""
@@ -554,7 +560,7 @@ def test_late_ready_gives_the_whole_kill_timeout():
 def test_worker_stopped_by_another_process_is_replaced(running, caplog):
     world = running(2, kill_timeout=30)
     one = world.launched[0]
-    world.supervisor.leaves(world.worker(one), Reason.TERMINATED, world.now)
+    world.supervisor.leaves(world.worker(one), Reason.TERMINATED, world.now, 'SIGTERM')
     assert 'worker-1 stops: another process has sent it SIGTERM' in caplog.text
     assert len(world.launched) == 2
     world.after(module.GROUP_STOP)

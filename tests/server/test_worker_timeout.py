@@ -71,12 +71,24 @@ def test_all_threads_in_calls_get_a_successor_first(start, tmp_path):
         with waiting:
             waiting.sendall(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
             server.expect('WORKER TIMEOUT')
-            server.expect('hook: worker_timeout 1 worker')
             server.expect('Started worker-1')
             assert server.get() != before
             (tmp_path / 'go').touch()
             assert one.recv(1000).startswith(b'HTTP/1.1 200')
     server.expect('hook: after 1 mark-1 0 True main')
+    assert 'hook: worker_timeout' not in server.output
+
+
+def test_hook_of_hanging_threads_follows_the_time_to_stop(start):
+    server = start(blocking_threads=2, workers_kill_timeout=1)
+    waiting = socket.create_connection(('127.0.0.1', server.port))
+    with ask(server, '/hang'), ask(server, '/hang'), waiting:
+        waiting.sendall(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+        server.expect('hook: worker_timeout 1 worker')
+        server.expect('hook: worker_stop 1 worker')
+        server.expect('hook: after 1 mark-1 1 True main')
+    assert server.output.index('Stopping worker-1') < server.output.index('hook: worker_timeout')
+    assert 'killing it' not in server.output
 
 
 @pytest.mark.parametrize('path', ['/hang', '/busy'])

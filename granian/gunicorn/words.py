@@ -1,0 +1,52 @@
+"""Messages of the native server in the words of gunicorn's users: flags and hooks have other names here."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from ..config import OPTIONS
+from .settings import TABLE
+
+_HOOKS = {
+    'before_worker': 'pre_fork',
+    'after_worker': 'child_exit',
+    'on_worker_start': 'post_fork',
+    'on_worker_ready': 'post_worker_init',
+    'on_worker_interrupt': 'worker_int',
+    'on_worker_timeout': 'worker_abort',
+    'on_worker_stop': 'worker_exit',
+    'on_request': 'pre_request',
+    'on_response': 'post_request',
+}
+_PHRASES = {
+    'name an ASGI or RSGI application for WebSockets by --ws-app': 'an ASGI application (-k asgi) can',
+    '--core gevent': '-k gevent',
+    '--interface asginl': '--asgi-lifespan off',
+    'see --interface': 'see --worker-class',
+}
+
+
+def in_gunicorns_words(text: str) -> str:
+    """Return a message with gunicorn's names in place of the native ones, which the user has not written."""
+    if '--' not in text and 'on_' not in text and '_worker' not in text:
+        return text
+    return _native().sub(lambda match: _words()[match[1]], text)
+
+
+@cache
+def _words() -> dict[str, str]:
+    """Return gunicorn's words by the native ones."""
+    found = {**_PHRASES, **_HOOKS}
+    for setting in TABLE.values():
+        option = OPTIONS.get(setting.native)
+        if option is not None and option.flags and setting.flags:
+            found.setdefault(option.flags.partition('/')[0], setting.flags[-1])
+    return found
+
+
+@cache
+def _native() -> re.Pattern[str]:
+    names = '|'.join(map(re.escape, sorted(_words(), key=len, reverse=True)))
+    fields = '|'.join(each.native for each in TABLE.values() if each.native)
+    return re.compile(rf'(?<![\w-])({names})(?![\w-])(?: \((?:{fields})\))?')
