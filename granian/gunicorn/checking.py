@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import NoReturn
 
 from ..errors import FatalError
+from ..worker.entry import trace
 from . import process, translate, workers
 from .contract import Served
 from .loader import SettingsError, say
@@ -26,7 +26,7 @@ def check(app: Served) -> NoReturn:
     except FatalError as error:
         say(f'\nError while loading the application:\n\n{error}')
         sys.exit(1)
-    except Exception:
-        say(f'\nError while loading the application:\n\n{traceback.format_exc()}')
+    except Exception as error:
+        say(f'\nError while loading the application:\n\n{trace(error)}')
         sys.exit(1)
     sys.exit(0)

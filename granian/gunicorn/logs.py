@@ -287,7 +287,7 @@ def _from_mapping(given: Mapping[str, Any]) -> None:
 
 def _read_json(path: str) -> dict[str, Any]:
     if not os.path.exists(path):
-        raise RuntimeError(f'Error: log config file not found: {path}')
+        raise RuntimeError(f'log config file not found: {path}')
     try:
         with open(path, encoding='utf-8') as file:
             found = json.load(file)
@@ -300,7 +300,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 def _from_ini(path: str) -> None:
     if not os.path.exists(path):
-        raise RuntimeError(f'Error: log config file not found: {path}')
+        raise RuntimeError(f'log config file not found: {path}')
     given = {**CONFIG_DEFAULTS, '__file__': path, 'here': os.path.dirname(path)}
     try:
         fileConfig(path, defaults=given, disable_existing_loggers=False)

@@ -483,3 +483,51 @@ def test_embedded_application_object_is_served_by_workers(start: Start) -> None:
     assert web.stop() == 0
     assert 'never printed' not in web.log
     assert web.count('Booting worker') == 2
+
+
+@pytest.mark.parametrize('worker', ['sync', 'gthread', 'gevent', 'asgi', 'uvicorn.workers.UvicornWorker'])
+def test_abstract_unix_socket_is_served(start: Start, tmp_path: Path, worker: str) -> None:
+    name = f'\0front-{os.getpid()}-{worker}'
+    app = ASGI if worker[0] in 'au' and worker != 'gthread' else WSGI
+    conf = f'bind = {"unix:" + name!r}\nworker_class = {worker!r}\n'
+    web = start('web', files={'gunicorn.conf.py': conf, 'web.py': app})
+    web.expect('Listening at: unix:@front-')
+    assert ask(name)['pid'] == children(web.pid)[0]
+    assert web.stop() == 0
+    assert not web.count('ERROR')
+
+
+def test_class_of_uvicorn_worker_needs_no_package(start: Start) -> None:
+    for name in (
+        'uvicorn_worker.UvicornWorker',
+        'uvicorn_worker.UvicornH11Worker',
+        'uvicorn.workers.UvicornH11Worker',
+    ):
+        web = start('-b', '127.0.0.1:0', '-k', name, 'web', files={'web.py': ASGI})
+        port = web.listening()
+        assert ask(port, headers=[('X-Forwarded-For', '192.0.2.7')])['client'] == '192.0.2.7'
+        assert web.stop() == 0
+
+
+# Stands for PasteDeploy, whose `loadapp` it has.
+PASTE = """
+def loadapp(uri, name=None, relative_to=None, global_conf=None):
+    text = f'{uri.rpartition("/")[2]} {name} {sorted(global_conf.items())}'.encode()
+    def application(environ, start_response):
+        start_response('200 OK', [])
+        return [text]
+    return application
+"""
+
+
+def test_paste_file_names_the_application(start: Start) -> None:
+    files = {'paste/__init__.py': '', 'paste/deploy.py': PASTE, 'dev.ini': '[app:main]\n'}
+    for location, name in (('dev.ini', None), ('dev.ini#other', 'other')):
+        web = start(
+            *LOCAL, '--paste', location, '--paste-global', 'a=b', '--paste-global', 'c=d\\=e', files=files
+        )
+        assert request(web.listening())[2] == f"config:dev.ini {name} [('a', 'b'), ('c', 'd=e')]"
+        assert web.stop() == 0
+    web = start(*LOCAL, '--paste', 'missing.ini', files=files)
+    web.expect(r"Error: '.*missing\.ini' not found")
+    assert web.ended() == 1

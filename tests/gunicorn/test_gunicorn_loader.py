@@ -121,7 +121,9 @@ ENDS: list[tuple[list[str], str, int, str]] = [
     (['--paste', 'x.ini'], '', 1, 'Error: --paste needs PasteDeploy'),
     (['--header-map', 'zz', 'a'], '', 1, 'Error: Invalid header_map: zz'),
     (['--forwarded-allow-ips', '10.0.0.1/8', 'a'], '', 1, 'Error: 10.0.0.1/8 has host bits set'),
-    (['--log-config', 'missing.ini', 'a'], '', 1, 'missing.ini'),
+    (['--log-config', 'missing.ini', 'a'], '', 1, 'Error: log config file not found: missing.ini'),
+    (['--log-config-json', 'missing.json', 'a'], '', 1, 'Error: log config file not found: missing.json'),
+    (['--check-config', 'missing_module'], '', 1, "ModuleNotFoundError: No module named 'missing_module'"),
     (['--certfile', 'missing.pem', 'a'], '', 1, "Error: --certfile: no file at 'missing.pem'"),
     (['--logger-class', 'no.such.Logger', 'a'], '', 1, "Error: logger class 'no.such.Logger' cannot be imported"),
     (['--reload-extra-file', '/missing/file', 'a'], '', 1, 'Error: File /missing/file does not exist.'),
@@ -149,7 +151,7 @@ def test_mistake_ends_the_start_with_its_reason(
     )
     lines = (found.stderr.strip() or found.stdout.strip()).splitlines()
     assert (found.returncode, said in lines[-1]) == (status, True), found.stderr
-    assert 'Traceback' not in found.stderr or 'raise' in file
+    assert 'Traceback' not in found.stderr or 'raise' in file or 'missing_module' in argv
 
 
 @pytest.mark.parametrize(('variable', 'value', 'said'), [

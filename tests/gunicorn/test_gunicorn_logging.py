@@ -215,3 +215,15 @@ def test_debug_level_prints_the_native_command(start: Start) -> None:
     ):
         assert words in line
     assert web.stop() == 0
+
+
+def test_logger_class_without_lines_of_its_own_is_not_slow(start: Start) -> None:
+    base = 'from gunicorn.glogging import Logger\nclass Custom(Logger):\n    def setup(self, cfg):\n'
+    setup = '        super().setup(cfg)\n        self.error_log.info("set up by the class")\n'
+    args = ['--logger-class', 'custom.Custom', '--access-logfile', '-']
+    web = start(*LOCAL, *args, 'web', files={'custom.py': base + setup, **APP})
+    request(web.listening(), '/kept')
+    web.expect('set up by the class')
+    web.expect(r'"GET /kept HTTP/1\.1" 200')
+    assert web.stop() == 0
+    assert not web.count('WARNING')

@@ -195,6 +195,7 @@ class Listening:
     def __init__(self, listener: socket.socket) -> None:
         self.tcp = listener.family != getattr(socket, 'AF_UNIX', None)
         name = listener.getsockname()
-        self.address: tuple[str, int] | str = name[:2] if self.tcp else name
+        # An abstract Unix socket has a name of bytes.
+        self.address: tuple[str, int] | str = name[:2] if self.tcp else os.fsdecode(name)
         self.wildcard = self.tcp and name[0] in ('0.0.0.0', '::')
         """Only the connection's own socket knows the address that the client connected to."""

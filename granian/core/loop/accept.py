@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,7 +64,7 @@ class Acceptor:
         self._room_due = False
         """A connection has been aborted to free its descriptor, and is not closed yet."""
         self._core = core
-        self._addresses = {each: each.getsockname() for each in listeners if not _listens_on_all(each)}
+        self._addresses = {each: _address(each) for each in listeners if not _listens_on_all(each)}
         self._accepting = False
         self._closed = False
         self._exhausted = False
@@ -280,6 +281,12 @@ class Acceptor:
         if not task.cancelled() and task.exception() is not None:
             logger.error('A connection could not be set up', exc_info=task.exception())
         self._core.check_over()
+
+
+def _address(listener: socket.socket) -> Any:
+    """Return the address of a listener. An abstract Unix socket has a name of bytes."""
+    name = listener.getsockname()
+    return os.fsdecode(name) if isinstance(name, bytes) else name
 
 
 def _listens_on_all(listener: socket.socket) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from .. import application
@@ -39,7 +40,9 @@ class WSGIApplication(Application):
     def _from_paste(self, location: str) -> dict[str, Any]:
         """Return the settings that a paste file gives: its own path as the source of loggers."""
         self._need_paste()
-        path, _, _ = location.partition('#')
+        path = os.path.abspath(os.path.join(self.cfg.chdir, location.partition('#')[0]))
+        if not os.path.exists(path):
+            raise SettingsError(f'{path!r} not found')
         self.cfg.set('default_proc_name', location)
         return {'logconfig': path} if _has_loggers(path) else {}
 
