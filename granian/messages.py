@@ -180,6 +180,7 @@ GUNICORN = {
     'in_use': 'Connection in use: %s',
     'no_address': "Can't connect to %s",
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
+    'signalled': 'Worker (pid:%s) was sent %s!',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
     'usr2': 'SIGUSR2 is not used here: SIGHUP starts the workers again',
     'native': 'The same natively: %s',

@@ -409,7 +409,7 @@ def _say_end(worker: Any) -> None:
         guess = '' if worker.killed else ' Perhaps out of memory?'
         logger.error('Worker (pid:%s) was sent SIGKILL!%s', worker.pid, guess)
     elif status < 0:
-        logger.warning('Worker (pid:%s) was sent %s!', worker.pid, process.signal_name(-status))
+        logger.warning(GUNICORN['signalled'], worker.pid, process.signal_name(-status))
     else:
         logger.error('Worker (pid:%s) exited with code %s.', worker.pid, status)
 
