@@ -12,6 +12,7 @@ from granian.asgi.types import ApplicationError
 from granian.errors import ConfigurationError
 from granian.stream import ClientDisconnected, TLSInfo
 from tests.support.asgi_fakes import FakeStream, RequestBodyError
+from tests.support.turns import turns
 
 START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'a', b'b')]}
 BODY = {'type': 'http.response.body', 'body': b'x'}
@@ -536,7 +537,7 @@ def test_disconnect_comes_when_the_client_leaves_and_not_before(gone):
     async def app(scope, receive, send):
         await receive()
         waiting = [asyncio.ensure_future(receive()) for _ in range(2)]
-        await asyncio.sleep(0.01)
+        await turns()
         events.append([task.done() for task in waiting])
         stream.leave(gone)
         events.append([(await task)['type'] for task in waiting])
@@ -591,7 +592,7 @@ def test_cancellation_reaches_receive():
 
     async def main():
         task = asyncio.ensure_future(asgi_handler(app)(FakeStream()))
-        await asyncio.sleep(0.01)
+        await turns()
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -10,6 +10,7 @@ from granian.asgi import LifespanProtocol
 from granian.asgi import lifespan as module
 from granian.asgi.types import ApplicationError
 from granian.errors import FatalError
+from tests.support.turns import turns
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_failure_between_startup_and_shutdown(logged):
     async def main():
         lifespan = LifespanProtocol(app)
         await lifespan.startup()
-        await asyncio.sleep(0.01)
+        await turns()
         await lifespan.shutdown()
 
     asyncio.run(main())

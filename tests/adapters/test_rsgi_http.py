@@ -23,6 +23,7 @@ from granian.rsgi import (
 )
 from granian.rsgi.handler import _warn_once
 from granian.stream import ClientDisconnected, RequestBodyError
+from tests.support.turns import turns
 
 TEXT = [('content-type', 'text/plain')]
 
@@ -574,7 +575,7 @@ def test_a_file_being_sent_when_the_handler_is_cancelled(big):
 
         stream.send_file = send_file
         task = asyncio.ensure_future(rsgi_handler(app)(stream))
-        await asyncio.sleep(0.01)
+        await turns()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
