@@ -1,9 +1,10 @@
 """The second engine: `Http2` over `h2.connection.H2Connection` (`--http2-engine h2`).
 
-h2 judges frames, states and windows, and does HPACK. The rest is the lean engine's: what a request head and
-a response may say, the budgets of `guard`, and that a stream keeps its place until its handler ends.
-Where the two differ: h2 ends the connection for some mistakes of a stream (a body that is not as long as
-its content-length, DATA on a stream that has ended), and small rests of a window are used at once.
+h2 reads and makes frames, keeps windows, and does HPACK. The rest is the lean engine's: what a request head
+and a response may say, which frames a stream may have, the budgets of `guard`, and that a stream keeps its
+place until its handler ends. Frames that are wrong for one stream alone are kept from h2, which would end
+the connection. Where the two differ: h2's SETTINGS name its defaults too and bind before the client has
+acknowledged them, each setting of a frame applies singly, and small rests of a window are used at once.
 """
 
 from __future__ import annotations
@@ -11,69 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
-import h2.settings
+import hpack
 
 from ..interface import Headers
 from ..limits import Clock, Limits
-from ..negotiate import PREFACE
 from . import frames
 from .answers import head_fields
 from .connection import Http2
 from .frames import BrokenConnection
 from .guard import Guard
+from .h2_connection import connect
 from .output import Fields, Output
 from .receiving import Receiver
 from .session import Session
 from .streams import Step, Stream
-
-_NOISE = {
-    frames.PRIORITY: 1, frames.WINDOW_UPDATE: 1, frames.GOAWAY: 1, frames.SETTINGS: 10,
-    frames.CONTINUATION: 0, frames.HEADERS: 0, frames.DATA: 0, frames.RST_STREAM: 0,
-}  # fmt: skip
-"""Cost of a frame, 1 where it is not named."""
-
-
-class _Settings(h2.settings.Settings):
-    """Ours. The limit on streams is judged here: h2 would end the connection above it."""
-
-    @property  # type: ignore[misc]
-    def max_concurrent_streams(self) -> int:
-        return frames.MAX_STREAM_ID
-
-
-def connect(limits: Limits) -> h2.connection.H2Connection:
-    """Return h2's side of a connection, with the server's preface in its output."""
-    codes = h2.settings.SettingCodes
-    values = {
-        codes.MAX_CONCURRENT_STREAMS: limits.max_concurrent_streams,
-        codes.INITIAL_WINDOW_SIZE: min(limits.initial_stream_window_size, frames.MAX_WINDOW),
-        codes.MAX_FRAME_SIZE: frames.max_frame_size(limits),
-        codes.MAX_HEADER_LIST_SIZE: limits.max_headers_size,
-    }
-    if limits.websockets:
-        values[codes.ENABLE_CONNECT_PROTOCOL] = 1
-    config = h2.config.H2Configuration(
-        client_side=False,
-        header_encoding=None,
-        validate_outbound_headers=False,
-        normalize_outbound_headers=False,
-        validate_inbound_headers=False,
-        normalize_inbound_headers=False,
-    )
-    connection = h2.connection.H2Connection(config)
-    connection.local_settings = _Settings(client=False, initial_values=values)
-    connection.max_inbound_frame_size = frames.max_frame_size(limits)
-    connection.initiate_connection()
-    connection.decoder.max_header_list_size = 4 * limits.max_headers_size
-    window = min(limits.initial_connection_window_size, frames.MAX_WINDOW)
-    if window > frames.DEFAULT_WINDOW:
-        connection.increment_flow_control_window(window - frames.DEFAULT_WINDOW)
-    connection.receive_data(PREFACE)
-    return connection
 
 
 class H2Output(Output):
@@ -170,19 +125,17 @@ class H2Session(Session):
 
 
 class H2Receiver(Receiver):
-    """Counts frames, lets h2 read them, and takes its events."""
+    """Judges what ends a stream alone, lets h2 read the rest, and takes its events."""
 
     _session: H2Session
 
-    _in_block = False
-    """Part of a header block has been received."""
+    _depends_on_itself = False
+    """Of the header block that h2 reads now."""
+    _dropped = 0
+    """Bytes of DATA that were kept from h2 and whose window has not been given back."""
 
     def _greet(self) -> None:
         self._session.output.flush()
-
-    @property
-    def empty(self) -> bool:
-        return self._reader.empty and not self._in_block
 
     def receive(self, data: bytes) -> None:
         session = self._session
@@ -204,15 +157,24 @@ class H2Receiver(Receiver):
             session.break_off(code, reason)
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        """Check what h2 does not, then let it read the frame."""
+        block = self._block
+        if block is not None and (kind != frames.CONTINUATION or stream_id != block.stream_id):
+            raise BrokenConnection(frames.PROTOCOL_ERROR, 'a header block was interrupted')
         if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'the first frame must be SETTINGS')
         if kind == frames.SETTINGS and flags & frames.ACK and payload:
             raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS acknowledgement with a payload')
-        self._count(kind, flags, payload)
+        judge = _JUDGED.get(kind)
+        if judge is not None:
+            judge(self, flags, stream_id, payload)
+            return
+        if kind != frames.PING or not flags & frames.ACK:  # `_on_pong` counts those
+            self._guard.frame((10 if self._settled else 0) if kind == frames.SETTINGS else 1)
         self._settled = True
-        if kind in (frames.HEADERS, frames.CONTINUATION):
-            self._in_block = not flags & frames.END_HEADERS
+        self._feed(kind, flags, stream_id, payload)
+
+    def _feed(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Let h2 read a frame, and take what it makes of it."""
         header = frames.frame_header(len(payload), kind, flags, stream_id)
         for event in self._session.h2.receive_data(header + payload):
             take = _TAKE.get(type(event))
@@ -220,27 +182,92 @@ class H2Receiver(Receiver):
                 take(self, event)
         self._session.output.flush()
 
-    def _count(self, kind: int, flags: int, payload: bytes) -> None:
-        """Count frames that move nothing against those that do (`guard`)."""
-        if kind == frames.DATA:
-            size = len(payload)
-            if flags & frames.PADDED and payload:
-                size -= 1 + payload[0]
-            if size > 0:
-                self._guard.moved(size)
-            elif not flags & frames.END_STREAM:
-                self._guard.frame()
-        elif kind == frames.PING and flags & frames.ACK:
-            pass  # counted by `_on_pong`
-        elif (cost := _NOISE.get(kind, 1)) and (self._settled or kind != frames.SETTINGS):
-            self._guard.frame(cost)
+    # ---- frames that are judged here: h2 would end the connection for a mistake of one stream
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        size = length = len(payload)
+        if size > self._session.h2.inbound_flow_control_window - self._dropped:
+            raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'more DATA than the connection window allows')
+        if flags & frames.PADDED:
+            length = len(frames.without_padding(payload))
+        ended = bool(flags & frames.END_STREAM)
+        if length > 0:
+            self._guard.moved(length)
+        elif not ended:
+            self._guard.frame()
+        stream = self._find(stream_id, frames.DATA)
+        if stream is not None:
+            mistake = self._mistake(stream, size, length, ended)
+            if mistake is None:
+                self._feed(frames.DATA, flags, stream_id, payload)
+                return
+            self._session.reset(stream, *mistake)
+        self._drop(size)
+
+    def _drop(self, size: int) -> None:
+        """Give the connection's window back for DATA that the client has counted and h2 has not."""
+        self._dropped += size
+        if self._dropped and self._dropped * 2 >= self._session.h2.inbound_flow_control_window:
+            self._output.write(frames.window_update_frame(0, self._dropped))
+            self._dropped = 0
+
+    def _mistake(self, stream: Stream, size: int, length: int, ended: bool) -> tuple[int, str] | None:
+        """Return the error code and the reason if this DATA may not be, None if it may."""
+        connection = self._session.h2
+        if size > connection.remote_flow_control_window(stream.stream_id):
+            return frames.FLOW_CONTROL_ERROR, 'more DATA than the stream window allows'
+        promised, received = stream.content_length, stream.body_received + length
+        if promised is not None and (received > promised or (ended and received != promised)):
+            return frames.PROTOCOL_ERROR, 'content-length and DATA differ'
+        return None
+
+    def _on_block(self, stream_id: int, flags: int, depends_on_itself: bool, block: bytes) -> None:
+        new = stream_id > self._table.highest
+        stream = self._table.get(stream_id)
+        trailers = stream is not None and stream.receiving and flags & frames.END_STREAM
+        if new or (trailers and not depends_on_itself):
+            self._depends_on_itself = depends_on_itself
+            self._feed_block(stream_id, flags & frames.END_STREAM, block)
+            return
+        try:  # whatever becomes of the stream: the compression state is the connection's (4.3)
+            self._session.h2.decoder.decode(block, raw=True)
+        except hpack.HPACKError as error:
+            raise BrokenConnection(frames.COMPRESSION_ERROR, f'HPACK: {error}') from None
+        stream = self._find(stream_id, frames.HEADERS)
+        if stream is not None:
+            reason = 'a stream that depends on itself' if trailers else 'trailers without END_STREAM'
+            self._session.reset(stream, frames.PROTOCOL_ERROR, reason)
+
+    def _feed_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        """Let h2 read a header block, in frames of the size that it takes."""
+        size = self._session.h2.max_inbound_frame_size
+        kind = frames.HEADERS
+        while len(block) > size:
+            self._feed(kind, flags, stream_id, block[:size])
+            kind, flags, block = frames.CONTINUATION, 0, block[size:]
+        self._feed(kind, flags | frames.END_HEADERS, stream_id, block)
+
+    def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4 or self._find(stream_id, frames.RST_STREAM) is not None:
+            self._feed(frames.RST_STREAM, flags, stream_id, payload)
+
+    def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self._guard.frame()
+        if stream_id and len(payload) == 4:
+            stream = self._find(stream_id, frames.WINDOW_UPDATE)
+            if stream is None:
+                return
+            if not frames.unpack_u32(payload)[0] & frames.MAX_WINDOW:
+                self._session.reset(stream, frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
+                return
+        self._feed(frames.WINDOW_UPDATE, flags, stream_id, payload)
 
     # ---- h2's events
 
     def _take_request(self, event: h2.events.RequestReceived) -> None:
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         self._table.rise(event.stream_id)
-        if self._admits(event.stream_id, depends_on_itself=False):
+        if self._admits(event.stream_id, self._depends_on_itself):
             self._on_request(event.stream_id, headers, event.stream_ended is not None)
 
     def _take_data(self, event: h2.events.DataReceived) -> None:
@@ -277,6 +304,16 @@ class H2Receiver(Receiver):
         self._session.peer_going_away = True
         # h2 takes no more frames after a GOAWAY; the client may go on (RFC 9113 6.8).
         self._session.h2.state_machine.state = h2.connection.ConnectionState.SERVER_OPEN
+
+
+_JUDGED: dict[int, Callable[[H2Receiver, int, int, bytes], None]] = {
+    frames.DATA: H2Receiver._on_data,
+    frames.HEADERS: H2Receiver._on_headers,
+    frames.CONTINUATION: H2Receiver._on_continuation,
+    frames.PRIORITY: H2Receiver._on_priority,
+    frames.RST_STREAM: H2Receiver._on_rst_stream,
+    frames.WINDOW_UPDATE: H2Receiver._on_window_update,
+}
 
 
 _TAKE: dict[type[h2.events.Event], Callable[[H2Receiver, Any], None]] = {
