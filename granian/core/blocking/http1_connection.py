@@ -22,7 +22,7 @@ from .connection import (
     WRITING,
 )
 from .http1_output import Http1Output
-from .http1_stream import BlockingStream, TimedStream
+from .http1_stream import Http1Stream, TimedStream
 from .receiving import RECEIVE_SIZE, receive
 from .services import report
 from .spool import BodyRefused
@@ -48,7 +48,7 @@ class Http1Connection(Http1Output):
         """The body that is being read ahead, with its request."""
         self._prepared: Request | None = None
         """A request that can run, while no thread is free for it."""
-        self._stream: BlockingStream | None = None
+        self._stream: Http1Stream | None = None
         self._timed_stream: TimedStream | None = None
 
     def begin(self, data: bytes) -> None:
@@ -262,12 +262,12 @@ class Http1Connection(Http1Output):
         pool = core.pool
         self.phase = RUNNING
         entered = self.reactor.now
-        stream: BlockingStream
+        stream: Http1Stream
         timed: TimedStream | None = None
         if pool.timed:
             stream = timed = self._begin_timed(request)
         else:
-            stream = self._stream or BlockingStream(self)
+            stream = self._stream or Http1Stream(self)
             self._stream = stream
             stream.begin(request)
             pool.enter_call()
@@ -278,7 +278,7 @@ class Http1Connection(Http1Output):
         try:
             core.handler(stream)
             if not stream.ended:
-                self._end_response(stream)
+                stream.end_for_handler()
         except ClientDisconnected:
             stream.aborted = True
         except BaseException:
@@ -320,16 +320,9 @@ class Http1Connection(Http1Output):
         self.core.pool.enter_timed(stream.kind)
         return stream
 
-    def _end_response(self, stream: BlockingStream) -> None:
-        """Answer for a handler that has returned without ending its response."""
-        if stream.status:
-            stream.aborted = True
-        else:
-            stream.respond(500, *error_parts(500))
-
     # -- the end of an exchange, of the connection; the owner ------------------------------
 
-    def _end_exchange(self, now: float, stream: BlockingStream) -> None:
+    def _end_exchange(self, now: float, stream: Http1Stream) -> None:
         """Wait for the next request, or close: the response is sent, in the outbox, or broken off."""
         http = self.http
         if self.counted:
@@ -364,7 +357,7 @@ class Http1Connection(Http1Output):
             if (self.signalled or self.readable) and self.owner.acquire(False):
                 reactor.submit(self)
 
-    def _may_have_input(self, stream: BlockingStream) -> bool:
+    def _may_have_input(self, stream: Http1Stream) -> bool:
         """Return whether the client may be sending: closing now would reset it and destroy the response."""
         if not stream.complete or stream.head.keep_alive or self.http.input_discarded:
             return True
@@ -373,7 +366,7 @@ class Http1Connection(Http1Output):
         except OSError:
             return False
 
-    def _abort(self, stream: BlockingStream) -> None:
+    def _abort(self, stream: Http1Stream) -> None:
         """Break off in the middle of a response."""
         if self in self.core.handed_over:
             self.end_hand_over()

@@ -8,8 +8,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, EndOfRequest, RequestFailed
-from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from ...stream import ClientDisconnected, RequestBodyError
 from .scheduling import times_waited
+from .stream import BlockingStream
 
 if TYPE_CHECKING:
     import socket
@@ -18,32 +19,22 @@ if TYPE_CHECKING:
     from ...protocol.interface import Headers
     from .http1_output import Http1Output
 
-FILE_CHUNK = 65536
-"""Bytes read at a time from a file that goes through this process."""
 SENDFILE_CHUNK = 1 << 20
 """Bytes asked of one sendfile(). A client that stalls is noticed between two calls."""
 LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT, errno.ESHUTDOWN}
 """Errors of sendfile() that are the client's doing; others are the file's."""
 
 
-class BlockingStream:
+class Http1Stream(BlockingStream):
     """The exchanges of an HTTP/1 connection, one after the other. See `stream.Stream`.
 
-    The thread that runs the handler owns it. One object serves all exchanges of a connection: making
+    One object serves all exchanges of a connection: making
     one for each costs half a microsecond.
     """
 
     __slots__ = (
-        '_connection', '_head_bytes', 'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended',
-        'environ', 'head', 'memo', 'received', 'response_headers', 'scheme', 'server', 'started', 'status',
-        'tls', 'trailers',
+        '_connection', '_head_bytes',
     )  # fmt: skip
-
-    response_headers: Any
-    environ: Any
-    """Both set only where the access log names them: see `granian.observe.recording`."""
-    started: float
-    """Set by the core, only where exchanges are observed."""
 
     def __init__(self, connection: Http1Output) -> None:
         self._connection = connection
@@ -66,10 +57,6 @@ class BlockingStream:
         self.aborted = False
 
     # -- the request body ---------------------------------------------------------------
-
-    @property
-    def bytes_received(self) -> int:
-        return self.received + len(self.body)
 
     @property
     def body_size(self) -> int | None:
@@ -209,20 +196,10 @@ class BlockingStream:
             end = offset + count
             offset = self._sendfile(file.fileno(), offset, count)
             count = end - offset
-        file.seek(offset)
-        while count:
-            chunk = file.read(min(FILE_CHUNK, count))
-            if not chunk:
-                self.abort()
-                raise InvalidResponse('the file became shorter while it was sent')
-            count -= len(chunk)
-            self.send_data(chunk)
+        super().send_file(file, offset, count)
 
     def _sendfile(self, source: int, offset: int, count: int) -> int:
-        """Let the kernel copy from file to socket. Return the offset from which the file must be read.
-
-        A file cut meanwhile breaks the exchange (S-S-11).
-        """
+        """Let the kernel copy from file to socket. Return the offset from which the file must be read."""
         connection = self._connection
         connection.drain()
         while count:
@@ -236,8 +213,7 @@ class BlockingStream:
                     self._lost(exc)
                 return offset  # not a file that the kernel can send, or an error that reading it will show
             if not sent:
-                self.abort()
-                raise InvalidResponse('the file became shorter while it was sent')
+                self.end_cut_file()
             offset += sent
             count -= sent
             self.bytes_sent += sent
@@ -257,12 +233,8 @@ class BlockingStream:
             self.aborted = True
             raise
 
-    def abort(self) -> None:
-        self.aborted = True
-        self.ended = True
 
-
-class TimedStream(BlockingStream):
+class TimedStream(Http1Stream):
     """The stream while the pool times calls."""
 
     __slots__ = ('answered', 'entered', 'kind', 'waits')

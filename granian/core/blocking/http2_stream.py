@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from ...protocol.error_pages import BODY_TIMEOUT, error_parts
+from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
 from .http1_output import kind_of
-from .http1_stream import FILE_CHUNK
 from .http2_output import LEFT_LIMIT
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .scheduling import times_waited
 from .services import report
+from .stream import BlockingStream
 
 if TYPE_CHECKING:
     from ...protocol.events import Request, RequestFailed
@@ -31,22 +31,14 @@ PIECE = 262144
 logger = logging.getLogger('_granian')
 
 
-class Http2Stream:
-    """See `stream.Stream`. The thread that runs the handler owns it. The connection's lock guards
-    `inbox`, `failure` and the protocol object."""
+class Http2Stream(BlockingStream):
+    """The connection's lock guards `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_counted', '_quick', '_reading', '_waiter', '_waits', '_writing',
-        'aborted', 'body', 'bytes_sent', 'client', 'complete', 'ended', 'environ', 'failure', 'head', 'inbox',
-        'memo', 'received', 'response_headers', 'scheme', 'server', 'since', 'spool', 'started',
-        'status', 'stream_id', 'tls', 'trailers',
+        '_answered', '_connection', '_counted', '_quick', '_reading', '_waiter', '_waits', '_writing', 'failure',
+        'inbox', 'since', 'spool', 'stream_id',
     )  # fmt: skip
 
-    response_headers: Any
-    environ: Any
-    """Both set only where the access log names them: see `granian.observe.recording`."""
-    started: float
-    """Set only where exchanges are observed."""
     since: float
     """While the body is gathered: time of its last bytes."""
 
@@ -109,7 +101,7 @@ class Http2Stream:
         try:
             core.handler(self)
             if not self.ended:
-                self._end_response()
+                self.end_for_handler()
         except BaseException as error:
             self._take_error(error)
         now = monotonic()
@@ -175,22 +167,11 @@ class Http2Stream:
     def prepare(self) -> bool:
         return True
 
-    def _end_response(self) -> None:
-        """Answer for a handler that has returned without ending its response."""
-        if self.status:
-            self.aborted = True
-        else:
-            self.respond(500, *error_parts(500))
-
     # -- the request body -----------------------------------------------------------------------
 
     def end_of_request(self, event: EndOfRequest) -> None:
         self.complete = True
         self.trailers = event.trailers
-
-    @property
-    def bytes_received(self) -> int:
-        return self.received + len(self.body)
 
     @property
     def body_size(self) -> int | None:
@@ -340,20 +321,6 @@ class Http2Stream:
                 connection.flush_soon()
             else:
                 connection.flush()
-
-    def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
-        file.seek(offset)
-        while count:
-            chunk = file.read(min(FILE_CHUNK, count))
-            if not chunk:
-                self.abort()
-                raise InvalidResponse('the file became shorter while it was sent')
-            count -= len(chunk)
-            self.send_data(chunk)
-
-    def abort(self) -> None:
-        self.aborted = True
-        self.ended = True
 
     def _check(self) -> None:
         """Raise ClientDisconnected where the stream has failed. The connection's lock is held."""
