@@ -12,15 +12,7 @@ from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFail
 from ...protocol.limits import GRACE
 from ...stream import ClientDisconnected
 from .body_ahead import PREFETCH, BodyAhead
-from .connection import (
-    BODY,
-    HEAD,
-    IDLE,
-    LINGERING,
-    PIPELINED,
-    RUNNING,
-    WRITING,
-)
+from .connection import BODY, HEAD, IDLE, LINGERING, PIPELINED, RUNNING, WRITING
 from .http1_output import Http1Output
 from .http1_stream import Http1Stream, TimedStream
 from .receiving import RECEIVE_SIZE, receive
@@ -38,9 +30,7 @@ logger = logging.getLogger('_granian')
 class Http1Connection(Http1Output):
     """A connection as a unit of work."""
 
-    __slots__ = (
-        '_body', '_prepared', '_stream', '_timed_stream',
-    )  # fmt: skip
+    __slots__ = ('_body', '_prepared', '_stream', '_timed_stream')
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
@@ -332,7 +322,7 @@ class Http1Connection(Http1Output):
             self.spooled = None
             stream.complete = True
         if stream.aborted:
-            self._abort(stream)
+            self.abort_response(stream)
         elif http.must_close:
             self.end(linger=self._may_have_input(stream))
         elif self.outbox and (not self.corked or http.idle):
@@ -365,15 +355,6 @@ class Http1Connection(Http1Output):
             return bool(self.receive())  # it has asked for the end, and should send nothing more
         except OSError:
             return False
-
-    def _abort(self, stream: Http1Stream) -> None:
-        """Break off in the middle of a response."""
-        if self in self.core.handed_over:
-            self.end_hand_over()
-        elif stream.head.version == '1.0':
-            self.reset()  # without a length or chunks, only a reset shows that something is missing
-        else:
-            self.close()
 
     def _flushed(self) -> bool:
         """Go on after the outbox has been sent. Return whether there is more to do. The leader."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...protocol.head import Head
     from .services import Services
     from .spool import Spool
+    from .stream import BlockingStream
 
 
 class Running(Protocol):
@@ -229,6 +230,15 @@ class Http1Output(WatchedConnection):
             self.write(data)
 
     # -- the end; the owner ---------------------------------------------------------------
+
+    def abort_response(self, stream: BlockingStream) -> None:
+        """Break off in the middle of a response."""
+        if self in self.core.handed_over:
+            self.end_hand_over()
+        elif stream.head.version == '1.0':
+            self.reset()  # without a length or chunks, only a reset shows that something is missing
+        else:
+            self.close()
 
     def end(self, linger: bool) -> None:
         """Close, once the outbox is sent. `linger`: the client may still be sending."""

@@ -35,8 +35,8 @@ class Http2Stream(BlockingStream):
     """The connection's lock guards `inbox`, `failure` and the protocol object."""
 
     __slots__ = (
-        '_answered', '_connection', '_counted', '_quick', '_reading', '_waiter', '_waits', '_writing', 'failure',
-        'inbox', 'since', 'spool', 'stream_id',
+        '_answered', '_connection', '_counted', '_quick', '_reading', '_waiter', '_waits', '_writing',
+        'failure', 'inbox', 'since', 'spool', 'stream_id',
     )  # fmt: skip
 
     since: float

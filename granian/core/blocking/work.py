@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from time import monotonic
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import _thread
+
+logger = logging.getLogger('_granian')
 
 
 class Work(Protocol):
@@ -103,6 +106,16 @@ class Crew(Protocol):
     def leave_call(self, duration: float, now: float) -> bool: ...
     def make_waiter(self) -> Waiter: ...
     def wait(self, waiter: Waiter, timeout: float) -> bool: ...
+
+
+def prepare_next(crew: Crew) -> None:
+    """Do the part of the next ready unit that calls no application."""
+    unit = crew.ready.popleft()
+    try:
+        if unit.prepare():
+            crew.due.append(unit)
+    except BaseException:
+        logger.exception('Internal error in a unit of work')
 
 
 class MeasuredQueue(deque[Work]):

@@ -29,7 +29,7 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
-from ..blocking.work import MeasuredQueue, Waiter, Work
+from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
@@ -114,12 +114,7 @@ class GreenletPool:
     def _prepare_ready(self) -> None:
         ready = self.ready
         while ready:
-            unit = ready.popleft()
-            try:
-                if unit.prepare():
-                    self.due.append(unit)
-            except BaseException:
-                logger.exception('Internal error in a unit of work')
+            prepare_next(self)
 
     def _take(self) -> PoolGreenlet | None:
         """Return an idle greenlet or a new one, None where there may be no more."""

@@ -23,7 +23,7 @@ from math import inf
 from time import monotonic, sleep
 
 from ..blocking.scheduling import COMPUTING, is_waiting, processor_time, times_waited
-from ..blocking.work import MeasuredQueue, Waiter, Work
+from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
 from ..system_errors import NOT_A_SOCKET
 from .habits import Habits
 from .heap import TRIM_EVERY, trim
@@ -392,12 +392,7 @@ class Pool:
         for _ in STINT:
             if not ready:
                 return
-            unit = ready.popleft()
-            try:
-                if unit.prepare():
-                    self.due.append(unit)
-            except BaseException:
-                logger.exception('Internal error in a unit of work')
+            prepare_next(self)
 
     def _restore(self) -> None:
         """Put the units whose call is due back in front of the others."""
