@@ -40,6 +40,7 @@ def free_port() -> int:
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def spawn(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -51,13 +52,13 @@ def spawn(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
 
 
 def end_on_signals() -> None:
-    """Turn SIGTERM and SIGHUP into SystemExit, as Ctrl-C is an exception: what was started is stopped."""
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    """Turn signals that would end this process into SystemExit: what was started is stopped on the way."""
+    for signum in _ENDING:
         signal.signal(signum, _end)
 
 
 def _end(signum: int, frame: object) -> None:
-    for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for other in _ENDING:
         signal.signal(other, signal.SIG_IGN)  # servers are being stopped
     sys.exit(128 + signum)
 
