@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, make_dataclass
+from dataclasses import FrozenInstanceError, make_dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import log, messages
@@ -52,18 +52,23 @@ _OBJECTS: tuple[tuple[str, Any, str], ...] = (
 """Arguments that only Python can give: (name, type, the type in words). Their contents are not checked."""
 
 
-@dataclass(frozen=True, repr=False, eq=False)
 class Config(Declaration):
     """A checked set of values: what to serve and how. Raises ConfigurationError, with one line, when made.
 
-    Make one with `Config.from_api`, which takes the arguments of `Granian(...)`.
+    Make one with `Config.from_api`, which takes the arguments of `Granian(...)`. To change a value, use
+    `dataclasses.replace`.
     """
 
-    notices: tuple[str, ...] = ()
-    """Warnings for the log about options that have no effect, or another effect than their words."""
-
-    def __post_init__(self) -> None:
+    def __init__(self, **values: Any) -> None:
+        """Take values by the names of the fields. Fields that are not given have their defaults."""
+        unknown = values.keys() - self.__dataclass_fields__
+        if unknown:
+            raise TypeError(f'no such options: {", ".join(sorted(unknown))}')
+        self.__dict__.update(values)
         rules.refuse(self)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f'cannot assign to {name!r}')
 
     @classmethod
     def from_api(cls, target: str, *args: Any, **options: Any) -> Config:

@@ -10,7 +10,7 @@ here. Rules between options are in `granian.config.rules`, their texts in `grani
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,15 @@ def _http2(kind: str, default: Any, help: str, setting: str, **more: Any) -> Any
     return opt(HTTP2, kind, default, help, setting=('http2_settings', setting), **more)
 
 
-# Without methods: Config, which inherits the fields, has its own, and making those of 140 fields takes 3 ms.
-@dataclass(frozen=True, init=False, repr=False, eq=False)
+# Without generated methods, which take 7 ms to make for 140 fields: Config has its own.
+@dataclass(init=False, repr=False, eq=False)
 class Declaration:
     """Every option as a field. Times are in seconds and sizes in bytes unless the help says otherwise."""
 
     target: str
     """Import string of the application."""
+    notices: tuple[str, ...] = field(default=(), kw_only=True)
+    """Warnings for the log about options that have no effect, or another effect than their words."""
 
     # In the order of the Python API's signature.
     address: str = opt(BIND, 'text', '127.0.0.1', 'Address to bind', name='host')
@@ -578,8 +580,8 @@ class Declaration:
 
 
 OPTIONS: dict[str, Option] = {
-    field.name: bind(field.metadata['option'], field.name)
-    for field in fields(Declaration)
-    if 'option' in field.metadata
+    each.name: bind(each.metadata['option'], each.name)
+    for each in fields(Declaration)
+    if 'option' in each.metadata
 }
 """Every option by the name of its field, in the order of the declaration."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from math import isfinite
 from pathlib import Path
@@ -21,7 +21,7 @@ _DURATION = r'(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?'
 _SECONDS = (86400, 3600, 60, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class Option:
     """One option, for every form it takes. `name` is the command line's and the environment's,
     `field` is Config's and (but for the HTTP settings) the Python API's."""
@@ -73,14 +73,15 @@ def opt(group: str, kind: str, default: Any, help: str, **more: Any) -> Any:
 
 
 def bind(option: Option, name: str) -> Option:
-    """Return the option with what follows from its field's name."""
+    """Complete an option with what follows from its field's name, and return it."""
     cli_name = option.name or name
     flags = option.flags
     if not flags and option.kind != 'object':
         flags = '--' + cli_name.replace('_', '-')
     if option.kind == 'bool' and '/' not in flags:
         flags = f'{flags}/--no-{flags[2:]}'
-    return replace(option, field=name, name=cli_name, flags=flags)
+    option.field, option.name, option.flags = name, cli_name, flags
+    return option
 
 
 def parse_duration(text: str) -> int | None:
