@@ -11,6 +11,7 @@ stops.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import select
@@ -18,6 +19,7 @@ import signal
 import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
@@ -47,6 +49,10 @@ Message = tuple[str, Any]
 _END = 0
 """Among the signals' numbers on the wake-up pipe: the reader is to end."""
 _sleep = time.sleep
+WITHOUT_CONTROL = 5.0
+"""Seconds that a worker has for its requests once it has lost the descriptors it is controlled by."""
+
+logger = logging.getLogger('_granian')
 _monotonic = time.monotonic
 _poll = getattr(select, 'poll', None)
 
@@ -188,6 +194,21 @@ class Control:
         start_new_thread(self._read, (orders,))
 
     def _read(self, orders: Orders) -> None:
+        try:
+            self._read_on(orders)
+        except OSError as error:
+            # Without signals and messages it could not be stopped: it ends, and is replaced.
+            logger.error('The application has closed descriptors of the server (%s): the worker ends', error)
+            self._end_later(orders, WITHOUT_CONTROL)
+            os._exit(1)
+
+    def _end_later(self, orders: Orders, seconds: float) -> None:
+        """Ask the worker to stop, and give it time for its requests."""
+        with suppress(Exception):
+            orders.stop(False)
+        _sleep(seconds)
+
+    def _read_on(self, orders: Orders) -> None:
         due = _monotonic() + orders.every
         while True:
             signalled, readable = self._wait(max(0.0, due - _monotonic()) if orders.report else None)
@@ -215,10 +236,10 @@ class Control:
         try:
             kind, value = self._connection.recv()
         except (EOFError, OSError):
-            orders.stop(False)
             if orders.kill_timeout is not None:
-                _sleep(orders.kill_timeout)
+                self._end_later(orders, orders.kill_timeout)
                 os._exit(1)
+            orders.stop(False)
             return False
         if kind == STOP:
             orders.stop(value)

@@ -15,7 +15,7 @@ from .body_ahead import PREFETCH, BodyAhead
 from .connection import BODY, HEAD, IDLE, LINGERING, PIPELINED, RUNNING, WRITING
 from .http1_output import Http1Output
 from .http1_stream import Http1Stream, TimedStream
-from .receiving import RECEIVE_SIZE, receive
+from .receiving import RECEIVE_SIZE
 from .services import report
 from .spool import BodyRefused
 
@@ -109,10 +109,11 @@ class Http1Connection(Http1Output):
         A body of unknown length is read to its end in any case: see `spool`.
         """
         http = self.http
+        buffer = self.reactor.buffer
         while True:
             self.readable = False
             try:
-                data = receive(self.sock)
+                data = bytes(buffer[: self.sock.recv_into(buffer)])
             except OSError as error:
                 self._take_error(error)
                 return None

@@ -25,6 +25,7 @@ from ...protocol.limits import SPARE_FOR, Clock
 from ..system_errors import NO_ROOM, NOT_A_SOCKET
 from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
+from .receiving import RECEIVE_SIZE
 from .work import Crew, Deferred, Watched
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ logger = logging.getLogger('_granian')
 
 def _nothing() -> None:
     pass
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 class Reactor:
@@ -93,6 +98,8 @@ class Reactor:
         self._poller: Poller = self.make_poller()
         self.polling = False
         """True while the leader is inside poll()."""
+        self.buffer = memoryview(bytearray(RECEIVE_SIZE))
+        """The leader reads requests into it: see `receiving`."""
         self.deferred = deferred
         self.suspect = False
         """Something has failed: poll at once, to find out whether polling still works."""
@@ -103,6 +110,8 @@ class Reactor:
         self.register = self._poller.register
         self.rearm = self._poller.rearm
         self.drained: Callable[[], None] = _nothing
+        self.broken: Callable[[OSError], None] = _raise
+        """Called, from any thread, when poll() cannot be woken any more."""
         self._tick(self.now)
 
     def make_poller(self) -> Poller:
@@ -346,15 +355,19 @@ class Reactor:
         """Queue a unit of work from a thread that does not lead."""
         self._ready.append(unit)
         if self.polling:
-            self._poller.wake()
+            self.wake()
 
     def notice_room(self) -> None:
         """Have the leader look whether it can accept again. A thread that does not lead, after a call."""
         if not self.accepting:
-            self._poller.wake()
+            self.wake()
 
     def wake(self) -> None:
-        self._poller.wake()
+        """Have poll() return, now or when it is called next."""
+        try:
+            self._poller.wake()
+        except OSError as error:  # the application has closed a descriptor of ours
+            self.broken(error)
 
     def forget(self, connection: Watched) -> None:
         """Drop a connection. Its owner, just before it closes the socket."""

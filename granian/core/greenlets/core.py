@@ -55,6 +55,7 @@ class GreenletCore(BlockingCore):
         self._loop = get_hub().loop
         self.pool.start(self.ask_turn)
         self._watchdog = Watchdog(self.pool, self.reactor.wake)
+        self.reactor.broken = self._break
         self.reactor.attach(self._turn)
         self.reactor.resume_accepting()
         self.ask_turn()
@@ -64,6 +65,11 @@ class GreenletCore(BlockingCore):
         self.reactor.close()
         if self._error is not None:
             raise self._error
+
+    def _break(self, error: OSError) -> None:
+        """End with an error: the hub cannot be woken any more. Any thread."""
+        self._error = error
+        self._loop.run_callback_threadsafe(self._done.set)
 
     def abandon(self) -> None:
         super().abandon()

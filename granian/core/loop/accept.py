@@ -7,12 +7,13 @@ import logging
 import math
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
 from ...protocol.limits import SPARE_FOR
 from ..sharing import LEAVE_FOR, LEAVES
-from ..system_errors import NO_ROOM
+from ..system_errors import NO_ROOM, NOT_A_SOCKET
 from .connection import LoopConnection
 from .deadlines import spare_since
 from .services import Services
@@ -45,6 +46,10 @@ class Host(Services[LoopConnection], Protocol):
 
     def check_over(self) -> None:
         """End the serving if the worker stops and nothing is left."""
+        ...
+
+    def fail(self, error: OSError) -> None:
+        """End the serving with an error, for the worker to be replaced."""
         ...
 
 
@@ -120,7 +125,8 @@ class Acceptor:
         self._closed = True
         self.publish()
         for listener in self.listeners:
-            listener.close()
+            with suppress(OSError):  # the application has closed it
+                listener.close()
 
     def last_call(self) -> None:
         """Accept the connections in the listen queue: no other worker will, and they would be reset."""
@@ -177,6 +183,9 @@ class Acceptor:
 
     def _accept_failed(self, error: OSError) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""
+        if error.errno in NOT_A_SOCKET:
+            self._core.fail(error)  # the application has closed our listener
+            return
         pause = self._make_room() if error.errno in NO_ROOM else PAUSE
         if error.errno not in NO_ROOM:
             logger.warning(WARNINGS['accept_failed'], error)

@@ -288,6 +288,11 @@ class AsyncCore:
         for connection in list(self.connections):
             connection.transport.abort()
 
+    def fail(self, error: OSError) -> None:
+        self.acceptor.close()
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(error)
+
     def check_over(self) -> None:
         busy = self.connections or self.running or self.acceptor.joining or self.acceptor.handshakes
         if self._stop_told and not busy and self._over is not None and not self._over.done():

@@ -37,6 +37,7 @@ class ThreadCore(BlockingCore):
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped. The calling thread becomes the watchdog."""
+        self.reactor.broken = self.pool.fail
         self.reactor.resume_accepting()
         self.pool.start()
         on_ready()

@@ -248,7 +248,12 @@ class Pool:
         if self._failures < MAX_FAILURES and getattr(error, 'errno', None) not in NOT_A_SOCKET:
             logger.error('Internal error while waiting for connections', exc_info=error)
             sleep(FAILURE_PAUSE)
-        elif not self._closed:
+        else:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the pool, for the worker to be replaced. Any thread."""
+        if not self._closed:
             self.failure = error
             self._closed = True
             self.wake_watchdog()
