@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
+from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening
 from .reactor import Reactor
@@ -51,7 +52,7 @@ class BlockingCore:
         self.handed_over: dict[Any, socket.socket] = {}
         self._stop_asked = False
         self._reloading = False
-        self._listening = {listener.fileno(): Listening(listener) for listener in listeners}
+        self._listening = {listener.fileno(): Listener(listener) for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
 
@@ -187,15 +188,3 @@ class BlockingCore:
 def _leave(duration: float, now: float) -> bool:
     forked.leave()
     return False
-
-
-class Listening:
-    """What a listening socket tells about the connections it accepts."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.tcp = listener.family != getattr(socket, 'AF_UNIX', None)
-        name = listener.getsockname()
-        # An abstract Unix socket has a name of bytes.
-        self.address: tuple[str, int] | str = name[:2] if self.tcp else os.fsdecode(name)
-        self.wildcard = self.tcp and name[0] in ('0.0.0.0', '::')
-        """Only the connection's own socket knows the address that the client connected to."""

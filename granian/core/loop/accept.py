@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
 from ...protocol.limits import SPARE_FOR
+from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
 from ..system_errors import NO_ROOM, NOT_A_SOCKET
 from .connection import LoopConnection
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import Listeners
-    from ..sharing import Share
+    from ..listener import Listener
+from ..sharing import Share
 
 logger = logging.getLogger('_granian')
 
@@ -69,7 +70,8 @@ class Acceptor:
         self._room_due = False
         """A connection has been aborted to free its descriptor, and is not closed yet."""
         self._core = core
-        self._addresses = {each: _address(each) for each in listeners if not _listens_on_all(each)}
+        facts = [(each, Listener(each)) for each in listeners]
+        self._addresses = {each: listener.address for each, listener in facts if not listener.wildcard}
         self._accepting = False
         self._closed = False
         self._exhausted = False
@@ -290,16 +292,3 @@ class Acceptor:
         if not task.cancelled() and task.exception() is not None:
             logger.error('A connection could not be set up', exc_info=task.exception())
         self._core.check_over()
-
-
-def _address(listener: socket.socket) -> Any:
-    """Return the address of a listener. An abstract Unix socket has a name of bytes."""
-    name = listener.getsockname()
-    return os.fsdecode(name) if isinstance(name, bytes) else name
-
-
-def _listens_on_all(listener: socket.socket) -> bool:
-    """Return whether only the accepted socket knows which address its client has connected to."""
-    if listener.family == getattr(socket, 'AF_UNIX', None):
-        return False
-    return listener.getsockname()[0] in ('0.0.0.0', '::')

@@ -17,7 +17,7 @@ from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, R
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import tls_info
-from .output import Output
+from .output import LoopOutput
 from .stream import LoopStream
 from .tunnel import Tunnel
 
@@ -31,7 +31,7 @@ EVENTS_AT_ONCE = 256
 """Events handled before the other connections have their turn."""
 
 
-class LoopConnection(Output[LoopStream]):
+class LoopConnection(LoopOutput[LoopStream]):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
     http1: Http1 | None = None  # `protocol`, by its class

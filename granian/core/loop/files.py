@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ...protocol.interface import Connection as ProtocolConnection
-    from .output import Output
+    from .output import LoopOutput
 
 PIECE = 256 * 1024
 """Bytes read, or handed to the kernel, in one step; other connections have their turn in between."""
@@ -21,7 +21,7 @@ NOT_THIS_FILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOT
 class FileStream(Protocol):
     """The stream as these functions see it."""
 
-    connection: Output[Any]
+    connection: LoopOutput[Any]
     protocol: ProtocolConnection
     stream_id: int
     disconnected: bool

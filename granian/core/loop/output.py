@@ -45,7 +45,7 @@ class Writer(Protocol):
 StreamT = TypeVar('StreamT', bound=Writer)
 
 
-class Output(asyncio.Protocol, Generic[StreamT]):
+class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     """Owns the transport's writing and its end. `connection.LoopConnection` is the other half."""
 
     transport: Any  # asyncio.Transport, uvloop's (which is no subclass of it) or tls.TLSLayer

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...protocol.events import Request
     from ...protocol.interface import Headers
     from ...stream import Address, TLSInfo
-    from .output import Output
+    from .output import LoopOutput
 
 JOIN_BELOW = 4096
 """Bytes: a shorter piece of a body is joined with the next, so the queue is bounded in entries too."""
@@ -66,7 +66,7 @@ class LoopStream:
     _drainers: list[asyncio.Future[None]] | None = None
     _watchers: list[asyncio.Future[None]] | None = None
 
-    def __init__(self, connection: Output[LoopStream], request: Request) -> None:
+    def __init__(self, connection: LoopOutput[LoopStream], request: Request) -> None:
         self.connection = connection
         self.protocol = connection.protocol
         self.stream_id = request.stream_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...protocol.events import Data
 
 if TYPE_CHECKING:
-    from .output import Output
+    from .output import LoopOutput
     from .stream import LoopStream
 
 
@@ -19,7 +19,7 @@ class Tunnel(asyncio.Protocol):
     __slots__ = ('_connection', '_receive', '_stream', 'eof_received', 'pause_writing', 'resume_writing')
 
     def __init__(
-        self, connection: Output[LoopStream], stream: LoopStream, receive: Callable[[bytes], None]
+        self, connection: LoopOutput[LoopStream], stream: LoopStream, receive: Callable[[bytes], None]
     ) -> None:
         self._connection = connection
         self._stream = stream
