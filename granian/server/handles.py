@@ -75,6 +75,7 @@ class Handle(ABC):
         return [source for source in (self.connection, self._sentinel) if source is not None]
 
     def fired(self, ready: Collection[object]) -> bool:
+        """Return whether the sentinel is among the ready sources: the worker has ended."""
         return self._sentinel is not None and self._sentinel in ready
 
     @property
@@ -115,7 +116,7 @@ class Handle(ABC):
 
     @property
     @abstractmethod
-    def farewell(self) -> str:
+    def how_it_ended(self) -> str:
         """Worker's end, in words."""
 
     def send(self, kind: str, value: object = None) -> bool:
@@ -187,7 +188,7 @@ class ProcessHandle(Handle):
         return self.process.exitcode
 
     @property
-    def farewell(self) -> str:
+    def how_it_ended(self) -> str:
         code = self.process.exitcode
         if code is None or code >= 0:
             return f'exit status {code}'

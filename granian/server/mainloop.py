@@ -140,17 +140,17 @@ class MainLoop:
         # ends are what was asked for.
         self._signals()
         if worker.state in (WorkerState.STARTING, WorkerState.SERVING):
-            self._obituary(worker, handle)
+            self._log_unexpected_end(worker, handle)
         self._on_end(handle)
         handle.close()
         self.supervisor.worker_event(worker, WorkerEvent.EXIT, monotonic())
 
-    def _obituary(self, worker: WorkerRecord, handle: Handle) -> None:
+    def _log_unexpected_end(self, worker: WorkerRecord, handle: Handle) -> None:
         """Log why a worker ended unexpectedly: its own words, once for all workers."""
         failure = handle.failure
         if failure is None:
             when = 'unexpectedly' if worker.state is WorkerState.SERVING else 'before it was ready'
-            logger.error('%s (PID %s) ended %s: %s', worker.name, handle.pid, when, handle.farewell)
+            logger.error('%s (PID %s) ended %s: %s', worker.name, handle.pid, when, handle.how_it_ended)
             return
         self.supervisor.failure_status = failure.status
         if failure != self._logged or worker is self.supervisor.newcomer:

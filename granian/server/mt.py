@@ -112,7 +112,7 @@ class ThreadHandle(Handle):
         return self._status
 
     @property
-    def farewell(self) -> str:
+    def how_it_ended(self) -> str:
         return 'left behind' if self._abandoned else f'exit status {self._status}'
 
     def close(self) -> None:
