@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from .._loops import loops
-from ..core.loop.core import AsyncCore, close_loop
+from ..core.loop.core import LoopCore, close_loop
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -40,7 +40,7 @@ class WorkerLoop:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = adapted.before
         self._after = adapted.after
-        self._core = AsyncCore(
+        self._core = LoopCore(
             listeners, settings, adapted.handler,
             loop=self._loop, lifespan=adapted.lifespan, drain_timeout=settings.drain_timeout,
         )  # fmt: skip

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from granian.core.contract import CoreSettings
 from granian.core.loop import first_step
-from granian.core.loop.core import AsyncCore, close_loop
+from granian.core.loop.core import LoopCore, close_loop
 from granian.core.loop.first_step import MOST_PLAIN, FirstStep
 from tests.support.loop_core import LOOPS, new_loop
 
@@ -968,7 +968,7 @@ def test_the_same_where_the_host_has_cancelled_us(kind):
     async def main():
         lifespan.known = asyncio.all_tasks()
         with socket.create_server(('127.0.0.1', 0)) as listener:
-            core = AsyncCore([listener], CoreSettings(), answer, loop=loop, lifespan=lifespan)
+            core = LoopCore([listener], CoreSettings(), answer, loop=loop, lifespan=lifespan)
             task = loop.create_task(core.serve())
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')

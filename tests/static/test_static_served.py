@@ -16,7 +16,7 @@ import pytest
 
 from granian import static
 from granian.core.contract import CoreSettings
-from granian.core.loop.core import AsyncCore, close_loop
+from granian.core.loop.core import LoopCore, close_loop
 from granian.static import Mount, Mounts
 from granian.static import handlers as static_handlers
 from tests.support.blocking_core import CoreUnderTest
@@ -81,7 +81,7 @@ def server(request, folder):
             yield running
         return
     loop = asyncio.new_event_loop()
-    core = AsyncCore([listener], settings, static.asynchronous(async_application, mounts), loop=loop)
+    core = LoopCore([listener], settings, static.asynchronous(async_application, mounts), loop=loop)
     with Server(core, listener) as running:
         yield running
     close_loop(loop)
@@ -272,7 +272,7 @@ def test_the_loop_does_not_wait_for_the_disk(folder):
     mounts = Slow([Mount('/static', folder)])
     listener = socket.create_server(('127.0.0.1', 0))
     loop = asyncio.new_event_loop()
-    core = AsyncCore([listener], CoreSettings(), static.asynchronous(async_application, mounts), loop=loop)
+    core = LoopCore([listener], CoreSettings(), static.asynchronous(async_application, mounts), loop=loop)
     ask = b'GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
     with Server(core, listener) as server, socket.create_connection(server.address, timeout=10) as sock:
         sock.sendall(ask % b'/static/hello.txt')

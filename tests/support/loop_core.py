@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from granian.core.contract import CoreSettings
-from granian.core.loop.core import AsyncCore, close_loop
+from granian.core.loop.core import LoopCore, close_loop
 from granian.protocol.limits import Limits
 
 LOOPS = ['asyncio']
@@ -122,7 +122,7 @@ class Served:
             listener.listen(128)
             listeners = [listener]
         self.address = listeners[0].getsockname()
-        self.core = AsyncCore(
+        self.core = LoopCore(
             listeners, CoreSettings(**settings), handler, loop=self.loop, lifespan=lifespan,
             drain_timeout=drain_timeout,
         )  # fmt: skip

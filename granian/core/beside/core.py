@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...stream import log_failure
 from ..loop.connection import LoopConnection
-from ..loop.core import AsyncCore, close_loop
+from ..loop.core import LoopCore, close_loop
 from .transport import SocketTransport
 from .tunnel import Http2Tunnel
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger('_granian')
 
 
-class WebSocketCore(AsyncCore):
+class WebSocketCore(LoopCore):
     """Serves what a blocking core hands over. It listens nowhere. See `blocking.services.Upgrades`."""
 
     def take_http1(self, connection: Http1Output, request: Request) -> None:

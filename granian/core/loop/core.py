@@ -49,7 +49,7 @@ class Lifespan(Protocol):
     async def shutdown(self) -> None: ...
 
 
-class AsyncCore:
+class LoopCore:
     """Serves an asynchronous handler from one asyncio loop.
 
     `loop` is not closed at the end (see `close_loop`). `lifespan` runs on it around the

@@ -116,7 +116,7 @@ def shut_down(connection: LoopConnection) -> None:
         return
     busy = bool(connection.streams or connection.head_since)
     recent = connection.loop.time() - connection.since < RECENT or bool(connection.head_since)
-    # HTTP/1 between two requests is told when the next one begins (`AsyncCore.start`): told now, it
+    # HTTP/1 between two requests is told when the next one begins (`LoopCore.start`): told now, it
     # would not read that any more.
     if connection.negotiated and (connection.multiplexed or busy or not recent):
         connection.say_goodbye()
