@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ast
 import importlib
+import logging
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from ..constants import Interfaces
 from ..errors import FatalError
+from ..messages import GUNICORN
+from ..worker.detect import detect
+from .values import takes_nothing
+from .workers import Kind
+
+logger = logging.getLogger('_granian')
 
 
 class BootError(FatalError):
@@ -108,3 +116,24 @@ def _call(factory: Any, target: Target) -> Any:
         if trace is not None and trace.tb_next is None:
             raise AppError(f'{target.name}: {error}') from None
         raise
+
+
+def made(application: Any, kind: Kind) -> Any:
+    """Return what a factory makes: uvicorn's class calls an application that takes no arguments."""
+    if kind.family != 'uvicorn':
+        return application
+    if kind.factory:
+        return application()
+    if takes_nothing(application):
+        logger.warning(GUNICORN['factory'])
+        return application()
+    return application
+
+
+def check_interface(application: Any, asynchronous: bool) -> None:
+    """Raise AppError for an application of another interface, with the class to use."""
+    found = detect(application)
+    if found is Interfaces.ASGI and not asynchronous:
+        raise AppError('this is an ASGI application: say -k asgi, or -k uvicorn.workers.UvicornWorker')
+    if found is Interfaces.WSGI and asynchronous:
+        raise AppError('this is a WSGI application: say -k sync, gthread or gevent')

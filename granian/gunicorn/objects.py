@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from ..messages import GUNICORN
+from ..worker.timeouts import Calls
 from .cfg import Cfg
 from .contract import Served
 
@@ -85,11 +87,25 @@ class Server(View):
         return self.cfg.worker_class
 
 
+class Heart(View):
+    """`worker.tmp`: an application that works for long calls `notify()` to stay alive."""
+
+    def notify(self) -> None:
+        """Count the timeout of the requests in progress from now."""
+        Calls.restart()
+
+    def last_update(self) -> float:
+        return monotonic()
+
+    def close(self) -> None:
+        """Do nothing: there is no heartbeat file here."""
+
+
 class Worker(View):
     """One worker: made in the main process, carried into the worker by fork."""
 
     reloader = None
-    tmp = None
+    tmp = Heart()
 
     def __init__(self, server: Server, native: Any) -> None:
         self._native = native
@@ -122,6 +138,10 @@ class Worker(View):
         if self._alive and not value:
             self._native.replace()
         self._alive = value
+
+    def notify(self) -> None:
+        """Count the timeout of the requests in progress from now."""
+        self.tmp.notify()
 
     def leave(self) -> None:
         """Note that the worker ends."""

@@ -12,23 +12,20 @@ from typing import Any
 from .. import net
 from .._version import __version__
 from ..config import OPTIONS, Config, api_arguments
-from ..constants import Interfaces
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
 from ..server.pidfile import PidFile
 from ..server.records import Policy
 from ..worker import patching
-from ..worker.detect import detect
 from ..worker.entry import trace
 from . import logs, process, requests, translate, uvicorn_loggers, workers
 from .addresses import as_gunicorn_shows
-from .application import AppError, BootError
+from .application import BootError, check_interface, made
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
 from .settings import TABLE
-from .values import takes_nothing
 from .words import in_gunicorns_words
 
 logger = logging.getLogger('_granian')
@@ -301,30 +298,20 @@ class Front(MPServer):
     def _load(self) -> Any:
         """Return the application, in a worker or, with preload, in the main process."""
         try:
-            application = self.app.wsgi()
+            application = made(self.app.wsgi(), self.plan.kind)
         except FatalError:
             raise
         except SystemExit as error:
             raise BootError(f'the application called sys.exit({error.code!r}) while it was loaded') from None
         except Exception as error:
-            raise BootError(f'{type(error).__name__}: {error}') from error
-        application = self._made(application)
+            target = self.app.app_uri or self.app.cfg.proc_name
+            text = GUNICORN['not_loaded'].format(target=target, kind=type(error).__name__, error=error)
+            raise BootError(text) from error
         if self.plan.kind.family == 'uvicorn':
             uvicorn_loggers.follow()
-        _check_interface(application, self.plan.kind.asynchronous)
+        check_interface(application, self.plan.kind.asynchronous)
         headers = self.plan.kind.options.get('headers')
         return requests.with_headers(application, headers) if headers else application
-
-    def _made(self, application: Any) -> Any:
-        """Return what a factory makes: uvicorn's class calls an application that takes no arguments."""
-        if self.plan.kind.family != 'uvicorn':
-            return application
-        if self.plan.kind.factory:
-            return application()
-        if takes_nothing(application):
-            logger.warning(GUNICORN['factory'])
-            return application()
-        return application
 
     def _preload(self, loader: Any) -> Any:
         self._patch(warns=True)
@@ -387,15 +374,6 @@ def _target(app: Served) -> str:
     """Return APP as the native command line has it: the attribute has another default there."""
     name = app.app_uri or app.cfg.proc_name
     return name if ':' in name else f'{name}:application'
-
-
-def _check_interface(application: Any, asynchronous: bool) -> None:
-    """Raise AppError for an application of another interface, with the class to use."""
-    found = detect(application)
-    if found is Interfaces.ASGI and not asynchronous:
-        raise AppError('this is an ASGI application: say -k asgi, or -k uvicorn.workers.UvicornWorker')
-    if found is Interfaces.WSGI and asynchronous:
-        raise AppError('this is a WSGI application: say -k sync, gthread or gevent')
 
 
 _REASONS = {3: 'Worker failed to boot.', 4: 'App failed to load.'}

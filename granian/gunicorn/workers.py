@@ -36,8 +36,8 @@ _FAMILIES = {
 }  # fmt: skip
 
 _REFUSED = {
-    'tornado': ('-k asgi', _OWN_SERVER),
-    f'{_GUNICORN}gtornado.TornadoWorker': ('-k asgi', _OWN_SERVER),
+    'tornado': ('say -k asgi', _OWN_SERVER),
+    f'{_GUNICORN}gtornado.TornadoWorker': ('say -k asgi', _OWN_SERVER),
     'aiohttp.worker.GunicornWebWorker': ('run the application with aiohttp', _OWN_SERVER),
     'aiohttp.worker.GunicornUVLoopWebWorker': ('run the application with aiohttp', _OWN_SERVER),
     'aiohttp.GunicornWebWorker': ('run the application with aiohttp', _OWN_SERVER),

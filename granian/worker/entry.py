@@ -332,9 +332,10 @@ def failure(exc: Exception) -> ipc.Failure:
 
 
 def log_cause(exc: FatalError) -> None:
-    """Log the traceback of the application's exception that an error of ours stands for."""
+    """Log, once, the traceback of the application's exception that an error of ours stands for."""
     if exc.shows_cause and exc.__cause__ is not None:
         logger.error('%s', trace(exc.__cause__))
+        exc.shows_cause = False
 
 
 def trace(exc: BaseException) -> str:

@@ -20,7 +20,7 @@ from _thread import get_ident, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..messages import WARNINGS
 
@@ -60,8 +60,20 @@ class Call:
 class Calls:
     """The calls in progress, by thread."""
 
+    latest: ClassVar[Calls | None] = None
+    """Those of this process; None where nothing watches them."""
+
     def __init__(self) -> None:
         self.running: dict[int, Call] = {}
+        Calls.latest = self
+
+    @classmethod
+    def restart(cls) -> None:
+        """Count the time of all calls from now: the application says that it makes progress."""
+        if cls.latest is not None:
+            now = monotonic()
+            for call in list(cls.latest.running.values()):
+                call.since = now
 
     def handler(self, handle: Handler) -> Handler:
         """Wrap a handler so that its calls are known here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from front_apps import WSGI
 from front_server import Start, ask, request
 
@@ -65,3 +66,11 @@ def test_config_has_the_settings_and_their_parser() -> None:
     config = Config(prog='mine')
     assert config.parser().parse_args(['-w', '3', 'web']).workers == 3
     assert config.settings['workers'].get() == config.workers
+
+
+@pytest.mark.parametrize('options', [[], ['--preload']])
+def test_broken_application_is_traced_once(start: Start, options: list[str]) -> None:
+    web = start('-b', '127.0.0.1:0', *options, 'broken:app', files={'broken.py': 'raise ValueError("why")\n'})
+    assert web.ended() == (1 if options else 3)
+    assert web.count(r'^ValueError: why$') == 1
+    assert web.count(r'\[ERROR\] broken:app cannot be loaded: ValueError: why$') == 1
