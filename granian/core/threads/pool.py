@@ -439,7 +439,8 @@ class Pool:
             if duration > SLOW_CALL and waits:
                 self._turn_eager(monotonic())
         elif duration > SLOW_CALL:
-            self._habits.note_slow(kind)
+            if waits:  # else it computed, or lost the processor: that says nothing of its kind
+                self._habits.note_slow(kind)
         else:
             self._habits.note_quick(kind)
 
