@@ -47,7 +47,9 @@ HERE = Path(__file__).resolve().parent
 def arguments() -> argparse.Namespace:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument('--cases', nargs='*', default=['wsgi/*'], help='names or patterns (default: wsgi/*)')
+    parser.add_argument(
+        '--cases', nargs='*', help='names or patterns (default: wsgi/*; with --goals all that have some)'
+    )
     parser.add_argument(
         '--goals', action='store_true', help='the cases and peers of the goals (see goals.py)'
     )
@@ -60,7 +62,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument('--results', type=Path, default=HERE / 'results', help='the folder of the results')
     parser.add_argument('--publish', action='store_true', help='write docs/benchmarks.md and its charts')
     parser.add_argument('--list', action='store_true', help='show cases and servers, measure nothing')
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.cases is None:
+        options.cases = ['*'] if options.goals else ['wsgi/*']
+    return options
 
 
 def matches(name: str, patterns: list[str]) -> bool:
@@ -169,9 +174,9 @@ def main() -> int:
         show_list()
         return 0
     environments.use(options.python)
-    if options.goals:
-        options.cases = [goal.case for goal in goals.GOALS]
     cases = [case for case in CASES if matches(case.name, options.cases)]
+    if options.goals:
+        cases = [case for case in cases if goals.peers_of(case.name)]
     if not cases and not options.publish:
         print('no case has such a name; --list shows them', file=sys.stderr)
         return 2
