@@ -40,7 +40,7 @@ def rsgi_handler(
     path. With `websockets` None an upgrade is an ordinary request. `hint` is logged when the call
     itself fails.
     """
-    call: Application = getattr(app, '__rsgi__', app)
+    call: Application = _attribute(app, '__rsgi__', app)
     prefix = (url_path_prefix or '').rstrip('/')
 
     async def handle(stream: AsyncStream) -> None:
@@ -117,13 +117,20 @@ def _is_below(prefix: str, path: str) -> bool:
 
 def init_application(app: Any, loop: asyncio.AbstractEventLoop) -> None:
     """Call `__rsgi_init__`: before the first request, while the loop is not running."""
-    init = getattr(app, '__rsgi_init__', None)
+    init = _attribute(app, '__rsgi_init__')
     if init is not None:
         init(loop)
 
 
 def end_application(app: Any, loop: asyncio.AbstractEventLoop) -> None:
     """Call `__rsgi_del__`: after the last request, while the loop is not running."""
-    delete = getattr(app, '__rsgi_del__', None)
+    delete = _attribute(app, '__rsgi_del__')
     if delete is not None:
         delete(loop)
+
+
+def _attribute(app: Any, name: str, default: Any = None) -> Any:
+    try:
+        return getattr(app, name, default)
+    except Exception:  # a proxy without a target yet
+        return default

@@ -31,7 +31,7 @@ def resolve(interface: Interfaces, app: Any) -> Interfaces:
     Raise ConfigurationError if AUTO detects none, if `app` cannot be called, or if a call by
     `interface` would certainly fail.
     """
-    if not callable(app) and not hasattr(app, '__rsgi__'):
+    if not callable(app) and not _has_rsgi(app):
         raise ConfigurationError(refusal('app_not_callable', kind=type(app).__name__))
     if _is_factory(app):
         raise ConfigurationError(refusal('app_factory', app=described(app)))
@@ -62,7 +62,7 @@ def _is_factory(app: Any) -> bool:
         callable(app)
         and not inspect.isclass(app)
         and _takes(app, 0)
-        and not (_takes(app, 2) or _takes(app, 3) or hasattr(app, '__rsgi__'))
+        and not (_takes(app, 2) or _takes(app, 3) or _has_rsgi(app))
     )
 
 
@@ -76,7 +76,7 @@ def hint_for(interface: Interfaces, app: Any) -> str:
 
 def _certainly_not(interface: Interfaces, app: Any) -> bool:
     """Return True if no call by `interface` can succeed, whatever `app` returns."""
-    if interface == Interfaces.RSGI and hasattr(app, '__rsgi__'):
+    if interface == Interfaces.RSGI and _has_rsgi(app):
         return False
     if not callable(app) or not _takes(app, _ARGUMENTS[interface]):
         return True
@@ -88,7 +88,7 @@ def _certainly_not(interface: Interfaces, app: Any) -> bool:
 
 def detect(app: Any) -> Interfaces | None:
     """Return RSGI, ASGI or WSGI; None if the signature does not tell."""
-    if hasattr(app, '__rsgi__'):
+    if _has_rsgi(app):
         return Interfaces.RSGI
     two, three = _takes(app, 2), _takes(app, 3)
     if two == three:
@@ -98,10 +98,17 @@ def detect(app: Any) -> Interfaces | None:
     return Interfaces.WSGI if two else None
 
 
+def _has_rsgi(app: Any) -> bool:
+    try:
+        return hasattr(app, '__rsgi__')
+    except Exception:  # a proxy without a target yet
+        return False
+
+
 def _takes(app: Any, count: int) -> bool:
     try:
         inspect.signature(app).bind(*[None] * count)
-    except (TypeError, ValueError):  # ValueError: a callable written in C without a signature
+    except Exception:  # a callable written in C has no signature; a proxy may refuse any look at it
         return False
     return True
 
@@ -109,7 +116,7 @@ def _takes(app: Any, count: int) -> bool:
 def _parameters(app: Any) -> list[str]:
     try:
         return list(inspect.signature(app).parameters)
-    except (TypeError, ValueError):
+    except Exception:
         return []
 
 

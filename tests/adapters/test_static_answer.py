@@ -361,6 +361,11 @@ def test_a_sibling_that_leads_out_or_is_no_file_is_none(coded, tmp_path):
     ('name', 'expected'),
     [
         ('a.docx', 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'),
+        ('a.jfif', 'image/jpeg'),
+        ('a.pkpass', 'application/vnd.apple.pkpass'),
+        ('a.m4s', 'video/iso.segment'),
+        ('a.sqlite', 'application/vnd.sqlite3'),
+        ('a.rst', 'text/prs.fallenstein.rst; charset=utf-8'),
         ('a.xlsx', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet'),
         ('a.pptx', 'application/vnd.openxmlformats-officedocument.presentationml.presentation'),
         ('a.ogg', 'audio/ogg'),

@@ -216,3 +216,19 @@ def test_frameworks():
     # Not made by their __init__, which wants settings.
     assert detect(WSGIHandler.__new__(WSGIHandler)) == WSGI
     assert detect(ASGIHandler.__new__(ASGIHandler)) == ASGI
+
+
+class Proxy:
+    """An application by another object, which is not there before the first request."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(f'no target yet for {name}')
+
+    def __call__(self, *args):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize('asked', [WSGI, ASGI, RSGI])
+def test_proxy_that_refuses_any_look_is_believed(asked):
+    assert detect(Proxy()) is None
+    assert resolve(asked, Proxy()) == asked

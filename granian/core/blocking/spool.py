@@ -44,7 +44,7 @@ class Spool:
         self.size += len(data)
         if self.size > self._limit:
             self.close()
-            raise BodyRefused(413, f'The request body is longer than {self._limit} bytes.')
+            raise BodyRefused(413, f'the request body is longer than {self._limit} bytes')
         try:
             if self._file is not None:
                 _write(self._file, data)
@@ -60,7 +60,7 @@ class Spool:
         except OSError as error:
             logger.error('Cannot store a request body in a temporary file: %s', error)
             self.close()
-            raise BodyRefused(500, 'The request body cannot be stored.') from None
+            raise BodyRefused(500, 'the request body cannot be stored') from None
 
     def end(self) -> bytes | None:
         """Return the whole body if it is in memory, else None: `read` returns its pieces."""
