@@ -67,6 +67,7 @@ frontend front
   default_backend back
 backend back
   http-reuse always
+  {backend}
   server app {upstream} {options}
 """
 
@@ -82,6 +83,8 @@ class Way:
     flags: str = ''
     """Of our server."""
     websocket: bool = True
+    backend: str = ''
+    """A line of HAProxy's backend."""
 
     def __str__(self) -> str:
         extra = f', {self.options}' if self.options else ''
@@ -95,7 +98,8 @@ WAYS = (
     Way('haproxy', unix=True),
     Way('haproxy', options='send-proxy', flags='--proxy-protocol v1'),
     Way('haproxy', unix=True, options='send-proxy-v2', flags='--proxy-protocol v2'),
-    Way('haproxy', options='proto h2', websocket=False),
+    # HAProxy answers a request that meets the end of a connection with 502, unless it may send it again
+    Way('haproxy', options='proto h2', websocket=False, backend='retry-on all-retryable-errors'),
 )
 
 
@@ -113,7 +117,7 @@ def proxy(way: Way, upstream: str, folder: Path) -> Iterator[Ports]:
     bundle.write_text(cert.read_text() + key.read_text())
     ports = Ports(free_port(), free_port())
     values = {'folder': folder, 'port': ports.tls, 'clear': ports.clear, 'cert': cert, 'key': key}
-    values |= {'bundle': bundle, 'options': way.options}
+    values |= {'bundle': bundle, 'options': way.options, 'backend': way.backend}
     config = folder / f'{way.proxy}.conf'
     if way.proxy == 'nginx':
         values['upstream'] = f'unix:{upstream}' if way.unix else upstream
@@ -271,6 +275,8 @@ def smuggle(way: Way, kind: str, folder: Path, corpus: dict[str, bytes] | None =
     """Send the corpus through a proxy; return the requests that the server saw and no client was answered."""
     found = []
     with chain(way, kind, folder, '--access-log') as (server, ports):
+        # the port is open before the worker has loaded the application
+        assert server.wait_for('Started worker-1', 30), server.log
         for number, (name, request) in enumerate((corpus or smuggling()).items()):
             before = server.log.count('" 200 ')
             got = answers(ports.clear, request)
