@@ -3,9 +3,9 @@
 `Http2` is the whole of it for the cores. Inside: `frames` knows the bytes of frames and nothing else,
 `head` the rules for header lists (8.2, 8.3), `answers` those of responses, `streams` and `table` the
 states of streams, `windows` and `output` flow control, `guard` the budgets for floods, `session` the
-state that `receiving` and `connection` share. `h2_engine` puts the h2 library in the place of their frames,
-states and windows; it is loaded only if it is chosen. Nothing here reads a clock: seconds are read from
-the Date line that the core keeps, round trips are measured by PING.
+state that `receiving`, `control` and `connection` share. `h2_engine` puts the h2 library in the place
+of their frames, states and windows; it is loaded only if it is chosen. Nothing here reads a clock: seconds
+are read from the Date line that the core keeps, round trips are measured by PING.
 """
 
 from __future__ import annotations

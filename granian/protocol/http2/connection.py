@@ -9,7 +9,8 @@ from ..limits import Clock, Limits
 from ..response import checked_status, read_pairs
 from . import frames
 from .answers import head_fields, trailer_fields
-from .receiving import KEEP_ALIVE_PING, SHUTDOWN_PING, Receiver
+from .control import KEEP_ALIVE_PING, SHUTDOWN_PING
+from .receiving import Receiver
 from .session import Session
 from .streams import Stream
 

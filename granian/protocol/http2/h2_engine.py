@@ -160,7 +160,7 @@ class H2Receiver(Receiver):
         block = self._block
         if block is not None and (kind != frames.CONTINUATION or stream_id != block.stream_id):
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'a header block was interrupted')
-        if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
+        if not self._control.settled and (kind != frames.SETTINGS or flags & frames.ACK):
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'the first frame must be SETTINGS')
         if kind == frames.SETTINGS and flags & frames.ACK and payload:
             raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS acknowledgement with a payload')
@@ -168,9 +168,9 @@ class H2Receiver(Receiver):
         if judge is not None:
             judge(self, flags, stream_id, payload)
             return
-        if kind != frames.PING or not flags & frames.ACK:  # `_on_pong` counts those
-            self._guard.frame((10 if self._settled else 0) if kind == frames.SETTINGS else 1)
-        self._settled = True
+        if kind != frames.PING or not flags & frames.ACK:  # `on_pong` counts those
+            self._guard.frame((10 if self._control.settled else 0) if kind == frames.SETTINGS else 1)
+        self._control.settled = True
         self._feed(kind, flags, stream_id, payload)
 
     def _feed(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
@@ -298,7 +298,7 @@ class H2Receiver(Receiver):
         self._session.writable(self._session.output.pump())
 
     def _take_pong(self, event: h2.events.PingAckReceived) -> None:
-        self._on_pong(event.ping_data or b'')
+        self._control.on_pong(event.ping_data or b'')
 
     def _take_goaway(self, event: h2.events.ConnectionTerminated) -> None:
         self._session.peer_going_away = True

@@ -10,14 +10,13 @@ from ..head import BadRequest, Head
 from ..limits import Limits
 from . import frames
 from .answers import refusal_fields
+from .control import CONTROL, ControlFrames
 from .frames import BrokenConnection, FrameReader
 from .guard import PAID
 from .head import HeaderList, Malformed, read_head, read_trailers, rejected
 from .header_decoder import MAX_REMEMBERED, HeaderDecoder
-from .output import WINDOW_SMALL_PING
 from .session import Session
 from .streams import RECEIVED, Step, Stream, StreamState, Verdict
-from .windows import WINDOW_PING
 
 EARLY_BODY = 16384
 """Up to this much of a body that arrives together with its head goes into the Request event."""
@@ -27,8 +26,6 @@ LATE_BODY = 65536
 """This much of a body is dropped quietly after the response; then the client is told to stop."""
 BLOCK_FRAMES = 32
 """HEADERS and CONTINUATION frames of one header block (VU#421644)."""
-
-KEEP_ALIVE_PING, SHUTDOWN_PING = b'granian0', b'granian2'
 
 
 class Block(NamedTuple):
@@ -53,23 +50,11 @@ class Receiver:
         self._reader = FrameReader(frames.max_frame_size(limits))
         self._headers = HeaderDecoder(limits)
         self._block: Block | None = None
-        self._settled = False
-        """The client's first SETTINGS has been received (RFC 9113 3.4)."""
-        self._acknowledged = False
+        self._control = ControlFrames(session, limits)
         self._greet()
 
     def _greet(self) -> None:
-        """Write the server's preface (RFC 9113 3.4): SETTINGS, and the connection's window."""
-        settings = {
-            frames.MAX_CONCURRENT_STREAMS: self._limits.max_concurrent_streams,
-            frames.INITIAL_WINDOW_SIZE: self._windows.stream,
-            frames.MAX_FRAME_SIZE: frames.max_frame_size(self._limits),
-            frames.MAX_HEADER_LIST_SIZE: self._limits.max_headers_size,
-        }
-        if self._limits.websockets:
-            settings[frames.ENABLE_CONNECT_PROTOCOL] = 1
-        self._output.write(frames.settings_frame(settings))
-        self._output.write(self._windows.first_update())
+        self._control.greet()
 
     @property
     def empty(self) -> bool:
@@ -85,11 +70,13 @@ class Receiver:
                 block = self._block
                 if block is not None and (kind != frames.CONTINUATION or stream_id != block.stream_id):
                     raise BrokenConnection(frames.PROTOCOL_ERROR, 'a header block was interrupted')
-                if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
+                if not self._control.settled and (kind != frames.SETTINGS or flags & frames.ACK):
                     raise BrokenConnection(frames.PROTOCOL_ERROR, 'the first frame must be SETTINGS')
                 handler = _HANDLERS.get(kind)
                 if handler is not None:
                     handler(self, flags, stream_id, payload)
+                elif (control := CONTROL.get(kind)) is not None:
+                    control(self._control, flags, stream_id, payload)
                 else:
                     guard.frame()  # RFC 9113 5.5: unknown types are ignored
                 if guard.exhausted is not None:
@@ -323,7 +310,7 @@ class Receiver:
             else:
                 self._receive_end(stream, trailers)
 
-    # ---- the other frames
+    # ---- the other frames of a stream
 
     def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
         """Check the frame (6.3), and no more: priorities are ignored (RFC 9113 5.3.2; CVE-2016-6580)."""
@@ -358,75 +345,6 @@ class Receiver:
             self._guard.reset()
             self._session.fail(stream, 'the client reset the stream', disconnected=True)
 
-    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise BrokenConnection(frames.PROTOCOL_ERROR, 'SETTINGS on a stream')
-        if flags & frames.ACK:
-            if payload:
-                raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS acknowledgement with a payload')
-            self._on_settings_ack()
-            return
-        if len(payload) % 6:
-            raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'SETTINGS of a wrong length')
-        self._guard.frame(10 if self._settled else 0)
-        self._settled = True
-        values: dict[int, int] = {}
-        for key, value in frames.iter_settings(payload):
-            frames.check_setting(key, value)
-            values[key] = value
-        # The last value of a setting counts; applied once, however often it was repeated.
-        output = self._output
-        if frames.HEADER_TABLE_SIZE in values:
-            output.encoder.set_table_size(values[frames.HEADER_TABLE_SIZE])
-        output.max_frame = min(values.get(frames.MAX_FRAME_SIZE, output.max_frame), frames.LARGEST_SENT)
-        # Before any DATA that only the new window allows: the peer counts by it once it has this.
-        output.write(frames.SETTINGS_ACK)
-        window = values.get(frames.INITIAL_WINDOW_SIZE)
-        if window is not None:
-            self._session.writable(output.resize(self._table.active.values(), window))
-
-    def _on_settings_ack(self) -> None:
-        if self._acknowledged:
-            self._guard.frame()
-            return
-        self._acknowledged = True
-        self._windows.acknowledged(self._table.active.values())
-
-    def _on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
-        raise BrokenConnection(frames.PROTOCOL_ERROR, 'PUSH_PROMISE from a client')
-
-    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise BrokenConnection(frames.PROTOCOL_ERROR, 'PING on a stream')
-        if len(payload) != 8:
-            raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'PING of a wrong length')
-        if flags & frames.ACK:
-            self._on_pong(payload)
-            return
-        self._guard.frame()
-        self._output.write(frames.ping_frame(payload, frames.ACK))
-
-    def _on_pong(self, payload: bytes) -> None:
-        session = self._session
-        if payload == KEEP_ALIVE_PING and session.awaiting_pong:
-            session.awaiting_pong = False
-        elif payload == WINDOW_SMALL_PING and self._output.probing:
-            session.writable(self._output.on_pong())
-        else:
-            self._guard.frame()
-        if payload == SHUTDOWN_PING and session.going_away:
-            session.finish_going_away()
-        elif payload == WINDOW_PING:
-            self._output.write(self._windows.on_pong(self._table.active.values()))
-
-    def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise BrokenConnection(frames.PROTOCOL_ERROR, 'GOAWAY on a stream')
-        if len(payload) < 8:
-            raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'GOAWAY of a wrong length')
-        self._guard.frame()
-        self._session.peer_going_away = True
-
     def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise BrokenConnection(frames.FRAME_SIZE_ERROR, 'WINDOW_UPDATE of a wrong length')
@@ -453,10 +371,6 @@ _HANDLERS: dict[int, Callable[[Any, int, int, bytes], None]] = {
     frames.HEADERS: Receiver._on_headers,
     frames.PRIORITY: Receiver._on_priority,
     frames.RST_STREAM: Receiver._on_rst_stream,
-    frames.SETTINGS: Receiver._on_settings,
-    frames.PUSH_PROMISE: Receiver._on_push_promise,
-    frames.PING: Receiver._on_ping,
-    frames.GOAWAY: Receiver._on_goaway,
     frames.WINDOW_UPDATE: Receiver._on_window_update,
     frames.CONTINUATION: Receiver._on_continuation,
 }
