@@ -46,7 +46,8 @@ class CoreSettings:
     http2_keep_alive_timeout: float = 20
     pipeline_flush: bool = False
     drain_timeout: float | None = None
-    """Time that a stop gives to sockets which applications have taken over; None: no limit."""
+    """Time that a stop gives to requests on an event loop, and to sockets that applications have taken over;
+    None: no limit."""
     body_spool: int = 64 * 1024 * 1024
     """Limit of a request body of unknown length, which is read before a blocking handler. 0: not read."""
     sendfile: bool = hasattr(os, 'sendfile')

@@ -33,7 +33,7 @@ def pair(
     if config.core == Cores.gevent:
         more |= _beside_hub()
     make_loop = partial(_make_loop, config)
-    return PairedCore(blocking, LoopThread(make_loop, settings, drain_timeout=settings.drain_timeout, **more))
+    return PairedCore(blocking, LoopThread(make_loop, settings, **more))
 
 
 def interface_of(app: Any) -> Interfaces:

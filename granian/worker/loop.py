@@ -40,10 +40,7 @@ class WorkerLoop:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = adapted.before
         self._after = adapted.after
-        self._core = LoopCore(
-            listeners, settings, adapted.handler,
-            loop=self._loop, lifespan=adapted.lifespan, drain_timeout=settings.drain_timeout,
-        )  # fmt: skip
+        self._core = LoopCore(listeners, settings, adapted.handler, loop=loop, lifespan=adapted.lifespan)
 
     def run(self, on_ready: Callable[[], None]) -> None:
         try:

@@ -113,7 +113,7 @@ class Client:
 class Served:
     """A running core; `stop()` waits for its end and looks for leaks."""
 
-    def __init__(self, kind, handler, listeners=None, lifespan=None, drain_timeout=None, **settings):
+    def __init__(self, kind, handler, listeners=None, lifespan=None, **settings):
         settings.setdefault('limits', Limits(websockets=True))
         self.loop = new_loop(kind)
         if listeners is None:
@@ -124,7 +124,6 @@ class Served:
         self.address = listeners[0].getsockname()
         self.core = LoopCore(
             listeners, CoreSettings(**settings), handler, loop=self.loop, lifespan=lifespan,
-            drain_timeout=drain_timeout,
         )  # fmt: skip
         self.leftover = []
         self.error = None

@@ -103,16 +103,13 @@ class LoopThread:
         handler: AsyncHandler,
         *,
         lifespan: Lifespan | None,
-        drain_timeout: float | None,
         before: Callable[[asyncio.AbstractEventLoop], None] | None = None,
         after: Callable[[asyncio.AbstractEventLoop], None] | None = None,
         start_thread: Callable[[Callable[[], None]], Any] | None = None,
         allocate_lock: Callable[[], Any] = threading.Lock,
     ) -> None:
         """Make the core. Under gevent `start_thread` starts a real one, and the locks let the hub go on."""
-        self.core = WebSocketCore(
-            [], settings, handler, loop=make_loop(), lifespan=lifespan, drain_timeout=drain_timeout
-        )
+        self.core = WebSocketCore([], settings, handler, loop=make_loop(), lifespan=lifespan)
         self._before = before
         self._after = after
         self._start_thread = start_thread or _start_thread

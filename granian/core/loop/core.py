@@ -53,7 +53,8 @@ class LoopCore:
     """Serves an asynchronous handler from one asyncio loop.
 
     `loop` is not closed at the end (see `close_loop`). `lifespan` runs on it around the
-    serving. `stop` cancels the requests in flight after `drain_timeout` seconds (None: never).
+    serving. `stop` cancels the requests in flight after `settings.drain_timeout` seconds
+    (None: never).
     """
 
     def __init__(
@@ -64,12 +65,10 @@ class LoopCore:
         *,
         loop: asyncio.AbstractEventLoop,
         lifespan: Lifespan | None = None,
-        drain_timeout: float | None = None,
     ) -> None:
         self.settings = settings
         self.loop = loop
         self.lifespan = lifespan
-        self.drain_timeout = drain_timeout
         self.clock = Clock(server=settings.limits.server_header)
         self.now = loop.time()
         self.context = contextvars.copy_context()
@@ -267,8 +266,8 @@ class LoopCore:
             self._first_step.close()  # the lifespan's end may wait for all tasks that there are
         # After one more turn of the loop: a request that has arrived already is read, and answered.
         self.loop.call_soon(self.loop.call_soon, self._stop_connections)
-        if self.drain_timeout is not None:
-            self.loop.call_later(self.drain_timeout, self._cancel_all)
+        if self.settings.drain_timeout is not None:
+            self.loop.call_later(self.settings.drain_timeout, self._cancel_all)
 
     def _stop_connections(self) -> None:
         for connection in list(self.connections):
