@@ -110,7 +110,7 @@ def test_stop_answers_what_is_in_flight() -> None:
             client.ask(request('GET', '/'))
             client.send(request('GET', '/slower'))
         idle = [Client(server.port) for _ in range(8)]
-        time.sleep(0.1)  # much less than the application takes: all are at it, none is done
+        server.wait_for('working', len(clients))
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         answers = [client.read() for client in clients]

@@ -31,6 +31,7 @@ class Application:
 
     def __init__(self):
         self.seen = []
+        self.working = asyncio.Event()
 
     async def __call__(self, scope, receive, send):
         if scope['type'] == 'lifespan':
@@ -41,6 +42,7 @@ class Application:
             await send({'type': 'lifespan.shutdown.complete'})
             return
         if scope['path'] == '/slow':
+            self.working.set()
             await asyncio.sleep(0.1)
         body = f'{scope["path"]} {scope["state"]["n"]}'.encode()
         await send({'type': 'http.response.start', 'status': 200})
@@ -103,10 +105,11 @@ def test_serve_and_stop():
 
 def test_a_request_in_flight_is_answered_before_serve_returns():
     async def main():
-        one = server(Application())
+        app = Application()
+        one = server(app)
         task = await started(one)
         asking = asyncio.ensure_future(get(one, '/slow'))
-        await asyncio.sleep(0.05)
+        await app.working.wait()
         one.stop()
         await task
         assert await asking == '/slow 0'
@@ -187,7 +190,7 @@ def test_cancelled_serve_ends_at_once_and_runs_the_lifespans_end():
         task = await started(one)
         idle = socket.create_connection(one.addresses[0][:2])
         asking = asyncio.ensure_future(get(one, '/slow'))
-        await asyncio.sleep(0.02)
+        await app.working.wait()
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
