@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.support.certificates import threaded_context
 from tests.support.server_process import ServerProcess, serving
 
 HERE = Path(__file__).parent
@@ -53,7 +54,8 @@ def start(name: str, target: str, certificate: Path, flags: str = '') -> tuple[A
     context = None
     if tls:
         more += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
-        context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
+        more += ' --ssl-protocol-min tls1.2'  # for `threaded_context`
+        context = threaded_context(certificate / 'cert.pem')
     flags = f'--interface wsgi --access-log {flags} {more}'
     return serving('granian', f'handed_apps:{target}', flags, HERE), context
 

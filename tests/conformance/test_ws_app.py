@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from tests.support.certificates import threaded_context
 from tests.support.http2_client import Http2Client, Response
 from tests.support.server_process import ServerProcess, serving
 
@@ -67,7 +68,8 @@ def start(name: str, certificate: Path, flags: str = FLAGS) -> Any:
     context = None
     if tls:
         more += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
-        context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
+        more += ' --ssl-protocol-min tls1.2'  # for `threaded_context`
+        context = threaded_context(certificate / 'cert.pem')
     target = f'--ws-app ws_app_apps:{app}'
     return serving('granian', 'ws_app_apps:wsgi', f'{flags} {target} {more}', HERE), context, app == 'asgi'
 

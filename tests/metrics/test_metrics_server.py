@@ -134,7 +134,7 @@ def test_counted(case, tmp_path):
         assert (found['responses', '2xx'], found['responses', '4xx']) == (10, 2)
         assert (found['static_requests_handled'], found['static_requests_err']) == (1, 1)
         assert found['request_body_bytes'] == 1000 + 200_000 + 300
-        sent = [b'0'] * 5 + [b'0', b'1000', b'200000', b'300', b'static', b'Not Found\n']
+        sent = [b'0'] * 5 + [b'0', b'1000', b'200000', b'300', b'static', b'404 Not Found\n']
         assert found['response_body_bytes'] == len(b''.join(sent))
         assert found['request_duration_seconds_count'] == 12
         assert found['request_duration_seconds_bucket', '+Inf'] == 12

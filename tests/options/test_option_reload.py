@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from granian import net
+from granian import net, pipes
 from granian.config import Config
 from granian.server.reload import FileWatch
 
@@ -35,7 +35,7 @@ def watch(tmp_path, caplog):  # noqa: C901 (a fixture; counts its helpers within
 
         def look(patience):
             deadline = time.monotonic() + patience
-            while made._pipe.poll(max(0, deadline - time.monotonic())):
+            while pipes.wait([made._pipe], max(0, deadline - time.monotonic())):
                 made.look([made._pipe], 0)
                 if str(tmp_path / last) in said:
                     return True

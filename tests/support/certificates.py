@@ -34,6 +34,17 @@ def client_context(folder: Path, *names: str) -> ssl.SSLContext:
     return context
 
 
+def threaded_context(authority: Path) -> ssl.SSLContext:
+    """Of a client that reads and writes in two threads, as websockets' does.
+
+    Before Python 3.13 two threads on one TLS socket race in OpenSSL (gh-124984): a read that takes the
+    tickets of TLS 1.3 beside a write is an "internal error", or the write is lost. TLS 1.2 sends none.
+    """
+    context = ssl.create_default_context(cafile=str(authority))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 def subject(sock: ssl.SSLSocket) -> str:
     certificate = sock.getpeercert()
     assert certificate is not None
