@@ -49,6 +49,7 @@ WORKLOADS = {
     'stream': Workload('100 KB streamed in 10 parts', path='/stream', expect=STREAM),
     'four': Workload('hello world, four workers, 256 connections', connections=256, workers=4),
     'close': Workload('a connection per request', script='close.lua'),
+    'close-four': Workload('a connection per request, four workers', script='close.lua', workers=4),
     'sleep64': Workload('application sleeps 10 ms, 64 connections', path='/sleep', threads=64),
     'sleep256': Workload(
         'application sleeps 10 ms, 256 connections', path='/sleep', connections=256, threads=256
@@ -123,6 +124,7 @@ NO_SLOWER = {'granian': 1, 'uvicorn': 1}
 WS = {'granian': 1, 'uvicorn websockets': 1, 'uvicorn wsproto': 1, 'gunicorn asgi': 1}
 RSGI = {'granian': 1.4}
 H2 = {'hypercorn': 1.8, 'gunicorn': 1.8}
+SHARING = {'not shared': 0.97}
 GEVENT = {'gunicorn gevent': 4}
 
 ASGI = {
@@ -164,6 +166,10 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
     'fastapi': {'body-model': {}},
     'start-wsgi': START,
     'start-asgi': START,
+    **{
+        f'sharing-{core}': {'close': SHARING, 'close-four': SHARING}
+        for core in ('threads', 'gevent', 'asyncio', 'uvloop')
+    },
     'gevent-django': {'product': {'gunicorn gevent': 1.2}},
     'gevent': {'hello': GEVENT, 'browser': GEVENT, 'sleep256': {'gunicorn gevent': 2}},
 }

@@ -110,6 +110,15 @@ def bjoern(run: Run) -> str:
     return f'python -c {shlex.quote(program)}'
 
 
+def unshared(command: Command) -> Command:
+    """Return our command line with workers that do not share the connections (see apps/unshared.py)."""
+    return lambda run: f'python unshared.py {command(run).partition(" ")[2]}'
+
+
+def sharing(command: Command) -> list[Server]:
+    return [Server('ours', 'ours', command), Server('not shared', 'ours', unshared(command))]
+
+
 QUIET = ' --log-level warning --no-access-log'
 
 
@@ -219,6 +228,10 @@ SERVERS: dict[str, list[Server]] = {
         Server('ours', 'ours', granian('wsgi', ' --core gevent', app='django_app')),
         Server('gunicorn gevent', 'gunicorn', gunicorn('gevent', 'django_app')),
     ],
+    'sharing-threads': sharing(granian('wsgi')),
+    'sharing-gevent': sharing(granian('wsgi', ' --core gevent')),
+    'sharing-asyncio': sharing(granian('asgi', ' --loop asyncio')),
+    'sharing-uvloop': sharing(granian('asgi', ' --loop uvloop')),
     'django': wsgi_framework('django_app', 16),
     'flask': wsgi_framework('flask_app', 4),
     'fastapi': asgi_framework('fastapi_app'),

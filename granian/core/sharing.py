@@ -22,10 +22,11 @@ LEAVES = 5
 AHEAD = 2
 """Connections more than the least loaded worker has, from which on a worker leaves the accept to it; one
 more for every four that the least loaded has."""
-WINDOW = 0.1
+WINDOW = 0.5
+"""Seconds after which the counts of begun and ended connections are halved."""
 CHURN = 32
-"""Connections beyond those there are that end within WINDOW seconds: they are short, and their numbers say
-little. Then a worker accepts without regard to the others: each moment left would cost rate."""
+"""Connections beyond those there are that begin and end within a window or two: they are short, and their
+numbers say little. Then a worker accepts without regard to the others: each moment left would cost rate."""
 
 _FREE = -2
 _AWAY = -1
@@ -37,14 +38,15 @@ _SIZE = 4 * (_ENTRIES + 1)
 class Share:
     """A worker's own entry, and a view of the others'. Can be pickled while a process is started."""
 
-    __slots__ = ('_counts', '_ended', '_fd', '_index', '_memory', '_window_ends')
+    __slots__ = ('_begun', '_counts', '_ended', '_fd', '_index', '_memory', '_window_ends')
 
     def __init__(self, fd: int, index: int, memory: mmap.mmap | None = None) -> None:
         self._fd = fd
         self._index = index
+        self._begun = 0
         self._ended = 0
-        """Connections that have ended within the window."""
-        self._window_ends = 0.0
+        """Connections that have ended lately, as `_begun` those that have begun."""
+        self._window_ends = monotonic() + WINDOW
         self._memory = memory or mmap.mmap(fd, _SIZE)
         self._counts = memoryview(self._memory).cast('i')
 
@@ -56,8 +58,11 @@ class Share:
     def publish(self, connections: int) -> None:
         """Tell the others that this worker accepts, and how many connections it has."""
         counts = self._counts
-        if connections < counts[self._index]:
+        before = counts[self._index]
+        if connections < before:
             self._ended += 1
+        elif connections > before:
+            self._begun += 1
         counts[self._index] = connections
 
     def leave(self) -> None:
@@ -73,13 +78,21 @@ class Share:
             count for index, count in enumerate(counts[1:used].tolist(), 1) if count >= 0 and index != own
         ]
 
-    def is_ahead(self, connections: int) -> bool:
-        """Return whether this worker has so many connections that it leaves the accept to another."""
+    def disregards_others(self) -> bool:
+        """Return whether this worker accepts all it can: it has been alone so far, or connections are short."""
+        if self._counts[0] < 2:
+            return True
         now = monotonic()
         if now > self._window_ends:
+            lately = now < self._window_ends + WINDOW
+            self._begun = self._begun // 2 if lately else 0
+            self._ended = self._ended // 2 if lately else 0
             self._window_ends = now + WINDOW
-            self._ended = 0
-        if connections < AHEAD or self._ended > CHURN + connections:
+        return min(self._begun, self._ended) > CHURN + self._counts[self._index]
+
+    def is_ahead(self, connections: int) -> bool:
+        """Return whether this worker has so many connections that it leaves the accept to another."""
+        if connections < AHEAD or self.disregards_others():
             return False
         least = min(self.others(), default=connections)
         return connections - least >= AHEAD + least // 4

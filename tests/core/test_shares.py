@@ -43,12 +43,41 @@ def test_worker_that_does_not_accept_is_not_waited_for() -> None:
 def test_short_connections_are_accepted_without_regard_to_others() -> None:
     one, other = two()
     other.publish(0)
-    assert not one.is_ahead(0)  # the window begins
     for _ in range(CHURN + AHEAD + 1):
         one.publish(1)
         one.publish(0)
     one.publish(AHEAD)
     assert not one.is_ahead(AHEAD)
+
+
+def test_connections_that_end_together_are_not_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that leaves says nothing about the connections that come after."""
+    one, other = two()
+    other.publish(0)
+    many = 2 * CHURN + AHEAD
+    for count in range(many + 1):
+        one.publish(count)
+    now = sharing.monotonic() + 3 * sharing.WINDOW
+    monkeypatch.setattr(sharing, 'monotonic', lambda: now)
+    assert one.is_ahead(many)  # and forgets what has begun
+    for count in reversed(range(AHEAD, many)):
+        one.publish(count)
+    assert one.is_ahead(AHEAD)
+
+
+def test_short_connections_are_remembered_for_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = two()
+    other.publish(0)
+    now = sharing.monotonic()
+    for _ in range(3 * CHURN):
+        one.publish(1)
+        one.publish(0)
+    one.publish(AHEAD)
+    ahead = []
+    for windows in (1.5, 1.6, 4):
+        monkeypatch.setattr(sharing, 'monotonic', lambda windows=windows: now + windows * sharing.WINDOW)
+        ahead.append(one.is_ahead(AHEAD))
+    assert ahead == [False, False, True]
 
 
 def test_entry_of_an_ended_worker_is_used_again() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import client_context, make_pair
 from tests.support.server_process import ROOT, ServerProcess, serving
 
 HERE = Path(__file__).parent
 WORKERS, CONNECTIONS = 4, 48
 LEAST, MOST = 9, 15
+ATTEMPTS = 4
 GET = b'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
 CORES = {
     'threads': '--interface wsgi',
@@ -39,15 +42,28 @@ def start(core: str, flags: str = '', **env: str) -> Any:
     return serving(kind, target, f'{CORES[core]} --workers {WORKERS} {flags}', HERE, **env)
 
 
-def workers_of(server: ServerProcess, gap: float, path: Path | None = None) -> Counter[int]:
-    """Return how many of 48 connections, opened one after the other and kept, each worker has."""
+def workers_of(
+    server: ServerProcess, gap: float, path: Path | None = None, context: ssl.SSLContext | None = None
+) -> Counter[int]:
+    """Return how many of 48 connections, opened one after the other and kept, each worker has.
+
+    The workers have closed all of them on return.
+    """
     with ExitStack() as stack:
         counts: Counter[int] = Counter()
+        socks: list[socket.socket] = []
         for _ in range(CONNECTIONS):
             sock = stack.enter_context(connect(server, path))
+            if context is not None:
+                sock = stack.enter_context(context.wrap_socket(sock, server_hostname='localhost'))
             sock.sendall(GET)
             counts[pid_of(sock)] += 1
+            socks.append(sock)
             time.sleep(gap)
+        for sock in socks:
+            sock.shutdown(socket.SHUT_WR)
+            while socket.socket.recv(sock, 4096):  # TLS has tickets and a close_notify to read
+                pass
         return counts
 
 
@@ -69,10 +85,15 @@ def pid_of(sock: socket.socket) -> int:
     return int(json.loads(data.partition(b'\r\n\r\n')[2])['pid'])
 
 
-def check(counts: Counter[int]) -> None:
-    assert len(counts) == WORKERS, counts
-    assert min(counts.values()) >= LEAST, counts
-    assert max(counts.values()) <= MOST, counts
+def check(
+    server: ServerProcess, gap: float, path: Path | None = None, context: ssl.SSLContext | None = None
+) -> Counter[int]:
+    """Check the spread over the workers; again where a busy machine kept one of them from its share."""
+    for _ in range(ATTEMPTS):
+        counts = workers_of(server, gap, path, context)
+        if len(counts) == WORKERS and LEAST <= min(counts.values()) and max(counts.values()) <= MOST:
+            return counts
+    raise AssertionError(counts)
 
 
 @pytest.mark.parametrize('gap', [0.0, 0.02])
@@ -80,7 +101,7 @@ def check(counts: Counter[int]) -> None:
 def test_connections_are_spread_over_workers(core: str, gap: float) -> None:
     with start(core) as server:
         server.wait_for('Started worker-', WORKERS)
-        check(workers_of(server, gap))
+        check(server, gap)
 
 
 @pytest.mark.parametrize('core', CORES)
@@ -90,7 +111,7 @@ def test_connections_are_spread_after_a_replacement(core: str) -> None:
         pids = workers_of(server, 0)
         os.kill(next(iter(pids)), signal.SIGKILL)
         server.wait_for('Started worker-', WORKERS + 1)
-        check(workers_of(server, 0.002))
+        check(server, 0.002)
 
 
 @pytest.mark.parametrize('core', CORES)
@@ -98,17 +119,34 @@ def test_connections_of_a_unix_socket_are_spread(core: str, tmp_path: Path) -> N
     path = tmp_path / 'socket'
     with start(core, f'--bind 127.0.0.1:0 --bind unix:{path}') as server:
         server.wait_for('Started worker-', WORKERS)
-        check(workers_of(server, 0, path))
+        check(server, 0, path)
 
 
-@pytest.mark.parametrize('core', ['threads', 'asyncio'])
-def test_connections_are_spread_over_spawned_workers(core: str, tmp_path: Path) -> None:
-    spawn = "import multiprocessing; multiprocessing.set_start_method('spawn', force=True)"
-    (tmp_path / 'sitecustomize.py').write_text(spawn)
-    path = os.pathsep.join([str(tmp_path), str(ROOT), str(HERE)])
-    with start(core, PYTHONPATH=path) as server:
+@pytest.mark.parametrize('method', ['spawn', 'forkserver'])
+@pytest.mark.parametrize('core', CORES)
+def test_connections_are_spread_whatever_starts_the_workers(core: str, method: str, tmp_path: Path) -> None:
+    """Over TCP, over a Unix socket, and again after a worker was replaced."""
+    choose = f"import multiprocessing; multiprocessing.set_start_method('{method}', force=True)"
+    (tmp_path / 'sitecustomize.py').write_text(choose)
+    python_path = os.pathsep.join([str(tmp_path), str(ROOT), str(HERE)])
+    path = tmp_path / 'socket'
+    flags = f'--bind 127.0.0.1:0 --bind unix:{path} --respawn-failed-workers --respawn-interval 0'
+    with start(core, flags, PYTHONPATH=python_path) as server:
         server.wait_for('Started worker-', WORKERS)
-        check(workers_of(server, 0))
+        pids = check(server, 0)
+        check(server, 0.002, path)
+        os.kill(next(iter(pids)), signal.SIGKILL)
+        server.wait_for('Started worker-', WORKERS + 1)
+        check(server, 0.002)
+
+
+@pytest.mark.parametrize('core', CORES)
+def test_connections_over_tls_are_spread(core: str, tmp_path: Path) -> None:
+    make_pair(tmp_path, 'server')
+    context = client_context(tmp_path, 'server')
+    with start(core, f'--ssl-certificate {tmp_path}/server.pem --ssl-keyfile {tmp_path}/server.key') as server:
+        server.wait_for('Started worker-', WORKERS)
+        check(server, 0, context=context)
 
 
 @pytest.mark.parametrize('core', ['threads', 'gevent'])
