@@ -24,7 +24,7 @@ AHEAD = 2
 more for every four that the least loaded has."""
 WINDOW = 0.5
 """Seconds after which the counts of begun and ended connections are halved."""
-CHURN = 32
+CHURN = 16
 """Connections beyond those there are that begin and end within a window or two: they are short, and their
 numbers say little. Then a worker accepts without regard to the others: each moment left would cost rate."""
 
@@ -79,7 +79,7 @@ class Share:
         ]
 
     def disregards_others(self) -> bool:
-        """Return whether this worker accepts all it can: it has been alone so far, or connections are short."""
+        """Return whether to accept all that is pending: this worker is alone, or connections are short."""
         if self._counts[0] < 2:
             return True
         now = monotonic()

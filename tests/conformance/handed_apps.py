@@ -11,6 +11,7 @@ except ImportError:
     flask_app = None
 else:
     flask_app = Flask(__name__)
+    flask_app.config['SOCK_SERVER_OPTIONS'] = {'ping_interval': 0.5}
     sock = Sock(flask_app)
 
     @sock.route('/echo')
@@ -21,6 +22,11 @@ else:
     @sock.route('/once')
     def once(ws):
         ws.send(ws.receive())
+
+    @sock.route('/pings')
+    def pings(ws):
+        while True:
+            ws.send(ws.receive())
 
     @sock.route('/fails')
     def fails(ws):

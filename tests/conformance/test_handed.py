@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import socket
 import ssl
@@ -141,7 +142,7 @@ def test_flask_sock_failure_names_the_request(flask: Site) -> None:
     flask.server.wait_for('"GET /fails HTTP/1.1" 101')
 
 
-@pytest.mark.parametrize('name', ['threads', 'gevent'])
+@pytest.mark.parametrize('name', SERVERS)
 def test_flask_socketio_speaks_over_a_websocket(name: str, certificate: Path) -> None:
     pytest.importorskip('flask_socketio')
     served, context = start(name, 'socketio_app', certificate)
@@ -151,6 +152,45 @@ def test_flask_socketio_speaks_over_a_websocket(name: str, certificate: Path) ->
         assert websocket.recv(timeout=20).startswith('40{')
         websocket.send('42["message","hello"]')
         assert websocket.recv(timeout=20) == '42["message","echo hello"]'
+
+
+@pytest.mark.parametrize('name', SERVERS)
+def test_socketio_client_upgrades_from_polling(name: str, certificate: Path) -> None:
+    """The package's own client: polling first, then a WebSocket; messages both ways, then its leave."""
+    pytest.importorskip('flask_socketio')
+    socketio = pytest.importorskip('socketio')
+    requests = pytest.importorskip('requests')
+    pytest.importorskip('websocket')
+    served, context = start(name, 'socketio_app', certificate)
+    with served as server, requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(certificate / 'cert.pem')
+        answers: queue.Queue[str] = queue.Queue()
+        client = socketio.Client(http_session=session)
+        client.on('message', answers.put)
+        client.connect(f'{"https" if context else "http"}://localhost:{server.port}', wait_timeout=20)
+        for number in range(20):
+            client.send(f'hello {number}')
+            assert answers.get(timeout=20) == f'echo hello {number}'
+        assert client.transport() == 'websocket'
+        client.disconnect()
+        server.wait_for('HTTP/1.1" 101')
+    assert 'Traceback' not in server.log
+
+
+def test_flask_sock_pings_and_closes_a_silent_client(flask: Site) -> None:
+    """simple-websocket's own keep-alive: a thread of its own writes to the socket."""
+    sock = flask.ask('/pings')
+    with sock:
+        until(sock, ACCEPTED)
+        assert sock.recv(2) == b'\x89\x00'  # a ping, and it gets no pong
+        data = b'\0'
+        while data:
+            data = sock.recv(65536)
+    with flask.open('/pings') as websocket:  # answers pings by itself
+        websocket.send('x')
+        assert websocket.recv(timeout=20) == 'x'
+    flask.server.wait_for('"GET /pings HTTP/1.1" 101', 2)
 
 
 @pytest.mark.parametrize('name', SERVERS)
