@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from front_apps import WSGI
-from front_server import Start, ask
+from front_server import ROOT, Start, ask
 
 FOLDER = Path(__file__).parents[2] / 'examples' / 'deploy' / 'gunicorn'
 
@@ -47,21 +48,14 @@ def test_deployment_file_starts_a_server(start: Start, name: str, words: object)
     assert not web.count('WARNING|ERROR')
 
 
-def test_tracking_server_starts_it_as_a_module(start: Start) -> None:
-    """mlflow's command: `python -m gunicorn --timeout=60 -b HOST:PORT -w N mlflow.server:app`."""
+@pytest.mark.parametrize('module', ['granian.gunicorn', 'gunicorn'])
+def test_program_that_starts_a_module_gets_granian(start: Start, module: str) -> None:
+    """Run mlflow's command; the folder `module` of the examples answers to the name `gunicorn`."""
     files = {'tracking/__init__.py': '', 'tracking/server.py': WSGI.replace('def application', 'def app', 1)}
-    web = start(
-        '-m',
-        'granian.gunicorn',
-        '--timeout=60',
-        '-b',
-        '127.0.0.1:0',
-        '-w',
-        '2',
-        'tracking.server:app',
-        kind='python',
-        files=files,
-    )
+    options = ['--timeout=60', '-b', '127.0.0.1:0', '-w', '2', 'tracking.server:app']
+    path = os.pathsep.join([str(FOLDER / 'module'), str(ROOT)])
+    web = start('-m', module, *options, kind='python', files=files, env={'PYTHONPATH': path})
+    web.expect(r'Starting granian .* \(gunicorn command line\)')
     web.expect('Booting worker', 2)
     assert ask(web.listening())['wsgi.multiprocess'] is True
     assert web.stop() == 0
