@@ -166,12 +166,18 @@ class Config(Declaration):
 
 
 def projection(config: Config, receiver: str) -> dict[str, Any]:
-    """Return the options that go to `receiver` ('limits', 'core', …) as its keyword arguments."""
-    found = {}
-    for option in OPTIONS.values():
-        holder, _, name = option.to.partition('.')
-        if holder == receiver:
-            found[name] = _received(option, getattr(config, option.field))
+    """Return the options that go to `receiver` ('limits', 'core', …) as its keyword arguments.
+
+    They are kept: a forked worker need not look at each option, which copies the memory that holds them.
+    """
+    kept: dict[str, dict[str, Any]] = config.__dict__.setdefault('_projections', {})
+    found = kept.get(receiver)
+    if found is None:
+        found = kept[receiver] = {}
+        for option in OPTIONS.values():
+            holder, _, name = option.to.partition('.')
+            if holder == receiver:
+                found[name] = _received(option, getattr(config, option.field))
     return found
 
 

@@ -59,7 +59,7 @@ class ProcessLauncher:
                 raise ConfigurationError(refusal('needs_fork', what=server.needs_fork, method=self._method))
             self._check()
         elif target is None:
-            kinds.import_ahead(server.config)
+            kinds.prepare_fork(self._config)
 
     def __call__(self, worker: Worker) -> ProcessHandle:
         ours, theirs = pipe_ends()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from types import FunctionType
 from typing import Any
 
 from ..constants import Interfaces
@@ -106,6 +107,12 @@ def _has_rsgi(app: Any) -> bool:
 
 
 def _takes(app: Any, count: int) -> bool:
+    if type(app) is FunctionType and not vars(app):  # no decorator has changed its signature
+        # As below, without `inspect`, whose code each worker would copy.
+        code = app.__code__
+        least = code.co_argcount - len(app.__defaults__ or ())
+        enough = count <= code.co_argcount or bool(code.co_flags & inspect.CO_VARARGS)
+        return least <= count and enough and code.co_kwonlyargcount <= len(app.__kwdefaults__ or ())
     try:
         inspect.signature(app).bind(*[None] * count)
     except Exception:  # a callable written in C has no signature; a proxy may refuse any look at it

@@ -51,13 +51,16 @@ def prepare(config: Config) -> Callable[[Any], None]:
     return partial(patching.check, loaded=loaded)
 
 
-def import_ahead(config: Config) -> None:
-    """Import what workers of this configuration need, before they are forked: they share its memory.
+def prepare_fork(config: Config) -> None:
+    """Import and compute what workers of this configuration need, before they are forked: they share its
+    memory.
 
     Not for gevent, which has to patch the standard library first.
     """
     if config.core == Cores.gevent or config.interface == Interfaces.AUTO:
         return
+    for receiver in ('limits', 'core'):
+        projection(config, receiver)
     if config.interface == Interfaces.WSGI:
         from .. import wsgi  # noqa: F401
         from ..core.threads import core  # noqa: F401
@@ -144,7 +147,9 @@ def check(config: Config, app: Any, ws_app: Any = None) -> None:
 
 def _resolved(config: Config, app: Any) -> Config:
     """Return the configuration with the interface that `app` has. Raises ConfigurationError."""
-    config = replace(config, interface=resolve(config.interface, app))
+    interface = resolve(config.interface, app)
+    if interface != config.interface:
+        config = replace(config, interface=interface)
     if config.core == Cores.gevent and config.interface != Interfaces.WSGI:
         raise ConfigurationError(REFUSALS['gevent_needs_wsgi'].format(interface=config.interface))
     return config

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
+from typing import Any
 
 import pytest
 
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
-from granian.worker.detect import detect, hint_for, resolve
+from granian.worker.detect import _takes, detect, hint_for, resolve
 
 ASGI, ASGINL, RSGI, WSGI, AUTO = (
     Interfaces.ASGI,
@@ -232,3 +234,27 @@ class Proxy:
 def test_proxy_that_refuses_any_look_is_believed(asked):
     assert detect(Proxy()) is None
     assert resolve(asked, Proxy()) == asked
+
+
+@pytest.mark.parametrize('count', range(5))
+@pytest.mark.parametrize(
+    'app',
+    [
+        lambda: 0,
+        lambda a: 0,
+        lambda a, b: 0,
+        lambda a, b=1: 0,
+        lambda a, b=1, *, c=2: 0,
+        lambda a, b, *, c: 0,
+        lambda a, *more: 0,
+        lambda *more, c: 0,
+        lambda a, /, b, **more: 0,
+    ],
+)
+def test_quick_look_at_a_function_agrees_with_its_signature(app: Any, count: int) -> None:
+    try:
+        inspect.signature(app).bind(*[None] * count)
+        expected = True
+    except TypeError:
+        expected = False
+    assert _takes(app, count) is expected
