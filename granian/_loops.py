@@ -51,8 +51,13 @@ class BuilderRegistry:
             raise ConfigurationError(
                 REFUSALS['no_such_loop'].format(loop=key, available=', '.join(self.keys()))
             )
-        builder, packages = self._builders[key]
-        return builder(**{name: importlib.import_module(name) for name in packages})
+        builder, _ = self._builders[key]
+        return builder(**self.import_packages(key))
+
+    def import_packages(self, key: str) -> dict[str, Any]:
+        """Import the packages of the loop of that name, and return them."""
+        _, packages = self._builders[key]
+        return {name: importlib.import_module(name) for name in packages}
 
 
 def _installed(package: str) -> bool:
@@ -90,4 +95,9 @@ def _build_winloop(winloop: Any) -> asyncio.AbstractEventLoop:
 @loops.register('auto')
 def _build_auto() -> asyncio.AbstractEventLoop:
     """Return the fastest that is installed: uvloop (winloop on Windows), then rloop, then asyncio's own."""
-    return loops.get(next(key for key in ('uvloop', 'winloop', 'rloop', 'asyncio') if key in loops))
+    return loops.get(fastest())
+
+
+def fastest() -> str:
+    """Return the name of the loop that 'auto' takes."""
+    return next(key for key in ('uvloop', 'winloop', 'rloop', 'asyncio') if key in loops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from _thread import get_ident
 from collections.abc import Callable
@@ -69,7 +70,12 @@ def prepare_fork(config: Config) -> None:
             from ..core.blocking import handshake, http2_connection  # noqa: F401
     else:
         from .. import asgi, rsgi  # noqa: F401
+        from .._loops import fastest, loops
         from . import adapters, loop  # noqa: F401
+
+        chosen = config.loop.value
+        with contextlib.suppress(ImportError):  # the worker says so
+            loops.import_packages(fastest() if chosen == 'auto' else chosen)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
