@@ -126,6 +126,7 @@ RSGI = {'granian': 1.4}
 H2 = {'hypercorn': 1.8, 'gunicorn': 1.8}
 SHARING = {'not shared': 0.97}
 GEVENT = {'gunicorn gevent': 4}
+FRONT = {'native sync': 0.97, 'native gthread': 0.97, 'native gevent': 0.97, 'unlogged': 0.8}
 
 ASGI = {
     'hello': ASGI_QUICK, 'browser': ASGI_QUICK, 'changing': {}, '10k': ASGI_QUICK, 'post': NO_SLOWER,
@@ -171,6 +172,7 @@ GROUPS: dict[str, dict[str, dict[str, float]]] = {
         for core in ('threads', 'gevent', 'asyncio', 'uvloop')
     },
     'gevent-django': {'product': {'gunicorn gevent': 1.2}},
+    'front': {'hello': FRONT},
     'gevent': {'hello': GEVENT, 'browser': GEVENT, 'sleep256': {'gunicorn gevent': 2}},
 }
 

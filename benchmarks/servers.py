@@ -6,6 +6,7 @@ To add a server: its packages to ENVIRONMENTS, a row to each group of SERVERS it
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,39 @@ def gunicorn(worker: str, app: str = 'wsgi_app', flags: str = '') -> Command:
         )
 
     return command
+
+
+FRONT = {
+    'sync': ('-k sync', '--no-http1-keep-alive --blocking-threads 1'),
+    'gthread': ('-k gthread --threads 4', '--blocking-threads 4'),
+    'gevent': ('-k gevent', '--core gevent'),
+}
+"""Worker classes of `granian gunicorn`, and the native flags that mean the same."""
+
+
+def front(worker: str, log: str = '') -> Command:
+    def command(run: Run) -> str:
+        flags = f'-b 127.0.0.1:{run.port} --log-level warning {FRONT[worker][0]}{log}'
+        return f'granian gunicorn {flags} wsgi_app:app'
+
+    return command
+
+
+def front_group() -> list[Server]:
+    """`granian gunicorn` beside the native command, for each worker class, and with a log beside without."""
+    found = []
+    for worker, (_, flags) in FRONT.items():
+        found += [
+            Server(worker, 'ours', front(worker), worker),
+            Server(f'native {worker}', 'ours', granian('wsgi', f' {flags} --worker-timeout 30'), worker),
+        ]
+    log = f' --access-logfile {tempfile.gettempdir()}/granian-benchmark-access.log --access-logformat '
+    common = shlex.quote('%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s')
+    return [
+        *found,
+        Server('logged', 'ours', front('gthread', log + common), 'logged'),
+        Server('unlogged', 'ours', front('gthread'), 'logged'),
+    ]
 
 
 def gthread(threads: int | None = None) -> Command:
@@ -224,6 +258,7 @@ SERVERS: dict[str, list[Server]] = {
         Server('ours', 'ours', granian('wsgi', ' --core gevent')),
         Server('gunicorn gevent', 'gunicorn', gunicorn('gevent')),
     ],
+    'front': front_group(),
     'gevent-django': [
         Server('ours', 'ours', granian('wsgi', ' --core gevent', app='django_app')),
         Server('gunicorn gevent', 'gunicorn', gunicorn('gevent', 'django_app')),
