@@ -24,6 +24,7 @@ _SCHEMES = {'http': 'http', 'https': 'https', 'ws': 'http', 'wss': 'https'}
 _PORT = re.compile(r'[0-9]{1,5}')
 _ADDRESS = re.compile(r'[0-9A-Fa-f:.]{2,45}')
 """Without a zone (RFC 6874): that is of no use outside its host, and may be any text."""
+_CLIENT_FIELDS = frozenset({'x-forwarded-for', 'x-forwarded-proto'})
 UNIX = 'unix'
 """The name of peers on a Unix socket in a list of trusted peers."""
 CONTRADICTION = b'Contradictory scheme headers\n'
@@ -111,7 +112,8 @@ class _Peer:
     def __init__(self, stream: Any, trusted: bool) -> None:
         self.client, self.scheme, self.memo = stream.client, stream.scheme, stream.memo
         self.trusted = trusted
-        self.last: tuple[Any, dict[str, Any]] = (None, {})
+        self.own = self.client, self.scheme
+        self.last: tuple[Any, dict[str, Any]] = self.own, self.memo
 
 
 class Rule:
@@ -126,6 +128,7 @@ class Rule:
         self._secure = None
         if secure is not None:
             self._secure = {name.lower(): value for name, value in secure.items()}
+        self._names = _CLIENT_FIELDS if self._secure is None else frozenset(self._secure)
 
     def trusts(self, client: Address | None) -> bool:
         """Return whether a peer is believed. gunicorn's rule for the scheme believes every Unix socket."""
@@ -135,7 +138,7 @@ class Rule:
 
     def blocking(self, handler: Handler) -> Handler:
         def handle(stream: Any) -> None:
-            if self._apply(stream):
+            if self._quiet(stream) or self._apply(stream):
                 handler(stream)
             else:
                 stream.respond(400, _PLAIN, CONTRADICTION)
@@ -144,12 +147,24 @@ class Rule:
 
     def asynchronous(self, handler: AsyncHandler) -> AsyncHandler:
         async def handle(stream: Any) -> None:
-            if self._apply(stream):
+            if self._quiet(stream) or self._apply(stream):
                 await handler(stream)
             else:
                 stream.respond(400, _PLAIN, CONTRADICTION)
 
         return handle
+
+    def _quiet(self, stream: Any) -> bool:
+        """Return whether the stream has its own client and scheme, and its head does not name others."""
+        peer = stream.memo.get('peer')
+        if peer is None or peer.last[0] is not peer.own:
+            return False
+        if peer.trusted:
+            names = self._names
+            for field, _ in stream.head.fields:
+                if field.name in names:
+                    return False
+        return True
 
     def _apply(self, stream: Any) -> bool:
         """Give the stream the client's address and scheme. Return False for fields that contradict."""
@@ -167,7 +182,10 @@ class Rule:
             return False
         stream.client, stream.scheme = found
         known, own = peer.last
-        if known != found:
+        if found == peer.own:
+            own = peer.memo
+            peer.last = peer.own, own
+        elif known != found:
             own = {'peer': peer}
             peer.last = found, own
         # What handlers keep for a connection holds for one client of it.
