@@ -184,6 +184,7 @@ GUNICORN = {
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
     'usr2': 'SIGUSR2 is not used here: SIGHUP starts the workers again',
     'native': 'The same natively: %s',
+    'python_only': 'Not in that command line, but in Python: %s',
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',
     'not_loaded': '{target} cannot be loaded: {kind}: {error}',
     'factory': 'the application takes no arguments: it is called as a factory, as uvicorn does',

@@ -19,7 +19,7 @@ from ..server.pidfile import PidFile
 from ..server.records import Policy
 from ..worker import patching
 from ..worker.entry import trace
-from . import logs, process, requests, translate, uvicorn_loggers, workers
+from . import logs, native_command, process, requests, translate, uvicorn_loggers, workers
 from .addresses import as_gunicorn_shows
 from .application import BootError, check_interface, made
 from .contract import Served
@@ -190,8 +190,11 @@ class Front(MPServer):
         for notice in self.plan.notices:
             logger.warning(notice)
         if logger.isEnabledFor(logging.DEBUG):
-            command = translate.command(self.plan.options, _target(self.app))
-            logger.debug(GUNICORN['native'], command)
+            options, cfg = self.plan.options, self.app.cfg
+            logger.debug(GUNICORN['native'], native_command.command(options, cfg, _target(self.app)))
+            beyond = native_command.beyond(options, cfg)
+            if beyond:
+                logger.debug(GUNICORN['python_only'], ', '.join(beyond))
             for hint in self.app.hints:
                 logger.debug('%s', hint)
 

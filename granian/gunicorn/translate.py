@@ -5,9 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import shlex
-from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -249,24 +246,3 @@ def _tls(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
 
 def _differs(cfg: Cfg, name: str, difference: str) -> str:
     return GUNICORN['differs'].format(name=name, value=cfg.settings[name].get(), difference=difference)
-
-
-def command(options: Mapping[str, Any], target: str) -> str:
-    """Return the native command line that means the same as these options."""
-    words = ['granian']
-    for name, value in options.items():
-        option = OPTIONS.get(name)
-        if option is None or not option.flags or value in (None, (), []) or value == option.default:
-            continue
-        if option.kind == 'list':
-            value = ','.join(map(str, value))
-        for each in value if isinstance(value, (list, tuple)) else [value]:
-            words += _words(option.flags, each)
-    return ' '.join(map(shlex.quote, [*words, target]))
-
-
-def _words(flags: str, value: Any) -> list[str]:
-    on, _, off = flags.partition('/')
-    if isinstance(value, bool):
-        return [on] if value else [off]
-    return [on, str(value.value if isinstance(value, Enum) else value)]

@@ -21,6 +21,7 @@ COMMANDS = {
     'granian': [sys.executable, '-m', 'granian', 'gunicorn'],
     'gunicorn': [sys.executable, '-m', 'gunicorn', '--no-control-socket'],
     'python': [sys.executable],
+    'native': [sys.executable, '-m', 'granian'],
 }
 OURS = ('PORT', 'WEB_CONCURRENCY', 'GUNICORN_CMD_ARGS', 'FORWARDED_ALLOW_IPS', 'NOTIFY_SOCKET', 'LISTEN_FDS')
 PATIENCE = 20.0

@@ -1,0 +1,54 @@
+"""The `granian` command line that means the same, and what no command line can say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from ..config import OPTIONS
+from .cfg import Cfg
+from .settings import TABLE
+
+_FILES = {'accesslog': '--access-log-file', 'errorlog': '--log-file'}
+_PYTHON_ONLY = (
+    'raw_env', 'pythonpath', 'daemon', 'capture_output', 'logconfig', 'logconfig_dict', 'logconfig_json',
+    'logger_class', 'syslog', 'secure_scheme_headers', 'paste',
+)  # fmt: skip
+
+
+def command(options: Mapping[str, Any], cfg: Cfg, target: str) -> str:
+    """Return the native command line for these options."""
+    words = ['granian']
+    for name, value in options.items():
+        option = OPTIONS.get(name)
+        if option is None or not option.flags or value in (None, (), []) or value == option.default:
+            continue
+        if option.kind == 'list':
+            value = ','.join(map(str, value))
+        elif option.kind == 'octal':
+            value = f'0{value:o}'
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            words += _words(option.flags, each)
+    for name, flag in _FILES.items():
+        path = cfg.settings[name].get()
+        if path not in (None, '', '-'):
+            words += [flag, path]
+    return ' '.join(map(shlex.quote, [*words, target]))
+
+
+def _words(flags: str, value: Any) -> list[str]:
+    on, _, off = flags.partition('/')
+    if isinstance(value, bool):
+        return [on] if value else [off]
+    return [on, str(value.value if isinstance(value, Enum) else value)]
+
+
+def beyond(options: Mapping[str, Any], cfg: Cfg) -> list[str]:
+    """Return the settings that this command line leaves out. `Granian(...)` has most of them."""
+    hooks = [name for name, each in TABLE.items() if each.kind == 'hook' and cfg.hook(name) is not None]
+    found = [name for name in _PYTHON_ONLY if cfg.given(name)] + hooks
+    if options.get('forwarded') == 'scheme':
+        found.append("forwarded='scheme' (natively the client's address is taken as well)")
+    return found
