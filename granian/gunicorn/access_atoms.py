@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 from typing import Any
+
+from ..observe.atoms import basic_user
 
 
 class Atoms(dict[str, Any]):
@@ -27,7 +28,7 @@ def atoms(logger: Any, resp: Any, req: Any, environ: Mapping[str, Any], request_
     found: dict[str, Any] = {
         'h': environ.get('REMOTE_ADDR', '-'),
         'l': '-',
-        'u': _user(environ) or '-',
+        'u': basic_user(environ.get('HTTP_AUTHORIZATION', '')),
         't': logger.now(),
         'r': f'{environ["REQUEST_METHOD"]} {environ["RAW_URI"]} {environ["SERVER_PROTOCOL"]}',
         's': status.partition(' ')[0],
@@ -49,13 +50,3 @@ def atoms(logger: Any, resp: Any, req: Any, environ: Mapping[str, Any], request_
     found.update({f'{{{name.lower()}}}o': value for name, value in resp.headers})
     found.update({f'{{{name.lower()}}}e': value for name, value in environ.items()})
     return found
-
-
-def _user(environ: Mapping[str, Any]) -> str | None:
-    scheme, _, given = environ.get('HTTP_AUTHORIZATION', '').partition(' ')
-    if scheme.lower() != 'basic':
-        return None
-    try:
-        return base64.b64decode(given.strip()).decode('utf-8').partition(':')[0]
-    except ValueError:
-        return None

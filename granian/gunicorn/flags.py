@@ -8,6 +8,7 @@ import shlex
 from typing import Any
 
 from .._version import __version__
+from ..config import OPTIONS
 from .settings import REFUSE, SILENT, TABLE, WARN, Setting
 from .values import mode
 
@@ -55,16 +56,11 @@ def _action(setting: Setting) -> dict[str, Any]:
 
 
 def _help(setting: Setting) -> str:
-    native = f'; natively {_native_flag(setting.native)}' if setting.native else ''
+    flags = OPTIONS[setting.native].flags if setting.native else ''
+    native = f'; natively {flags.partition("/")[0]}' if flags else ''
     default = setting.default
     shown = f' [{default}]' if default not in (None, '', [], {}, False) else ''
     return f'{_HELP.get(setting.effect, "")}{setting.meaning}{native}{shown}'.replace('%', '%%')
-
-
-def _native_flag(field: str) -> str:
-    from ..config import OPTIONS
-
-    return OPTIONS[field].flags.split('/')[0] if field in OPTIONS else field
 
 
 def _file_only() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import net
 from .._version import __version__
-from ..config import OPTIONS, Config, api_arguments
+from ..config import Config, api_arguments
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
@@ -25,7 +25,6 @@ from .application import BootError, check_interface, made
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
-from .settings import TABLE
 from .words import in_gunicorns_words
 
 logger = logging.getLogger('_granian')
@@ -71,20 +70,9 @@ class Plan:
     def __init__(self, app: Served) -> None:
         self.kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
         self.options, self.notices = translate.native(app.cfg, self.kind)
-        self._leave_out_unknown(app)
         self.target = app.cfg.proc_name
         self.access: Any = None
         """The `access` method of a logger_class of the user's, which replaces the access log."""
-
-    def _leave_out_unknown(self, app: Served) -> None:
-        """Leave out options that this version does not have; name those that the user has set."""
-        missing = [name for name in self.options if name not in OPTIONS]
-        for name in missing:
-            del self.options[name]
-        for setting in TABLE.values():
-            if setting.native in missing and app.cfg.given(setting.name):
-                reason = 'this version has no option for it'
-                self.notices.append(GUNICORN['warn'].format(name=setting.name, reason=reason))
 
     @property
     def arguments(self) -> Mapping[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from .. import log
-from ..config import OPTIONS
 from ..messages import GUNICORN
 from ..observe.atoms import expression_of
 from . import addresses, imported, logs
@@ -168,11 +166,6 @@ def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
         options['initgroups'] = True
     if not cfg.reload:
         options.pop('reload_extra_files')
-    elif 'reload_extra_files' not in OPTIONS and cfg.reload_extra_files:
-        files = [
-            path for each in options.pop('reload_extra_files') for path in glob.glob(each, recursive=True)
-        ]
-        options['reload_paths'] = [Path(cfg.chdir), *map(Path, files)]
     sendfile = cfg.sendfile
     if sendfile is None and 'SENDFILE' in os.environ:
         sendfile = os.environ['SENDFILE'].lower() in ('y', '1', 'yes', 'true')

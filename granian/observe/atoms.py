@@ -200,8 +200,12 @@ def _variable(exchange: Any, name: str) -> str:
 
 
 def _user(head: Head) -> str:
+    return basic_user(_header(head, 'authorization'))
+
+
+def basic_user(authorization: str) -> str:
     """Return the user of Basic credentials (RFC 7617), or '-'."""
-    scheme, _, credentials = _header(head, 'authorization').partition(' ')
+    scheme, _, credentials = authorization.partition(' ')
     if scheme.lower() != 'basic':
         return '-'
     try:
