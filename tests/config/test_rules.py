@@ -20,8 +20,8 @@ from granian.asgi.handler import check_application
 from granian.config import OPTIONS, Config
 from granian.config import rules as _rules
 from granian.constants import Interfaces
-from granian.core.blocking import reactor
 from granian.core.loop.accept import Acceptor
+from granian.core.system_errors import Shortage
 from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server import embed, mt
@@ -145,7 +145,7 @@ def _acceptor() -> Acceptor:
 
 def _complain(name: str) -> None:
     error = OSError(errno.EMFILE, 'Too many open files')
-    reactor.Reactor._complain(SimpleNamespace(now=100, _complained=0), name, error)  # type: ignore[arg-type]
+    Shortage().warn(100, name, error.strerror)
 
 
 LOGGED = {

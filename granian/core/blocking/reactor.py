@@ -10,7 +10,6 @@ deadline, but seldom enough to take no more than a few percent of the time.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 import socket
@@ -20,12 +19,12 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from ...dates import http_date
-from ...messages import WARNINGS
-from ...protocol.limits import SPARE_FOR, Clock
-from ..system_errors import NO_ROOM, NOT_A_SOCKET
+from ...protocol.limits import Clock
+from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 from .receiving import RECEIVE_SIZE
+from .room import ACCEPT_PAUSE, make_room
 from .work import Crew, Deferred, Watched
 
 if TYPE_CHECKING:
@@ -37,12 +36,6 @@ SETTLE = 0.2
 """Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 LAST_CALL = 4096
 """Maximum connections taken from the listen queue when the server stops."""
-ROOM = 8
-"""Connections closed at once when the system has run out of descriptors."""
-COMPLAIN_EVERY = 10.0
-"""Minimum seconds between two warnings that descriptors have run out."""
-ACCEPT_PAUSE = 0.1
-"""Seconds without accepting after the system has run out of descriptors or memory."""
 READ_OR_END = READ | HANGUP
 IDLE_CHECK = 1.0
 """Seconds: longest poll while there are connections. Other threads set deadlines meanwhile."""
@@ -105,7 +98,7 @@ class Reactor:
         """Something has failed: poll at once, to find out whether polling still works."""
         self._accept_after = 0.0
         self._next_second = 0.0
-        self._complained = -math.inf
+        self._shortage = Shortage()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
         self.register = self._poller.register
         self.rearm = self._poller.rearm
@@ -298,8 +291,9 @@ class Reactor:
                 raise  # the application has closed our listener
             if exc.errno not in NO_ROOM:
                 return True  # ECONNABORTED and the like: that client has gone, others may be pending
-            pause = self._make_room()
-            self._complain('making_room' if pause < ACCEPT_PAUSE else 'no_descriptors', exc)
+            pause = make_room(self.connections)
+            warning = 'making_room' if pause < ACCEPT_PAUSE else 'no_descriptors'
+            self._shortage.warn(self.now, warning, exc.strerror)
             if not pause:
                 return True
             self._accept_after = self.now + pause
@@ -321,33 +315,6 @@ class Reactor:
         if connection.deadline < self.next_sweep:
             self.next_sweep = connection.deadline
         return True
-
-    def _make_room(self) -> float:
-        """Close the connections that have been idle or incomplete for longest.
-
-        Return the seconds to wait before the next accept: 0 if some were closed, ACCEPT_PAUSE if
-        there are none, less if they have been so for less than SPARE_FOR. The application needs
-        descriptors too, so this closes more than the next accept needs.
-        """
-        now = monotonic()
-        pause = ACCEPT_PAUSE
-        # Copied first: other threads close connections meanwhile.
-        spare = [(each.spare_since, fd, each) for fd, each in list(self.connections.items())]
-        for since, _, connection in heapq.nsmallest(ROOM, spare):
-            if since > now - SPARE_FOR:
-                return min(pause, since + SPARE_FOR - now)
-            if connection.owner.acquire(False):
-                if connection.spare_since <= now - SPARE_FOR:
-                    connection.close()
-                    pause = 0.0
-                else:
-                    connection.release()
-        return pause
-
-    def _complain(self, warning: str, exc: OSError) -> None:
-        if self.now - self._complained > COMPLAIN_EVERY:
-            self._complained = self.now
-            logger.warning(WARNINGS[warning], exc.strerror)
 
     # -- any thread ---------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from ...messages import WARNINGS
 from ...protocol.limits import SPARE_FOR
 from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
-from ..system_errors import NO_ROOM, NOT_A_SOCKET
+from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .connection import LoopConnection
 from .deadlines import spare_since
 from .services import Services
@@ -34,8 +34,6 @@ LAST_CALL = 256
 """Maximum bursts accepted when the server stops: a storm of connections must not delay the stop."""
 PAUSE = 0.2
 """Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
-COMPLAIN_EVERY = 10.0
-"""Minimum seconds between two warnings that connections are closed for others."""
 
 
 class Host(Services[LoopConnection], Protocol):
@@ -75,7 +73,7 @@ class Acceptor:
         self._accepting = False
         self._closed = False
         self._exhausted = False
-        self._complained = -math.inf
+        self._shortage = Shortage()
         self._share = core.settings.share
         self._leaving = False
         """The accept is left to another worker for a moment."""
@@ -188,24 +186,19 @@ class Acceptor:
         if error.errno in NOT_A_SOCKET:
             self._core.fail(error)  # the application has closed our listener
             return
+        now = self._core.loop.time()
         pause = self._make_room() if error.errno in NO_ROOM else PAUSE
         if error.errno not in NO_ROOM:
             logger.warning(WARNINGS['accept_failed'], error)
         elif pause < PAUSE:
-            self._complain(WARNINGS['making_room'], error.strerror)
+            self._shortage.warn(now, 'making_room', error.strerror)
         else:
-            self._complain(WARNINGS['accept_paused'], error, PAUSE)
+            self._shortage.warn(now, 'accept_paused', error, PAUSE)
         if pause:
             self._exhausted = True
             self.pause()
             self._core.loop.call_later(pause, self._recovered)
         # Else the listener is still readable: the next turn accepts again.
-
-    def _complain(self, warning: str, *args: object) -> None:
-        now = self._core.loop.time()
-        if now - self._complained > COMPLAIN_EVERY:
-            self._complained = now
-            logger.warning(warning, *args)
 
     def _recovered(self) -> None:
         self._exhausted = False
