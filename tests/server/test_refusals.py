@@ -108,6 +108,30 @@ def test_refusal_within_http2_leaves_a_trace(serve, kind):
     )
 
 
+def frame(kind, flags, payload):
+    return len(payload).to_bytes(3, 'big') + bytes([kind, flags]) + (1).to_bytes(4, 'big') + payload
+
+
+@pytest.mark.parametrize('kind', ENGINES)
+def test_refused_rest_of_an_http2_request_leaves_a_trace(serve, kind):
+    """Send a body that is longer than content-length says, in one piece with the head."""
+    hpack = pytest.importorskip('hpack')
+    server = serve(script='realserver.py', log_access=True, log_access_format=FORMAT, **kind)
+    server.wait_ready()
+    fields = [(':method', 'POST'), *REQUEST[1:], ('content-length', '5')]
+    head = (
+        b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0' + bytes(4) + frame(1, 4, hpack.Encoder().encode(fields))
+    )
+    with socket.create_connection(('127.0.0.1', server.port), timeout=20) as client:
+        client.sendall(head + frame(0, 1, b'too long'))
+        server.expect(
+            r'\[WARNING\] Refused a request from 127\.0\.0\.1 with 400: content-length and DATA differ'
+        )
+    server.signal()
+    assert server.wait() == 0
+    assert '127.0.0.1 "POST /seen?x HTTP/2" 400' in server.lines
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_slow_head_leaves_a_trace(serve, kind):
     server = serve(script='commandserver.py', http1_header_read_timeout=1, **kind)

@@ -326,6 +326,8 @@ class Http2Stream(BlockingStream):
         """Raise ClientDisconnected where the stream has failed. The connection's lock is held."""
         if self.failure is not None:
             self.aborted = True
+            if not self.failure.disconnected and not self.status:
+                self.status = self.failure.status  # the stream was reset; this is for the log
             raise ClientDisconnected(self.failure.reason)
 
     def _wait_for_room(self) -> None:

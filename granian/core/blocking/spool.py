@@ -58,7 +58,7 @@ class Spool:
                 _write(self._file, b''.join(self._parts))
                 self._parts = []
         except OSError as error:
-            logger.error('Cannot store a request body in a temporary file: %s', error)
+            logger.error('Cannot store a request body in a file in TMPDIR: %s', error)
             self.close()
             raise BodyRefused(500, 'the request body cannot be stored') from None
 

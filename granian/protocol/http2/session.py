@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..events import Data, Event, Refused, Request, RequestFailed, Writable
+from ..events import Data, Event, Refused, Rejected, Request, RequestFailed, Writable
 from ..limits import Clock, Limits
 from . import frames
 from .guard import Guard
@@ -96,6 +96,8 @@ class Session:
         self.output.drop(stream)
         if stream.request is not None:
             self.events.remove(stream.request)
+            if not disconnected:
+                self.events.append(Rejected(status, reason, stream.request.head))
             stream.request = None
             stream.released = True
         if stream.released or stream.ending:
