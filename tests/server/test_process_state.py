@@ -1,13 +1,16 @@
 """What a worker's process has of the main process, and what the application may do with its process."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -104,7 +107,7 @@ app.route('/')(lambda: 'traced')
 @pytest.mark.parametrize('options', [{}, {'core': 'gevent'}], ids=['threads', 'gevent'])
 @pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
 def test_opentelemetry_loses_no_span(serve, tmp_path, method, options):
-    """Export at exit what waits for the next batch, a minute later."""
+    """Export at exit the spans whose batch is due a minute later."""
     wrapper = pytest.importorskip('opentelemetry.instrumentation.auto_instrumentation')
     pytest.importorskip('opentelemetry.instrumentation.flask')
     pytest.importorskip(options.get('core', 'opentelemetry'))
@@ -146,6 +149,8 @@ def start_command(tmp_path, core, method, code, *flags, **popen):
     return subprocess.Popen(command, cwd=tmp_path, env=env, **popen)
 
 
+INTERRUPT = b'\x03'
+"""Ctrl-C."""
 BREAKS = """
 def look(path):
     answer = 6
@@ -154,24 +159,32 @@ def look(path):
 """
 
 
+def take_terminal():
+    """Make standard input the terminal of a new session, so that Ctrl-C reaches its processes."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A server in a terminal of its own."""
 
-    def __init__(self, tmp_path, core, method):
+    def __init__(self, tmp_path, core, method, code=BREAKS):
         self.master, slave = pty.openpty()
         streams = dict.fromkeys(('stdin', 'stdout', 'stderr'), slave)
         self.process = start_command(
-            tmp_path, core, method, BREAKS, '--port', '0', start_new_session=True, **streams
+            tmp_path, core, method, code, '--port', '0', preexec_fn=take_terminal, **streams
         )
         os.close(slave)
-        self.text = ''
+        self.text = self.log = ''
 
     def expect(self, pattern):
         deadline = time.monotonic() + 20
         while not (match := re.search(pattern, self.text)):
             ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
             assert ready, self.text
-            self.text += os.read(self.master, 4096).decode()
+            data = os.read(self.master, 4096).decode()
+            self.text += data
+            self.log += data
         self.text = self.text[match.end() :]
         return match
 
@@ -183,6 +196,33 @@ class Terminal:
             self.process.kill()
         self.process.wait()
         os.close(self.master)
+
+
+HANGS = """
+import os, time
+def look(path):
+    os.write(1, b'the request hangs\\n')
+    time.sleep(60)
+"""
+
+
+@every_core_and_method
+def test_second_interrupt_in_a_terminal_ends_at_once(tmp_path, core, method):
+    terminal = Terminal(tmp_path, core, method, HANGS)
+    try:
+        port = int(terminal.expect(r'Listening at: http://127\.0\.0\.1:(\d+)')[1])
+        terminal.expect('Started worker-1')
+        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+            client.sendall(b'GET /hang HTTP/1.1\r\nHost: x\r\n\r\n')
+            terminal.expect('the request hangs')
+            fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack('4H', 30, 90, 0, 0))
+            os.write(terminal.master, INTERRUPT)
+            terminal.expect('waiting for worker-1, at most 30 seconds; Ctrl-C again ends them at once')
+            os.write(terminal.master, INTERRUPT)
+            assert terminal.process.wait(20) == 0
+        assert 'winch' not in terminal.log.lower()
+    finally:
+        terminal.close()
 
 
 @every_core_and_method
