@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...stream import Address
     from .services import Services
 
-EVENTS_AT_ONCE = 256
+EVENTS_AT_ONCE = 64
 """Events handled before the other connections have their turn."""
 
 
@@ -103,7 +103,10 @@ class LoopConnection(LoopOutput[LoopStream]):
             self.head_since = 0.0
             self.core.start(stream)
             if event.complete:
-                return  # `protocol` holds any further input until this exchange ends
+                # `protocol` holds any further input until this exchange ends, or until `_next`.
+                if self._next_scheduled and self._holds_much(self.settings.limits.max_buffer_size):
+                    self.pause_reading()  # uvloop reads 8 MiB in one turn
+                return
             event = None
         self._pump(event)
 
@@ -295,6 +298,7 @@ class LoopConnection(LoopOutput[LoopStream]):
     def resume_reading(self, stream: LoopStream | None) -> None:
         limit = self.settings.limits.max_buffer_size // 2
         full = stream is not None and stream.buffered + stream.early > limit
+        full = full or self._holds_much(limit)
         if not self.closing and (full or self._input_waits()):
             return
         self.reading_paused = False
@@ -384,8 +388,14 @@ class LoopConnection(LoopOutput[LoopStream]):
             self.behind = False
             self._pump()
             self._hold = bool(self.streams)
-        if self.reading_paused:
+        if self._holds_much(self.settings.limits.max_buffer_size):
+            self.pause_reading()  # each turn may read more than the request that it begins
+        elif self.reading_paused:
             self.resume_reading(None if self.multiplexed else self.streams.get(1))
+
+    def _holds_much(self, size: int) -> bool:
+        """Return whether so much pipelined input is held (HTTP/1)."""
+        return self.http1 is not None and self.http1.buffered >= size
 
     def open_tunnel(self, stream: LoopStream, receiver: Callable[[bytes], None]) -> None:
         self.transport.set_protocol(Tunnel(self, stream, receiver))

@@ -37,6 +37,8 @@ _AFTER_A_MISS: Final = 8
 _PIECES_AT_ONCE: Final = 256
 """Chunks that become part of the first event. The others follow as events: the core can pause in between."""
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
+_COPIED: Final = 4096
+"""Bytes: a longer rest of the input is cut off at its beginning, and not copied."""
 
 
 class Http1(ResponseSide):
@@ -137,7 +139,7 @@ class Http1(ResponseSide):
                 return self._refuse(error.status, error.reason)
             self._look_for_template(block, head)
         end += 4
-        self._buffer = rest = bytes(buffer[end:]) if len(buffer) > end else b''
+        self._buffer = rest = _without(buffer, end) if len(buffer) > end else b''
         self._head = head
         self._state = WAITING
         self._close = self._last or not head.keep_alive
@@ -153,8 +155,8 @@ class Http1(ResponseSide):
             self._reading = READING_DONE
             self._quick = not self._close and head.method != 'HEAD' and head.version == '1.1'
             return Request(1, head)
-        body = rest[:length]
-        self._buffer = rest[length:]
+        body = bytes(rest[:length])
+        self._buffer = _without(rest, length)
         self._left = length - len(body)
         if self._left:
             self._reading = READING_COUNTED
@@ -357,3 +359,12 @@ class Http1(ResponseSide):
     def data_to_send(self) -> bytes:
         out, self._out = self._out, b''
         return out
+
+
+def _without(buffer: bytes | bytearray, size: int) -> bytes | bytearray:
+    """Return the buffer without its first bytes. One with much more is not copied for each request in it."""
+    if isinstance(buffer, bytearray):
+        del buffer[:size]
+        return buffer
+    rest = buffer[size:]
+    return rest if len(rest) < _COPIED else bytearray(rest)

@@ -267,6 +267,11 @@ class ResponseSide:
         return 0
 
     @property
+    def buffered(self) -> int:
+        """Bytes of input that no event has taken yet."""
+        return len(self._buffer)
+
+    @property
     def idle(self) -> bool:
         """No exchange is under way and no part of one has been received."""
         return self._state is IDLE and not self._buffer
