@@ -55,7 +55,8 @@ def run(app: Served) -> None:
         plan = Plan(app)
         process.background(app.cfg)
         log = logs.make(app.cfg)
-        plan.access = logs.access_of(log)
+        if plan.kind.family != 'uvicorn':  # its class does not call the logger's access()
+            plan.access = logs.access_of(log)
         front = Front(app, plan, log)
     except SettingsError as error:
         sys.exit(str(error))

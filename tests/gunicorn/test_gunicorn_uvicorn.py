@@ -79,3 +79,20 @@ def test_handler_put_on_uvicorns_access_logger_gets_lines(start: Start, kind: st
     request(web.listening(), '/page')
     web.expect(r'^OWN uvicorn\.access 127\.0\.0\.1:\d+ - "GET /page HTTP/1\.1" 200$')
     assert web.text('stdout') == ''
+
+
+OWN_ACCESS = """
+from granian.gunicorn.glogging import Logger
+class Own(Logger):
+    def access(self, resp, req, environ, request_time):
+        print('CALLED')
+logger_class = Own
+access_log_format = 'LINE %(U)s'
+"""
+
+
+def test_access_of_a_logger_class_is_not_called(start: Start) -> None:
+    web = start(*LOCAL, 'asgi:app', files={'asgi.py': ANSWER, 'gunicorn.conf.py': OWN_ACCESS})
+    request(web.listening(), '/page')
+    web.expect(r'^LINE /page$')
+    assert 'CALLED' not in web.log
