@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from http.client import responses
 from time import monotonic
 from typing import Any
 
@@ -116,7 +117,7 @@ def response_of(exchange: Any) -> Response | None:
     if exchange.status_line is not None:
         response = Response(exchange.status_line, list(exchange.headers or ()))
     elif exchange.status:
-        response = Response(str(exchange.status), [])
+        response = Response(f'{exchange.status} {responses.get(exchange.status, "")}'.rstrip(), [])
     else:
         return None
     response.headers_sent = True

@@ -227,3 +227,20 @@ def test_logger_class_without_lines_of_its_own_is_not_slow(start: Start) -> None
     web.expect(r'"GET /kept HTTP/1\.1" 200')
     assert web.stop() == 0
     assert not web.count('WARNING')
+
+
+OWN_ACCESS = """
+from granian.gunicorn.glogging import Logger
+class Own(Logger):
+    def access(self, resp, req, environ, request_time):
+        self.access_log.info('%s of %s', resp.status, req.uri)
+logger_class = Own
+accesslog = '-'
+"""
+BROKEN = 'def application(environ, start_response):\n    raise ValueError("why")\n'
+
+
+def test_status_of_a_failed_request_has_its_reason(start: Start) -> None:
+    web = start(*LOCAL, 'broken', files={'gunicorn.conf.py': OWN_ACCESS, 'broken.py': BROKEN})
+    request(web.listening(), '/x?y')
+    web.expect(r'^500 Internal Server Error of /x\?y$')
