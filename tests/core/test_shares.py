@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from granian.core import sharing
+from granian.core.blocking.admission import SHORT_TURN, Admission
 from granian.core.sharing import AHEAD, CHURN, Share, Shares
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no shared memory there')
@@ -95,6 +98,24 @@ def test_more_workers_than_entries_share_nothing(monkeypatch: pytest.MonkeyPatch
     shares = Shares()
     assert shares.claim() is not None
     assert shares.claim() is None
+
+
+@pytest.mark.parametrize(('short', 'busy', 'turn'), [(False, 0, 1), (True, 0, SHORT_TURN), (True, 1, 1)])
+def test_turns_are_longer_for_short_connections_of_idle_threads(short: bool, busy: int, turn: int) -> None:
+    one, other = two()
+    other.publish(0)
+    for _ in range(2 * CHURN if short else 0):
+        one.publish(1)
+        one.publish(0)
+    pool: Any = SimpleNamespace(busy=busy)
+    settings: Any = SimpleNamespace(backpressure=100, threads=16, share=one)
+    admission = Admission(settings, pool)
+    for _ in range(3):
+        ends = []
+        while not (ends and ends[-1]):
+            assert admission.begin(0) == 0
+            ends.append(admission.ends_turn())
+        assert len(ends) == turn
 
 
 def _publish(share: Share) -> None:

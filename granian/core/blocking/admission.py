@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .work import Crew
 
 
+SHORT_TURN = 8
+"""Short connections accepted before it is another worker's turn, while none of the threads is busy."""
+
+
 class Admission:
     """Decides for the leader. Idle connections do not count as load, but as a share."""
 
@@ -25,6 +29,8 @@ class Admission:
         """The accept is left to another worker for a moment."""
         self._left = 0
         """How often it has been left in a row."""
+        self._in_turn = 0
+        """Connections accepted since another worker had its turn."""
 
     @property
     def overloaded(self) -> bool:
@@ -63,3 +69,14 @@ class Admission:
         self.leaving = self._left < LEAVES and share.is_ahead(connections)
         self._left = self._left + 1 if self.leaving else 0
         return LEAVE_FOR if self.leaving else 0.0
+
+    def ends_turn(self) -> bool:
+        """Return whether another worker accepts next. Asked after each connection."""
+        share = self._share
+        if share is None or not self.shared:
+            return False
+        self._in_turn += 1
+        if self._in_turn < SHORT_TURN and not self._pool.busy and share.disregards_others():
+            return False
+        self._in_turn = 0
+        return True

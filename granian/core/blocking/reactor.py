@@ -262,7 +262,7 @@ class Reactor:
                 return
             if not self._accept_one(listener):
                 return
-            if admission.shared and self._poller.exclusive:
+            if self._poller.exclusive and admission.ends_turn():
                 if self.accepting:
                     # Registered again, the listener is the last in the kernel's queue of waiters: the
                     # next connection wakes another worker.
