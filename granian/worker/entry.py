@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import forked, log
 from .._internal import load_env_files, load_target, put_first
 from ..config import Config
-from ..constants import Cores
+from ..constants import Cores, Interfaces
 from ..core.contract import Core
 from ..errors import FatalError
 from ..messages import refusal
@@ -299,8 +299,9 @@ def load(config: Config, working_dir: Path, loader: Callable[[], Any] | None = N
 
 
 def load_ws_app(config: Config, working_dir: Path) -> Any:
-    """Return the application of --ws-app, None if there is none. Raises FatalError as `load` does."""
-    if config.ws_app is None or not config.websockets:
+    """Return the application of --ws-app, None if it has no effect. Raises FatalError as `load` does."""
+    beside = config.websockets and config.interface in (Interfaces.WSGI, Interfaces.AUTO)
+    if config.ws_app is None or not beside:
         return None
     return _load(partial(load_target, config.ws_app, working_dir), config.ws_app, working_dir)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import ssl
@@ -17,7 +18,7 @@ from websockets.sync.client import connect
 
 from tests.support.certificates import threaded_context
 from tests.support.http2_client import Http2Client, Response
-from tests.support.server_process import ServerProcess, serving
+from tests.support.server_process import ROOT, ServerProcess, serving
 
 HERE = Path(__file__).parent
 SERVERS = {
@@ -241,6 +242,39 @@ def test_wrong_application_is_one_line(target: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message) as caught:
         fails(f'--interface wsgi --ws-app {target}')
     assert 'Traceback' not in str(caught.value)
+
+
+@pytest.mark.parametrize('interface', ['asgi', 'auto'])
+def test_interface_with_websockets_of_its_own_is_warned_once(interface: str) -> None:
+    flags = f'--interface {interface} --ws-app ws_app_apps:rsgi --lifespan off'
+    with (
+        serving('granian', 'ws_app_apps:asgi', flags, HERE) as server,
+        Site(server, None, asgi=True).open('/chat') as websocket,
+    ):
+        websocket.send('where')  # asked of the RSGI application, this would be an echo
+        assert websocket.recv(timeout=20) == ' ws True'
+    assert server.log.count('--ws-app has no effect on asgi applications') == 1
+
+
+@pytest.mark.parametrize('core', ['threads', 'gevent'])
+def test_spawned_and_replaced_workers_answer_websockets(core: str, tmp_path: Path) -> None:
+    if core == 'gevent':
+        pytest.importorskip('gevent')
+    choose = "import multiprocessing; multiprocessing.set_start_method('spawn', force=True)"
+    (tmp_path / 'sitecustomize.py').write_text(choose)
+    path = os.pathsep.join([str(tmp_path), str(ROOT), str(HERE)])
+    flags = f'{FLAGS} --core {core} --ws-app ws_app_apps:asgi --respawn-failed-workers --respawn-interval 0'
+    with serving('granian', 'ws_app_apps:wsgi', flags, HERE, PYTHONPATH=path) as server:
+        site = Site(server, None, asgi=True)
+        with site.open() as websocket:
+            websocket.send('pid')
+            os.kill(int(websocket.recv(timeout=20)), signal.SIGKILL)
+            with pytest.raises(ConnectionClosed):
+                websocket.recv(timeout=20)
+        server.wait_for('Started worker-', 2)
+        with site.open() as websocket:
+            websocket.send('x')
+            assert websocket.recv(timeout=20) == 'x'
 
 
 def fails(flags: str) -> None:

@@ -1,5 +1,6 @@
 """A WSGI application, and an ASGI and an RSGI application for the WebSockets beside it."""
 
+import os
 import sys
 import threading
 
@@ -34,6 +35,8 @@ async def asgi(scope, receive, send):
         text = message.get('text')
         if text == 'where':
             await send({'type': 'websocket.send', 'text': where})
+        elif text == 'pid':
+            await send({'type': 'websocket.send', 'text': str(os.getpid())})
         else:
             await send({**message, 'type': 'websocket.send'})
     sys.stdout.write(f'disconnected {message["code"]}\n')
