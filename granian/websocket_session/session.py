@@ -10,6 +10,7 @@ from ..protocol.websocket.codec import (
     ABNORMAL,
     GOING_AWAY,
     INTERNAL_ERROR,
+    POLICY,
     RESTART,
     TOO_BIG,
     Close,
@@ -84,7 +85,7 @@ class WebSocketSession:
         self._scheduled = False  # _read_on() runs in the loop's next turn
         self._discarded = 0  # messages that arrived after our close frame
         self._stalled = False  # the client does not read the pongs it asks for
-        self._flooded = False  # the client sends a message that is too big
+        self._flooded = False  # the client sends a message that is too big, or in tiny fragments
         self._timer: asyncio.TimerHandle | None = None  # of the close handshake
         self._keep_alive: KeepAlive | None = None
         self._released = False  # the stream has been ended, no timer runs
@@ -364,7 +365,7 @@ class WebSocketSession:
         if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
             self._end_stream()
             return
-        self._flooded = event.violation and event.code == TOO_BIG
+        self._flooded = event.violation and event.code in (POLICY, TOO_BIG)
         self._inbox.conclude(Closed(event.code, event.reason))
         if codec.state is _CLOSE_DUE:
             # The application has not come to it yet: what it has to say to the messages before

@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,16 @@ def chromium(job: Job) -> Got:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def await_port(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(('127.0.0.1', port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+
+
 def haproxy(job: Job) -> Got:
     port = free_port()
     options = 'proto h2 ssl verify none' if job.tls else 'proto h2'
@@ -118,7 +129,7 @@ def haproxy(job: Job) -> Got:
     )
     proxy = subprocess.Popen(['haproxy', '-f', str(config), '-db'], stderr=subprocess.DEVNULL)
     try:
-        time.sleep(1)
+        await_port(port)
         return curl(dataclasses.replace(job, port=port, tls=False), '--http1.1')
     finally:
         proxy.terminate()

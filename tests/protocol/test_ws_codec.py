@@ -13,8 +13,10 @@ from wsproto.events import Pong as WsprotoPong
 from wsproto.extensions import PerMessageDeflate
 
 from granian.protocol.websocket.codec import (
+    FRAGMENTS,
     FRAMES_AT_ONCE,
     MORE,
+    POLICY,
     TRANSITIONS,
     Close,
     Input,
@@ -95,6 +97,21 @@ def test_one_byte_fragments_are_joined_in_bounded_steps():
         left.append(ws.buffered)
     assert event == 'a' * count
     assert left == [count * 7, count * 7 * 2 // 3, count * 7 // 3]
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+def test_message_of_too_many_small_fragments_is_refused(compressed):
+    ws = WebSocket(MAX, DeflateParameters() if compressed else None)
+    begin = frame(2, b'', fin=False, rsv=0x40 if compressed else 0)
+    events = feed(ws, begin, *[frame(0, b'a' * 8 if not compressed else b'', fin=False)] * FRAGMENTS)
+    assert [event.code for event in events] == [POLICY]
+    assert ws.state is State.CLOSE_DUE
+
+
+def test_message_of_as_many_larger_fragments_is_joined():
+    begin, last = frame(2, b'a' * 16, fin=False), frame(0, b'')
+    events = feed(WebSocket(MAX), begin, *[frame(0, b'a' * 17, fin=False)] * FRAGMENTS, last)
+    assert events == [b'a' * (16 + 17 * FRAGMENTS)]
 
 
 def test_frames_after_fragments_share_their_bound():

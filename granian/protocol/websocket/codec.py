@@ -23,7 +23,11 @@ from .deflate import SMALLEST_COMPRESSED, Deflate, DeflateParameters, InvalidDef
 from .masking import best_unmask as _unmask
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS, ABNORMAL = 1000, 1001, 1002, 1005, 1006
-INVALID_DATA, TOO_BIG, INTERNAL_ERROR, RESTART = 1007, 1009, 1011, 1012
+INVALID_DATA, POLICY, TOO_BIG, INTERNAL_ERROR, RESTART = 1007, 1008, 1009, 1011, 1012
+FRAGMENTS = 4096
+"""Fragments of one message that may be as small as they like. Each takes the time of a large one."""
+SMALL_FRAGMENT = 16
+"""Bytes that the fragments of a message must have on average, beyond FRAGMENTS of them."""
 
 
 class State(Enum):
@@ -112,8 +116,8 @@ class WebSocket:
     """The frames of one accepted WebSocket. Sizes in bytes."""
 
     __slots__ = (
-        '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_frames', '_lane', '_left',
-        '_max', '_position', '_size', '_text', '_wsproto', 'state',
+        '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_fragments', '_frames',
+        '_lane', '_left', '_max', '_payload', '_position', '_size', '_text', '_wsproto', 'state',
     )  # fmt: skip
 
     def __init__(self, max_message_size: int, deflate: DeflateParameters | None = None) -> None:
@@ -130,6 +134,7 @@ class WebSocket:
         self._fragmented = False  # a message has begun and not ended
         self._counting = False  # that message is not compressed: its frames' sizes add up in
         self._size = 0
+        self._fragments = self._payload = 0  # of the message
         self._text: io.StringIO | None = None
         self._binary: bytearray | None = None
         self._answer = b''  # payload of the close frame we owe
@@ -219,8 +224,8 @@ class WebSocket:
                 if not header:
                     return None
             # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
-            too_big = self._size > self._max
-            chunk = self._buffer[self._position : self._position + header + (0 if too_big else self._left)]
+            fault = self._fault()
+            chunk = self._buffer[self._position : self._position + header + (0 if fault else self._left)]
             if not chunk:
                 return None
             self._frames += 1
@@ -233,8 +238,16 @@ class WebSocket:
                 event = self._translate(happened)
                 if event is not None:
                     return event
-            if too_big:
-                return self._violation(TOO_BIG, 'message too big')
+            if fault:
+                return self._violation(*fault)
+        return None
+
+    def _fault(self) -> tuple[int, str] | None:
+        """Return the code and reason with which to refuse the frame, for the size of its message."""
+        if self._size > self._max:
+            return TOO_BIG, 'message too big'
+        if self._fragments > FRAGMENTS and self._payload < self._fragments * SMALL_FRAGMENT:
+            return POLICY, 'too many small fragments'
         return None
 
     def _frame_header(self) -> int:
@@ -261,9 +274,12 @@ class WebSocket:
         self._left = length
         if opcode in (1, 2):
             self._counting = not first & 0x40  # inflated bytes are counted by Deflate
-            self._size = 0
-        if opcode < 8 and self._counting:
-            self._size += length
+            self._size = self._fragments = self._payload = 0
+        if opcode < 8:
+            self._fragments += 1
+            self._payload += length
+            if self._counting:
+                self._size += length
         return header
 
     def _translate(self, event: WsprotoEvent) -> Event | None:
