@@ -8,7 +8,8 @@ the two-sided close (`session`), the queue between client and application (`inbo
 from __future__ import annotations
 
 from .inbox import Closed
-from .session import WebSocketClosed, WebSocketSession, open_session
+from .opening import open_session
+from .session import WebSocketClosed, WebSocketSession
 from .settings import WebSocketSettings
 
 __all__ = ['Closed', 'WebSocketClosed', 'WebSocketSession', 'WebSocketSettings', 'open_session']

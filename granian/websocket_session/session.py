@@ -21,7 +21,7 @@ from ..protocol.websocket.codec import (
     WebSocket,
     may_be_sent,
 )
-from ..protocol.websocket.handshake import Handshake, HandshakeRefused
+from ..protocol.websocket.handshake import Handshake
 from ..stream import ClientDisconnected, Headers, InvalidResponse
 from .counted import CountedWebSocket
 from .inbox import Closed, Inbox
@@ -39,21 +39,6 @@ _LINGER = 1.0  # seconds in which input is thrown away after a message that was 
 
 class WebSocketClosed(ClientDisconnected):
     """send() or close() after the WebSocket was over."""
-
-
-def open_session(stream: AsyncStream, settings: WebSocketSettings) -> WebSocketSession | None:
-    """Return the session of a stream whose head asks for an upgrade to WebSocket (`head.upgrade`).
-
-    None when the handshake is not a valid one: it has been answered then (400, or 426 with
-    Sec-WebSocket-Version), and the handler only has to return.
-    """
-    try:
-        handshake = Handshake(stream.head, settings.per_message_deflate)
-    except HandshakeRefused as refused:
-        headers = [*refused.headers, (b'content-type', b'text/plain; charset=utf-8')]
-        stream.respond(refused.status, headers, f'{refused.reason}\n'.encode())
-        return None
-    return WebSocketSession(stream, handshake, settings)
 
 
 class WebSocketSession:

@@ -1,5 +1,10 @@
 """Connections that a blocking application is run from, in threads or in greenlets.
 
+`reactor` polls and accepts, by `poller`, `admission` and `room`. A `connection` has an owner, a phase and
+a deadline. An `opening` becomes an `http1_connection` or an `http2_connection`; each stands on its
+`…_output`, which writes, and makes an `…_stream`, which the handler uses. `work` is what a pool runs;
+`core` puts all of it together.
+
 Knows sockets, readiness, deadlines and the protocol objects. Must not know who runs the
 application: `threads` and `greenlets` are above it.
 """
