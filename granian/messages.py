@@ -99,6 +99,7 @@ REFUSALS = {
     'define it at the top level of a module',
     'no_such_user': "No such user: '{name}'",
     'no_such_group': "No such group: '{name}'",
+    'no_entry': "a worker cannot enter '{path}' (--working-dir): {reason}",
     'cannot_become': 'a worker cannot become {who} (--user, --group): {reason}',
     'cannot_give': "cannot give '{path}' to the user of the workers (--user, --group): {reason}",
     'needs_fork': "{what} needs workers that are forked, not multiprocessing's start method {method!r}",

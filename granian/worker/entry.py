@@ -20,7 +20,7 @@ from .._internal import load_env_files, load_target, put_first
 from ..config import Config
 from ..constants import Cores, Interfaces
 from ..core.contract import Core
-from ..errors import FatalError
+from ..errors import ConfigurationError, FatalError
 from ..messages import refusal
 from ..observe.refusals import Refusals
 from . import children, ending, identity, ipc, kinds, sources, timeouts
@@ -112,7 +112,7 @@ class Life:
             configure_logging(spec)
             # Not before: the files that the logging configuration names are relative to the folder the
             # server was started in, for the main process and for the workers.
-            os.chdir(spec.working_dir)
+            enter(spec.working_dir)
         app = spec.loader() if spec.preloaded and spec.loader else load(config, spec.working_dir, spec.loader)
         forked.leave_if_child()
         log.enable(config.log_enabled)  # the application may have configured logging
@@ -285,6 +285,16 @@ def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None)
     except FatalError as exc:
         log_cause(exc)
         raise
+
+
+def enter(folder: Path) -> None:
+    """Change to the working directory. A worker that is there already needs no right to enter it (--user)."""
+    if os.getcwd() == str(folder):
+        return
+    try:
+        os.chdir(folder)
+    except OSError as exc:
+        raise ConfigurationError(refusal('no_entry', path=folder, reason=exc.strerror)) from None
 
 
 def load(config: Config, working_dir: Path, loader: Callable[[], Any] | None = None) -> Any:

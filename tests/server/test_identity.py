@@ -91,3 +91,17 @@ def test_ordinary_user_cannot_change(monkeypatch, tmp_path):
         identity.assume(config)
     with pytest.raises(FatalError, match=r'cannot give .*: Operation not permitted'):
         identity.resolve(config).own([tmp_path])
+
+
+def test_folder_that_a_worker_may_not_enter_is_one_line(monkeypatch, tmp_path):
+    from granian.errors import FatalError
+    from granian.worker import entry
+
+    def refuse(folder):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, 'chdir', refuse)
+    entry.enter(tmp_path)  # it is there already
+    with pytest.raises(FatalError, match=r"a worker cannot enter '/' \(--working-dir\): Permission denied"):
+        entry.enter(tmp_path.root)
