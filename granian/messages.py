@@ -174,7 +174,7 @@ GUNICORN = {
     'class_methods': 'worker class {name}: {methods} are not called here',
     'kwargs': 'worker class {name}: CONFIG_KWARGS {keys} have no effect here',
     'eventlet': "gunicorn's worker_class=eventlet: eventlet is not used, gevent is",
-    'geventwebsocket': 'GeventWebSocketWorker: no WebSocket under WSGI here, clients fall back to polling',
+    'geventwebsocket': "GeventWebSocketWorker: environ has 'gunicorn.socket' here, not 'wsgi.websocket'",
     'no_gunicorn': '{what} imports gunicorn, which is not installed: pip install gunicorn (it is only '
     'imported), or {instead}',
     'no_attribute': "granian's gunicorn front has no {kind}.{name}",

@@ -262,3 +262,26 @@ def test_every_setting_is_tried_or_says_why_not() -> None:
         if not reasoned and not re.search(rf'(?<![\w-])({words})(?![\w-])', text):
             untried.append(name)
     assert untried == []
+
+
+HANDED = """
+import base64, hashlib
+def application(environ, start_response):
+    sock = environ['gunicorn.socket']
+    key = environ['HTTP_SEC_WEBSOCKET_KEY'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+    accept = base64.b64encode(hashlib.sha1(key.encode()).digest())
+    sock.sendall(b'HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n'
+                 b'Sec-WebSocket-Accept: ' + accept + b'\\r\\n\\r\\n' + bytes([0x81, 5]) + b'hello')
+    sock.recv(100)
+    return []
+"""
+
+
+@BOTH
+@pytest.mark.parametrize('worker', [['-k', 'gthread', '--threads', '2'], ['-k', 'gevent']])
+def test_socket_of_a_handshake_is_handed_over(start: Start, kind: str, worker: list[str]) -> None:
+    client = pytest.importorskip('websockets.sync.client')
+    web = start(*LOCAL, *worker, 'web', kind=kind, files={'web.py': HANDED})
+    with client.connect(f'ws://127.0.0.1:{web.listening()}/', open_timeout=20, close_timeout=1) as connection:
+        assert connection.recv(20) == 'hello'
+    web.stop()
