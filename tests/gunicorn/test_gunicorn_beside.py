@@ -250,7 +250,7 @@ def test_settings_that_cannot_be_had_are_refused(start: Start, flag: list[str]) 
 
 
 def test_every_setting_is_tried_or_says_why_not() -> None:
-    """A setting with an effect is named by a test that starts a server; the others have the reason in the table."""
+    """Find each setting with an effect in a test that starts a server; the table has a reason for the others."""
     here = Path(__file__).parent
     text = '\n'.join(
         file.read_text() for file in here.glob('*.py') if file.name != 'test_gunicorn_settings.py'
