@@ -77,10 +77,11 @@ def cases(*languages: str) -> list[object]:
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
 def test_commands_can_be_copied_and_fit_their_column(page: Path) -> None:
-    """Find no prompt before a command, and in docs/ no line that is wider than the page shows."""
+    """Find no prompt before a command, and in docs/ no line of code that is wider than the page shows."""
     assert not re.findall(r'^\$ .*', page.read_text(encoding='utf-8'), re.MULTILINE)
-    lines = [line for text in blocks(page, 'sh', 'console', 'bash') for line in text.splitlines()]
-    assert page not in DOCS or [line for line in lines if len(line) > 75] == []
+    for width, languages in ((75, ['sh']), (88, ['python', 'json', 'yaml', 'promql'])):
+        lines = [line for text in blocks(page, *languages) for line in text.splitlines()]
+        assert page not in DOCS or [line for line in lines if len(line) > width] == []
 
 
 def test_words_of_inline_code_break_at_no_dash() -> None:
