@@ -338,3 +338,47 @@ def test_application_takes_process_wide_settings(start, core, method):
         time.sleep(0.01)
     assert server.get()
     stop(server)
+
+
+FAILURES = """
+import asyncio, sys
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError('no text')
+    __repr__ = __str__
+
+class Other(BaseException):
+    pass
+
+def fail_deeply():
+    return fail_deeply()
+
+KINDS = [
+    ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, StopIteration,
+    StopAsyncIteration, MemoryError, Unprintable, Other,
+]
+
+def look(path):
+    if path == '/RecursionError':
+        fail_deeply()
+    raise next(kind for kind in KINDS if path == f'/{kind.__name__}')()
+"""
+NAMES = [
+    'ValueError', 'KeyboardInterrupt', 'SystemExit', 'GeneratorExit', 'CancelledError', 'StopIteration',
+    'StopAsyncIteration', 'MemoryError', 'Unprintable', 'Other', 'RecursionError',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('core', CORES)
+def test_failure_of_any_kind_is_a_500_and_names_its_request(start, core):
+    server = start(core, 'fork', FAILURES)
+    server.wait_ready()
+    pid = server.get()
+    for name in NAMES:
+        assert server.get(f'/{name}') == '500 Internal Server Error\n'
+        server.expect(rf'\[ERROR\] Error handling request GET /{name}$')
+        server.expect(name)
+    assert server.get() == pid
+    server.signal()
+    assert server.wait() == 0
