@@ -234,6 +234,19 @@ def test_S_H_10_method_is_kept_as_sent(method):
     assert head(first=method.encode() + b' / HTTP/1.1').method == method
 
 
+@pytest.mark.parametrize('version', ['1.2', '1.9'])
+def test_higher_minor_version_is_answered_as_1_1(version):
+    """Treat it as the highest minor version that we know (RFC 9110 2.5)."""
+    assert head(first=f'GET / HTTP/{version}'.encode()).version == '1.1'
+
+
+@pytest.mark.parametrize(('version', 'status'), [('2.0', 505), ('0.9', 505), ('1.10', 400), ('1.x', 400)])
+def test_other_version_is_refused(version, status):
+    (event,) = feed(connect(), f'GET / HTTP/{version}\r\nHost: x\r\n\r\n'.encode())
+    assert isinstance(event, Refused)
+    assert event.status == status
+
+
 def test_S_H_10_an_http_0_9_request_is_not_waited_for():
     (event,) = feed(connect(), b'GET /\r\n')
     assert isinstance(event, Refused)
