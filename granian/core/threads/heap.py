@@ -1,8 +1,8 @@
 """Give free memory of the heap back to the system.
 
-Threads hold request and response bodies beside each other, so the heap of glibc keeps holes of many pages
-between blocks that live on: a worker grew from 58 to 71 MiB in 150 s of mixed load while its live blocks
-stayed the same. `malloc_trim` returns the whole pages of such holes; it takes about a millisecond.
+After a time of large bodies the heap of glibc has holes of many pages between blocks that live on.
+`malloc_trim` returns the whole pages of such holes; it takes about a millisecond. That the heap does
+not grow under a steady load is the work of `core.blocking.receiving`.
 """
 
 from __future__ import annotations
