@@ -206,11 +206,13 @@ def serve(kind):
         return one
 
     start.errors = []
+    gc.freeze()  # what is collected below is this test's: not every module and test of the run
     yield start
     for one in served:
         one.leave()
         one.stop()
     gc.collect()
+    gc.unfreeze()
     for logger in loggers:
         logger.removeHandler(handler)
     errors = [r.getMessage() for r in records if r.levelno >= logging.ERROR]
