@@ -34,7 +34,6 @@ EVENTS_AT_ONCE = 64
 class LoopConnection(LoopOutput[LoopStream]):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
-    http1: Http1 | None = None  # `protocol`, by its class
     timers: Timers | None = None  # HTTP/2
     slow = False  # HTTP/2, or writing is paused: input takes the general way
     behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
@@ -325,8 +324,6 @@ class LoopConnection(LoopOutput[LoopStream]):
         if stream.status and stream.head.version == '1.0':
             # A body that only the end of the connection delimits: only a reset tells that it was cut.
             self.reset()
-            self._drop(stream)
-            return
         self._drop(stream)
         self.end()
 
@@ -392,10 +389,6 @@ class LoopConnection(LoopOutput[LoopStream]):
             self.pause_reading()  # each turn may read more than the request that it begins
         elif self.reading_paused:
             self.resume_reading(None if self.multiplexed else self.streams.get(1))
-
-    def _holds_much(self, size: int) -> bool:
-        """Return whether so much pipelined input is held (HTTP/1)."""
-        return self.http1 is not None and self.http1.buffered >= size
 
     def open_tunnel(self, stream: LoopStream, receiver: Callable[[bytes], None]) -> None:
         self.transport.set_protocol(Tunnel(self, stream, receiver))

@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from ...protocol.http1 import Http1
     from ...protocol.interface import Connection as ProtocolConnection
     from ...stream import Address, TLSInfo
     from ..contract import CoreSettings
@@ -50,6 +51,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     transport: Any  # asyncio.Transport, uvloop's (which is no subclass of it) or tls.TLSLayer
     protocol: ProtocolConnection
+    http1: Http1 | None = None  # `protocol`, by its class
     socket: socket.socket
     context: Context
     """Context of callbacks that outlive a request."""
@@ -103,6 +105,10 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         raise NotImplementedError
 
     # -- reading
+
+    def _holds_much(self, size: int) -> bool:
+        """Return whether so much pipelined input is held (HTTP/1)."""
+        return self.http1 is not None and self.http1.buffered >= size
 
     def pause_reading(self) -> None:
         if not (self.reading_paused or self.lost or self.transport.is_closing()):
