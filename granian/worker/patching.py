@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -35,6 +37,7 @@ def patch() -> frozenset[str]:
 
     patched = [name for name in NEEDED if monkey.is_module_patched(name)]
     if len(patched) == len(NEEDED):
+        _notice_children()
         return frozenset()
     if patched:
         missing = ', '.join(name for name in NEEDED if name not in patched)
@@ -46,9 +49,27 @@ def patch() -> frozenset[str]:
         warnings.simplefilter('ignore', monkey.MonkeyPatchWarning)
         _keep_idents()
         monkey.patch_all()
+    _notice_children()
     if 'granian.tls' in loaded:
         importlib.reload(sys.modules['granian.tls'])  # its context must descend from the patched class
     return loaded
+
+
+def _notice_children() -> None:
+    """Have gevent handle SIGCHLD before each fork. Main thread.
+
+    gevent does so after the first fork. It never notices a child that has ended by then, and waitpid()
+    waits for ever.
+    """
+    from gevent import get_hub
+
+    loop = get_hub().loop
+
+    def install() -> None:
+        with contextlib.suppress(ValueError):  # the loop is destroyed: the worker ends
+            loop.install_sigchld()
+
+    os.register_at_fork(before=install)
 
 
 def _keep_idents() -> None:

@@ -21,12 +21,19 @@ def fork(path):
         return f'{os.getpid()} {os.waitstatus_to_exitcode(status)}'
     if path == '/exit':
         sys.exit(7)
+    if path == '/quick':
+        os._exit(3)
     if path == '/raise':
         raise RuntimeError('in the child')
     if path == '/wait':
         time.sleep(0.5)
         os._exit(9)
     return 'child'
+
+
+def await_zombie():
+    """Go on when a child has ended; it is not reaped."""
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
 
 
 def rest():
@@ -67,6 +74,9 @@ def work(path):
             os._exit(0)
         note(f'orphan {pid}')
         return str(pid)
+    if path == '/early':
+        os.register_at_fork(after_in_parent=await_zombie)
+        return fork('/quick')
     if path == '/':
         return str(os.getpid())
     return fork(path)

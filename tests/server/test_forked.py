@@ -91,3 +91,9 @@ def test_import_that_forks_makes_no_second_worker(serve, tmp_path):
     server.signal()
     assert server.wait() == 0
     assert server.output.count('Started worker') == 1
+
+
+@pytest.mark.parametrize('server', ['gevent'], indirect=True)
+def test_child_that_ends_at_once_is_noticed_under_gevent(server):
+    pid = server.get()
+    assert server.get('/early') == f'{pid} 3'
