@@ -54,7 +54,7 @@ def test_short_connections_are_accepted_without_regard_to_others() -> None:
 
 
 def test_connections_that_end_together_are_not_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that leaves says nothing about the connections that come after."""
+    """Many that end at once, as those of a proxy, say nothing about the next ones."""
     one, other = two()
     other.publish(0)
     many = 2 * CHURN + AHEAD
