@@ -359,6 +359,7 @@ class Http2Stream(BlockingStream):
             self._wait(min(left, CHECK_EVERY))
             connection.waiting.discard(self)
             patience.end_wait()
-            # A stream whose window is shut must not live on the progress of another.
-            patience.earn(rest - unsent(self.stream_id) if rest > limit else connection.taken() - taken)
+            # A stream whose own window is shut must not live on the progress of another.
+            own = rest > limit and not connection.http.is_starved(self.stream_id)
+            patience.earn(rest - unsent(self.stream_id) if own else connection.taken() - taken)
             self._check()

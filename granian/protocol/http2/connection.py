@@ -239,6 +239,11 @@ class Http2:
         stream = self._table.active.get(stream_id)
         return stream.queued if stream is not None else 0
 
+    def is_starved(self, stream_id: int) -> bool:
+        """Return whether a stream waits for the window of the connection, not for its own."""
+        stream = self._table.active.get(stream_id)
+        return stream is not None and stream.queued > 0 and stream.send_window > self._output.window
+
     @property
     def idle(self) -> bool:
         return not self._table.active and self._receiver.empty
