@@ -1,4 +1,4 @@
-"""What every core is told, and what every core is: the contract with the worker room."""
+"""The contract with the worker room: `Core`, which every core is, and `CoreSettings`, which it gets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CoreSettings:
     backpressure: int = 1024
     """Requests held at once, running or waiting for a thread, before accepting stops."""
     threads: int = 1
-    """Most threads (or greenlets) that run the application."""
+    """Maximum threads (or greenlets) that run the application."""
     thread_idle_timeout: float = 30
     head_timeout: float = 30
     body_timeout: float = 60
@@ -54,15 +54,15 @@ class CoreSettings:
     """The kernel sends files."""
     tls: ssl.SSLContext | None = None
     share: Share | None = None
-    """How many connections the server's workers have; None: this worker knows of no other."""
+    """This worker's entry among the workers' numbers of connections; None: the numbers are not shared."""
     proxy: ProxyRule | None = None
-    """The rule for preambles of the PROXY protocol; None: there are none."""
+    """The rule for preambles of the PROXY protocol; None: none is read."""
     on_exchange: Callable[[Exchange], None] | None = None
     """Called after each exchange (access log, counters); None costs nothing."""
     on_refused: Callable[..., None] | None = None
-    """Called with what `refused` is called with; see `granian.observe.refusals`."""
+    """Called with the arguments of `refused`; see `granian.observe.refusals`."""
     counters: Counters | None = None
-    """Where `on_exchange` counts; with it the core takes the times that `figures` has."""
+    """Where `on_exchange` counts; None: the core does not measure the times that `figures` reports."""
 
     def refused(
         self,
@@ -74,7 +74,7 @@ class CoreSettings:
     ) -> None:
         """Report a request that no handler sees. `observed`: `on_exchange` is called for it.
 
-        `head`: where the request was refused for its body.
+        `head`: the request's head, where the request was refused for its body.
         """
         if self.on_refused is not None:
             self.on_refused(client, status, reason, observed, head)
@@ -84,7 +84,7 @@ class Core(Protocol):
     """A worker's engine: made with listening sockets, settings and a handler."""
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve from the calling (main) thread until `stop`; returns when nothing is in flight.
+        """Serve from the calling (main) thread until `stop`; return when nothing is in flight.
 
         `on_ready` is called once, when connections are being accepted.
         """
@@ -109,7 +109,7 @@ class Core(Protocol):
     def figures(self) -> Figures:
         """Return the metrics by name.
 
-        They are connections_active, connections_handled and connections_err, and of the pool blocking_… and
+        They are connections_active, connections_handled and connections_err; for a pool also blocking_… and
         py_wait_cumulative (see the metrics page). Any thread may call this.
         """
         ...

@@ -1,4 +1,4 @@
-"""What the server asks of an application: `app.base` has it, and so a program's own class."""
+"""The interface of an embedding application, as this room uses it: `app.base` implements it."""
 
 from __future__ import annotations
 

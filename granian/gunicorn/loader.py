@@ -154,7 +154,7 @@ def apply_file(cfg: Cfg, found: Mapping[str, Any]) -> None:
 
 
 def near_misses(found: Mapping[str, Any]) -> list[str]:
-    """Return a line for each global that is no setting and reads like one."""
+    """Return a line for each global that resembles a setting and is none."""
     lines = []
     for name, value in found.items():
         if name in TABLE or name.startswith('_') or isinstance(value, (ModuleType, type)):

@@ -322,7 +322,7 @@ def syslog_address(text: str) -> tuple[socket.SocketKind | None, str | tuple[str
 
 
 def _give_away(path: str, cfg: Cfg) -> None:
-    """Make the workers' user the owner of a log file, where there is one to make it."""
+    """Make the workers' user the owner of a log file, if this process is root and they are not."""
     if os.geteuid() == 0 and (cfg.uid, cfg.gid) != (os.geteuid(), os.getegid()):
         os.chown(path, cfg.uid, cfg.gid)
 

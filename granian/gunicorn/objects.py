@@ -1,4 +1,4 @@
-"""What hooks are given: plain objects that read their values from the real thing."""
+"""The arguments of hooks: objects with gunicorn's attributes, which read from the native objects."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def prepare(cfg: Cfg) -> None:
 
 
 def background(cfg: Cfg) -> None:
-    """Go to the background, where `daemon` asks for it. A service manager that is notified keeps us."""
+    """Go to the background if `daemon` is set, and no service manager has to be notified by this process."""
     if cfg.daemon and 'NOTIFY_SOCKET' not in os.environ:
         daemonize(cfg.enable_stdio_inheritance)
 

@@ -116,7 +116,7 @@ _SECTIONS: dict[str, list[tuple[Any, ...]]] = {
         ('group', '-g --group', 'group', None, FRONT, "the workers' group", 'group'),
         ('umask', '-m --umask', 'mode', 0, COPY, "umask of the Unix socket and the workers", 'umask'),
         ('initgroups', '--initgroups', 'flag', False, FRONT, "all groups of the workers' user", 'initgroups'),
-        ('tmp_upload_dir', '', 'text', None, SILENT, 'bodies are not stored in files here'),
+        ('tmp_upload_dir', '', 'text', None, SILENT, 'temporary files go to the folder that TMPDIR names'),
         ('pythonpath', '--pythonpath', 'text', None, FRONT, 'folders, comma-separated, for imports'),
         ('proc_name', '-n --name', 'text', None, FRONT, 'name of the processes', 'process_name'),
         ('default_proc_name', '', 'text', 'gunicorn', FRONT, 'name of the processes without --name'),
@@ -224,6 +224,6 @@ def defaults(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
 def _number(name: str, environ: Mapping[str, str]) -> int:
     try:
-        return int(environ[name])  # and not Python's notation: '02' is two
+        return int(environ[name])  # not a literal of Python's: '02' is two
     except ValueError:
         raise ValueError(f'{name}={environ[name]!r} in the environment is not a whole number') from None

@@ -49,7 +49,7 @@ def interface_of(app: Any) -> Interfaces:
 def _make_loop(config: Config) -> asyncio.AbstractEventLoop:
     loop = loops.get(config.loop)
     if config.core == Cores.gevent and type(loop).__module__.startswith('asyncio.'):
-        # It waits on a hub, and the loop's thread has none.
+        # Patched by gevent, asyncio's loop waits on a hub, and the loop's thread has none.
         from ..core.beside.hub import make_asyncio_loop
 
         loop.close()

@@ -4,7 +4,7 @@ To the worker: `STOP` (value: whether for a reload), `CUT` (stop without waiting
 (end with status 1: it hangs), `CHANGED` (its files have changed: call the interrupt hook), `REOPEN` (the
 log files). From the worker: `READY`, `FAILED` (a `Failure`), `REPLACE` (it wants a successor; the value is
 a `Reason`), `LEAVING` (it stops by itself; the value is a `Reason` and the name of the signal, if there
-was one), `BEAT` (it lives; see `timeouts`), `FILES` (that its modules come from; see `sources`), `METRICS`
+was one), `BEAT` (it lives; see `timeouts`), `FILES` (the files of its modules; see `sources`), `METRICS`
 (its figures, see `granian.observe.counters`). When the main process ends, so does the pipe, and the worker
 stops.
 """

@@ -15,7 +15,7 @@ PROXY_VERSIONS = {
     ProxyProtocols.auto: frozenset((1, 2)),
 }  # fmt: skip
 SECURE_SCHEME_HEADERS = {'X-Forwarded-Protocol': 'ssl', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Ssl': 'on'}
-"""gunicorn's."""
+"""gunicorn's default of its setting secure_scheme_headers."""
 
 if TYPE_CHECKING:
     from .. import static

@@ -61,7 +61,7 @@ class Calls:
     """The calls in progress, by thread."""
 
     latest: ClassVar[Calls | None] = None
-    """Those of this process; None where nothing watches them."""
+    """The calls of this process; None where no monitor watches them."""
 
     def __init__(self) -> None:
         self.running: dict[int, Call] = {}

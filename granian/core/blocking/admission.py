@@ -1,4 +1,4 @@
-"""When a worker accepts: room for more requests, and its share of the server's connections."""
+"""When a worker accepts: by its room for requests, and by its share of the server's connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT_TURN = 8
 
 
 class Admission:
-    """Decides for the leader. Idle connections do not count as load, but as a share."""
+    """Decides for the leader. An idle connection is no load, but counts in the worker's share."""
 
     def __init__(self, settings: CoreSettings, pool: Crew) -> None:
         self._pool = pool
@@ -24,11 +24,11 @@ class Admission:
         self._threads = settings.threads
         self._share = settings.share
         self.shared = False
-        """Other workers accept as well. Looked up with each connection."""
+        """Other workers accept as well. Set by `begin`, for each pending connection."""
         self.leaving = False
         """The accept is left to another worker for a moment."""
         self._left = 0
-        """How often it has been left in a row."""
+        """Times in a row that the accept was left to another worker."""
         self._in_turn = 0
         """Connections accepted since another worker had its turn."""
 
@@ -42,7 +42,7 @@ class Admission:
         return busy >= self._threads and self._has_others()
 
     def may_be_overloaded(self) -> bool:
-        """Return whether `overloaded` is worth asking: cheap, and False for nearly every turn."""
+        """Return False where `overloaded` cannot be true: cheap, and nearly always the case."""
         pool = self._pool
         threads = pool.threads
         full = self._share is not None and threads >= self._threads
@@ -71,7 +71,7 @@ class Admission:
         return LEAVE_FOR if self.leaving else 0.0
 
     def ends_turn(self) -> bool:
-        """Return whether another worker accepts next. Asked after each connection."""
+        """Return whether another worker accepts next. Called after each accepted connection."""
         share = self._share
         if share is None or not self.shared:
             return False

@@ -14,7 +14,7 @@ PREFETCH = 65536
 
 
 class BodyAhead:
-    """What has been read of a body. One of unknown length is read to its end (see `spool`)."""
+    """The part of a body that has been read. A body of unknown length is read to its end (see `spool`)."""
 
     __slots__ = ('_enough', '_parts', '_size', '_spool', 'request')
 
@@ -42,7 +42,7 @@ class BodyAhead:
         self._parts = []
 
     def end(self) -> Spool | None:
-        """Put the body into the request. Return the spool that has it, where it is in a file."""
+        """Put the body into the request. Return its spool if the body is in a file, else None."""
         request, spool = self.request, self._spool
         if spool is None:
             request.body = b''.join(self._parts)

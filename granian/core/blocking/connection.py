@@ -106,7 +106,7 @@ class WatchedConnection:
             self.deadline = now + GRACE if now - self.idle_since < RECENT else now
 
     def abandon(self) -> None:
-        """Make locks free that another thread may hold, in a forked child that has no other threads."""
+        """Make a new lock, in a forked child: a thread that the child does not have may hold the old one."""
         self.owner = Lock()
 
     def release(self) -> None:
@@ -124,7 +124,7 @@ class WatchedConnection:
 
     def has_news(self) -> bool:
         """Return whether the leader has work here without a further event."""
-        # While output is pending, input stays unread: only room to write is news then.
+        # While output is pending, input stays unread: then only an event (room to write) is news.
         return self.signalled or (self.readable and not self.outbox)
 
     def release_unless_closed(self) -> None:

@@ -1,4 +1,4 @@
-"""Handlers that wait for their client leave threads to the others.
+"""A limit on handlers that wait for their client: they leave threads to the others.
 
 A client that moves a byte now and then keeps its handler waiting, and with it a thread. So at most
 three threads in four run requests whose handler waits for its client, or will do so: the body is
@@ -29,7 +29,7 @@ class Crowd:
     __slots__ = ('_count', '_limit', '_lock', '_parked', '_submit', 'kinds')
 
     def __init__(self, threads: int, submit: Callable[[Work], None]) -> None:
-        """Make one for a pool of so many threads. `submit` queues a parked request again."""
+        """Make one for a pool of `threads` threads. `submit` queues a parked request again."""
         self._limit = threads - max(1, threads // 4) if threads > 1 else math.inf
         self._submit = submit
         self._count = 0
@@ -40,7 +40,7 @@ class Crowd:
 
     @property
     def full(self) -> bool:
-        """True while no further request may run that will wait."""
+        """True while the limit is reached: a further request that will wait is parked."""
         return self._count >= self._limit
 
     def enter(self, unit: Work) -> bool:
@@ -64,7 +64,7 @@ class Crowd:
             del self.kinds[next(iter(self.kinds))]
 
     def leave(self, kind: str, waited: bool) -> None:
-        """Take the end of a request that was counted, and queue a parked one in its place."""
+        """Stop counting a request that has ended, and queue a parked one in its place."""
         with self._lock:
             self._count -= 1
             if waited:
@@ -76,7 +76,7 @@ class Crowd:
             self._submit(unit)
 
     def expel(self) -> bool:
-        """Stop counting a request if more wait than may. Return True if it is to end its wait."""
+        """Stop counting a waiting request if the limit is exceeded. Return True if so: its wait is to end."""
         with self._lock:
             if self._count <= self._limit:
                 return False

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Handshake:
-    """A socket that OpenSSL has, until both sides agree."""
+    """A socket whose TLS handshake is in progress."""
 
     __slots__ = ('_wrapped', 'socket')
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, on_end: Callable[[], None]) -> None:
         self._wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.socket = TLSSocket(self._wrapped, on_end)
-        """The connection's socket from here on."""
+        """The connection's socket, in place of the plain one."""
 
     def step(self) -> TLSInfo | None:
         """Take one step; return the facts of the connection after the last one. Raises OSError."""

@@ -48,7 +48,7 @@ class Http1Output(WatchedConnection):
         self.outbox = b''
         self.reading: Patience | None = None
         self.writing: Patience | None = None
-        """With the client of this exchange; None until its handler has waited."""
+        """Patience with a client that takes its response; None until the handler has waited for room."""
         self.counted = False
         """The exchange counts as one whose handler waits: see `crowd`."""
         self.stream: Running | None = None
@@ -107,7 +107,7 @@ class Http1Output(WatchedConnection):
         return patience.begin_wait()
 
     def leave_crowd(self) -> None:
-        """Count the exchange, which is over, no longer as one that waits."""
+        """Stop counting the exchange, which is over, as one that waits."""
         assert self.stream is not None
         waited = any(each is not None and each.waited for each in (self.reading, self.writing))
         self.reading = self.writing = None
@@ -128,7 +128,7 @@ class Http1Output(WatchedConnection):
         self.detach()
         self.deadline = math.inf
         self.reactor.retain(self)
-        # In clear a new one: gevent's, where gevent has patched.
+        # Without TLS make a new socket object: its class is gevent's where gevent has patched.
         plain = self.tls is None
         sock = socket.socket(fileno=self.sock.detach()) if plain else self.sock.release()
         sock.setblocking(True)
@@ -174,7 +174,7 @@ class Http1Output(WatchedConnection):
         self.outbox = bytes(rest)
 
     def drain(self) -> None:
-        """Block until the outbox is empty: the kernel is to send next. The application's thread."""
+        """Block until the outbox is empty, before the kernel sends a file. The application's thread."""
         while self.outbox:
             self.wait_for_room()
             data, self.outbox = self.outbox, b''

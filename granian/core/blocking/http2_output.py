@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from .services import OpenStream, Services
 
 SHARE = 8
-"""One client's handlers that wait for it take one thread in eight at most"""
+"""At most one thread in this many runs handlers that wait for one and the same client."""
 FEW = 4
-"""or this many, where there is another thread for the others."""
+"""With few threads: so many handlers may wait for one client, if another thread is left (see `crowded`)."""
 LEFT_LIMIT = 16 * 1024 * 1024
 """Bytes of whole responses that one client may leave unsent before its further requests wait."""
 SEND_AT = 32768
-"""Bytes: more output than this does not wait for the other responses of its turn."""
+"""Bytes of output from which on it does not wait for the other responses of its turn."""
 JOIN_LIMIT = 262144
 """Bytes of output that are copied together for one write. Each byte is copied once, however much waits."""
 
@@ -71,7 +71,7 @@ class Http2Output(WatchedConnection):
         """Streams whose handler has ended and whose last bytes wait for a window, with the time of
         their last progress."""
         self.parked: deque[OpenStream] = deque()
-        """Requests that run once the client keeps less waiting."""
+        """Requests that wait while `crowded`."""
         self.waiting: set[OpenStream] = set()
         """Streams whose handler waits for room."""
 
@@ -97,17 +97,20 @@ class Http2Output(WatchedConnection):
         """Set the earliest deadline. The lock is held."""
         raise NotImplementedError
 
-    # -- a client that keeps much waiting; the lock is held ---------------------------------------
+    # -- a client that takes its responses slowly; the lock is held -------------------------------
 
     def crowded(self) -> bool:
-        """Return whether further requests of this client must wait: it could take all threads, or memory."""
+        """Return whether further requests of this client must wait, or it could take all threads or memory.
+
+        True while too many handlers wait for it, or too much of its output is unsent.
+        """
         threads = self.settings.threads
         if self.held >= max(1, min(FEW, threads - 1), threads // SHARE):
             return True
         return self.outbox + sum(map(self.http.unsent, self.finished)) > LEFT_LIMIT
 
     def resume(self) -> None:
-        """Run a parked request, where there is one and the client keeps less waiting now."""
+        """Run a parked request, if there is one and the client is no longer `crowded`."""
         if self.parked and not self.crowded():
             self.reactor.submit(self.parked.popleft())
 
@@ -216,7 +219,7 @@ class Http2Output(WatchedConnection):
     # -- any thread; the lock is free ----------------------------------------------------------------
 
     def park(self, stream: OpenStream) -> bool:
-        """Let a request wait if its client keeps much waiting. Return whether it waits."""
+        """Park a request if its client is `crowded`. Return whether it is parked."""
         with self.lock:
             crowded = self.phase < LINGERING and self.crowded()
             if crowded:

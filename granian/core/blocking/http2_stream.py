@@ -122,16 +122,16 @@ class Http2Stream(BlockingStream):
         return False
 
     def _is_parked(self, much: bool) -> bool:
-        """Park the request if its client keeps `much` waiting, or its handler will wait and too many do.
+        """Park the request if its client is `crowded`, or if its handler will wait and too many do.
 
-        Return whether it is parked.
+        `much`: the client may be `crowded`. Return whether the request is parked.
         """
         if much and self._connection.park(self):
             return True
         waits = not self.complete and self.spool is None
         if not waits and kind_of(self) not in self._connection.core.crowd.kinds:
             return False
-        self._counted = True  # before it may be another thread's
+        self._counted = True  # first: once parked, another thread may run it
         return not self._connection.core.crowd.enter(self)
 
     def _leave_crowd(self) -> None:
@@ -158,7 +158,7 @@ class Http2Stream(BlockingStream):
             logger.error('Internal error while a request was handled', exc_info=error)
 
     def _end_without_lead(self) -> None:
-        """Do what no turn's end does for a thread that does not lead any more."""
+        """Write deferred responses and notify the leader of room. A leader does so after its turn."""
         connection = self._connection
         if connection.deferred:
             connection.flush_deferred()

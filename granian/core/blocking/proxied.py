@@ -42,7 +42,7 @@ class ProxiedOpening(Opening):
         return super()._advance()
 
     def _read_preamble(self, rule: ProxyRule) -> bool:
-        """Read the preamble, if there is one. Return False while further bytes decide, or at the end."""
+        """Read the preamble, if there is one. Return False if bytes are missing or it is closed."""
         data = self.sock.recv(LONGEST, socket.MSG_PEEK)
         try:
             found = rule.read(data, self.client)

@@ -79,7 +79,7 @@ class Reactor:
         self.single = settings.threads == 1
         """One thread or greenlet: accept one connection at a time. Idle workers take the others."""
         self._newest: Watched | None = None
-        """The connection accepted last, where `single`; it has another object once bytes have arrived."""
+        """The `Opening` accepted last, where `single`. Another object replaces it once bytes have arrived."""
         self.accepted = 0
         self.failed = 0
         """Connections with a refused request or a failed handshake."""

@@ -18,8 +18,8 @@ ACCEPT_PAUSE = 0.1
 def make_room(connections: Mapping[int, Watched]) -> float:
     """Close the connections that have been idle or incomplete for longest. The leader.
 
-    Return the seconds to wait before the next accept: 0 if some were closed, ACCEPT_PAUSE if
-    there are none, less if they have been so for less than SPARE_FOR. The application needs
+    Return the seconds to wait before the next accept: 0 if some were closed. If none may be closed yet,
+    the time until the first may be (after SPARE_FOR), at most ACCEPT_PAUSE. The application needs
     descriptors too, so this closes more than the next accept needs.
     """
     now = monotonic()

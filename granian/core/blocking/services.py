@@ -1,4 +1,4 @@
-"""What a connection asks of its core."""
+"""The interfaces by which a connection uses its core."""
 
 from __future__ import annotations
 

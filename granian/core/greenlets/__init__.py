@@ -1,4 +1,5 @@
 """The gevent core: greenlets run the application, gevent's hub polls.
 
-Knows `core.blocking`. Must not know threads or the event loop. Only this room imports gevent.
+Knows `core.blocking`. Must not know the thread core or the event loop. Of the cores, only this room and the
+hub's modules of `beside` import gevent.
 """

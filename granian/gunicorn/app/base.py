@@ -29,7 +29,7 @@ class BaseApplication:
         self.logger: Any = None
         self.start_dir = os.getcwd()
         self.hints: list[str] = []
-        """Names of the configuration file that read like settings and are none."""
+        """A line for each name in the configuration file that resembles a setting and is none."""
         self.do_load_config()
 
     def do_load_config(self) -> None:
