@@ -74,8 +74,29 @@ log_levels_map: dict[LogLevels, int] = {
     LogLevels.notset: 1,
 }
 
-logger = logging.getLogger('_granian')
-access_logger = logging.getLogger('granian.access')
+
+class _Kept(logging.Logger):
+    """A logger that `logging.config` neither disables nor enables.
+
+    `dictConfig` and `fileConfig` disable the loggers that exist, unless they are asked not to. An
+    application calls them at any time, its first request included. What it sets by itself holds.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != 'disabled' or sys._getframe(1).f_globals.get('__name__') != 'logging.config':
+            super().__setattr__(name, value)
+
+
+def _kept(name: str) -> logging.Logger:
+    """Return the logger of that name as a `_Kept`, whatever class it was made of."""
+    found = logging.getLogger(name)
+    if not isinstance(found, _Kept):
+        found.__class__ = type('KeptLogger', (_Kept, type(found)), {})
+    return found
+
+
+logger = _kept('_granian')
+access_logger = _kept('granian.access')
 
 
 if TYPE_CHECKING:

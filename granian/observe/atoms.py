@@ -222,7 +222,8 @@ def _request_line(head: Head) -> str:
 
 def _status(exchange: Exchange) -> int:
     """Return the unusual statuses: 101 for a WebSocket accepted over HTTP/2, 499 for no response at all."""
-    if exchange.head.upgrade and exchange.status == 200:
+    head = exchange.head
+    if head.upgrade and exchange.status == 200 and head.version == '2':
         return 101
     return exchange.status or 499
 

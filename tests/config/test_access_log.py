@@ -186,6 +186,7 @@ def test_repeated_headers_are_joined(output: Lines) -> None:
 def test_a_websocket_has_status_101_and_a_client_that_left_early_499(output: Lines) -> None:
     assert one_line('%(status)d', output, upgrade='websocket', status=101) == '101'
     assert one_line('%(status)d', output, upgrade='websocket', status=200, version='2') == '101'
+    assert one_line('%(status)d', output, upgrade='websocket', status=200) == '200'  # not accepted: a page
     assert one_line('%(status)d', output, upgrade='websocket', status=403) == '403'
     assert one_line('%(status)d', output, status=0) == '499'
 

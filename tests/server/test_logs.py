@@ -4,6 +4,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -199,6 +201,78 @@ def test_application_that_configures_logging_does_not_silence_us(serve, tmp_path
     server.expect('GET /x')
     server.signal()
     assert server.wait() == 0
+
+
+LATE = """
+import io
+import logging.config
+
+INI = '[loggers]\\nkeys=root\\n[handlers]\\nkeys=\\n[formatters]\\nkeys=\\n[logger_root]\\nhandlers=\\n'
+calls = {
+    '/dict': lambda: logging.config.dictConfig({'version': 1}),
+    '/file': lambda: logging.config.fileConfig(io.StringIO(INI)),
+}
+
+def wsgi(environ, start_response):
+    calls.get(environ['PATH_INFO'], lambda: None)()
+    raise ValueError(f'seen after {environ["PATH_INFO"]}')
+
+async def asgi(scope, receive, send):
+    assert scope['type'] == 'http'
+    wsgi({'PATH_INFO': scope['path']}, None)
+
+async def rsgi(scope, protocol):
+    wsgi({'PATH_INFO': scope.path}, None)
+"""
+"""Applications that configure logging in a request."""
+
+
+@pytest.mark.parametrize('path', ['/dict', '/file'])
+@pytest.mark.parametrize('kind', KINDS)
+def test_logging_configured_in_a_request_silences_nothing(serve, tmp_path, kind, path):
+    (tmp_path / 'late.py').write_text(LATE)
+    target = 'late:' + kind['target'].partition(':')[2]
+    server = serve(script='realserver.py', log_access=True, **{**kind, 'target': target})
+    server.wait_ready()
+    server.get(path)
+    server.expect(f'seen after {path}')
+    server.expect(f'GET {path}')
+    server.get('/next')
+    server.expect('seen after /next')
+    server.expect('GET /next')
+    server.signal()
+    assert server.wait() == 0
+
+
+SWITCHES = """
+import logging.config
+from granian import log
+
+def off():
+    return log.logger.disabled, log.access_logger.disabled
+
+log.enable(False)
+for disable in True, False:
+    logging.config.dictConfig({'version': 1, 'disable_existing_loggers': disable})
+    assert off() == (True, True), disable
+log.enable()
+logging.config.dictConfig({'version': 1})
+assert off() == (False, False)
+logging.getLogger('granian.access').disabled = True
+assert off() == (False, True)
+assert not log.access_logger.isEnabledFor(logging.CRITICAL)
+"""
+OTHER_CLASS = """
+import logging
+logging.setLoggerClass(type('Traced', (logging.Logger,), {'trace': print}))
+logging.getLogger('_granian').trace()
+"""
+
+
+@pytest.mark.parametrize('before', ['', OTHER_CLASS])
+def test_dictconfig_does_not_switch_the_loggers(before):
+    """In a process of its own: `dictConfig` disables the loggers of the other tests."""
+    subprocess.run([sys.executable, '-c', before + SWITCHES], check=True)
 
 
 @pytest.mark.parametrize('kind', KINDS)
