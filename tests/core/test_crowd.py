@@ -151,3 +151,88 @@ def test_single_thread_has_no_crowd() -> None:
     crowd.join('GET/')
     assert not crowd.full
     assert not crowd.expel()
+
+
+def test_all_parked_requests_run_once_their_kind_is_forgotten() -> None:
+    opened = threading.Event()
+    entered: list[str] = []
+
+    def application(stream: Any) -> None:
+        entered.append(stream.head.path)
+        assert opened.wait(10)
+        stream.respond(200, TEXT, b'done')
+
+    with running(application, threads=4) as server, ExitStack() as stack:
+        crowd = server.core.crowd
+        crowd.kinds['GET/gate'] = None
+        socks = [stack.enter_context(server.connect(5)) for _ in range(9)]
+        for sock in socks:
+            sock.sendall(GET % b'/gate')
+        pause = threading.Event()
+        while len(crowd._parked) < 6:
+            pause.wait(0.01)
+        opened.set()  # none of them waits for its client: the first to end has the kind forgotten
+        for sock in socks:
+            assert read_response(sock).endswith(b'done')
+
+
+def test_places_of_http2_requests_are_all_given_back() -> None:
+    opened = threading.Event()
+
+    def application(stream: Any) -> None:
+        assert opened.wait(10)
+        stream.respond(200, TEXT, b'done')
+
+    with running(application, threads=4) as server, ExitStack() as stack:
+        crowd = server.core.crowd
+        crowd.kinds['GET/gate'] = None
+        client = Http2Client(stack.enter_context(server.connect(5)))
+        streams = [client.start(path='/gate') for _ in range(9)]
+        pause = threading.Event()
+        while len(crowd._parked) < 6:
+            pause.wait(0.01)
+        opened.set()
+        for stream in streams:
+            assert client.finish(stream).body == b'done'
+        for _ in range(500):  # the last thread gives its place back after its response
+            if not crowd._count:
+                break
+            pause.wait(0.01)
+        assert crowd._count == 0
+
+
+def test_place_is_passed_on_without_becoming_free() -> None:
+    queued: list[Any] = []
+    crowd = Crowd(2, queued.append)
+    units: list[Any] = ['first', 'second']
+    assert crowd.enter('running')  # type: ignore[arg-type]
+    assert [crowd.enter(unit) for unit in units] == [False, False]
+    crowd.leave('GET/a', False)
+    assert queued == ['first']
+    assert crowd.full
+    crowd.leave('GET/a', False)
+    assert queued == units
+    crowd.leave('GET/a', False)
+    assert not crowd.full
+
+
+def test_websocket_of_a_known_kind_takes_no_place() -> None:
+    """Its thread is free at once, and no end of an exchange would give the place back."""
+    taken = threading.Semaphore(0)
+
+    class Upgrades:
+        def take_http1(self, connection: Any, request: Any) -> None:
+            connection.sock.close()
+            taken.release()
+
+    with running(Application(), threads=4) as server:
+        server.core.take_upgrades(Upgrades())
+        server.core.crowd.kinds['GET/ws'] = None
+        for _ in range(5):
+            with server.connect(5) as sock:
+                sock.sendall(
+                    b'GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+                    b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+                )
+                assert taken.acquire(timeout=5)
+        assert server.core.crowd._count == 0

@@ -102,3 +102,22 @@ def test_connection_that_the_client_ends_is_closed_at_once(version: bytes) -> No
 def send_without_end(sock: socket.socket) -> None:
     while True:
         sock.sendall(b'x')
+
+
+def test_refusal_behind_joined_responses_arrives(caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel does not take it at once: the connection waits for room, and reads no more."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    listener.bind(('127.0.0.1', 0))
+    listener.listen()
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, LARGE)
+
+    with running(handler, listener=listener, pipeline_flush=True) as server, socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(server.address)
+        sock.sendall(GET % b'/' + b'\x00\r\n\r\n')
+        assert b' 400 ' in read_all(sock)[len(LARGE) :]
+    assert not caplog.records

@@ -9,6 +9,7 @@ import h2.connection
 import h2.settings
 import pytest
 
+from granian.protocol.limits import Limits
 from tests.support.tls_client import wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -260,3 +261,26 @@ def test_cancelled_error_of_the_application_is_logged(serve):
 
     serve.errors.append('Error handling request GET /')
     assert serve(handler).connect().get()[0] == 500
+
+
+def test_head_is_read_on_after_much_pipelined_input(serve):
+    """Its beginning is more than half of the buffer, and arrives while reading is paused."""
+    answer = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def handler(stream):
+        begun.set()
+        await answer.wait()
+        stream.respond(200, PLAIN, b'hello')
+
+    served = serve(handler, limits=Limits(max_buffer_size=8192, max_head_size=8192), head_timeout=5)
+    client = served.connect()
+    client.send(GET)
+    served.wait_for(begun.is_set)
+    client.send(GET * 150 + GET[:-2] + b'A: ' + b'a' * 5000)
+    served.wait_for(lambda: any(each.reading_paused for each in served.core.connections))
+    served.call(answer.set)
+    for _ in range(151):
+        assert client.response()[2] == b'hello'
+    client.send(b'\r\n\r\n')
+    assert client.response()[2] == b'hello'

@@ -29,7 +29,7 @@ class Crowd:
     __slots__ = ('_count', '_limit', '_lock', '_parked', '_submit', 'kinds')
 
     def __init__(self, threads: int, submit: Callable[[Work], None]) -> None:
-        """Make one for a pool of `threads` threads. `submit` queues a parked request again."""
+        """Make one for a pool of `threads` threads. `submit` queues a parked request that has a place now."""
         self._limit = threads - max(1, threads // 4) if threads > 1 else math.inf
         self._submit = submit
         self._count = 0
@@ -44,7 +44,10 @@ class Crowd:
         return self._count >= self._limit
 
     def enter(self, unit: Work) -> bool:
-        """Count a request that will wait, or park it. Return whether it can run."""
+        """Give a place to a request that will wait, or park it. Return whether it can run.
+
+        A parked one is submitted once it has a place: it does not enter again.
+        """
         with self._lock:
             if self.full:
                 self._parked.append(unit)
@@ -64,16 +67,26 @@ class Crowd:
             del self.kinds[next(iter(self.kinds))]
 
     def leave(self, kind: str, waited: bool) -> None:
-        """Stop counting a request that has ended, and queue a parked one in its place."""
+        """Stop counting a request that has ended, and pass its place on."""
         with self._lock:
-            self._count -= 1
             if waited:
                 self._learn(kind)
             else:
                 self.kinds.pop(kind, None)
-            unit = self._parked.popleft() if self._parked and not self.full else None
-        if unit is not None:
-            self._submit(unit)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Pass a place on to the first parked request, unless the limit is exceeded.
+
+        A parked request gets its place here, not when it runs. Its kind may be forgotten by then: without
+        a place, its end would queue no other parked request.
+        """
+        with self._lock:
+            if not self._parked or self._count > self._limit:
+                self._count -= 1
+                return
+            unit = self._parked.popleft()
+        self._submit(unit)
 
     def expel(self) -> bool:
         """Stop counting a waiting request if the limit is exceeded. Return True if so: its wait is to end."""

@@ -97,7 +97,7 @@ class Http1Connection(Http1Output):
         self.phase = RUNNING
         request = self._prepared or self._parse(self.http.next_event())
         self._prepared = None
-        if request is not None or self.phase >= LINGERING:
+        if request is not None or self.phase >= WRITING:
             return request
         return self._next_request()
 
@@ -127,7 +127,7 @@ class Http1Connection(Http1Output):
             if type(event) is Request and event.complete:
                 return event  # the fast path of nearly every request
             request = self._parse(event)
-            if request is not None or self.phase >= LINGERING:
+            if request is not None or self.phase >= WRITING:
                 return request
             if not data:
                 self.close()
@@ -149,7 +149,7 @@ class Http1Connection(Http1Output):
             if type(event) is Request and event.complete:
                 return event
             request = self._advance(event)
-            if request is not None or self.phase >= LINGERING:
+            if request is not None or self.phase >= WRITING:
                 return request
             event = self.http.next_event()
         return None
@@ -292,15 +292,17 @@ class Http1Connection(Http1Output):
 
     def _is_parked(self, request: Request) -> bool:
         """Park a request whose handler will wait for the client, if too many do. Return whether it is."""
+        if self.counted:
+            return False  # it was parked, and has a place now
         head = request.head
         waits = not request.complete and self.spooled is None
         if not waits and head.method + head.path not in self.core.crowd.kinds:
             return False
         # From here on it is another thread's, if it is parked.
-        self._prepared, self.phase = request, PIPELINED
+        self._prepared, self.phase, self.counted = request, PIPELINED, True
         if not self.core.crowd.enter(self):
             return True
-        self._prepared, self.counted = None, True
+        self._prepared = None
         return False
 
     def _begin_timed(self, request: Request) -> TimedStream:

@@ -126,13 +126,20 @@ class Http2Stream(BlockingStream):
 
         `much`: the client may be `crowded`. Return whether the request is parked.
         """
+        crowd = self._connection.core.crowd
+        placed, self._counted = self._counted, False  # True: it was parked, and has a place now
         if much and self._connection.park(self):
+            if placed:
+                crowd.give_back()
             return True
+        if placed:
+            self._counted = True
+            return False
         waits = not self.complete and self.spool is None
-        if not waits and kind_of(self) not in self._connection.core.crowd.kinds:
+        if not waits and kind_of(self) not in crowd.kinds:
             return False
         self._counted = True  # first: once parked, another thread may run it
-        return not self._connection.core.crowd.enter(self)
+        return not crowd.enter(self)
 
     def _leave_crowd(self) -> None:
         if not self._counted:

@@ -21,6 +21,10 @@ class UpgradingConnection(Http1Connection):
 
     __slots__ = ()
 
+    def _is_parked(self, request: Request) -> bool:
+        # A WebSocket takes no thread, and its end would leave no place in the crowd.
+        return request.head.upgrade is None and super()._is_parked(request)
+
     def _execute(self, request: Request) -> bool:
         upgrades = self.core.upgrades
         if request.head.upgrade is None or upgrades is None:

@@ -1,9 +1,8 @@
 """One connection on the asyncio loop: bytes to events, events to streams, and back.
 
-Written over stream identifiers, so that HTTP/1 (one stream at a time) and HTTP/2 (many) are
-the same code. Everything runs on the loop's thread: there are no locks. The quick path, a
-whole request answered by one `respond`, makes at most one task and one `transport.write`, no
-future and no timer.
+Written over stream identifiers, so that HTTP/1 (one stream at a time) and HTTP/2 (many) are the same
+code. Everything runs on the loop's thread: there are no locks. The quick path, a whole request answered
+by one `respond`, makes at most one task and one `transport.write`, no future and no timer.
 """
 
 from __future__ import annotations
@@ -296,12 +295,13 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def resume_reading(self, stream: LoopStream | None) -> None:
         limit = self.settings.limits.max_buffer_size // 2
-        full = stream is not None and stream.buffered + stream.early > limit
-        full = full or self._holds_much(limit)
-        if not self.closing and (full or self._input_waits()):
-            return
-        self.reading_paused = False
-        if not (self.lost or self.transport.is_closing()):
+        full = self._holds_much(limit) or (stream is not None and stream.buffered + stream.early > limit)
+        if self.closing or not (full or self._input_waits()):
+            self._read_on()
+
+    def _read_on(self) -> None:
+        paused, self.reading_paused = self.reading_paused, False
+        if paused and not (self.lost or self.transport.is_closing()):
             self.core.in_own_context(self.transport.resume_reading)
 
     # -- the life of an exchange
@@ -385,7 +385,9 @@ class LoopConnection(LoopOutput[LoopStream]):
             self.behind = False
             self._pump()
             self._hold = bool(self.streams)
-        if self._holds_much(self.settings.limits.max_buffer_size):
+        if not (self.streams or self._input_waits()):
+            self._read_on()  # at most the beginning of a head is held
+        elif self._holds_much(self.settings.limits.max_buffer_size):
             self.pause_reading()  # each turn may read more than the request that it begins
         elif self.reading_paused:
             self.resume_reading(None if self.multiplexed else self.streams.get(1))
