@@ -17,6 +17,11 @@ HTTP1: Final = 'http1'
 HTTP2: Final = 'http2'
 REFUSED: Final = 'refused'
 
+NOT_LOADED: Final = (ImportError, OSError)
+"""Raised by an import at a client's first use of a protocol: no descriptor is free, or the file is gone."""
+_GOAWAY: Final = bytes.fromhex('000000 04 00 00000000  000008 07 00 00000000 00000000 00000002')
+"""SETTINGS, then GOAWAY for all streams with INTERNAL_ERROR: clients may repeat their requests."""
+
 
 def negotiate(data: bytes | bytearray, http: str = 'auto', alpn: str | None = None) -> str:
     """Return MORE, HTTP1, HTTP2 or REFUSED for the first bytes received.
@@ -39,3 +44,13 @@ def negotiate(data: bytes | bytearray, http: str = 'auto', alpn: str | None = No
 def refusal(clock: Clock) -> bytes:
     """Return the answer to HTTP/1 where only HTTP/2 is spoken."""
     return error_response(505, 'this server speaks HTTP/2 only', clock)
+
+
+def unavailable(error: BaseException) -> tuple[str, bytes]:
+    """Return the reason for the log, and the answer to HTTP/2 that cannot be loaded."""
+    return not_loaded('HTTP/2', error), _GOAWAY
+
+
+def not_loaded(what: str, error: BaseException) -> str:
+    """Return the reason for the log when the modules for `what` cannot be loaded."""
+    return f'{what} cannot be loaded: {error}. If the package was changed, restart the server'

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import projection
-from ..constants import Cores, Interfaces
+from ..constants import Cores, HTTPModes, Interfaces
 from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS, WARNINGS
@@ -66,8 +66,7 @@ def prepare_fork(config: Config) -> None:
         from .. import wsgi  # noqa: F401
         from ..core.threads import core  # noqa: F401
 
-        if config.tls:
-            from ..core.blocking import handshake, http2_connection  # noqa: F401
+        _import_protocols(config)
     else:
         from .. import asgi, rsgi  # noqa: F401
         from .._loops import fastest, loops
@@ -76,6 +75,17 @@ def prepare_fork(config: Config) -> None:
         chosen = config.loop.value
         with contextlib.suppress(ImportError):  # the worker says so
             loops.import_packages(fastest() if chosen == 'auto' else chosen)
+
+
+def _import_protocols(config: Config) -> None:
+    """Import what blocking connections need by this configuration, whatever their clients do.
+
+    At the first connection, descriptors or rights may lack, or the package may be another version.
+    """
+    if config.tls:
+        from ..core.blocking import handshake  # noqa: F401
+    if config.http == HTTPModes.http2 or (config.tls and config.http != HTTPModes.http1):
+        from ..core.blocking import http2_connection  # noqa: F401
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -202,6 +212,7 @@ def _wsgi(parts: Parts) -> BlockingCore:
     from ..wsgi import make_handler
 
     config, app, attached = parts.config, parts.app, parts.attached
+    _import_protocols(config)  # not before a fork, where there was none
     siblings = config.workers > 1
     around = None
     environs = layers.environs(config, attached.every_atom)

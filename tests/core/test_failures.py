@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from granian.core.blocking.http2_connection import Http2Connection
 from granian.core.blocking.poller import READ
 from granian.core.contract import CoreSettings
-from tests.support.blocking_core import GET, GET_CLOSE, CoreUnderTest, read_response, running
+from granian.protocol.http2.frames import GOAWAY
+from granian.protocol.negotiate import PREFACE
+from tests.support.blocking_core import GET, GET_CLOSE, CoreUnderTest, read_all, read_response, running
 from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
@@ -49,6 +53,49 @@ def test_failure_at_the_end_of_an_exchange_closes_http1_connection() -> None:
         sock.sendall(GET % b'/')
         assert read_response(sock).endswith(b'well')
         assert sock.recv(1) == b''
+
+
+def test_http2_that_cannot_be_loaded_is_answered_goaway(monkeypatch: Any) -> None:
+    refused: list[Any] = []
+    with running(answer, on_refused=lambda *found: refused.append(found[1:])) as server:
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, 'granian.core.blocking.http2_connection', None)
+            with server.connect(5) as sock:
+                sock.sendall(PREFACE + bytes.fromhex('000000040000000000'))
+                frames = read_all(sock)
+            assert frames[9 + 3] == GOAWAY
+            assert refused[0][0] == 503
+            assert 'restart the server' in refused[0][1]
+        with server.connect(5) as sock:
+            assert Http2Client(sock).get().body == b'well'
+
+
+def test_h11_that_cannot_be_loaded_is_answered_503(monkeypatch: Any) -> None:
+    head = b'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+    refused: list[Any] = []
+    with running(answer, on_refused=lambda *found: refused.append(found[1:])) as server:
+        with monkeypatch.context() as patch, server.connect(5) as sock:
+            patch.setitem(sys.modules, 'granian.protocol.http1.h11_body', None)
+            sock.sendall(head + b'0\r\n\r\n')
+            response = read_all(sock)
+        assert response.startswith(b'HTTP/1.1 503 ')
+        assert b'h11' not in response
+        assert 'restart the server' in refused[0][1]
+        with server.connect(5) as sock:
+            sock.sendall(head + b'0\r\n\r\n')
+            assert read_response(sock).endswith(b'well')
+
+
+@pytest.mark.parametrize('step', ['make', 'begin'])
+def test_failure_to_open_a_connection_closes_it(monkeypatch: Any, step: str) -> None:
+    """Raise what is no ImportError, as a module of another version may."""
+    with running(answer) as server:
+        with monkeypatch.context() as patch, server.connect(5) as sock:
+            patch.setattr(Http2Connection, '__init__' if step == 'make' else 'begin', fail)
+            sock.sendall(PREFACE)
+            assert sock.recv(1) == b''
+        with server.connect(5) as sock:
+            assert Http2Client(sock).get().body == b'well'
 
 
 def test_failure_at_the_end_of_a_stream_closes_http2_connection() -> None:

@@ -17,7 +17,7 @@ def app(environ, start_response):
 
 listener = socket.create_server(('127.0.0.1', 0))
 listener.setblocking(False)
-core = kinds.make_core(Config.from_api('m:app', interface='wsgi'), [listener], app)
+core = kinds.make_core(Config.from_api('m:app', interface='wsgi', http='auto'), [listener], app)
 ready = threading.Event()
 thread = threading.Thread(target=core.run, args=(ready.set,))
 thread.start()
@@ -50,3 +50,22 @@ def test_wsgi_worker_imports_no_asyncio() -> None:
     unwanted = ('asyncio', 'ssl', 'h11', 'hpack', 'email', 'wsproto', 'click', 'granian.protocol.http2',
                 'granian.rsgi', 'granian.asgi', 'granian.static', 'granian.websocket_session')  # fmt: skip
     assert loaded(WSGI_WORKER, *unwanted) == []
+
+
+def test_worker_of_http2_alone_imports_it_before_a_client_needs_it() -> None:
+    made, _, _ = WSGI_WORKER.replace("http='auto'", "http='2'").partition('ready =')
+    http2 = 'granian.core.blocking.http2_connection'
+    assert loaded(made, http2) == [http2]
+
+
+def test_tls_worker_imports_http2_if_it_is_spoken() -> None:
+    code = """
+import sys
+from granian.config import Config
+from granian.worker import kinds
+config = Config.from_api('m:app', interface='wsgi', http='{http}', ssl_context=lambda *_: None)
+kinds._import_protocols(config)
+"""
+    names = ('granian.core.blocking.handshake', 'granian.core.blocking.http2_connection')
+    assert loaded(code.format(http='1'), *names) == list(names[:1])
+    assert loaded(code.format(http='auto'), *names) == list(names)

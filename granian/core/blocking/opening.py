@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.limits import GRACE
-from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
+from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from .connection import CLOSED, LINGERING, WatchedConnection
 from .receiving import RECEIVE_SIZE, receive
 from .upgrading import http1_class
@@ -83,6 +83,8 @@ class Opening(WatchedConnection):
             self.release()
         except OSError as error:
             self._fail(error)
+        except Exception:
+            self._break_off()
         return connection, leads
 
     # -- TLS ----------------------------------------------------------------------------
@@ -100,6 +102,8 @@ class Opening(WatchedConnection):
             self.tls = handshake.step()
         except OSError as error:
             self._fail(error)
+        except Exception:  # not by the caller, which does not know whether this thread leads
+            self._break_off()
         if self.tls is None:
             self.release_unless_closed()
         else:
@@ -145,7 +149,14 @@ class Opening(WatchedConnection):
         if kind is REFUSED:
             self._refuse(400, 'a version of HTTP that is not served', refusal(self.reactor.clock))
             return None
-        return self._become(_http2() if kind is HTTP2 else http1_class(self.core))
+        if kind is not HTTP2:
+            return self._become(http1_class(self.core))
+        try:
+            make = _http2()
+        except NOT_LOADED as error:
+            self._refuse(503, *unavailable(error))
+            return None
+        return self._become(make)
 
     def _become(
         self, make: type[Http1Connection] | type[Http2Connection]
@@ -161,7 +172,11 @@ class Opening(WatchedConnection):
             connection.sock.on_end = connection.note_end
         self.reactor.connections[connection.fd] = connection
         self.phase = CLOSED
-        connection.begin(self._data)
+        try:
+            connection.begin(self._data)
+        except Exception:
+            connection.close()
+            raise
         return connection
 
     # -- the end; the owner ---------------------------------------------------------------
@@ -173,6 +188,12 @@ class Opening(WatchedConnection):
         mistake = self._handshake.mistake(error) if self._handshake is not None else ''
         if mistake:
             self.settings.refused(self.client, 400, f'TLS handshake failed: {mistake}')
+        self.close()
+
+    def _break_off(self) -> None:
+        """Close after a failure of our own."""
+        logger.exception('Internal error on a connection before its first request')
+        self.reactor.suspect = True
         self.close()
 
     def _refuse(self, status: int, reason: str, response: bytes) -> None:

@@ -17,6 +17,7 @@ from ..error_pages import BODY_CUT, error_response
 from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from ..head import BadRequest, Head, check_sizes
 from ..limits import Clock, Limits
+from ..negotiate import NOT_LOADED, not_loaded
 from .grammar import check_request_line, parse_head
 from .response_side import ResponseSide
 from .states import (
@@ -259,8 +260,13 @@ class Http1(ResponseSide):
         return Refused(status, reason, error_response(status, reason, self._clock))
 
     def _begin_lane(self, block: bytes | bytearray, head: Head) -> Event:
-        from .h11_body import H11Body  # here: h11 costs 10 ms and 1 MB, and many workers never need it
-
+        try:
+            from .h11_body import H11Body  # here: h11 costs 10 ms and 1 MB, and many workers never need it
+        except NOT_LOADED as error:
+            self._state = IDLE
+            refused = self._refuse(503, 'the server cannot read this kind of request now')
+            refused.reason = not_loaded('h11', error)
+            return refused
         try:
             self._lane = H11Body(block, head, self._limits)
         except BadRequest as error:
