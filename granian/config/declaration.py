@@ -120,7 +120,9 @@ class Declaration:
         help='HTTP versions spoken; auto: both, as the client chooses (ALPN with TLS, else its first bytes)',
         to='core.http',
     )  # fmt: skip
-    websockets: bool = opt(WS, 'bool', True, 'WebSocket on ASGI and RSGI', flags='--ws/--no-ws')
+    websockets: bool = opt(
+        WS, 'bool', True, 'WebSocket, on ASGI and RSGI and by --ws-app', flags='--ws/--no-ws'
+    )
     backlog: int = opt(
         WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=1, to='listening.backlog'
     )
@@ -249,7 +251,7 @@ class Declaration:
         RESPAWN, 'float', 3.5, "Seconds between one worker's replacement and the next", ge=0
     )
     rss_sample_interval: int = opt(
-        RESPAWN, 'duration', 30, "How often the workers' memory is looked at", ge=1, le=300
+        RESPAWN, 'duration', 30, "Time between two samples of the workers' memory", ge=1, le=300
     )
     rss_samples: int = opt(
         RESPAWN, 'int', 1, 'Samples over --workers-max-rss, one after another, before a replacement', ge=1
@@ -394,6 +396,7 @@ class Declaration:
         'text',
         '',
         "Path that a proxy has taken off, for the ASGI scope's root_path; every path is served",
+        default_text='none',
     )
     lifespan: Lifespans = opt(
         APP, 'enum', Lifespans.auto, enum=Lifespans,
@@ -417,7 +420,7 @@ class Declaration:
         to='core.keep_alive_timeout',
     )
     http1_max_head_size: int = opt(
-        HTTP1, 'int', 65_536, 'Most bytes of a request head, its blank line included; above: 414 or 431',
+        HTTP1, 'int', 65_536, 'Maximum bytes of a request head, its blank line included; above: 414 or 431',
         ge=4096, to='limits.max_head_size',
     )  # fmt: skip
     http1_max_headers: int = opt(
@@ -492,7 +495,7 @@ class Declaration:
         WS,
         'int',
         16_777_216,
-        'Most bytes of a message, inflated; above: close code 1009',
+        'Maximum bytes of a message, inflated; above: close code 1009',
         ge=1,
         to='websockets.max_message_size',
     )

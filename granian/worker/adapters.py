@@ -1,4 +1,4 @@
-"""An ASGI or RSGI application as a handler, with what it does before and after its requests."""
+"""An ASGI or RSGI application as a handler, with its calls before the first and after the last request."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Adapted(NamedTuple):
     handler: AsyncHandler
     lifespan: LifespanProtocol | None = None
     before: Callable[[asyncio.AbstractEventLoop], None] | None = None
-    """Called while the loop does not run yet, unless it is a host program's."""
+    """Called before the loop runs; where it is a host program's, while it runs."""
     after: Callable[[asyncio.AbstractEventLoop], None] | None = None
-    """Called when the loop does not run any more."""
+    """Called when the loop has stopped; where it is a host program's, while it runs."""
 
 
 def adapt(

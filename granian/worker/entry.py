@@ -155,7 +155,7 @@ class Life:
         self.control.watch(orders)
 
     def _ready(self, observers: Observers, monitor: timeouts.Monitor | None) -> None:
-        log.enable(self.config.log_enabled)  # so may its lifespan
+        log.enable(self.config.log_enabled)  # the application's lifespan may have configured logging
         self.control.send(ipc.READY)
         if observers.report is not None:
             observers.report()
@@ -207,14 +207,14 @@ class Life:
             self.hooked.interrupt()
 
     def end(self) -> None:
-        """Call the last hook, once; the thread that comes second stays here until the process ends."""
+        """Call the last hook, once. A second thread that calls this waits here until the process ends."""
         self._ended.acquire()
         if self.hooked is not None:
             self.hooked.stop()
 
 
 class Observers:
-    """What is called after each exchange: the access log, the request limit, the counters."""
+    """The observers of each exchange: the access log, the request limit, the counters."""
 
     def __init__(self, spec: WorkerSpec, control: ipc.Control) -> None:
         config = spec.config

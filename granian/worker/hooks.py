@@ -35,11 +35,11 @@ class Worker:
         self.exit_status: int | None = None
         """In `after_worker`: as `subprocess.Popen.returncode`, -9 for SIGKILL."""
         self.killed = False
-        """In `after_worker`: whether the main process has killed it."""
+        """In `after_worker`: True if the main process has killed it."""
         self.failure: Failure | None = None
         """In `after_worker`: why the worker could not start."""
         self.served = False
-        """Whether it has become ready."""
+        """True once it has become ready."""
         self._ask: Callable[[Reason], None] | None = None
 
     def __repr__(self) -> str:

@@ -38,8 +38,10 @@ logger = logging.getLogger('_granian')
 
 
 def prepare(config: Config) -> Callable[[Any], None]:
-    """Do what precedes the import of the application. Return a check to call with the application, which
-    raises ConfigurationError."""
+    """Let gevent patch the standard library, if it is the core. Before the application is imported.
+
+    Return a check to call with the application; it raises ConfigurationError.
+    """
     if config.core != Cores.gevent:
         return lambda app: None
     from . import patching
@@ -90,7 +92,7 @@ def _import_protocols(config: Config) -> None:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Attachments:
-    """What a worker puts around the application and its core. All of it is optional."""
+    """Optional parts that a worker adds to the application and its core."""
 
     on_exchange: Callable[[Exchange], None] | None = None
     counters: Counters | None = None
@@ -99,9 +101,9 @@ class Attachments:
     hooked: Hooked | None = None
     """The user's hooks around each request."""
     monitor: Monitor | None = None
-    """Learns how to see that the worker hangs."""
+    """Finds out whether the worker hangs; `make_core` tells it how for this core."""
     share: Share | None = None
-    """See `core.sharing`."""
+    """The worker's entry among the workers' numbers of connections: see `core.sharing`."""
     ws_app: Any = None
     """The application that answers WebSockets beside a WSGI application."""
     in_thread: bool = False
@@ -114,7 +116,7 @@ NOTHING_ATTACHED = Attachments()
 
 
 class Parts(NamedTuple):
-    """What a core is made of."""
+    """The arguments from which a core is made."""
 
     config: Config
     listeners: Listeners
@@ -122,7 +124,7 @@ class Parts(NamedTuple):
     settings: CoreSettings
     attached: Attachments
     loop: asyncio.AbstractEventLoop | None = None
-    """A host program's, which runs already."""
+    """A host program's loop, which runs already; None: the worker makes one."""
 
 
 def make_core(

@@ -1,4 +1,4 @@
-"""What a worker is given: one picklable argument, whatever the start method."""
+"""The argument of a worker: one object, which every start method can carry to the worker's process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from .hooks import Hooked
 
 @dataclass(frozen=True, repr=False, eq=False)
 class WorkerSpec:
-    """Sockets and the pipe's end can be pickled while multiprocessing starts a process, and only then."""
+    """Everything that a worker needs to know.
+
+    Its sockets and its end of the pipe can be pickled only while multiprocessing starts a process.
+    """
 
     number: int
-    """Of the slot: the first worker's is 1, and its replacement's too."""
+    """Number of the slot: the first worker's is 1, and its replacement's too."""
     config: Config
-    """Without the options that only the main process needs."""
+    """The options, without those that only the main process needs."""
     listeners: tuple[socket.socket, ...]
     control: PipeEnd
     """The worker's end of the pipe to the main process (see `granian.worker.ipc`)."""
@@ -29,7 +32,7 @@ class WorkerSpec:
     logging: dict[str, Any] | None = None
     """The configuration laid over the default logging, as read when the worker was started."""
     share: Share | None = None
-    """Its entry among the workers' numbers of connections."""
+    """The worker's entry among the workers' numbers of connections."""
     in_thread: bool = False
     """The worker is a thread of the main process."""
     loader: Callable[[], Any] | None = None

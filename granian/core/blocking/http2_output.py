@@ -24,8 +24,8 @@ from .waiting import unacknowledged
 if TYPE_CHECKING:
     from .services import OpenStream, Services
 
-SHARE = 8
-"""At most one thread in this many runs handlers that wait for one and the same client."""
+ONE_IN = 8
+"""At most one thread in so many runs handlers that wait for one and the same client."""
 FEW = 4
 """With few threads: so many handlers may wait for one client, if another thread is left (see `crowded`)."""
 LEFT_LIMIT = 16 * 1024 * 1024
@@ -105,7 +105,7 @@ class Http2Output(WatchedConnection):
         True while too many handlers wait for it, or too much of its output is unsent.
         """
         threads = self.settings.threads
-        if self.held >= max(1, min(FEW, threads - 1), threads // SHARE):
+        if self.held >= max(1, min(FEW, threads - 1), threads // ONE_IN):
             return True
         return self.outbox + sum(map(self.http.unsent, self.finished)) > LEFT_LIMIT
 

@@ -97,7 +97,7 @@ class Opening(WatchedConnection):
         handshake = self._handshake or self._begin_tls(context)
         if handshake is None:
             return True
-        leads = self.core.pool.share()
+        leads = self.core.pool.pass_lead()
         try:
             self.tls = handshake.step()
         except OSError as error:

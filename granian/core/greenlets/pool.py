@@ -173,7 +173,7 @@ class GreenletPool:
             if self._to_hub():
                 return
 
-    def share(self) -> bool:
+    def pass_lead(self) -> bool:
         """Keep the lead: a handshake does not yield, so no greenlet could run meanwhile."""
         return True
 

@@ -324,7 +324,7 @@ class Pool:
             return False  # the system gives no more threads: go on with those there are
         return True
 
-    def share(self) -> bool:
+    def pass_lead(self) -> bool:
         """Let a parked follower lead during about a millisecond of work without the interpreter's lock.
 
         Return whether this thread still leads. The leader.
