@@ -119,7 +119,7 @@ def _call(factory: Any, target: Target) -> Any:
 
 
 def made(application: Any, kind: Kind) -> Any:
-    """Return what a factory makes: uvicorn's class calls an application that takes no arguments."""
+    """Return the application: with uvicorn's class, call a factory, or anything that takes no arguments."""
     if kind.family != 'uvicorn':
         return application
     if kind.factory:

@@ -174,7 +174,7 @@ class Front(MPServer):
     # The main process
 
     def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
-        """Say hello; the loggers are set up already, and forked workers inherit them."""
+        """Log the first lines. The loggers are set up already, and forked workers inherit them."""
         logger.info('Starting granian %s (gunicorn command line)', __version__)
         for notice in self.plan.notices:
             logger.warning(notice)

@@ -13,7 +13,7 @@ from typing import Any
 COPY = 'copy'
 """The value becomes the native field as it is."""
 FRONT = 'front'
-"""This room deals with it: `translate`, the server, the loader or the loggers."""
+"""This room obeys it itself: `translate`, `serving`, `loader` or `logs`."""
 SILENT = 'silent'
 """Accepted, nothing to do."""
 WARN = 'warn'

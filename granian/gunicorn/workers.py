@@ -1,4 +1,4 @@
-"""Worker classes: by their name, or by a base class that is known, and what each means here."""
+"""Worker classes, by name or by a known base class, and the native worker that each stands for."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _REFUSED = {
 
 @dataclass
 class Kind:
-    """What a worker class means here."""
+    """The native worker that a worker class stands for."""
 
     family: str
     name: str
-    """As `Using worker:` says it."""
+    """The word in the log line `Using worker:`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Native options that CONFIG_KWARGS of uvicorn's classes give."""
     notices: list[str] = field(default_factory=list)

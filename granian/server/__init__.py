@@ -2,8 +2,9 @@
 
 This room knows the configuration and how workers are started and spoken to. It must not know
 applications or what a worker does with its connections, nor HTTP, but for `metrics`, which
-answers scrapes through the protocol room. It has one thread, and waits in one place; only
-`mt`, for Python without the interpreter lock, runs workers as threads beside it.
+answers scrapes through the protocol room. It has one thread, and waits in one place. Beside it
+there are only the workers of `mt`, on Python without the interpreter lock, and the thread that
+writes kept log lines while the output takes none (`log_output`).
 """
 
 from .. import net

@@ -60,7 +60,7 @@ def _make_loop(config: Config) -> asyncio.AbstractEventLoop:
 
 
 def _beside_hub() -> dict[str, Any]:
-    """Return what starts the loop in a thread of the system, beside gevent's hub in the calling thread."""
+    """Return arguments for `LoopThread`: its thread is a real one, beside the calling thread's hub."""
     from gevent.monkey import get_original
 
     from ..core.beside.hub import Gate, HubThreads

@@ -298,7 +298,7 @@ class Http1Connection(Http1Output):
         waits = not request.complete and self.spooled is None
         if not waits and head.method + head.path not in self.core.crowd.kinds:
             return False
-        # From here on it is another thread's, if it is parked.
+        # If `enter` parks it, another thread may run it at once.
         self._prepared, self.phase, self.counted = request, PIPELINED, True
         if not self.core.crowd.enter(self):
             return True
