@@ -148,7 +148,101 @@ def test_log_handlers_made_before_use_the_lock() -> None:
 logging.basicConfig()
 handler = logging.getLogger().handlers[0]
 hub_lock.install()
-assert type(handler.lock._block) is hub_lock.HubLock
-assert type(threading.Condition()._lock._block) is hub_lock.HubLock
+assert type(handler.lock) is hub_lock.HubRLock
+assert type(threading.Condition()._lock) is hub_lock.HubRLock
 logging.getLogger().warning('fine')
+""")
+
+
+def test_rlock_is_taken_by_a_signal_handler_at_any_line() -> None:
+    """Run a handler that takes the lock before each line of an exchange with it, as a signal may."""
+    run("""
+import sys
+lock, taken, inside = threading.RLock(), 0, False
+codes = {function.__code__ for kind in type(lock).__mro__ for function in vars(kind).values()
+         if hasattr(function, '__code__')}
+
+def handler():
+    global taken
+    assert lock.acquire(timeout=1)
+    taken += 1
+    lock.release()
+
+def trace(frame, event, arg):
+    global inside
+    if frame.f_code not in codes:
+        return None
+    if not inside:
+        inside = True
+        handler()
+        inside = False
+    return trace
+
+sys.settrace(trace)
+with lock:
+    with lock:
+        pass
+sys.settrace(None)
+assert taken > 8, taken
+join = in_threads(lambda: lock.acquire(timeout=5) or exit('still held'), 1)
+join()
+""")
+
+
+def test_rlock_counts_for_its_greenlet_alone() -> None:
+    run("""
+lock = threading.RLock()
+assert lock.acquire() and lock.acquire()
+other = gevent.spawn(lock.acquire)
+assert gevent.spawn(lock.acquire, False).get(timeout=5) is False
+assert gevent.spawn(lock.acquire, timeout=0.01).get(timeout=5) is False
+refused = []
+
+def release():
+    try:
+        lock.release()
+    except RuntimeError as error:
+        refused.append(error)
+
+gevent.spawn(release).join(5)
+assert refused, 'released by another greenlet'
+lock.release()
+gevent.sleep(0)
+assert not other.ready()
+lock.release()
+assert other.get(timeout=5)
+""")
+
+
+@pytest.mark.parametrize('kind', ['Lock', 'RLock'])
+def test_negative_timeout_is_refused(kind: str) -> None:
+    run(f"""
+lock = threading.{kind}()
+for arguments in ((True, -2), (True, float('nan')), (False, 1)):
+    try:
+        lock.acquire(*arguments)
+    except ValueError:
+        continue
+    exit(f'taken with {{arguments}}')
+""")
+
+
+@pytest.mark.parametrize('kind', ['Lock', 'RLock'])
+def test_hub_without_other_work_waits_for_a_thread(kind: str) -> None:
+    """Wait as logging does when the process ends, while a thread writes its last line."""
+    run(f"""
+lock, held = threading.{kind}(), native_lock()
+held.acquire()
+
+def hold():
+    lock.acquire()
+    held.release()
+    native_sleep(0.05)
+    lock.release()
+
+join = in_threads(hold, 1)
+held.acquire()
+assert lock.acquire()
+lock.release()
+join()
 """)
