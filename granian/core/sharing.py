@@ -24,7 +24,7 @@ AHEAD = 2
 more for every four that the least loaded has."""
 WINDOW = 0.5
 """Seconds after which the counts of begun and ended connections are halved."""
-CHURN = 16
+CHURN = 64
 """Connections beyond those there are that begin and end within a window or two: they are short, and their
 numbers say little. Then a worker accepts without regard to the others: each moment left would cost rate."""
 

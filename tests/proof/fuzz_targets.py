@@ -15,7 +15,7 @@ from typing import Any
 import hpack
 
 from granian.forwarded import Trusted, forwarded_scheme
-from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
+from granian.protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed
 from granian.protocol.http2 import Http2
 from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge
 from granian.protocol.limits import Clock, Limits
@@ -163,7 +163,7 @@ def conversation(parts: list[bytes]) -> tuple[dict[int, list[object]], dict[int,
                 bodies[number] += event.data
             elif isinstance(event, Refused):
                 told.setdefault(0, []).append(('refused', event.reason))
-            elif not isinstance(event, EndOfRequest):
+            elif not isinstance(event, (EndOfRequest, Rejected)):  # the latter is for the log
                 told.setdefault(number, []).append(type(event).__name__)
         server.data_to_send()
     return told, bodies, server.must_close
