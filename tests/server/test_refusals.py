@@ -73,6 +73,32 @@ def test_refused_body_leaves_a_trace_with_its_request(serve, kind):
     assert logged == [(name, str(status)) for name, (_, status) in BODIES.items()]
 
 
+SLOW = {
+    'head': b'GET / HT',
+    'body': b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx',
+    'chunk': CHUNKED % b'' + b'5\r\nab',
+}
+
+
+@pytest.mark.parametrize('slow', SLOW)
+@pytest.mark.parametrize('kind', BLOCKING)
+def test_slow_client_that_is_the_first_is_answered(serve, kind, slow):
+    """Refuse the first client: the access log's writer starts with its line, and the hub must not wait."""
+    server = serve(
+        script='commandserver.py', request_body_timeout=1, http1_header_read_timeout=1000,
+        log_access_format=FORMAT, access_log_file='-', **kind,
+    )  # fmt: skip
+    server.wait_ready()
+    with socket.create_connection(('127.0.0.1', server.port), timeout=20) as client:
+        client.sendall(SLOW[slow])
+        assert client.recv(65536).startswith(b'HTTP/1.1 408 ')
+    server.expect(r'^127\.0\.0\.1 ".*" 408$')
+    server.get('/next')
+    server.expect('/next')
+    server.signal()
+    assert server.wait() == 0
+
+
 REQUEST = [(':method', 'GET'), (':scheme', 'http'), (':path', '/seen?x'), (':authority', 'x')]
 HEADS = {
     'connection field': ([*REQUEST, ('connection', 'close')], 400),

@@ -9,11 +9,12 @@ hub, and the greenlet waits.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent, spawn
 from gevent.event import Event
 from gevent.hub import Hub, set_hub
 
@@ -43,6 +44,8 @@ class GreenletCore(BlockingCore):
 
     def __init__(self, listeners: Listeners, settings: CoreSettings, handler: Handler) -> None:
         pool = GreenletPool(settings.threads, measured=settings.counters is not None)
+        if settings.on_refused is not None:
+            settings = replace(settings, on_refused=_off_the_hub(settings.on_refused))
         super().__init__(listeners, settings, handler, pool, _TurnEnd(self))
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -122,6 +125,21 @@ class GreenletCore(BlockingCore):
     def drained(self) -> None:
         self._over = True
         self.ask_turn()
+
+
+def _off_the_hub(call: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that runs `call` in a greenlet of its own where the hub calls it.
+
+    The hub closes what has passed its deadline, and must not wait: a log handler may, for a lock or a reader.
+    """
+
+    def elsewhere(*args: Any) -> None:
+        if isinstance(getcurrent(), Hub):
+            spawn(call, *args)
+        else:
+            call(*args)
+
+    return elsewhere
 
 
 class _TurnEnd(Connections):
