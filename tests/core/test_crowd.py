@@ -16,6 +16,10 @@ from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
 LARGE = 30_000_000
+WEBSOCKET = (
+    b'GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+)
 
 
 class Application:
@@ -230,9 +234,37 @@ def test_websocket_of_a_known_kind_takes_no_place() -> None:
         server.core.crowd.kinds['GET/ws'] = None
         for _ in range(5):
             with server.connect(5) as sock:
-                sock.sendall(
-                    b'GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-                    b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
-                )
+                sock.sendall(WEBSOCKET)
                 assert taken.acquire(timeout=5)
         assert server.core.crowd._count == 0
+
+
+def test_parked_request_does_not_hold_back_joined_responses() -> None:
+    def application(stream: Any) -> None:
+        stream.respond(200, TEXT, b'done')
+
+    with running(application, threads=4, pipeline_flush=True) as server, server.connect(5) as sock:
+        crowd = server.core.crowd
+        crowd.kinds['GET/gate'] = None
+        for _ in range(3):
+            crowd.join('GET/gate')
+        sock.sendall(GET % b'/quick' + GET % b'/gate')
+        assert read_response(sock).endswith(b'done')
+        crowd.leave('GET/gate', True)
+        assert read_response(sock).endswith(b'done')
+
+
+def test_taken_socket_gives_its_place_back() -> None:
+    counts: list[int] = []
+
+    def application(stream: Any) -> None:
+        sock, _ = stream.take_socket()
+        counts.append(server.core.crowd._count)
+        sock.close()
+
+    with running(application, threads=4) as server, server.connect(5) as sock:
+        server.core.crowd.kinds['GET/ws'] = None
+        sock.sendall(WEBSOCKET)
+        assert sock.recv(100) == b''
+    assert counts == [0]
+    assert server.core.crowd._count == 0

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from granian.core.blocking import http1_output
+from granian.core.blocking.connection import OUTBOX_LIMIT
 from tests.support.blocking_core import GET, read_all, running
 
 TEXT = [(b'Content-Type', b'text/plain')]
@@ -121,3 +123,44 @@ def test_refusal_behind_joined_responses_arrives(caplog: pytest.LogCaptureFixtur
         sock.sendall(GET % b'/' + b'\x00\r\n\r\n')
         assert b' 400 ' in read_all(sock)[len(LARGE) :]
     assert not caplog.records
+
+
+class FullOnce:
+    """A socket whose next send does not fit."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._sock = connection.sock
+        self._full = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, data: bytes) -> int:
+        if self._full:
+            self._full = False
+            self._connection.signalled = True  # there is room at once
+            raise BlockingIOError
+        return self._sock.send(data)
+
+
+def test_leader_does_not_wait_to_send_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The joined responses before it are as many as may wait."""
+    waits: list[int] = []
+    wait = http1_output.wait_writable
+
+    def wait_and_count(fd: int, timeout: float) -> bool:
+        waits.append(fd)
+        return wait(fd, timeout)
+
+    monkeypatch.setattr(http1_output, 'wait_writable', wait_and_count)
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, b'')
+        connection = stream._connection
+        connection.outbox += b'x' * (OUTBOX_LIMIT - len(connection.outbox))
+        connection.sock = FullOnce(connection)
+
+    with running(handler, pipeline_flush=True) as server:
+        assert b' 400 ' in server.request(GET % b'/' + b'\x00\r\n\r\n')
+    assert not waits

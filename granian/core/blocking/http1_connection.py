@@ -298,8 +298,11 @@ class Http1Connection(Http1Output):
         waits = not request.complete and self.spooled is None
         if not waits and head.method + head.path not in self.core.crowd.kinds:
             return False
-        # If `enter` parks it, another thread may run it at once.
-        self._prepared, self.phase, self.counted = request, PIPELINED, True
+        self._prepared = request
+        if self.outbox and self.core.crowd.full and not self.flush():  # earlier responses leave first
+            self.release_unless_closed()
+            return True
+        self.phase, self.counted = PIPELINED, True  # first: if parked, another thread may run it
         if not self.core.crowd.enter(self):
             return True
         self._prepared = None

@@ -120,6 +120,8 @@ class Http1Output(WatchedConnection):
         The reactor keeps a record of the connection until `let_go`: a stop waits for the application.
         """
         self.drain()
+        if self.counted:
+            self.leave_crowd()  # it may take hours, and not because of its client
         self.http.accept_tunnel(1, ())
         early = b''
         while type(event := self.http.next_event()) is Data:
@@ -253,10 +255,9 @@ class Http1Output(WatchedConnection):
             self.close()
 
     def end_with(self, response: bytes) -> None:
-        """Send the last response, and close."""
-        try:
-            self.write(response)
-        except OSError:
-            self.close()
-            return
-        self.end(linger=True)
+        """Send the last response, and close. The leader, which may not wait for room."""
+        self.outbox += response
+        if self.flush():
+            self.end(linger=True)
+        else:
+            self.release_unless_closed()
