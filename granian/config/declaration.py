@@ -308,7 +308,7 @@ class Declaration:
     reload: bool = opt(
         RELOAD, 'bool', False,
         'Replace the workers when Python files in the working directory change (extra reload); without '
-        'watchfiles: files of loaded modules, looked at once a second',
+        'watchfiles: files of loaded modules, checked once a second',
     )  # fmt: skip
     reload_paths: tuple[Path, ...] = opt(
         RELOAD, 'path', (), 'Path to watch', multiple=True, default_text='the working directory'
@@ -323,9 +323,7 @@ class Declaration:
         RELOAD, 'path', (), 'Path to ignore, with all that is under it', multiple=True
     )
     reload_filter: Any = opt(RELOAD, 'object', None, 'A `watchfiles.BaseFilter` class to use instead')
-    reload_tick: int = opt(
-        RELOAD, 'int', 50, 'How often changes are looked for, in milliseconds', ge=50, le=5000
-    )
+    reload_tick: int = opt(RELOAD, 'int', 50, 'Milliseconds between two checks for changes', ge=50, le=5000)
     reload_ignore_worker_failure: bool = opt(
         RELOAD, 'bool', False, 'A worker that fails while reloading does not stop the server'
     )
@@ -374,7 +372,7 @@ class Declaration:
         METRICS, 'text', None, default_text='off',
         help='Send figures of requests, log and workers to statsd: HOST:PORT (UDP) or unix:PATH',
     )  # fmt: skip
-    statsd_prefix: str = opt(METRICS, 'text', 'granian', 'Begins the names of the figures for statsd')
+    statsd_prefix: str = opt(METRICS, 'text', 'granian', "Prefix of the figures' names")
     statsd_tags: tuple[str, ...] = opt(METRICS, 'list', (), 'Tags of each figure, for DogStatsD')
     log_file: str | None = opt(
         LOG, 'text', None, "File for the server's log; -: standard output", default_text='standard output'
@@ -574,7 +572,7 @@ class Declaration:
     )  # fmt: skip
     reload_extra_files: tuple[Path, ...] = opt(
         RELOAD, 'path', (), multiple=True,
-        help='File, or pattern of files, whose change reloads as well; looked at once a second',
+        help='File, or pattern of files, whose change reloads as well; checked once a second',
     )  # fmt: skip
     workers_start_timeout: int = opt(
         RESPAWN, 'duration', 60, 'Kill a worker that has not loaded APP by then; 0: never',
