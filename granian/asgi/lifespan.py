@@ -55,13 +55,15 @@ class LifespanProtocol:
         self._moved: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._started = False
+        self._received = False
         self._failure = ''
         self._error: BaseException | None = None
 
     async def startup(self) -> None:
         """Send `lifespan.startup` and wait for the answer. Raise FatalError if it is a failure.
 
-        An application that returns or raises before it answers has no lifespan; it is served.
+        An application that returns or raises before it answers has no lifespan; it is served. If it
+        raises after it has received the event, its traceback is logged: it has a lifespan, which failed.
         """
         self._wakeup = asyncio.Event()
         self._moved = asyncio.Event()
@@ -121,7 +123,7 @@ class LifespanProtocol:
             pass
         except BaseException as error:  # SystemExit too: the application does not end the worker
             self._error = error
-            if self._step is not STARTING and not self._failure:
+            if (self._received or self._step is not STARTING) and not self._failure:
                 logger.error('Exception in the ASGI lifespan of the application', exc_info=error)
         self._move('ended')
 
@@ -130,6 +132,7 @@ class LifespanProtocol:
         while not self._events:
             self._wakeup.clear()
             await self._wakeup.wait()
+        self._received = True
         return {'type': self._events.pop(0)}
 
     async def _send(self, message: Message) -> None:

@@ -62,7 +62,7 @@ def test_startup_failed(logged):
 
 
 def test_failed_with_an_exception_behind_it(logged):
-    """As Starlette does: it reports, and raises."""
+    """Report the failure and raise, as Starlette does."""
 
     async def app(scope, receive, send):
         await receive()
@@ -91,10 +91,15 @@ async def exits(scope, receive, send):
     raise SystemExit(1)
 
 
-@pytest.mark.parametrize('app', [refuses, returns, hears_and_fails, exits])
+@pytest.mark.parametrize('app', [refuses, returns, exits])
 def test_missing_lifespan_is_a_debug_line(app, logged):
     cycle(app)
     assert [level for level, _ in logged()] == ['DEBUG']
+
+
+def test_exception_after_the_startup_event_is_logged(logged):
+    cycle(hears_and_fails)
+    assert [level for level, _ in logged()] == ['ERROR', 'DEBUG']
 
 
 def test_shutdown_failed(logged):
