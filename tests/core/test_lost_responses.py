@@ -164,3 +164,13 @@ def test_leader_does_not_wait_to_send_a_refusal(monkeypatch: pytest.MonkeyPatch)
     with running(handler, pipeline_flush=True) as server:
         assert b' 400 ' in server.request(GET % b'/' + b'\x00\r\n\r\n')
     assert not waits
+
+
+def test_connection_closes_after_a_head_timeout_that_did_not_fit() -> None:
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, b'')
+        stream._connection.sock = FullOnce(stream._connection)
+
+    with running(handler, head_timeout=0.2) as server:
+        answers = server.request(GET % b'/' + b'GET / HTTP/1.1\r\n')
+    assert answers.count(b' 408 ') == 1

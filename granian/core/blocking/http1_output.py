@@ -256,6 +256,7 @@ class Http1Output(WatchedConnection):
 
     def end_with(self, response: bytes) -> None:
         """Send the last response, and close. The leader, which may not wait for room."""
+        self.http.must_close = True
         self.outbox += response
         if self.flush():
             self.end(linger=True)

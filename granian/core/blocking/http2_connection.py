@@ -311,9 +311,12 @@ class Http2Connection(Http2Output):
 
     def close(self) -> None:
         if self.phase != CLOSED:
-            for stream in self.parked:
+            for stream in (*self.parked, *self.gathering.values()):
                 del self.streams[stream.stream_id]  # it has never run
+                if stream.spool is not None:
+                    stream.spool.close()
             self.parked.clear()
+            self.gathering.clear()
             if self.streams:
                 self.reactor.retain(self)
             super().close()
