@@ -335,7 +335,7 @@ class LoadError(FatalError):
 
 
 def failure(exc: Exception) -> ipc.Failure:
-    """Return what the main process logs, once for all workers, about an exception that ended this one."""
+    """Return what the main process logs, once for all workers, about the exception that ended the worker."""
     if isinstance(exc, FatalError):
         cause = exc.__cause__ if exc.shows_cause else None
         return ipc.Failure(str(exc), trace(cause) if cause is not None else '', exc.status)

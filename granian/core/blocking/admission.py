@@ -52,7 +52,7 @@ class Admission:
         return self._share is not None and bool(self._share.others())
 
     def publish(self, connections: int, accepting: bool) -> None:
-        """Tell the other workers the number of connections, or that this one does not accept."""
+        """Publish the number of connections to the other workers, or that this worker does not accept."""
         if self._share is not None:
             if accepting:
                 self._share.publish(connections)

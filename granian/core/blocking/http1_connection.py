@@ -248,7 +248,7 @@ class Http1Connection(Http1Output):
     # -- the application's thread --------------------------------------------------------
 
     def _execute(self, request: Request) -> bool:
-        """Run the handler. Another thread may lead meanwhile. Return whether this one still does."""
+        """Run the handler. Another thread may lead meanwhile. Return whether the caller still does."""
         core = self.core
         pool = core.pool
         self.phase = RUNNING

@@ -79,7 +79,7 @@ class Http2Stream(BlockingStream):
     # -- a unit of work --------------------------------------------------------------------------
 
     def work(self) -> bool:
-        """Run the handler. Another thread may lead meanwhile. Return whether this one still does."""
+        """Run the handler. Another thread may lead meanwhile. Return whether the caller still does."""
         connection = self._connection
         core = connection.core
         much = connection.held or connection.finished or connection.outbox > LEFT_LIMIT

@@ -66,7 +66,7 @@ class Opening(WatchedConnection):
         return False
 
     def _advance(self) -> tuple[Http1Connection | Http2Connection | None, bool]:
-        """Take the next step. Return the connection in this one's place, and whether we still lead."""
+        """Take the next step. Return the connection that replaces the opening, and whether we still lead."""
         self.signalled = False
         self.readable = False
         leads = True
@@ -161,7 +161,7 @@ class Opening(WatchedConnection):
     def _become(
         self, make: type[Http1Connection] | type[Http2Connection]
     ) -> Http1Connection | Http2Connection:
-        """Hand socket and ownership over to the connection that takes this one's place."""
+        """Hand socket and ownership over to the connection that replaces the opening."""
         connection = make(self.sock, self.client, self.server, self.core)
         connection.registered = self.registered
         connection.hung_up = self.hung_up
