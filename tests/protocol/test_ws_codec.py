@@ -114,6 +114,17 @@ def test_message_of_as_many_larger_fragments_is_joined():
     assert events == [b'a' * (16 + 17 * FRAGMENTS)]
 
 
+def test_message_of_many_short_compressed_lines_is_joined():
+    """A client that streams JSON lines sends each as a fragment: 25 bytes become 10."""
+    deflater = zlib.compressobj(wbits=-15)
+    lines = [b'{"id": %d, "ok": true}\n' % n for n in range(FRAGMENTS + 100)]
+    pieces = [deflater.compress(line) + deflater.flush(zlib.Z_SYNC_FLUSH) for line in lines]
+    frames = [frame(0, piece, fin=False) for piece in pieces]
+    frames[0] = frame(2, pieces[0], fin=False, rsv=0x40)
+    frames[-1] = frame(0, pieces[-1][:-4])
+    assert feed(WebSocket(MAX, DeflateParameters()), *frames) == [b''.join(lines)]
+
+
 def test_frames_after_fragments_share_their_bound():
     ws = WebSocket(MAX)
     half = FRAMES_AT_ONCE // 2

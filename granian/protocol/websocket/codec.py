@@ -27,7 +27,7 @@ INVALID_DATA, POLICY, TOO_BIG, INTERNAL_ERROR, RESTART = 1007, 1008, 1009, 1011,
 FRAGMENTS = 4096
 """Fragments of one message that may be as small as they like. Each takes the time of a large one."""
 SMALL_FRAGMENT = 16
-"""Bytes that the fragments of a message must have on average, beyond FRAGMENTS of them."""
+"""Bytes that fragments must have on average, beyond FRAGMENTS of them. A compressed byte counts as four."""
 
 
 class State(Enum):
@@ -277,7 +277,7 @@ class WebSocket:
             self._size = self._fragments = self._payload = 0
         if opcode < 8:
             self._fragments += 1
-            self._payload += length
+            self._payload += length if self._counting else 4 * length
             if self._counting:
                 self._size += length
         return header
