@@ -33,6 +33,14 @@ class Descriptors:
         self._known = {fd: identity for fd in fds if (identity := _identity(fd)) is not None}
         self._ours = ours
 
+    def keep_from_programs(self) -> None:
+        """Have programs that the application starts not inherit the descriptors.
+
+        multiprocessing passes them to the worker inheritable: such a program would hold the port.
+        """
+        for fd in [*self._known, *_helpers()]:
+            os.set_inheritable(fd, False)
+
     def detach(self) -> None:
         """Detach this process, a child of the worker, from the worker."""
         forked.become_child()
@@ -59,8 +67,10 @@ class Descriptors:
 
 
 def guard(descriptors: Descriptors) -> None:
-    """Detach every child that this process, a worker, forks from now on."""
+    """Detach every child that this process, a worker, forks from now on, and every program it starts."""
     global _worker
+    if hasattr(os, 'register_at_fork'):
+        descriptors.keep_from_programs()
     if _worker is None and hasattr(os, 'register_at_fork'):
         os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_detach)
     _worker = descriptors
@@ -92,6 +102,20 @@ def _detach() -> None:
     except Exception as exc:
         print(f'granian: a forked child could not be detached: {exc!r}', file=sys.stderr)  # noqa: T201
     _unblock()
+
+
+def _helpers() -> list[int]:
+    """Return the descriptors that keep multiprocessing's own processes alive, while a copy is open."""
+    fds = []
+    for module, holder, name in (
+        ('resource_tracker', '_resource_tracker', '_fd'),
+        ('forkserver', '_forkserver', '_forkserver_alive_fd'),
+    ):
+        loaded = sys.modules.get(f'multiprocessing.{module}')
+        fd = getattr(getattr(loaded, holder, None), name, None)
+        if fd is not None and _identity(fd) is not None:
+            fds.append(fd)
+    return fds
 
 
 def _identity(fd: int) -> tuple[int, int] | None:

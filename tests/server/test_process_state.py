@@ -382,3 +382,25 @@ def test_failure_of_any_kind_is_a_500_and_names_its_request(start, core):
     assert server.get() == pid
     server.signal()
     assert server.wait() == 0
+
+
+LEFT = """
+import os, subprocess
+null = subprocess.DEVNULL
+
+def look(path):
+    return subprocess.Popen(['sleep', '60'], close_fds=False, stdin=null, stdout=null, stderr=null).pid
+"""
+
+
+@every_core_and_method
+def test_program_left_behind_does_not_hold_the_port(start, core, method):
+    server = start(core, method, LEFT)
+    server.wait_ready()
+    program = int(server.get('/leave'))
+    try:
+        stop(server)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(('127.0.0.1', server.port), 10)
+    finally:
+        os.kill(program, signal.SIGKILL)
