@@ -129,7 +129,7 @@ class CheckedPool(Pool):
     _take_baton = delayed(Pool._take_baton)
     _rescue = delayed(Pool._rescue)
     _park = delayed(Pool._park)
-    share = delayed(Pool.share)
+    pass_lead = delayed(Pool.pass_lead)
     enter_call = delayed(Pool.enter_call)
     enter_timed = delayed(Pool.enter_timed)
     leave_call = delayed(Pool.leave_call)

@@ -14,7 +14,7 @@ import ssl
 import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import h2.config
@@ -79,9 +79,18 @@ class Tokens:
         return b''.join(b'%x\r\n%s\r\n' % (len(part), part) for part in parts) + b'0\r\n\r\n'
 
 
-async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
-    """Read one HTTP/1.1 response; return status, its token and its body."""
-    head = await reader.readuntil(b'\r\n\r\n')
+class HungUpError(EOFError):
+    """The server has ended a connection where a response was to begin."""
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[tuple[int, bytes, bytes], bool]:
+    """Read one HTTP/1.1 response; return status, its token and its body, and whether it is the last one."""
+    try:
+        head = await reader.readuntil(b'\r\n\r\n')
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise
+        raise HungUpError('the server ended the connection in place of a response') from None
     first, *lines = head.split(b'\r\n')
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(b':') for line in lines)}
     if b'content-length' in fields:
@@ -93,7 +102,8 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
         await reader.readexactly(2)
     else:
         body = await reader.read()
-    return int(first.split()[1]), fields.get(b'x-token', b''), body
+    answer = int(first.split()[1]), fields.get(b'x-token', b''), body
+    return answer, fields.get(b'connection') == b'close'
 
 
 def compare(answer: tuple[int, bytes, bytes], token: bytes, body: bytes) -> None:
@@ -102,6 +112,27 @@ def compare(answer: tuple[int, bytes, bytes], token: bytes, body: bytes) -> None
         raise Wrong(
             f'{token!r} was answered with {status}, {got!r}, {content[:80]!r} of {len(content)} bytes'
         )
+
+
+class Line:
+    """A client's connection over HTTP/1.1, opened when there is none."""
+
+    def __init__(self) -> None:
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.used = False
+        """A response has come on it."""
+
+    async def send(self, target: Target, data: bytes) -> asyncio.StreamReader:
+        if self.streams is None:
+            self.streams, self.used = await target.open(), False
+        reader, writer = self.streams
+        writer.write(data)
+        return reader
+
+    async def end(self) -> None:
+        if self.streams is not None:
+            await shut(self.streams[1])
+            self.streams = None
 
 
 class Client:
@@ -135,28 +166,49 @@ class Client:
     def error(self, act: str, what: str) -> None:
         self.tally.errors.append(f'seed {self.seed}, {act}: {what}')
 
-    async def answer(self, reader: asyncio.StreamReader, token: bytes, body: bytes) -> None:
-        compare(await read_answer(reader), token, body)
+    async def answer(self, reader: asyncio.StreamReader, token: bytes, body: bytes) -> bool:
+        """Read and compare an answer; return whether it is the last one of its connection."""
+        answer, last = await read_answer(reader)
+        compare(answer, token, body)
         self.tally.answers += 1
+        return last
+
+    async def exchange(self, line: Line, requests: list[tuple[bytes, bytes, bytes]]) -> None:
+        """Send requests together; send those again that the server has not taken.
+
+        A worker that is replaced says `Connection: close` (RFC 9112 9.6), or closes an idle connection.
+        """
+        while requests:
+            reader = await line.send(self.target, b''.join(request for request, _, _ in requests))
+            answered, last = 0, False
+            try:
+                for _, token, body in requests:
+                    last = await self.answer(reader, token, body)
+                    answered += 1
+                    if last:
+                        break
+            except (HungUpError, ConnectionError):
+                if not answered and not line.used:
+                    raise  # a new connection must be served
+                last = True
+            requests = requests[answered:]
+            line.used = True
+            if last:
+                await line.end()
 
     # -- acts ------------------------------------------------------------------------------
 
     async def keep_alive(self) -> None:
-        reader, writer = await self.target.open()
+        line = Line()
         for _ in range(self.chance.randint(1, 12)):
-            request, token, body = self.tokens.request()
-            writer.write(request)
-            await self.answer(reader, token, body)
-        await shut(writer)
+            await self.exchange(line, [self.tokens.request()])
+        await line.end()
 
     async def pipeline(self) -> None:
-        reader, writer = await self.target.open()
+        line = Line()
         for _ in range(self.chance.randint(1, 3)):
-            requests = [self.tokens.request() for _ in range(self.chance.randint(2, 8))]
-            writer.write(b''.join(request for request, _, _ in requests))
-            for _, token, body in requests:
-                await self.answer(reader, token, body)
-        await shut(writer)
+            await self.exchange(line, [self.tokens.request() for _ in range(self.chance.randint(2, 8))])
+        await line.end()
 
     async def close_each(self) -> None:
         reader, writer = await self.target.open()
@@ -186,7 +238,8 @@ class Client:
         requests = [self.tokens.request() for _ in range(8)]
         writer.write(b''.join(request for request, _, _ in requests))
         for _, token, body in requests[: self.chance.randint(0, 7)]:
-            await self.answer(reader, token, body)
+            if await self.answer(reader, token, body):
+                break
         self.drop(writer)
 
     def drop(self, writer: asyncio.StreamWriter) -> None:
@@ -313,6 +366,7 @@ class Http2Peer:
         self.state = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
         self.state.initiate_connection()
         self.flush()
+        self.partial = b''
         self.answers: dict[int, tuple[int, bytes, bytes]] = {}
 
     def flush(self) -> None:
@@ -339,10 +393,8 @@ class Http2Peer:
         if not data:
             raise EOFError('the server closed an HTTP/2 connection')
         ended = []
-        for event in self.state.receive_data(data):
+        for event in self.events(data):
             number = getattr(event, 'stream_id', None)
-            if isinstance(event, h2.events.ConnectionTerminated):
-                raise EOFError(f'GOAWAY {event.error_code}: {event.additional_data!r}')
             if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
                 self.state.acknowledge_received_data(event.flow_controlled_length, number)
             if number not in self.answers:
@@ -359,6 +411,24 @@ class Http2Peer:
                 ended.append((number, self.answers.pop(number)))
         self.flush()
         return ended
+
+    def events(self, data: bytes) -> Iterator[h2.events.Event]:
+        """Give h2 frame by frame: after GOAWAY it takes no more, but the streams go on (RFC 9113 6.8)."""
+        self.partial += data
+        while len(self.partial) >= 9 and len(self.partial) >= (
+            size := 9 + int.from_bytes(self.partial[:3], 'big')
+        ):
+            frame, self.partial = self.partial[:size], self.partial[size:]
+            for event in self.state.receive_data(frame):
+                if isinstance(event, h2.events.ConnectionTerminated):
+                    self.take_goaway(event)
+                yield event
+
+    def take_goaway(self, event: h2.events.ConnectionTerminated) -> None:
+        """Go on with the streams that the server has taken."""
+        if event.error_code or any(number > event.last_stream_id for number in self.answers):
+            raise EOFError(f'GOAWAY {event.error_code}: {event.additional_data!r}')
+        self.state.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
 
     async def close(self) -> None:
         self.state.close_connection()
