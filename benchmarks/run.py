@@ -130,7 +130,10 @@ def measure_commits(
     """Measure our server of the working tree ("ours") and of the commit."""
     ours = next(server for server in SERVERS[case.group] if server.name == 'ours')
     now, then = setting.contestant(case, ours), setting.contestant(case, ours, tree)
-    before = Contestant(commit, then.command, then.port, then.env)
+    # by the package, not by the installed script, which may name a module that the commit does not have
+    program = Path(then.command[0])
+    command = [str(program.with_name('python')), '-m', program.name, *then.command[1:]]
+    before = Contestant(commit, command, then.port, then.env)
     measure = startup.measure if case.load.tool == 'start' else turns.measure
     return measure(case, [now, before], plan)
 

@@ -83,7 +83,7 @@ class Outcome:
 
     def cpu_ratio(self, name: str) -> Ratio | None:
         """Return processor time per request, theirs to ours: above 1 we spend less."""
-        if (base := self.baseline(name)) is None:
+        if (base := self.baseline(name)) is None or name not in self.turns:
             return None
         ours, theirs = self.turns[base], self.turns[name]
         return ratio([one.server_cpu for one in theirs], [one.server_cpu for one in ours])
