@@ -11,6 +11,7 @@ stops.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -49,6 +50,8 @@ Message = tuple[str, Any]
 _END = 0
 """Among the signals' numbers on the wake-up pipe: the reader is to end."""
 _sleep = time.sleep
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the descriptors: poll() says nothing of one that is closed while it waits."""
 WITHOUT_CONTROL = 5.0
 """Seconds that a worker has for its requests once it has lost the descriptors it is controlled by."""
 
@@ -210,8 +213,12 @@ class Control:
 
     def _read_on(self, orders: Orders) -> None:
         due = _monotonic() + orders.every
+        expected = self._identities()
         while True:
-            signalled, readable = self._wait(max(0.0, due - _monotonic()) if orders.report else None)
+            seconds = min(LOOK_EVERY, due - _monotonic()) if orders.report else LOOK_EVERY
+            signalled, readable = self._wait(max(0.0, seconds))
+            if self._identities() != expected:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             if orders.report is not None and _monotonic() >= due:
                 due = _monotonic() + orders.every
                 orders.report()
@@ -222,6 +229,13 @@ class Control:
             self._follow_signals(orders, signums)
             if readable and not self._follow_message(orders):
                 return
+
+    def _identities(self) -> list[tuple[int, int]]:
+        """Return what the descriptors are: a number that was closed may name a client's connection by now."""
+        if _poll is None:  # Windows has other handles
+            return []
+        found = map(os.fstat, (self._wake_reader, self._connection.fileno()))
+        return [(status.st_dev, status.st_ino) for status in found]
 
     def _follow_signals(self, orders: Orders, signums: bytes) -> None:
         for signum in signums:

@@ -34,6 +34,8 @@ def wsgi(environ, start_response):
 
 
 async def asgi(scope, receive, send):
+    if scope['type'] != 'http':
+        return
     received, more = 0, True
     while more:
         message = await receive()
