@@ -137,8 +137,16 @@ def check(wire: Wire, expected: Any) -> None:  # noqa: C901 (one branch for each
     assert isinstance(expected, PongOrEnd), 'closed'
 
 
+H2_DIFFERS = {
+    'http2/8.1.2.1/3 pseudo-field in trailers': 'where the answer came first, h2 may ignore the trailers',
+}
+"""What the second engine does not do, and why."""
+
+
 @pytest.mark.parametrize('name', CASES['/'])
-def test_case(site: Site, name: str) -> None:
+def test_case(site: Site, name: str, request: pytest.FixtureRequest) -> None:
+    if '-h2' in request.node.callspec.params['site'] and name in H2_DIFFERS:
+        pytest.skip(H2_DIFFERS[name])
     for path in CASES:
         case = CASES[path][name]
         with site.connect() as sock:
