@@ -17,10 +17,16 @@ from .locks import Lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...protocol.head import Head
     from .work import Work
 
 KINDS: Final = 256
 """Maximum kinds of requests, method and path, that are remembered."""
+
+
+def kind_of(head: Head) -> str:
+    """Return the kind of a request: its method and path."""
+    return head.method + head.path
 
 
 class Crowd:

@@ -13,6 +13,7 @@ from ...protocol.limits import GRACE
 from ...stream import ClientDisconnected
 from .body_ahead import PREFETCH, BodyAhead
 from .connection import BODY, HEAD, IDLE, LINGERING, PIPELINED, RUNNING, WRITING
+from .crowd import kind_of
 from .http1_output import Http1Output
 from .http1_stream import Http1Stream, TimedStream
 from .receiving import RECEIVE_SIZE
@@ -294,9 +295,8 @@ class Http1Connection(Http1Output):
         """Park a request whose handler will wait for the client, if too many do. Return whether it is."""
         if self.counted:
             return False  # it was parked, and has a place now
-        head = request.head
         waits = not request.complete and self.spooled is None
-        if not waits and head.method + head.path not in self.core.crowd.kinds:
+        if not waits and kind_of(request.head) not in self.core.crowd.kinds:
             return False
         self._prepared = request
         if self.outbox and self.core.crowd.full and not self.flush():  # earlier responses leave first

@@ -12,6 +12,7 @@ from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
 from .connection import OUTBOX_LIMIT, WRITING, WatchedConnection
+from .crowd import kind_of
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .receiving import RECEIVE_SIZE, receive
 from .waiting import unacknowledged, wait_readable, wait_writable
@@ -27,12 +28,6 @@ class Running(Protocol):
     """A stream whose handler runs."""
 
     head: Head
-
-
-def kind_of(stream: Running) -> str:
-    """Return the kind of a stream's request, as the crowd knows it."""
-    head = stream.head
-    return head.method + head.path
 
 
 class Http1Output(WatchedConnection):
@@ -100,7 +95,7 @@ class Http1Output(WatchedConnection):
         """Return the seconds that the handler may go on waiting, 0 if the client has to be given up."""
         if not self.counted and self.stream is not None:
             self.counted = True
-            self.core.crowd.join(kind_of(self.stream))
+            self.core.crowd.join(kind_of(self.stream.head))
         if patience.is_slow and self.counted and self.core.crowd.expel():
             self.counted = False
             return 0.0
@@ -112,7 +107,7 @@ class Http1Output(WatchedConnection):
         waited = any(each is not None and each.waited for each in (self.reading, self.writing))
         self.reading = self.writing = None
         self.counted = False
-        self.core.crowd.leave(kind_of(self.stream), waited)
+        self.core.crowd.leave(kind_of(self.stream.head), waited)
 
     def hand_over(self) -> tuple[socket.socket, bytes]:
         """Give the connection's socket, which blocks from here on, and early input to the application.

@@ -11,7 +11,7 @@ from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
 from .connection import OUTBOX_LIMIT
-from .http1_output import kind_of
+from .crowd import kind_of
 from .http2_output import LEFT_LIMIT
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .scheduling import times_waited
@@ -136,7 +136,7 @@ class Http2Stream(BlockingStream):
             self._counted = True
             return False
         waits = not self.complete and self.spool is None
-        if not waits and kind_of(self) not in crowd.kinds:
+        if not waits and kind_of(self.head) not in crowd.kinds:
             return False
         self._counted = True  # first: once parked, another thread may run it
         return not crowd.enter(self)
@@ -145,14 +145,14 @@ class Http2Stream(BlockingStream):
         if not self._counted:
             return
         waited = any(each is not None and each.waited for each in (self._reading, self._writing))
-        self._connection.core.crowd.leave(kind_of(self), waited)
+        self._connection.core.crowd.leave(kind_of(self.head), waited)
 
     def _begin_wait(self, patience: Patience) -> float:
         """Return the seconds that the handler may go on waiting, 0 if the client has to be given up."""
         crowd = self._connection.core.crowd
         if not self._counted:
             self._counted = True
-            crowd.join(kind_of(self))
+            crowd.join(kind_of(self.head))
         if patience.is_slow and crowd.expel():
             self._counted = False
             return 0.0
