@@ -69,14 +69,14 @@ class ControlFrames:
         output.write(frames.SETTINGS_ACK)
         window = values.get(frames.INITIAL_WINDOW_SIZE)
         if window is not None:
-            self._session.writable(output.resize(self._table.active.values(), window))
+            self._session.writable(output.resize(self._table.with_windows(), window))
 
     def _on_settings_ack(self) -> None:
         if self._acknowledged:
             self._guard.frame()
             return
         self._acknowledged = True
-        self._windows.acknowledged(self._table.active.values())
+        self._windows.acknowledged(self._table.with_windows())
 
     def on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
         raise BrokenConnection(frames.PROTOCOL_ERROR, 'PUSH_PROMISE from a client')
@@ -103,7 +103,7 @@ class ControlFrames:
         if payload == SHUTDOWN_PING and session.going_away:
             session.finish_going_away()
         elif payload == WINDOW_PING:
-            self._output.write(self._windows.on_pong(self._table.active.values()))
+            self._output.write(self._windows.on_pong(self._table.with_windows()))
 
     def on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:

@@ -25,6 +25,11 @@ class _Settings(h2.settings.Settings):
 class _Connection(h2.connection.H2Connection):
     """h2's. How long a body has to be is judged here: h2 would end the connection."""
 
+    def _flow_control_change_from_settings(self, old_value: int | None, new_value: int) -> None:
+        """Move the windows of open streams. h2 would end the connection for a closed stream's."""
+        _ = self.open_inbound_streams  # h2 forgets its closed streams when it counts the open ones
+        super()._flow_control_change_from_settings(old_value, new_value)
+
     def _begin_new_stream(self, stream_id: int, allowed_ids: Any) -> h2.stream.H2Stream:
         stream = super()._begin_new_stream(stream_id, allowed_ids)
         stream._initialize_content_length = lambda headers: None  # type: ignore[method-assign]

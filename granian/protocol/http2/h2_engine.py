@@ -257,8 +257,12 @@ class H2Receiver(Receiver):
             stream = self._find(stream_id, frames.WINDOW_UPDATE)
             if stream is None:
                 return
-            if not frames.unpack_u32(payload)[0] & frames.MAX_WINDOW:
+            increment = frames.unpack_u32(payload)[0] & frames.MAX_WINDOW
+            if not increment:
                 self._session.reset(stream, frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
+                return
+            if self._session.h2.streams[stream_id].outbound_flow_control_window + increment > frames.MAX_WINDOW:
+                self._session.reset(stream, frames.FLOW_CONTROL_ERROR, 'the stream window is too large')
                 return
         self._feed(frames.WINDOW_UPDATE, flags, stream_id, payload)
 

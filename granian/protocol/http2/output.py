@@ -177,7 +177,7 @@ class Output:
         return self._pump() if stream.stream_id in self.blocked else []
 
     def resize(self, streams: Iterable[Stream], window: int) -> list[int]:
-        """Move all streams' windows by the change of the initial one, below zero if need be (6.9.2)."""
+        """Move the windows of `streams` by the change of the initial one, below zero if need be (6.9.2)."""
         change = window - self.stream_window
         self.stream_window = window
         if not change:

@@ -32,6 +32,10 @@ class StreamTable:
         """Return a stream of which the client may still speak."""
         return self.active.get(stream_id) or self.draining.get(stream_id)
 
+    def with_windows(self) -> list[Stream]:
+        """Return the streams that have flow-control windows: a closed one has none (RFC 9113 5.1, 6.9.2)."""
+        return [each for each in (*self.active.values(), *self.draining.values()) if not each.closed]
+
     def state_of(self, stream_id: int) -> StreamState:
         """Return the state of a stream that is neither active nor draining."""
         if stream_id > self.highest or not stream_id & 1:
