@@ -261,7 +261,8 @@ class H2Receiver(Receiver):
             if not increment:
                 self._session.reset(stream, frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
                 return
-            if self._session.h2.streams[stream_id].outbound_flow_control_window + increment > frames.MAX_WINDOW:
+            window = self._session.h2.streams[stream_id].outbound_flow_control_window
+            if window + increment > frames.MAX_WINDOW:
                 self._session.reset(stream, frames.FLOW_CONTROL_ERROR, 'the stream window is too large')
                 return
         self._feed(frames.WINDOW_UPDATE, flags, stream_id, payload)
