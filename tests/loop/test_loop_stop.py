@@ -1,10 +1,14 @@
 """The graceful end of the asyncio core."""
 
 import asyncio
+import socket
 
 import pytest
 
+from granian.core.contract import CoreSettings
+from granian.core.loop.core import LoopCore, close_loop
 from granian.errors import FatalError
+from tests.support.loop_core import new_loop
 
 PLAIN = [(b'content-type', b'text/plain')]
 UPGRADE = (
@@ -150,6 +154,22 @@ def test_lifespan_around_the_serving(serve):
     served.connect().get()
     served.stop()
     assert lifespan.calls == ['startup', 'request', 'end', 'shutdown']
+
+
+def test_stop_behind_a_failed_startup_accepts_no_more(serve, kind):
+    class StoppedMeanwhile(Recorder):
+        async def startup(self):
+            core.stop()
+            await super().startup()
+
+    loop = new_loop(kind)
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        lifespan = StoppedMeanwhile(fail=True)
+        core = LoopCore([listener], CoreSettings(), hello, loop=loop, lifespan=lifespan)
+        with pytest.raises(FatalError):
+            core.run(lambda: None)
+        close_loop(loop)
+        assert not core._over.done(), 'its exception would be logged as never retrieved'
 
 
 def test_startup_failure_comes_out_of_run(serve):

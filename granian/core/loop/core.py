@@ -154,6 +154,7 @@ class LoopCore:
                 await self._give_up()
                 raise
         finally:
+            self.stopping = True  # a stop that comes from now on finds no listener
             self._cancelling = True  # by `close_loop`
             self.acceptor.close()
             if self._sweeper is not None:
