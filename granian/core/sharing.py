@@ -59,10 +59,12 @@ class Share:
         """Tell the others that this worker accepts, and how many connections it has."""
         counts = self._counts
         before = counts[self._index]
-        if connections < before:
-            self._ended += 1
-        elif connections > before:
-            self._begun += 1
+        if before >= 0:  # it accepted already
+            change = connections - before
+            if change < 0:
+                self._ended -= change
+            else:
+                self._begun += change
         counts[self._index] = connections
 
     def leave(self) -> None:
@@ -78,28 +80,37 @@ class Share:
             count for index, count in enumerate(counts[1:used].tolist(), 1) if count >= 0 and index != own
         ]
 
-    def disregards_others(self) -> bool:
-        """Return whether to accept all that is pending: this worker is alone, or connections are short."""
-        if self._counts[0] < 2:
-            return True
-        now = monotonic()
+    def is_alone(self) -> bool:
+        """Return whether there is no other worker."""
+        return self._counts[0] < 2
+
+    def regards_others(self, now: float) -> bool:
+        """Return whether the others' numbers count at the monotonic time `now`.
+
+        They do not where there are no others, and while connections are short.
+        """
+        if self.is_alone():
+            return False
         if now > self._window_ends:
             lately = now < self._window_ends + WINDOW
             self._begun = self._begun // 2 if lately else 0
             self._ended = self._ended // 2 if lately else 0
             self._window_ends = now + WINDOW
-        return min(self._begun, self._ended) > CHURN + self._counts[self._index]
+        return min(self._begun, self._ended) <= CHURN + self._counts[self._index]
 
     def is_ahead(self, connections: int) -> bool:
-        """Return whether this worker has so many connections that it leaves the accept to another."""
-        if connections < AHEAD or self.disregards_others():
+        """Return whether this worker has so many more connections than another that accepts."""
+        if connections < AHEAD:
             return False
         least = min(self.others(), default=connections)
         return connections - least >= AHEAD + least // 4
 
     def free(self) -> None:
         """Give the entry back. The main process, after the worker's end."""
-        self._counts[self._index] = _FREE
+        counts = self._counts
+        counts[self._index] = _FREE
+        while counts[0] and counts[counts[0]] == _FREE:
+            counts[0] -= 1
 
 
 def _received(fd: Any, index: int) -> Share:

@@ -50,10 +50,10 @@ def test_short_connections_are_accepted_without_regard_to_others() -> None:
         one.publish(1)
         one.publish(0)
     one.publish(AHEAD)
-    assert not one.is_ahead(AHEAD)
+    assert not one.regards_others(sharing.monotonic())
 
 
-def test_connections_that_end_together_are_not_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_that_end_together_are_not_short() -> None:
     """Many that end at once, as those of a proxy, say nothing about the next ones."""
     one, other = two()
     other.publish(0)
@@ -61,14 +61,13 @@ def test_connections_that_end_together_are_not_short(monkeypatch: pytest.MonkeyP
     for count in range(many + 1):
         one.publish(count)
     now = sharing.monotonic() + 3 * sharing.WINDOW
-    monkeypatch.setattr(sharing, 'monotonic', lambda: now)
-    assert one.is_ahead(many)  # and forgets what has begun
+    assert one.regards_others(now)  # and forgets what has begun
     for count in reversed(range(AHEAD, many)):
         one.publish(count)
-    assert one.is_ahead(AHEAD)
+    assert one.regards_others(now)
 
 
-def test_short_connections_are_remembered_for_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_connections_are_remembered_for_a_window() -> None:
     one, other = two()
     other.publish(0)
     now = sharing.monotonic()
@@ -76,11 +75,26 @@ def test_short_connections_are_remembered_for_a_window(monkeypatch: pytest.Monke
         one.publish(1)
         one.publish(0)
     one.publish(AHEAD)
-    ahead = []
-    for windows in (1.5, 1.6, 4):
-        monkeypatch.setattr(sharing, 'monotonic', lambda windows=windows: now + windows * sharing.WINDOW)
-        ahead.append(one.is_ahead(AHEAD))
-    assert ahead == [False, False, True]
+    regards = [one.regards_others(now + windows * sharing.WINDOW) for windows in (1.5, 1.6, 4)]
+    assert regards == [False, False, True]
+
+
+def test_only_worker_disregards_entries_of_ended_ones() -> None:
+    one, other = two()
+    assert one.regards_others(sharing.monotonic())
+    other.free()
+    assert one.is_alone()
+    assert not one.regards_others(sharing.monotonic())
+
+
+def test_connections_published_together_are_each_counted() -> None:
+    one, other = two()
+    other.publish(0)
+    one.publish(0)
+    for _ in range(2):
+        one.publish(CHURN)
+        one.publish(0)
+    assert not one.regards_others(sharing.monotonic())
 
 
 def test_entry_of_an_ended_worker_is_used_again() -> None:
@@ -113,7 +127,8 @@ def test_turns_are_longer_for_short_connections_of_idle_threads(short: bool, bus
     for _ in range(3):
         ends = []
         while not (ends and ends[-1]):
-            assert admission.begin(0) == 0
+            admission.begin_batch(sharing.monotonic())
+            assert admission.pause_for_others(0) == 0
             ends.append(admission.ends_turn())
         assert len(ends) == turn
 

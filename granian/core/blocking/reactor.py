@@ -86,6 +86,9 @@ class Reactor:
         self._pool = pool
         self._ready = pool.ready
         self.admission = Admission(settings, pool)
+        self._share = settings.share
+        self._published = -1
+        """The number of connections that the other workers know."""
         self._connect = connect
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._poller: Poller = self.make_poller()
@@ -115,14 +118,9 @@ class Reactor:
     def gather(self) -> None:
         """Poll once, and queue every connection that is ready and not owned by a thread."""
         ready = self._ready
-        timeout = self._timeout()
-        # A thread that queues work during poll() must wake us. It appends, then reads `polling`.
-        # We set `polling`, then read the queue. One of the two always sees the other.
-        self.polling = True
-        events = self._poller.poll(0 if ready or self.deferred else timeout)
-        self.polling = False
-        self.now = now = monotonic()
         connections = self.connections
+        events = self._poll()
+        self.now = now = monotonic()
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
@@ -137,16 +135,36 @@ class Reactor:
                 if mask & HANGUP:
                     connection.hung_up = True
             elif not connection.outbox:
-                # Writable: the state at registration, or the output has left meanwhile.
-                if self.level_triggered:
-                    self.rearm(fd)  # the event has disarmed it
+                self._disregard(fd)
                 continue
             if connection.owner.acquire(False):
                 ready.append(connection)
+        if len(connections) != self._published:
+            self._publish()  # once for all that have been accepted
         if now >= self.next_sweep or now >= self._next_second:
             self._keep_time(now)
         if not self.accepting or self.admission.may_be_overloaded():
             self._regulate_accepting(now)
+
+    def _disregard(self, fd: int) -> None:
+        """Disregard that a socket is writable: that is so at registration, and once its output has left."""
+        if self.level_triggered:
+            self.rearm(fd)  # the event has disarmed it
+
+    def _poll(self) -> list[tuple[int, int]]:
+        """Poll. Publish the number of connections first, if some have ended since the last poll.
+
+        A thread that acts during poll() must know: it appends its work, or takes its connection out,
+        and then reads `polling`. We set `polling`, then read queue and connections. One of the two always
+        sees the other: the work wakes us, and the new number is published.
+        """
+        timeout = self._timeout()
+        self.polling = True
+        if len(self.connections) != self._published:
+            self._publish()
+        events = self._poller.poll(0 if self._ready or self.deferred else timeout)
+        self.polling = False
+        return events
 
     def _timeout(self) -> float | None:
         """Return how long the next poll may last, None where nothing but an event ends it."""
@@ -218,7 +236,15 @@ class Reactor:
         self._publish()
 
     def _publish(self) -> None:
-        self.admission.publish(len(self.connections), self.accepting or self.admission.leaving)
+        """Publish the number of connections to the other workers, or that this worker does not accept."""
+        self._published = connections = len(self.connections)
+        share = self._share
+        if share is None:
+            return
+        if self.accepting or self.admission.leaving:
+            share.publish(connections)
+        else:
+            share.leave()
 
     def _pause_accepting(self) -> None:
         if self.accepting:
@@ -254,8 +280,9 @@ class Reactor:
     def _accept_batch(self, fd: int, listener: socket.socket) -> None:
         """Accept pending connections; where other workers accept as well, only this worker's share."""
         admission = self.admission
+        admission.begin_batch(self.now)
         for _ in range(ACCEPT_BATCH):
-            leave_for = admission.begin(len(self.connections))
+            leave_for = admission.pause_for_others(len(self.connections))
             if leave_for:
                 self._accept_after = self.now + leave_for
                 self._pause_accepting()
@@ -309,7 +336,6 @@ class Reactor:
             sock.close()
             return True
         self.connections[connection.fd] = connection
-        self._publish()
         # New connections are owned: they are read at once, and registered only when they have to wait.
         self._ready.append(connection)
         if connection.deadline < self.next_sweep:
@@ -339,7 +365,8 @@ class Reactor:
     def forget(self, connection: Watched) -> None:
         """Drop a connection. Its owner, just before it closes the socket."""
         self.connections.pop(connection.fd, None)
-        self._publish()
+        if self.polling:
+            self._publish()
         if connection.registered or self.level_triggered:
             self._poller.unregister(connection.fd)
         if self.stopping and not self.connections:

@@ -7,6 +7,7 @@ import logging
 import math
 import socket
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ...stream import Address
     from ..contract import Listeners
     from ..listener import Listener
-from ..sharing import Share
+    from ..sharing import Share
 
 logger = logging.getLogger('_granian')
 
@@ -143,8 +144,11 @@ class Acceptor:
 
     def accept(self, listener: socket.socket) -> bool:
         """Accept up to BURST connections. Return whether there may be more."""
+        share = self._share
+        if share is not None and not share.regards_others(monotonic()):
+            share, self._left = None, 0
         for _ in range(BURST):
-            if self._share is not None and self._leaves_to_others(self._share):
+            if share is not None and self._leaves_to_others(share):
                 return False
             if not self._accept_one(listener):
                 return False
