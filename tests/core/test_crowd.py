@@ -205,6 +205,75 @@ def test_places_of_http2_requests_are_all_given_back() -> None:
         assert crowd._count == 0
 
 
+class Gate:
+    """An application whose calls wait until `opened` is set."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.calls = 0
+
+    def __call__(self, stream: Any) -> None:
+        if stream.head.path == '/gate':
+            self.calls += 1
+            assert self.opened.wait(10)
+        stream.respond(200, TEXT, b'done')
+
+
+def wait_until(condition: Any) -> None:
+    pause = threading.Event()
+    for _ in range(1000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError('it did not happen within 10 s')
+
+
+@pytest.mark.parametrize('leave', ['reset', 'close'])
+def test_parked_http2_request_of_a_client_that_left_never_runs(leave: str) -> None:
+    gate = Gate()
+    with running(gate, threads=4) as server, ExitStack() as stack:
+        crowd = server.core.crowd
+        crowd.kinds['GET/gate'] = None
+        client = Http2Client(stack.enter_context(server.connect(5)))
+        streams = [client.start(path='/gate') for _ in range(9)]
+        wait_until(lambda: len(crowd._parked) == 6)
+        if leave == 'reset':
+            for stream in streams[3:]:
+                client.connection.reset_stream(stream, 8)
+            client.flush()
+        else:
+            client.sock.close()
+        wait_until(lambda: not crowd._parked)
+        gate.opened.set()
+        with server.connect(5) as sock:
+            assert Http2Client(sock).get('/gate').body == b'done'
+        wait_until(lambda: not crowd._count)
+    assert gate.calls == 4
+
+
+def test_parked_http1_request_of_a_reset_connection_never_runs() -> None:
+    gate = Gate()
+    with running(gate, threads=4) as server, ExitStack() as stack:
+        crowd = server.core.crowd
+        crowd.kinds['GET/gate'] = None
+        socks = [stack.enter_context(server.connect(5)) for _ in range(9)]
+        for count, sock in enumerate(socks):
+            sock.sendall(GET % b'/gate')
+            wait_until(lambda count=count: gate.calls + len(crowd._parked) == count + 1)
+        for sock in socks[3:]:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+            sock.close()
+        parked: list[Any] = list(crowd._parked)
+        if not server.core.reactor.level_triggered:
+            wait_until(lambda: all(unit.hung_up for unit in parked))
+        gate.opened.set()
+        for sock in socks[:3]:
+            assert read_response(sock).endswith(b'done')
+        wait_until(lambda: not crowd._count)
+        expected = 9 if server.core.reactor.level_triggered else 3
+    assert gate.calls == expected
+
+
 def test_place_is_passed_on_without_becoming_free() -> None:
     queued: list[Any] = []
     crowd = Crowd(2, queued.append)
@@ -221,7 +290,7 @@ def test_place_is_passed_on_without_becoming_free() -> None:
 
 
 def test_websocket_of_a_known_kind_takes_no_place() -> None:
-    """Its thread is free at once, and no end of an exchange would give the place back."""
+    """Take WebSockets, whose thread is free at once: no end of an exchange would give a place back."""
     taken = threading.Semaphore(0)
 
     class Upgrades:

@@ -146,3 +146,25 @@ def test_client_that_leaves_takes_its_parked_requests_along() -> None:
             hold_streams(stack, server, 1, '/large')
         with server.connect(5) as sock:
             assert Http2Client(sock).get().received == len(MEGABYTE)
+
+
+def test_reset_requests_of_a_crowded_client_never_run() -> None:
+    entered: list[str] = []
+
+    def handler(stream: Any) -> None:
+        entered.append(stream.head.path)
+        if stream.head.path == '/large':
+            send_in_pieces(stream)
+        else:
+            stream.respond(200, TEXT, b'small')
+
+    with running(handler, threads=8) as server, ExitStack() as stack:
+        (client,) = hold_streams(stack, server, 1, '/large')
+        client.ping()
+        for stream in client.responses:
+            client.connection.reset_stream(stream, 8)
+        small = client.start('/small')
+        client.connection.increment_flow_control_window(100, small)
+        client.flush()
+        assert client.finish(small).body == b'small'
+    assert len(entered) < 10

@@ -36,6 +36,7 @@ class Http2Client:
         self.responses: dict[int, Response] = {}
         self.goaways: list[tuple[int, int]] = []
         self.pings = 0
+        self.pongs = 0
         self.closed = False
         self._data = b''
         self.keep = True
@@ -90,6 +91,8 @@ class Http2Client:
             self.connection.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
         elif isinstance(event, h2.events.PingReceived):
             self.pings += 1
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         response = self.responses.get(getattr(event, 'stream_id', 0) or 0)
         if response is None:
             return
@@ -116,6 +119,14 @@ class Http2Client:
         while not all(self.responses[s].ended or self.responses[s].reset is not None for s in stream_ids):
             assert self.receive(), 'the connection was closed'
         return self.responses[stream_ids[0]]
+
+    def ping(self) -> None:
+        """Wait for the answer to a PING: the server has read all that was sent before."""
+        expected = self.pongs + 1
+        self.connection.ping(b'12345678')
+        self.flush()
+        while self.pongs < expected:
+            assert self.receive(), 'the connection was closed'
 
     def get(self, path: str = '/', **rest: Any) -> Response:
         return self.finish(self.start(path, **rest))

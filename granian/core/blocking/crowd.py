@@ -94,6 +94,17 @@ class Crowd:
             unit = self._parked.popleft()
         self._submit(unit)
 
+    def withdraw(self, unit: Work) -> bool:
+        """Remove a request from the parked ones, without a place. Return whether it was among them."""
+        if not self._parked:
+            return False
+        with self._lock:
+            try:
+                self._parked.remove(unit)
+            except ValueError:
+                return False
+            return True
+
     def expel(self) -> bool:
         """Stop counting a waiting request if the limit is exceeded. Return True if so: its wait is to end."""
         with self._lock:

@@ -96,8 +96,9 @@ class Http1Connection(Http1Output):
     def _next_buffered(self) -> Request | None:
         """Return a request from input that has been read already, else read on."""
         self.phase = RUNNING
-        request = self._prepared or self._parse(self.http.next_event())
-        self._prepared = None
+        if self.counted and self.was_reset():
+            return None
+        request, self._prepared = self._prepared or self._parse(self.http.next_event()), None
         if request is not None or self.phase >= WRITING:
             return request
         return self._next_request()

@@ -101,6 +101,17 @@ class Http1Output(WatchedConnection):
             return 0.0
         return patience.begin_wait()
 
+    def was_reset(self) -> bool:
+        """Close if the client has reset the connection of a parked request. Return whether it has."""
+        if not self.hung_up or not self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return False  # it has closed its side at most, and may still read
+        self.counted = False
+        self.core.crowd.give_back()
+        if self.spooled is not None:
+            self.spooled.close()
+        self.close()
+        return True
+
     def leave_crowd(self) -> None:
         """Stop counting the exchange, which is over, as one that waits."""
         assert self.stream is not None

@@ -83,7 +83,7 @@ class Http2Stream(BlockingStream):
         connection = self._connection
         core = connection.core
         much = connection.held or connection.finished or connection.outbox > LEFT_LIMIT
-        if (much or core.crowd.kinds or not self.complete) and self._is_parked(bool(much)):
+        if (much or core.crowd.kinds or self.failure or not self.complete) and self._is_parked(bool(much)):
             return True
         pool = core.pool
         entered = connection.reactor.now
@@ -121,11 +121,25 @@ class Http2Stream(BlockingStream):
         self._end_without_lead()
         return False
 
+    def _end_unrun(self) -> bool:
+        """End a request whose client left before its handler began. Return True: the caller still leads."""
+        connection = self._connection
+        try:
+            if self._counted:
+                connection.core.crowd.give_back()
+            self.aborted = True
+            connection.finish(self)
+        except Exception:
+            connection.break_off()
+        return True
+
     def _is_parked(self, much: bool) -> bool:
         """Park the request if its client is `crowded`, or if its handler will wait and too many do.
 
-        `much`: the client may be `crowded`. Return whether the request is parked.
+        `much`: the client may be `crowded`. Return True if the request is parked, or has failed and ends.
         """
+        if self.failure is not None:
+            return self._end_unrun()
         crowd = self._connection.core.crowd
         placed, self._counted = self._counted, False  # True: it was parked, and has a place now
         if much and self._connection.park(self):
@@ -172,7 +186,7 @@ class Http2Stream(BlockingStream):
         connection.reactor.notice_room()
 
     def prepare(self) -> bool:
-        return True
+        return self.failure is None or not self._end_unrun()
 
     # -- the request body -----------------------------------------------------------------------
 
@@ -255,9 +269,22 @@ class Http2Stream(BlockingStream):
             connection.lock.acquire()
 
     def wake(self) -> None:
-        """Wake the handler if it waits. The connection's lock is held."""
+        """Wake the handler, or end a parked request that has failed. The connection's lock is held."""
         if self._waiter is not None:
             self._waiter.wake()
+        elif self.failure is not None:
+            self._unpark()
+
+    def _unpark(self) -> None:
+        """Queue a parked request that has failed: its end needs neither room nor a place."""
+        connection = self._connection
+        if self in connection.parked:
+            connection.parked.remove(self)
+        elif connection.core.crowd.withdraw(self):
+            self._counted = False
+        else:
+            return  # its handler runs, or is about to
+        connection.reactor.submit(self)
 
     # -- the response ---------------------------------------------------------------------------
 

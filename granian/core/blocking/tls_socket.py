@@ -18,7 +18,7 @@ class TLSSocket:
     HTTP/2 one thread may read while another writes: a lock guards it.
     """
 
-    __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'on_end', 'setblocking')
+    __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'getsockopt', 'on_end', 'setblocking')
 
     def __init__(self, tls: ssl.SSLSocket, on_end: Callable[[], None]) -> None:
         """Wrap `tls`. `recv_into` calls `on_end` when it has read the last bytes: no event follows them."""
@@ -29,6 +29,7 @@ class TLSSocket:
         self.fileno = tls.fileno
         self.setblocking = tls.setblocking
         self.getsockname = tls.getsockname
+        self.getsockopt = tls.getsockopt
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read into a buffer, to its end if there may be more. Return the number of bytes, 0 at the end.
