@@ -12,6 +12,7 @@ from granian.asgi.types import ApplicationError
 from granian.errors import ConfigurationError
 from granian.stream import ClientDisconnected, TLSInfo
 from tests.support.asgi_fakes import FakeStream, RequestBodyError
+from tests.support.rows import rows
 from tests.support.turns import turns
 
 START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'a', b'b')]}
@@ -120,11 +121,11 @@ def test_state_is_a_copy_for_each_request():
     assert 'state' not in scope_of(FakeStream())
 
 
-@pytest.mark.parametrize(('path', 'found'), [
+@rows(('path', 'found'), [
     ('/p', True), ('/p/', True), ('/p/x', True), ('/%70/x', True),
     ('/pq', False), ('/', False), ('/x/p', False),
 ])  # fmt: skip
-@pytest.mark.parametrize('prefix', ['/p', '/p/'])
+@rows('prefix', ['/p', '/p/'])
 def test_prefix(path, found, prefix):
     seen = []
 
@@ -299,7 +300,7 @@ WAY_TO = {
 }
 
 
-@pytest.mark.parametrize(('state', 'kind'), list(itertools.product(WAY_TO, messages())))
+@rows(('state', 'kind'), list(itertools.product(WAY_TO, messages())))
 def test_table(state, kind):
     """Each state with each message leads where the table says, or is a mistake; the end takes everything."""
     stream = FakeStream()

@@ -10,6 +10,7 @@ from granian.asgi import LifespanProtocol
 from granian.asgi import lifespan as module
 from granian.asgi.types import ApplicationError
 from granian.errors import FatalError
+from tests.support.rows import rows
 from tests.support.turns import turns
 
 
@@ -145,7 +146,7 @@ def test_an_application_that_does_not_return_is_cancelled(monkeypatch):
 STATES = [module.NEW, module.STARTING, module.RUNNING, module.STOPPING, module.OVER]
 
 
-@pytest.mark.parametrize(('state', 'message'), list(itertools.product(STATES, sorted(module.MESSAGES))))
+@rows(('state', 'message'), list(itertools.product(STATES, sorted(module.MESSAGES))))
 def test_table(state, message):
     """A message of the application's is taken where the table has it, and a mistake elsewhere."""
 

@@ -23,6 +23,7 @@ from granian.rsgi import (
 )
 from granian.rsgi.handler import _warn_once
 from granian.stream import ClientDisconnected, RequestBodyError
+from tests.support.rows import rows
 from tests.support.turns import turns
 
 TEXT = [('content-type', 'text/plain')]
@@ -201,8 +202,8 @@ RESPONSES = {
 }
 
 
-@pytest.mark.parametrize('first', RESPONSES)
-@pytest.mark.parametrize('second', RESPONSES)
+@rows('first', RESPONSES)
+@rows('second', RESPONSES)
 def test_a_second_response_is_an_error(first, second):
     async def app(scope, protocol):
         getattr(protocol, first)(*RESPONSES[first])
@@ -500,7 +501,7 @@ def test_a_range_behind_the_file(tmp_path):
     assert headers[b'content-range'] == b'bytes */5'
 
 
-@pytest.mark.parametrize(
+@rows(
     ('start', 'end', 'error'),
     [(-1, 5, ValueError), (3, 3, ValueError), (4, 2, ValueError), ('0', 5, TypeError), (0, None, TypeError)],
 )
@@ -647,11 +648,11 @@ def test_an_application_that_gives_no_response(caplog):
     assert isinstance(HTTPProtocol(Stream()), HTTPProtocol)
 
 
-@pytest.mark.parametrize(
+@rows(
     ('path', 'status'),
     [('/p', 204), ('/p/', 204), ('/p/x', 204), ('/%70/x', 204), ('/pq', 404), ('/', 404), ('/x/p', 404)],
 )
-@pytest.mark.parametrize('prefix', ['/p', '/p/'])
+@rows('prefix', ['/p', '/p/'])
 def test_url_path_prefix(prefix, path, status):
     async def app(scope, protocol):
         assert scope.path == path.replace('%70', 'p')

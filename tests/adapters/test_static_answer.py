@@ -12,7 +12,8 @@ from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from granian.static.answer import answer
 from granian.static.types import content_type
-from tests.support.static_site import OLD, Site, put
+from tests.support.rows import rows
+from tests.support.static_site import OLD, Site, fill, put
 
 BODY = b'hello, world\n'
 DATE = formatdate(int(OLD), usegmt=True)
@@ -51,8 +52,8 @@ def test_head_says_what_get_does(site, path):
     assert (head.status, head.body, head.form) == (get.status, b'', None)
 
 
-@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'get', 'PROPFIND'])
-@pytest.mark.parametrize('path', ['/static/hello.txt', '/static/no'])
+@rows('method', ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'get', 'PROPFIND'])
+@rows('path', ['/static/hello.txt', '/static/no'])
 def test_other_methods(site, method, path):
     reply = site.ask(path, method)
     assert (reply.status, reply.fields['Allow']) == (405, 'GET, HEAD')
@@ -70,7 +71,7 @@ def test_no_expiry(folder):
     assert Site(folder, expires=60).ask().fields['Cache-Control'] == 'max-age=60'
 
 
-@pytest.mark.parametrize(
+@rows(
     ('name', 'expected'),
     [
         ('a.html', 'text/html; charset=utf-8'),
@@ -116,7 +117,7 @@ def test_if_modified_since(site):
     assert site.ask(If_Modified_Since=formatdate(OLD - 2, usegmt=True)).status == 200
 
 
-@pytest.mark.parametrize(
+@rows(
     'date',
     ['yesterday', '', '0', 'Sat, 99 Foo 2099 00:00:00 GMT', 'x' * 4000,
      'Sun, 06 Nov 99999999999 08:49:37 GMT', 'Thu, 31 Feb 2028 00:00:00 GMT', '2099-01-01T00:00:00Z', '1 2 3',
@@ -166,7 +167,7 @@ def test_a_modification_time_in_the_future(folder):
 # Ranges
 
 
-@pytest.mark.parametrize(
+@rows(
     ('wanted', 'content_range', 'body'),
     [
         ('bytes=0-4', 'bytes 0-4/13', b'hello'),
@@ -203,7 +204,7 @@ def test_no_range_of_nothing(site):
     assert site.ask('/static/empty.js', Range='bytes=-5').status == 416
 
 
-@pytest.mark.parametrize(
+@rows(
     'wanted',
     ['bytes=5-4', 'bytes=', 'bytes=-', 'bytes', 'items=0-1', 'bytes=a-b', 'bytes=+1-2', 'bytes=1-2x',
      'bytes=0x1-2', 'bytes=-1-2', 'bytes=1--2', 'bytes=²-', 'bytes=1_0-', '0-1', 'bytes=0-1,3-4',
@@ -256,8 +257,7 @@ def test_range_of_a_big_file(site):
 # Content codings
 
 
-@pytest.fixture
-def coded(folder):
+def with_coded_files(folder):
     for suffix, content in ('', b'p' * 90), ('.gz', b'GZIP'), ('.br', b'BR'), ('.zst', b'ZSTD'):
         put(folder / f'app.js{suffix}', content)
     put(folder / 'only.css', b'p' * 90)
@@ -265,7 +265,13 @@ def coded(folder):
     return Site(folder, precompressed=True)
 
 
-@pytest.mark.parametrize(
+@pytest.fixture(scope='module')
+def coded(tmp_path_factory):
+    """Files with compressed siblings; no test changes them."""
+    return with_coded_files(fill(tmp_path_factory.mktemp('coded')))
+
+
+@rows(
     ('accepted', 'coding'),
     [
         ('gzip, deflate, br, zstd', 'br'),
@@ -349,7 +355,8 @@ def test_a_coded_sibling_asked_for_by_name_is_a_file(coded):
     assert reply.fields['Content-Type'] == 'application/gzip'
 
 
-def test_a_sibling_that_leads_out_or_is_no_file_is_none(coded, tmp_path):
+def test_a_sibling_that_leads_out_or_is_no_file_is_none(folder, tmp_path):
+    coded = with_coded_files(folder)
     put(coded.folder / 'x.js', b'x')
     os.symlink(tmp_path / 'outside.txt', coded.folder / 'x.js.br')
     (coded.folder / 'x.js.gz').mkdir()

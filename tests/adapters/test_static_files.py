@@ -9,6 +9,7 @@ import pytest
 
 from granian.static import Mount, Mounts, files
 from granian.static.files import Representation
+from tests.support.rows import rows
 from tests.support.static_site import OLD, Site, put
 
 
@@ -18,7 +19,7 @@ def load(mounts, path):
     return mounts.look(path, mount)
 
 
-@pytest.mark.parametrize(
+@rows(
     'path',
     ['/static/../outside.txt', '/static/%2e%2e/outside.txt', '/static/..%2foutside.txt',
      '/static//etc/passwd', '/static/../site-secret/key.txt', '/static/hello.txt/', '/static/hello.txt/x',

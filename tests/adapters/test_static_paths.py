@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from granian.static.paths import inside, names
+from tests.support.rows import rows
 
 HOSTILE = [
     '/..', '/../outside.txt', '/../../../../etc/passwd', '/css/../../outside.txt', '/./hello.txt', '/.',
@@ -24,7 +24,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize('path', HOSTILE)
+@rows('path', HOSTILE)
 def test_refused(path):
     assert names(path, dotfiles=False) is None
 
@@ -34,7 +34,7 @@ def test_decoded_once():
     assert names('/a%2520b', dotfiles=False) == ['a%20b']
 
 
-@pytest.mark.parametrize(
+@rows(
     ('path', 'expected'),
     [
         ('', []),
@@ -59,7 +59,7 @@ def test_dot_files_where_asked_for():
         assert names(path, dotfiles=True) is None
 
 
-@pytest.mark.parametrize(
+@rows(
     'name',
     ['C:', 'C:x', 'file::$DATA', 'file.', 'file%20', 'file.%20.', 'CON', 'con', 'nul.txt', 'Aux.tar.gz',
      'COM1', 'lpt9.txt', 'com%C2%B9', 'CONIN$', 'a*b', 'a?b', 'a|b', 'a%3Cb', 'a%22', 'a%01', 'a%0a',
@@ -70,7 +70,7 @@ def test_windows(name):
     assert names(f'/dir/{name}/x', dotfiles=True, windows=True) is None
 
 
-@pytest.mark.parametrize('name', ['console', 'nulls.txt', 'com10', 'a.b', 'auxiliary.js'])
+@rows('name', ['console', 'nulls.txt', 'com10', 'a.b', 'auxiliary.js'])
 def test_good_windows_names(name):
     assert names(f'/{name}', dotfiles=False, windows=True) == [name]
 

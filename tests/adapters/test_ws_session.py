@@ -18,6 +18,7 @@ from granian.websocket_session import (
     WebSocketSettings,
     open_session,
 )
+from tests.support.rows import rows
 from tests.support.ws_frames import binary, close, frame, text
 
 HANDSHAKE = {
@@ -181,7 +182,7 @@ async def test_compression_can_be_turned_off():
     ws._abort()
 
 
-@pytest.mark.parametrize(
+@rows(
     ('request_head', 'status'),
     [
         (lambda: head(Sec_WebSocket_Key=None), 400),
@@ -586,7 +587,7 @@ async def test_a_client_that_does_not_answer_our_close():
     assert stream.log[-1] == 'abort'
 
 
-@pytest.mark.parametrize('code', [1005, 1006, 1015, 999, 5000])
+@rows('code', [1005, 1006, 1015, 999, 5000])
 def test_a_code_that_cannot_be_sent_is_refused_in_any_state(code):
     @on_loop
     async def refused():

@@ -9,6 +9,7 @@ from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from granian.stream import TLSInfo
 from granian.wsgi import upgrade
+from tests.support.rows import rows
 from tests.support.wsgi_fakes import FakeStream, environ_of, make_head, returning, serve
 
 
@@ -112,7 +113,7 @@ def test_a_chunked_body_of_unknown_length_has_none():
     assert env['wsgi.input_terminated'] is True
 
 
-@pytest.mark.parametrize(
+@rows(
     ('path', 'info'),
     [
         ('/', '/'), ('//p', '//p'), ('/%2Fa%2f', '//a/'), ('/%', '/%'), ('/%zz%4', '/%zz%4'), ('/%00', '/\0'),
@@ -126,8 +127,8 @@ def test_path_info(path, info):
     assert env['REQUEST_URI'] == path
 
 
-@pytest.mark.parametrize('option', ['/p', 'p', '/p/', 'p//'])
-@pytest.mark.parametrize(
+@rows('option', ['/p', 'p', '/p/', 'p//'])
+@rows(
     ('path', 'info'),
     [
         ('/p', ''), ('/p/', '/'), ('/p/a', '/a'), ('/p//a', '//a'), ('/%70/a', '/a'), ('/p%2Fa', '/a'),
@@ -248,8 +249,8 @@ def test_hop_by_hop_fields_are_kept_from_the_application():
     assert None not in env
 
 
-@pytest.mark.parametrize('name', ['Connection', 'TE', 'Keep-Alive'])
-@pytest.mark.parametrize('others', ['', 'Cookie: a\r\nCookie: b\r\n'])
+@rows('name', ['Connection', 'TE', 'Keep-Alive'])
+@rows('others', ['', 'Cookie: a\r\nCookie: b\r\n'])
 def test_hop_by_hop_fields_do_not_hide_the_others(name, others):
     text = f'GET / HTTP/1.1\r\nHost: x\r\n{others}{name}: x\r\nX-A: 1'
     env = environ_of(FakeStream(parse_head(text.encode(), Limits())))

@@ -15,6 +15,7 @@ from granian.protocol.http1 import Http1
 from granian.protocol.limits import Clock, Limits
 from granian.stream import RequestBodyError
 from granian.wsgi import make_handler
+from tests.support.rows import rows
 
 CHUNKED = b'POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n'
 
@@ -241,8 +242,8 @@ def test_the_prefix():
     assert parts(exchange(echo, get % b'/px', url_path_prefix='/p'))[0] == b'HTTP/1.1 404 Not Found'
 
 
-@pytest.mark.parametrize('version', [b'1.0', b'1.1'])
-@pytest.mark.parametrize(
+@rows('version', [b'1.0', b'1.1'])
+@rows(
     'make',
     [
         lambda: [b'hello'],

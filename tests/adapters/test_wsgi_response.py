@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.support.rows import rows
 from tests.support.wsgi_fakes import (
     TEXT,
     Body,
@@ -32,9 +33,7 @@ def whole(stream: FakeStream) -> tuple:
 # -- the way out
 
 
-@pytest.mark.parametrize(
-    'result', [[b'hello'], (b'hello',), [b'he', b'llo'], [b'', b'hello', b''], SizedBody(b'hello')]
-)
+@rows('result', [[b'hello'], (b'hello',), [b'he', b'llo'], [b'', b'hello', b''], SizedBody(b'hello')])
 def test_a_body_whose_length_is_known_leaves_in_one_go(result):
     stream = serve(returning(result))
     assert whole(stream) == (200, b'hello', '5')
@@ -43,7 +42,7 @@ def test_a_body_whose_length_is_known_leaves_in_one_go(result):
     assert stream.header('content-type') == 'text/plain'
 
 
-@pytest.mark.parametrize('result', [[], (), [b''], [b'', b''], iter([]), Body(), Body(b'')])
+@rows('result', [[], (), [b''], [b'', b''], iter([]), Body(), Body(b'')])
 def test_an_empty_body(result):
     assert whole(serve(returning(result))) == (200, b'', '0')
 
@@ -92,7 +91,7 @@ def test_a_list_subclass_is_iterated_and_closed():
     assert body.closed == 1
 
 
-@pytest.mark.parametrize(
+@rows(
     ('status', 'code', 'reason'),
     [
         ('200 OK', 200, None), ('200 Fine', 200, b'Fine'), ('404 Not  Found', 404, b'Not  Found'),
@@ -417,8 +416,8 @@ def test_head_with_write():
     assert whole(serve(app, FakeStream(make_head('HEAD')))) == (200, b'', None)
 
 
-@pytest.mark.parametrize('status', ['204 No Content', '304 Not Modified'])
-@pytest.mark.parametrize('result', [[], [b''], Body(), iter([])])
+@rows('status', ['204 No Content', '304 Not Modified'])
+@rows('result', [[], [b''], Body(), iter([])])
 def test_no_content(status, result):
     assert whole(serve(returning(result, status, [('ETag', '"x"')])))[1:] == (b'', None)
 

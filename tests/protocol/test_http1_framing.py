@@ -21,6 +21,7 @@ from tests.support.http1_help import (
     story,
     verdict,
 )
+from tests.support.rows import rows
 
 POST = b'POST / HTTP/1.1\r\nHost: x\r\n'
 CHUNKED = POST + b'Transfer-Encoding: chunked\r\n\r\n'
@@ -37,7 +38,7 @@ def body_of(data: bytes) -> tuple:
     return tuple(how)
 
 
-@pytest.mark.parametrize(
+@rows(
     ('status', 'fields'),
     [
         pytest.param(400, [b'Content-Length: 5', b'Transfer-Encoding: chunked'], id='S-F-01-CL-TE'),
@@ -101,7 +102,7 @@ def test_content_length_is_accepted(length):
     assert body_of(post(b'Content-Length: ' + length, body=b'hello')) == (b'hello', 'end', [])
 
 
-@pytest.mark.parametrize(
+@rows(
     'line',
     [b'0x5', b'+5', b'-5', b'5_0', b' 5', b'', b'g', b'5g', b'5 5', b'"5"', b'1' * 17, b'f' * 17, b'\xb2',
      b'5,', b'5:', b'5 ', b'5\t'],
@@ -117,7 +118,7 @@ def test_chunk_size_is_accepted(line):
     assert body_of(CHUNKED + line + b'\r\nhello\r\n0\r\n\r\n') == (b'hello', 'end', [])
 
 
-@pytest.mark.parametrize(
+@rows(
     ('got', 'body'),
     [
         pytest.param(b'', b'5\r\nXX', id='S-F-09-size-then-data-short'),
@@ -140,7 +141,7 @@ def test_chunk_line_ends(got, body):
         assert body_of(CHUNKED + body) == (got, 'failed', False, 400)
 
 
-@pytest.mark.parametrize(
+@rows(
     'extension',
     [b';a', b';a=b', b';a="b c"', b' ; a = b', b';a="b\\"\xe4"', b';a;b=c\t;d=""'],
     ids=lambda v: f'S-F-10-{v!r}',
@@ -149,7 +150,7 @@ def test_chunk_extension_is_ignored(extension):
     assert body_of(CHUNKED + b'5' + extension + b'\r\nhello\r\n0\r\n\r\n') == (b'hello', 'end', [])
 
 
-@pytest.mark.parametrize(
+@rows(
     'extension',
     [b';', b'; ', b';a ', b';a=', b';=b', b';a="b', b';a b', b';\xe4', b';a=b"c"', b';a\rb', b';a\nb',
      b';a;', b';\x00', b';\x1b', b';\x7f', b';a\r', b'x=y', b';' + b'a' * 17000],
@@ -177,7 +178,7 @@ def test_S_F_10_extension_without_end_is_bounded():
     assert [type(event) for event in events] == [RequestFailed]
 
 
-@pytest.mark.parametrize(
+@rows(
     ('good', 'body'),
     [
         (10, b'5\r\nhello\r\n\r\n0\r\n\r\n'),
@@ -238,7 +239,7 @@ def test_S_F_11_trailers_are_not_a_request():
     assert told[2][2] == '/next'
 
 
-@pytest.mark.parametrize(
+@rows(
     'line',
     [
         b'Content-Length: 5', b'Transfer-Encoding: chunked', b'Host: evil', b'Connection: close', b'TE: x',
@@ -268,7 +269,7 @@ def test_trailers_are_bounded(trailers):
     assert told[1] == ('body', b'', 'failed', False, 431)
 
 
-@pytest.mark.parametrize(
+@rows(
     ('data', 'got'),
     [
         pytest.param(post(b'Content-Length: 9', body=b'hello'), b'hello', id='S-F-12-short'),
@@ -316,8 +317,8 @@ def test_S_F_13_cut_while_dropped():
     assert connection.must_close
 
 
-@pytest.mark.parametrize('in_steps', [False, True], ids=['S-F-13-respond', 'S-F-13-steps'])
-@pytest.mark.parametrize(
+@rows('in_steps', [False, True], ids=['S-F-13-respond', 'S-F-13-steps'])
+@rows(
     'data',
     [
         post(b'Content-Length: %d' % (DRAIN_LIMIT + 1)),

@@ -11,6 +11,7 @@ from granian.protocol.http1 import Http1
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from tests.support.http1_help import CLOCK, connect, feed, pull, refused, request, story, verdict
+from tests.support.rows import rows
 
 LIMITS = Limits()
 
@@ -38,7 +39,7 @@ def test_the_plain_head_is_accepted():
     assert [(field.name, value) for field, value in parsed.fields] == [('host', 'x'), ('x-y', 'a \t b')]
 
 
-@pytest.mark.parametrize(
+@rows(
     'data',
     [
         pytest.param(b'GET / HTTP/1.1\nHost: x\n\n', id='S-H-01-lf'),
@@ -128,7 +129,7 @@ def test_refused_with_400(data):
     assert verdict(data) == refused(400)
 
 
-@pytest.mark.parametrize(
+@rows(
     ('status', 'data'),
     [
         pytest.param(501, get(first=b'CONNECT x:443 HTTP/1.1'), id='S-H-09-CONNECT'),
@@ -148,9 +149,7 @@ def test_refused_otherwise(status, data):
     assert verdict(data) == refused(status)
 
 
-@pytest.mark.parametrize(
-    'byte', [0x09, 0x20, 0x21, 0x7E, 0x80, 0x85, 0xA0, 0xFF], ids=lambda b: f'S-H-02-x{b:02x}'
-)
+@rows('byte', [0x09, 0x20, 0x21, 0x7E, 0x80, 0x85, 0xA0, 0xFF], ids=lambda b: f'S-H-02-x{b:02x}')
 def test_bytes_that_pass_verbatim(byte):
     assert values(head(b'A: b%cc' % byte), 'a') == [f'b{chr(byte)}c']
 
@@ -183,7 +182,7 @@ def test_environ_keys():
     ]
 
 
-@pytest.mark.parametrize(
+@rows(
     'host',
     [b'x', b'example.com', b'EXAMPLE.com:8080', b'a:', b'127.0.0.1:80', b'[::1]', b'[2001:db8::1]:443',
      b'my_service', b'xn--bcher-kva.example', b'a%20b', b"!$&'()*+,;=~"],
@@ -199,7 +198,7 @@ def test_S_H_07_http_1_0_needs_no_host():
     assert values(parsed, 'host') == []
 
 
-@pytest.mark.parametrize(
+@rows(
     ('target', 'path', 'query', 'scheme', 'authority'),
     [
         pytest.param(b'http://y/a?b', '/a', 'b', 'http', 'y', id='S-H-07-absolute'),
@@ -229,7 +228,7 @@ def test_S_H_09_asterisk_is_for_options():
     assert (parsed.method, parsed.path, parsed.query) == ('OPTIONS', '*', '')
 
 
-@pytest.mark.parametrize('method', ['get', 'Get', "!#$%&'*+.^_`|~-", 'A' * 32, 'PROPFIND', '1'])
+@rows('method', ['get', 'Get', "!#$%&'*+.^_`|~-", 'A' * 32, 'PROPFIND', '1'])
 def test_S_H_10_method_is_kept_as_sent(method):
     assert head(first=method.encode() + b' / HTTP/1.1').method == method
 
@@ -292,7 +291,7 @@ def test_S_H_11_request_line():
 
 
 @pytest.mark.timeout(5)
-@pytest.mark.parametrize(
+@rows(
     'line',
     [b'A' + b' ' * 60000 + b'x', b'A: ' + b' ' * 60000 + b'\x00', b'A' * 60000, b'(' * 60000,
      b'Host: ' + b'%' * 60000,
@@ -447,7 +446,7 @@ def test_S_H_17_nothing_to_wait_for(data):
 # -- S-H-18, S-H-19: Upgrade
 
 
-@pytest.mark.parametrize(
+@rows(
     'lines',
     [
         pytest.param([b'Upgrade: h2c', b'Connection: Upgrade, HTTP2-Settings',
@@ -492,7 +491,7 @@ def test_S_H_19_the_body_of_an_upgrade_is_framed(framing):
 # -- keep-alive
 
 
-@pytest.mark.parametrize(
+@rows(
     ('keeps', 'version', 'lines'),
     [
         (True, b'1.1', []),

@@ -12,6 +12,7 @@ from granian.protocol.interface import Connection, InvalidResponse
 from granian.protocol.limits import Limits
 from granian.protocol.response import read_fields, read_pairs, response_field, status_line
 from tests.support.http1_help import CLOCK, connect, feed, pull, request, split_response
+from tests.support.rows import rows
 
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 HEAD = b'HEAD / HTTP/1.1\r\nHost: x\r\n\r\n'
@@ -90,7 +91,7 @@ BAD_HEADERS = {
 }
 
 
-@pytest.mark.parametrize('headers', BAD_HEADERS.values(), ids=[f'S-R-01-{name}' for name in BAD_HEADERS])
+@rows('headers', BAD_HEADERS.values(), ids=[f'S-R-01-{name}' for name in BAD_HEADERS])
 def test_bad_headers_are_refused(headers):
     connection = exchange()
     with pytest.raises(InvalidResponse) as caught:
@@ -126,7 +127,7 @@ def test_bad_reason_is_refused(reason):
     assert connection.respond(1, 200, [], b'', b'Fine').startswith(b'HTTP/1.1 200 Fine\r\n')
 
 
-@pytest.mark.parametrize('status', [0, 42, 99, 100, 101, 103, 199, 1000, -1, '200', None, 200.5])
+@rows('status', [0, 42, 99, 100, 101, 103, 199, 1000, -1, '200', None, 200.5])
 def test_bad_status_is_refused(status):
     connection = exchange()
     for steps in (False, True):
@@ -139,7 +140,7 @@ def test_status_without_a_phrase():
     assert exchange().respond(1, 599, [], b'', b'Own').startswith(b'HTTP/1.1 599 Own\r\n')
 
 
-@pytest.mark.parametrize('name', [b'X-A\n', b'Content-Length', b'Transfer-Encoding', b'Set-Cookie', b'Host'])
+@rows('name', [b'X-A\n', b'Content-Length', b'Transfer-Encoding', b'Set-Cookie', b'Host'])
 def test_S_R_01_bad_trailers_are_refused(name):
     connection = exchange()
     connection.send_response(1, 200, [])
@@ -158,8 +159,8 @@ def test_S_R_01_bad_tunnel_headers_are_refused():
 # -- S-R-02: responses without a body
 
 
-@pytest.mark.parametrize('steps', [False, True], ids=['respond', 'steps'])
-@pytest.mark.parametrize(
+@rows('steps', [False, True], ids=['respond', 'steps'])
+@rows(
     ('data', 'status', 'given', 'sent'),
     [
         pytest.param(HEAD, 200, b'5', [b'5'], id='S-R-02-HEAD'),
@@ -206,7 +207,7 @@ def test_S_R_02_informational_is_not_for_http_1_0():
     assert exchange(GET10).send_informational(1, 103, [(b'Link', b'</a>')]) == b''
 
 
-@pytest.mark.parametrize('status', [101, 99, 200, 0, '103'])
+@rows('status', [101, 99, 200, 0, '103'])
 def test_informational_status(status):
     with pytest.raises(InvalidResponse):
         exchange().send_informational(1, status, [])
@@ -312,8 +313,8 @@ def test_S_R_04_own_transfer_encoding_is_replaced_by_ours():
     assert body == b'5\r\nhello\r\n0\r\n\r\n'
 
 
-@pytest.mark.parametrize('steps', [False, True])
-@pytest.mark.parametrize('value', [b'close', b'Close', b'x, close'])
+@rows('steps', [False, True])
+@rows('value', [b'close', b'Close', b'x, close'])
 def test_close_from_the_application_is_honoured(value, steps):
     connection = exchange()
     _, fields, _ = split_response(in_steps(connection, 200, [(b'Connection', value)], b'', steps))
@@ -528,7 +529,7 @@ def test_the_table_names_every_state_and_input():
     assert {command for _, command in states.TRANSITIONS} == {*COMMANDS, states.REQUEST, states.NEXT}
 
 
-@pytest.mark.parametrize(('state', 'command'), list(itertools.product(WAYS, COMMANDS)))
+@rows(('state', 'command'), list(itertools.product(WAYS, COMMANDS)))
 def test_every_command_in_every_state(state, command):
     connection = arrive(state)
     after = states.TRANSITIONS.get((state, command))
@@ -565,7 +566,7 @@ def test_the_quick_way_is_the_tables_way():
             assert request(quick, GET).head.path == request(slow, GET).head.path
 
 
-@pytest.mark.parametrize(
+@rows(
     'data',
     [
         HEAD,

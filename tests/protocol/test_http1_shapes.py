@@ -15,6 +15,7 @@ from granian.protocol.http1 import templates as shapes
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
 from tests.support.http1_help import connect
+from tests.support.rows import rows
 
 LIMITS = Limits()
 END = b'\r\n\r\n'
@@ -92,15 +93,15 @@ def test_the_usual_head_is_taken():
     assert same(SHAPE, block(line=b'CONNECTED /%20?? HTTP/1.1'))
 
 
-@pytest.mark.parametrize('at', range(len(NAMES)))
-@pytest.mark.parametrize('value', [b'', b' a', b'a ', b'\ta', b'a\t', b'a\r', b'a\n', b'a\0b', b'a\r\nB: c'])
+@rows('at', range(len(NAMES)))
+@rows('value', [b'', b' a', b'a ', b'\ta', b'a\t', b'a\r', b'a\n', b'a\0b', b'a\r\nB: c'])
 def test_what_is_unusual_is_not_taken(at, value):
     values = [*GOOD]
     values[at] = value
     assert not same(SHAPE, block(values))
 
 
-@pytest.mark.parametrize(
+@rows(
     ('at', 'value'),
     [
         (0, b'a b'), (0, b'a@b'), (0, b'a/b'), (0, b':80'), (2, b'close'), (2, b'keep-alive, close'),
@@ -114,7 +115,7 @@ def test_values_with_a_meaning(at, value):
     assert not same(SHAPE, block(values))
 
 
-@pytest.mark.parametrize(
+@rows(
     'line',
     [
         b'CONNECT / HTTP/1.1', b'GET / HTTP/1.0', b'GET / HTTP/2.0', b'GET  / HTTP/1.1', b'GET /a#b HTTP/1.1',
@@ -129,7 +130,7 @@ def test_request_lines(line):
     assert not same(first, block([b'x'], line, ['Host']))
 
 
-@pytest.mark.parametrize(
+@rows(
     'names',
     [
         (), ('Accept',), ('Host', 'host'), ('Host', 'Transfer-Encoding'), ('Host', 'Upgrade'),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from granian.protocol.http2.compression import CompressionError, Decoder, Encoder, ListTooLarge
+from tests.support.rows import rows
 
 names = st.one_of(
     st.sampled_from(
@@ -96,7 +97,7 @@ def test_eviction_of_rfc_7541_appendix_c_5():
     assert decoder._size == 222
 
 
-@pytest.mark.parametrize(
+@rows(
     'block',
     [
         b'\x80', b'\xbe', b'\xff\x80\x80\x80\x80\x80\x01', b'\xff', b'\x40', b'\x40\x01', b'\x40\x05ab',

@@ -8,6 +8,7 @@ from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFr
 from granian.protocol.events import Data, EndOfRequest, Request, RequestFailed, Writable
 from granian.protocol.interface import InvalidResponse
 from granian.protocol.limits import Limits
+from tests.support.rows import rows
 
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
 POST = [(':method', 'POST'), *GET[1:]]
@@ -136,10 +137,9 @@ def test_unknown_expectation(peer):
     assert peer.fields()[0][0] == (':status', '417')
 
 
-@pytest.mark.parametrize(
-    ('fields', 'status', 'length'), [(HEAD, 200, '5'), (GET, 204, None), (GET, 205, '0'), (GET, 304, '5')]
-)
-def test_responses_that_have_no_body(peer, fields, status, length):
+@rows(('fields', 'status', 'length'), [(HEAD, 200, '5'), (GET, 204, None), (GET, 205, '0'), (GET, 304, '5')])
+def test_responses_that_have_no_body(make_peer, fields, status, length):
+    peer = make_peer()
     server = peer.request(1, fields).server
     peer.got(server.send_response(1, status, [(b'content-length', b'5')]))
     peer.got(server.send_data(1, b'hello')).got(server.send_end(1))
@@ -167,12 +167,13 @@ def test_fields_of_the_connection_are_dropped(peer):
     ]
 
 
-@pytest.mark.parametrize(
+@rows(
     'field',
     [(b'a', b'x\r\nb: c'), (b'a', b'x\n'), (b'a', b'\0'), (b'a b', b'x'), (b'', b'x'), (b':status', b'200'),
      (b'a:', b'x'), (b'content-length', b'+1'), (b'content-length', b'x'), (b'a', b'\x7f')],
 )  # fmt: skip
-def test_fields_that_http_does_not_allow(peer, field):
+def test_fields_that_http_does_not_allow(make_peer, field):
+    peer = make_peer()
     server = peer.request().server
     for send in (
         lambda: server.send_response(1, 200, [field]),

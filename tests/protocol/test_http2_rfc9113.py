@@ -19,6 +19,7 @@ from hyperframe.frame import (
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.limits import Limits
+from tests.support.rows import rows
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
@@ -105,8 +106,9 @@ def test_4_2_a_frame_of_the_largest_size(peer):
     assert peer.goaway() is None
 
 
-@pytest.mark.parametrize('kind', [DATA, HEADERS, PING, SETTINGS, CONTINUATION, 0x77])
-def test_4_2_an_oversized_frame_is_refused_by_its_header_alone(peer, kind):
+@rows('kind', [DATA, HEADERS, PING, SETTINGS, CONTINUATION, 0x77])
+def test_4_2_an_oversized_frame_is_refused_by_its_header_alone(make_peer, kind):
+    peer = make_peer()
     peer.request(1, POST, end=False)
     peer.feed(raw_frame(kind, 0, 1, b'x' * 16385)[:9])
     assert peer.goaway() == FRAME_SIZE_ERROR
@@ -120,7 +122,7 @@ def test_4_2_the_limit_can_be_raised(make_peer):
     assert small.greeting[0].settings[5] == 16384
 
 
-@pytest.mark.parametrize(
+@rows(
     'block',
     [
         b'\x40\x01a',  # a literal cut short
@@ -134,13 +136,15 @@ def test_4_2_the_limit_can_be_raised(make_peer):
         b'\x3f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f',  # an integer without bound
     ],
 )
-def test_4_3_a_block_that_cannot_be_decompressed(peer, block):
+def test_4_3_a_block_that_cannot_be_decompressed(make_peer, block):
+    peer = make_peer()
     peer.raw(HEADERS, 0x5, 1, block)
     assert peer.goaway() == COMPRESSION_ERROR
 
 
-@pytest.mark.parametrize('kind', [DATA, PRIORITY, PING, SETTINGS, WINDOW_UPDATE, 0x77])
-def test_4_3_nothing_interrupts_a_block(peer, kind):
+@rows('kind', [DATA, PRIORITY, PING, SETTINGS, WINDOW_UPDATE, 0x77])
+def test_4_3_nothing_interrupts_a_block(make_peer, kind):
+    peer = make_peer()
     peer.send(peer.headers(1, end_headers=False)).raw(
         kind, 0, 0 if kind in (PING, SETTINGS) else 1, b'12345678'
     )
@@ -164,9 +168,10 @@ def test_4_3_a_reset_stream_keeps_the_compression_state(peer):
 # ---- 5 Streams and Multiplexing
 
 
-@pytest.mark.parametrize('kind', [DATA, RST_STREAM, WINDOW_UPDATE, CONTINUATION])
-@pytest.mark.parametrize('stream_id', [2, 7])
-def test_5_1_idle_streams_take_headers_and_priority_only(peer, kind, stream_id):
+@rows('kind', [DATA, RST_STREAM, WINDOW_UPDATE, CONTINUATION])
+@rows('stream_id', [2, 7])
+def test_5_1_idle_streams_take_headers_and_priority_only(make_peer, kind, stream_id):
+    peer = make_peer()
     peer.request(5).raw(kind, 0, stream_id, b'\0\0\0\1')
     assert peer.goaway() == PROTOCOL_ERROR
 
@@ -298,8 +303,9 @@ def test_5_4_1_goaway_names_the_last_stream_and_tells_the_handlers(peer):
 # ---- 6 Frame Definitions
 
 
-@pytest.mark.parametrize('kind', [DATA, HEADERS, PRIORITY, RST_STREAM, CONTINUATION])
-def test_6_frames_of_streams_on_the_connection(peer, kind):
+@rows('kind', [DATA, HEADERS, PRIORITY, RST_STREAM, CONTINUATION])
+def test_6_frames_of_streams_on_the_connection(make_peer, kind):
+    peer = make_peer()
     peer.raw(kind, 0x4, 0, b'\x82' * 5)
     assert peer.goaway() == PROTOCOL_ERROR
 
@@ -310,7 +316,7 @@ def test_6_frames_of_the_connection_on_a_stream(peer, kind):
     assert peer.goaway() == PROTOCOL_ERROR
 
 
-@pytest.mark.parametrize(
+@rows(
     ('payload', 'code'),
     [
         (b'', FRAME_SIZE_ERROR),
@@ -321,8 +327,9 @@ def test_6_frames_of_the_connection_on_a_stream(peer, kind):
         (b'\0', None),
     ],
 )
-@pytest.mark.parametrize('kind', [DATA, HEADERS])
-def test_6_1_and_6_2_padding(peer, kind, payload, code):
+@rows('kind', [DATA, HEADERS])
+def test_6_1_and_6_2_padding(make_peer, kind, payload, code):
+    peer = make_peer()
     peer.request(1, POST, end=False).raw(kind, 0x8 | 0x4, 1 if kind == DATA else 3, payload)
     assert peer.goaway() == code
 
@@ -370,7 +377,7 @@ def test_6_5_settings_of_a_wrong_length(make_peer):
     assert make_peer().raw(SETTINGS, 1, 0, b'\0' * 6).goaway() == FRAME_SIZE_ERROR
 
 
-@pytest.mark.parametrize(
+@rows(
     ('key', 'value', 'code'),
     [
         (2, 2, PROTOCOL_ERROR),
@@ -386,7 +393,8 @@ def test_6_5_settings_of_a_wrong_length(make_peer):
         (0x99, 7, None),
     ],
 )
-def test_6_5_2_settings_and_their_ranges(peer, key, value, code):
+def test_6_5_2_settings_and_their_ranges(make_peer, key, value, code):
+    peer = make_peer()
     peer.raw(SETTINGS, 0, 0, setting(key, value))
     assert peer.goaway() == code
 
@@ -590,7 +598,7 @@ def test_8_1_a_second_header_block_ends_the_stream(peer):
     assert peer.resets()[1:] == [(3, PROTOCOL_ERROR)], 'also after the response'
 
 
-@pytest.mark.parametrize(
+@rows(
     'field',
     [
         (':path', '/'),
@@ -604,13 +612,14 @@ def test_8_1_a_second_header_block_ends_the_stream(peer):
         ('', 'x'),
     ],
 )
-def test_8_1_trailers_that_may_not_be(peer, field):
+def test_8_1_trailers_that_may_not_be(make_peer, field):
+    peer = make_peer()
     peer.request(1, POST, end=False).send(peer.headers(1, [field]))
     assert peer.resets() == [(1, PROTOCOL_ERROR)]
     assert not [e for e in peer.events if isinstance(e, EndOfRequest)]
 
 
-@pytest.mark.parametrize(
+@rows(
     'field',
     [
         ('X-Upper', '1'),
@@ -631,7 +640,8 @@ def test_8_1_trailers_that_may_not_be(peer, field):
     ],
     ids=repr,
 )
-def test_8_2_1_field_validity(peer, field):
+def test_8_2_1_field_validity(make_peer, field):
+    peer = make_peer()
     peer.request(1, [*GET, tuple(part.encode('latin-1') for part in field)])
     assert peer.events == []
     assert peer.resets() == [(1, PROTOCOL_ERROR)]
@@ -646,7 +656,7 @@ def test_8_2_1_values_may_have_any_other_byte(peer):
     assert [value for _, value in peer.events[0].head.fields[2:]] == ['', 'd\te']
 
 
-@pytest.mark.parametrize(
+@rows(
     'field',
     [
         ('connection', 'keep-alive'),
@@ -658,7 +668,8 @@ def test_8_2_1_values_may_have_any_other_byte(peer):
         ('te', 'gzip'),
     ],
 )
-def test_8_2_2_connection_specific_fields(peer, field):
+def test_8_2_2_connection_specific_fields(make_peer, field):
+    peer = make_peer()
     assert peer.request(1, [*GET, field]).resets() == [(1, PROTOCOL_ERROR)]
 
 
@@ -674,7 +685,7 @@ def replaced(name, value):
     return [(key, value if key == name else old) for key, old in GET]
 
 
-@pytest.mark.parametrize(
+@rows(
     'fields',
     [
         [],
@@ -712,7 +723,8 @@ def replaced(name, value):
     ],
     ids=repr,
 )
-def test_8_3_malformed_requests(peer, fields):
+def test_8_3_malformed_requests(make_peer, fields):
+    peer = make_peer()
     peer.request(1, [tuple(part.encode('latin-1') for part in field) for field in fields])
     assert peer.events == []
     assert peer.resets() == [(1, PROTOCOL_ERROR)]
@@ -730,11 +742,10 @@ def test_8_3_1_forms_that_are_right(peer):
     assert [head.authority for head in heads] == ['a.example', 'a.example', 'a.example', None, '[::1]:8000']
 
 
-@pytest.mark.parametrize('ended', [True, False])
-@pytest.mark.parametrize(
-    'lengths', [['+1'], ['-1'], ['1_0'], ['0x1'], [''], ['1Z'], ['1', '1'], ['1, 1'], ['9' * 21], ['²']]
-)
-def test_8_1_1_content_length_forms(peer, lengths, ended):
+@rows('ended', [True, False])
+@rows('lengths', [['+1'], ['-1'], ['1_0'], ['0x1'], [''], ['1Z'], ['1', '1'], ['1, 1'], ['9' * 21], ['²']])
+def test_8_1_1_content_length_forms(make_peer, lengths, ended):
+    peer = make_peer()
     peer.request(1, [*POST, *((b'content-length', value.encode()) for value in lengths)], end=ended)
     assert peer.events == []
     assert peer.resets() == [(1, PROTOCOL_ERROR)]

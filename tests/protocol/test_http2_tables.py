@@ -9,6 +9,7 @@ from granian.protocol.http2.guard import CREDIT, NOISE, RESETS, Guard, seconds_o
 from granian.protocol.http2.streams import CLOSED, RECEIVED, TRANSITIONS, Step, Stream, StreamState, Verdict
 from granian.protocol.http2.windows import LARGEST, Adaptive
 from granian.protocol.limits import Clock
+from tests.support.rows import rows
 
 
 def test_every_state_is_reached_and_only_closed_ones_end():
@@ -28,7 +29,7 @@ def test_either_side_may_end_first_and_each_only_once():
         assert TRANSITIONS[middle, second] is StreamState.ENDED
 
 
-@pytest.mark.parametrize('state', StreamState)
+@rows('state', StreamState)
 def test_every_open_state_can_be_reset_by_either(state):
     for reset in (Step.SEND_RESET, Step.RECEIVE_RESET):
         assert ((state, reset) in TRANSITIONS) == (state not in CLOSED and state is not StreamState.IDLE)
@@ -110,7 +111,7 @@ def test_adaptive_window_follows_what_a_round_trip_brings():
     assert window.answered(LARGEST) is None
 
 
-@pytest.mark.parametrize('size', [0, 1, 9, 10, 11, 20, 21])
+@rows('size', [0, 1, 9, 10, 11, 20, 21])
 def test_header_blocks_are_cut_at_the_limit(size):
     block = bytes(range(size))
     cut = frames.header_frames(5, block, frames.END_STREAM, 10)

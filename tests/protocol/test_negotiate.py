@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from granian.protocol.limits import Clock
 from granian.protocol.negotiate import HTTP1, HTTP2, MORE, PREFACE, REFUSED, negotiate, refusal
+from tests.support.rows import rows
 
 
-@pytest.mark.parametrize(
+@rows(
     ('data', 'auto', 'one', 'two'),
     [
         (b'', MORE, HTTP1, MORE),

@@ -17,6 +17,7 @@ from granian.protocol.proxy_preamble import (
     PreambleError,
     read_preamble,
 )
+from tests.support.rows import rows
 
 BOTH = frozenset((1, 2))
 
@@ -66,30 +67,30 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize('data', NAMED)
+@rows('data', NAMED)
 def test_preamble_names_the_client(data: bytes) -> None:
     assert read_preamble(data, BOTH) == Preamble(len(data), *NAMED[data])
     assert read_preamble(data + b'GET / HTTP/1.1\r\n', BOTH).length == len(data)
 
 
-@pytest.mark.parametrize('data', NAMELESS)
+@rows('data', NAMELESS)
 def test_preamble_without_a_client_is_skipped(data: bytes) -> None:
     assert read_preamble(data, BOTH) == Preamble(len(data))
 
 
-@pytest.mark.parametrize('data', MALFORMED)
+@rows('data', MALFORMED)
 def test_malformed_preamble_is_an_error(data: bytes) -> None:
     with pytest.raises(PreambleError):
         read_preamble(data, BOTH)
 
 
-@pytest.mark.parametrize('data', [*NAMED, *NAMELESS])
+@rows('data', [*NAMED, *NAMELESS])
 def test_every_part_of_a_preamble_waits_for_more(data: bytes) -> None:
     for end in range(len(data)):
         assert read_preamble(data[:end], BOTH) is MORE
 
 
-@pytest.mark.parametrize(
+@rows(
     'data', [b'GET / HTTP/1.1\r\n', b'PROPFIND / HTTP/1.1\r\n', b'PRI * HTTP/2.0\r\n',
              b'\r\nGET', b'\x16\x03\x01', b'proxy ']
 )  # fmt: skip

@@ -1,1 +1,1 @@
-from tests.support.static_site import folder, site  # noqa: F401 (fixtures)
+from tests.support.static_site import folder, site, unchanged_folder  # noqa: F401 (fixtures)

@@ -26,12 +26,12 @@ POST = [(':method', 'POST'), *GET[1:]]
 
 
 def parse_frames(data: bytes) -> list[Frame]:
-    frames = []
-    while data:
-        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
-        frame.parse_body(memoryview(data[9 : 9 + length]))
+    frames, view = [], memoryview(data)
+    while view:
+        frame, length = Frame.parse_frame_header(view[:9])
+        frame.parse_body(view[9 : 9 + length])
         frames.append(frame)
-        data = data[9 + length :]
+        view = view[9 + length :]
     return frames
 
 

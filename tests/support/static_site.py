@@ -23,18 +23,30 @@ def put(path, content, when=OLD):
     return path
 
 
-@pytest.fixture
-def folder(tmp_path):
-    root = tmp_path / 'site'
+def fill(above):
+    """Make a folder to serve in the folder `above`, and beside it what must not be served."""
+    root = above / 'site'
     put(root / 'hello.txt', b'hello, world\n')
     put(root / 'css' / 'a b.css', b'body {}')
     put(root / 'big.bin', bytes(range(256)) * 2048)
     put(root / 'empty.js', b'')
     put(root / '.env', b'SECRET=1')
     put(root / '.git' / 'config', b'secret')
-    put(tmp_path / 'site-secret' / 'key.txt', b'secret')
-    put(tmp_path / 'outside.txt', b'secret')
+    put(above / 'site-secret' / 'key.txt', b'secret')
+    put(above / 'outside.txt', b'secret')
     return root
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder that the test may change."""
+    return fill(tmp_path)
+
+
+@pytest.fixture(scope='module')
+def unchanged_folder(tmp_path_factory):
+    """A folder that a module's tests share: none of them changes it."""
+    return fill(tmp_path_factory.mktemp('static'))
 
 
 class Site:
@@ -68,5 +80,5 @@ class Reply:
 
 
 @pytest.fixture
-def site(folder):
-    return Site(folder)
+def site(unchanged_folder):
+    return Site(unchanged_folder)

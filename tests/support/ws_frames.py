@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 
 KEY = b'\x37\xfa\x21\x3d'
 
 
 def mask(payload: bytes, key: bytes = KEY) -> bytes:
-    return bytes(byte ^ k for byte, k in zip(payload, itertools.cycle(key)))
+    size = len(payload)
+    repeated = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, 'big') ^ int.from_bytes(repeated, 'big')).to_bytes(size, 'big')
 
 
 def frame(
