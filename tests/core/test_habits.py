@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from granian.core.threads.habits import KINDS, LONGEST_TRIAL, TRIAL, Habits
+from granian.core.blocking.scheduling import times_waited
+from granian.core.threads.habits import DOUBT, KINDS, LONGEST_TRIAL, TRIAL, Habits
 from granian.core.threads.pool import SLOW_CALL, Pool
 
 
@@ -46,6 +47,19 @@ def test_one_call_in_a_hundred_that_is_slow_ends_trust_for_good():
     assert trusted < 200
 
 
+def test_trusted_calls_count_as_quick():
+    habits = Habits()
+    quick(habits, 'GET/', TRIAL)
+    for _ in range(3):
+        habits.note_slow('GET/')
+    quick(habits, 'GET/', 8 * TRIAL)
+    while habits._records['GET/'][0] < 8 * 8 * TRIAL:
+        assert habits.trusts('GET/')
+    habits.note_slow('GET/')
+    quick(habits, 'GET/', 2 * TRIAL)
+    assert habits.trusts('GET/')
+
+
 def test_a_long_good_time_makes_the_next_trial_shorter_again():
     habits = Habits()
     habits.note_quick('GET/')
@@ -78,11 +92,37 @@ def eager_pool() -> Pool:
 def test_the_leader_keeps_the_baton_through_a_call_of_a_trusted_kind():
     pool = eager_pool()
     for _ in range(TRIAL):
-        assert not pool.enter_timed('GET/')
+        assert not pool.trusts('GET/')
+        assert not pool.enter_timed()
         assert pool.leave_call(0.0, 0.0)
         pool.learn('GET/', SLOW_CALL / 2, 0)
-    assert pool.enter_timed('GET/')
-    assert not pool.enter_timed('GET/sleep')
+    assert pool.trusts('GET/')
+    pool.enter_call()
+    assert pool.leave_call(0.0, 0.0, 'GET/')
+    assert not pool.trusts('GET/sleep')
+
+
+def test_trusted_call_that_looked_slow_has_the_next_ones_timed():
+    """A trusted call is not timed, so a route that begins to wait a little shows itself from outside."""
+    pool = eager_pool()
+    quick(pool._habits, 'GET/', TRIAL)
+    assert pool.trusts('GET/')
+    pool._waited = -1  # its thread has waited since the last poll
+    pool.enter_call()
+    assert pool.leave_call(2 * SLOW_CALL, 0.0, 'GET/')
+    for _ in range(DOUBT):
+        assert not pool.trusts('GET/')
+        pool.learn('GET/', SLOW_CALL / 2, 0)
+    assert pool.trusts('GET/')
+
+
+def test_trusted_call_that_did_not_wait_stays_trusted():
+    pool = eager_pool()
+    quick(pool._habits, 'GET/', TRIAL)
+    pool._waited = times_waited()
+    pool.enter_call()
+    assert pool.leave_call(2 * SLOW_CALL, 0.0, 'GET/')
+    assert pool.trusts('GET/')
 
 
 def test_the_watchdog_ends_trust_at_once():
@@ -91,7 +131,8 @@ def test_the_watchdog_ends_trust_at_once():
     pool._max_threads = 2
     for _ in range(TRIAL):
         pool.learn('GET/', 0.0, 0)
-    assert pool.enter_timed('GET/')
+    assert pool.trusts('GET/')
+    pool.enter_call()
     led = threading.Event()
     pool._gather = led.set
     pool._rescue(1.0)

@@ -57,7 +57,7 @@ class Unit:
     def work(self) -> bool:
         entered = monotonic()
         if self.pool.timed:
-            self.pool.enter_timed('a call')
+            self.pool.enter_timed()
         else:
             self.pool.enter_call()
         self.call()  # type: ignore[operator]
@@ -101,7 +101,7 @@ def eager_after(call: object) -> bool:
     assert not pool.eager
     if pool.timed:
         before = pool_module.times_waited()
-        pool.enter_timed('a call')
+        pool.enter_timed()
         call()  # type: ignore[operator]
         pool.learn('a call', 2 * pool_module.SLOW_CALL, pool_module.times_waited() - before)
     return pool.eager

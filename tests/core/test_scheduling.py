@@ -97,7 +97,7 @@ def test_slow_call_that_did_not_wait_does_not_make_eager() -> None:
     pool.enter_call()
     assert pool.leave_call(2 * pool_module.SLOW_CALL, time.monotonic())
     assert pool.timed
-    assert pool.enter_timed('a call')
+    assert pool.enter_timed()
     pool.learn('a call', 2 * pool_module.SLOW_CALL, 0)
     assert not pool.eager
     pool.learn('a call', 2 * pool_module.SLOW_CALL, 1)

@@ -185,6 +185,6 @@ class BlockingCore:
         return Opening(sock, client, server, self)
 
 
-def _leave(duration: float, now: float) -> bool:
+def _leave(duration: float, now: float, trusted: str = '') -> bool:
     forked.leave()
     return False

@@ -257,7 +257,9 @@ class Http1Connection(Http1Output):
         entered = self.reactor.now
         stream: Http1Stream
         timed: TimedStream | None = None
-        if pool.timed:
+        trusted = ''
+        if pool.timed and not pool.trusts(trusted := kind_of(request.head)):
+            trusted = ''
             stream = timed = self._begin_timed(request)
         else:
             stream = self._stream or Http1Stream(self)
@@ -286,7 +288,7 @@ class Http1Connection(Http1Output):
             self._end_exchange(now, stream)
         except Exception:
             self._break_off()
-        if pool.leave_call(now - entered, now):
+        if pool.leave_call(now - entered, now, trusted):
             self.reactor.now = now
             return True
         self.reactor.notice_room()
@@ -314,7 +316,8 @@ class Http1Connection(Http1Output):
         stream = self._timed_stream or TimedStream(self)
         self._timed_stream = stream
         stream.begin(request)
-        self.core.pool.enter_timed(stream.kind)
+        self.core.pool.enter_timed()
+        stream.start_clock()  # after the wake of a follower, which may take the processor at once
         return stream
 
     # -- the end of an exchange, of the connection; the owner ------------------------------

@@ -257,6 +257,8 @@ class TimedStream(Http1Stream):
         super().begin(request)
         self.kind = request.head.method + request.head.path
         self.answered = 0.0
+
+    def start_clock(self) -> None:
         self.waits = times_waited()
         self.entered = monotonic()
 

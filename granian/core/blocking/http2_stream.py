@@ -88,10 +88,12 @@ class Http2Stream(BlockingStream):
         pool = core.pool
         entered = connection.reactor.now
         called = 0.0
-        if pool.timed:
-            called = monotonic()
+        trusted = ''
+        if pool.timed and not pool.trusts(trusted := kind_of(self.head)):
+            trusted = ''
+            self._quick = pool.enter_timed()
             self._waits = times_waited()
-            self._quick = pool.enter_timed(self.head.method + self.head.path)
+            called = monotonic()
         else:
             self._quick = True
             pool.enter_call()
@@ -114,8 +116,8 @@ class Http2Stream(BlockingStream):
             connection.break_off()
         if called:
             waits = self._waits if self._answered else times_waited() - self._waits
-            pool.learn(self.head.method + self.head.path, (self._answered or now) - called, waits)
-        if pool.leave_call(now - entered, now):
+            pool.learn(kind_of(self.head), (self._answered or now) - called, waits)
+        if pool.leave_call(now - entered, now, trusted):
             connection.reactor.now = now
             return True
         self._end_without_lead()

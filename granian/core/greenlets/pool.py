@@ -181,7 +181,11 @@ class GreenletPool:
         """Note that the application is about to be called."""
         self.busy += 1
 
-    def enter_timed(self, kind: str) -> bool:
+    def trusts(self, kind: str) -> bool:
+        """Return True: this pool times no call."""
+        return True
+
+    def enter_timed(self) -> bool:
         """Do as `enter_call` does: a greenlet pool is never eager."""
         self.enter_call()
         return True
@@ -203,7 +207,7 @@ class GreenletPool:
     def learn(self, kind: str, duration: float, waits: int) -> None:
         """Ignore the duration: this pool decides nothing by it."""
 
-    def leave_call(self, duration: float, now: float) -> bool:
+    def leave_call(self, duration: float, now: float, trusted: str = '') -> bool:
         """Note that the call has returned. Return whether this greenlet still leads."""
         self.busy -= 1
         self._now = now

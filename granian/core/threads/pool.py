@@ -411,17 +411,23 @@ class Pool:
         self._calls += 1
         self._table.append(_BATON)
 
-    def enter_timed(self, kind: str) -> bool:
-        """Hand the baton on before a call where the pool is eager and does not trust the call's kind.
+    def trusts(self, kind: str) -> bool:
+        """Return whether a call needs no timing: the pool is eager and trusts its kind (see `habits`).
 
-        Return whether the call is expected to be quick (see `habits`). The leader; calls are timed.
+        Then `enter_call` is next. The leader; calls are timed.
+        """
+        if self.eager and self._habits.trusts(kind):
+            self._trusted = kind
+            return True
+        return False
+
+    def enter_timed(self) -> bool:
+        """Hand the baton on before a call where the pool is eager.
+
+        Return whether the call is expected to be quick. The leader; calls are timed.
         """
         self._calls += 1
         if not self.eager:
-            self._table.append(_BATON)
-            return True
-        if self._habits.trusts(kind):
-            self._trusted = kind
             self._table.append(_BATON)
             return True
         self._trusted = ''
@@ -444,21 +450,32 @@ class Pool:
         else:
             self._habits.note_quick(kind)
 
-    def leave_call(self, duration: float, now: float) -> bool:
-        """Take the baton after a call, where it is on the table. Return whether this thread leads now."""
-        if duration > SLOW_CALL and not self.timed:
-            if self._parallel:
-                self._turn_eager(now)
-            elif times_waited() != self._waited:
-                # Slow, and its thread waited. A call that computed, or lost the processor to another
-                # process, would gain nothing from a second thread under the interpreter's lock.
-                self._timed_until = now + SUSPECT_PERIOD
-                self.timed = True
+    def leave_call(self, duration: float, now: float, trusted: str = '') -> bool:
+        """Take the baton after a call, where it is on the table. Return whether this thread leads now.
+
+        `trusted` is the kind of the call, where it was not timed because the pool trusts it.
+        """
+        if duration > SLOW_CALL and (trusted or not self.timed):
+            self._suspect(now, trusted)
         try:
             self._table.pop()
         except IndexError:
             return False
         return True
+
+    def _suspect(self, now: float, trusted: str) -> None:
+        """Have the next calls timed, after one that was not, and looked slow."""
+        if self._parallel and not trusted:
+            self._turn_eager(now)
+        elif times_waited() == self._waited:
+            # Its thread has not waited. A call that computed, or lost the processor to another process,
+            # would gain nothing from a second thread under the interpreter's lock.
+            pass
+        elif trusted:
+            self._habits.doubt(trusted)
+        else:
+            self._timed_until = now + SUSPECT_PERIOD
+            self.timed = True
 
     def _turn_eager(self, now: float) -> None:
         self._timed_until = now + EAGER_PERIOD
