@@ -223,6 +223,31 @@ def test_stop_and_reload_close_with_their_code(name: str, number: int, code: int
             server.wait_for('lifespan.startup', 2)
 
 
+@pytest.mark.parametrize('name', ['threads', 'threads-tls', 'gevent', 'gevent-tls'])
+def test_handshake_that_ends_after_a_reload_began_is_answered(name: str, certificate: Path) -> None:
+    """The event loop waits for what the blocking core may still hand over."""
+    served, context, asgi = start(name, certificate)
+    with served as server, ExitStack() as stack:
+        site = Site(server, context, asgi)
+        sock = stack.enter_context(site.connect_plainly())
+        if context is not None:
+            sock = stack.enter_context(context.wrap_socket(sock, server_hostname='localhost'))
+        sock.sendall(b'GET /p/chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n')
+        with site.open() as websocket:
+            server.process.send_signal(signal.SIGHUP)
+            with pytest.raises(ConnectionClosed):
+                websocket.recv(timeout=20)
+            assert websocket.close_code == 1012
+        server.wait_for('disconnected 1012')
+        sock.sendall(b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+        data = b''
+        while not data.endswith(b'\x88\x02' + (1012).to_bytes(2, 'big')):
+            piece = sock.recv(65536)
+            assert piece, data
+            data += piece
+        assert data.startswith(b'HTTP/1.1 101 ')
+
+
 @pytest.mark.parametrize('core', ['threads', 'gevent'])
 def test_application_that_cannot_start_ends_the_server(core: str) -> None:
     flags = f'--interface wsgi --core {core} --ws-app ws_app_apps:fails_to_start'

@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
+import threading
+import time
 
 import pytest
 
 from granian.core.contract import CoreSettings
 from granian.core.loop.core import LoopCore, close_loop
 from granian.errors import FatalError
+from granian.protocol.limits import GRACE
+from tests.support.http2_client import Http2Client
 from tests.support.loop_core import new_loop
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -92,6 +96,57 @@ def test_websockets_are_told(serve, reload):
     assert client.rest() == b'bye'
     served.stop()
     assert told == [reload]
+
+
+@pytest.mark.parametrize('http2', [False, True])
+def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
+    """The stop's grace has passed when the loop goes on: it reads first, then closes what is idle."""
+    served = serve(hello)
+    client = served.connect()
+    peer = Http2Client(client.sock) if http2 else None
+    if peer is None:
+        client.get()
+    else:
+        peer.finish(peer.start())
+    held, sent = threading.Event(), threading.Event()
+
+    def hold():
+        held.set()
+        sent.wait(10)
+        late = served.loop.time() + 2 * GRACE
+        while time.monotonic() < late:
+            time.sleep(0.01)
+
+    served.begin_stop(True)
+    served.wait_for(lambda: served.core._stop_told)
+    served.loop.call_soon_threadsafe(hold)
+    held.wait(10)
+    if peer is None:
+        client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    else:
+        stream = peer.start()
+    sent.set()
+    assert (client.response()[0] if peer is None else peer.finish(stream).status) == 200
+    served.stop()
+
+
+def test_websocket_that_begins_after_the_stop_is_told(serve):
+    async def handler(stream):
+        ended = asyncio.get_running_loop().create_future()
+        stream.on_shutdown = ended.set_result
+        stream.accept_websocket([], lambda data: None)
+        stream.send_data(b'bye' if await ended else b'?')
+        stream.send_end()
+
+    served = serve(handler)
+    client = served.connect()
+    served.wait_for(lambda: served.core.connections)
+    served.begin_stop(True)
+    served.wait_for(lambda: served.core._stop_told)
+    client.send(UPGRADE)
+    assert client.head()[0] == 101
+    assert client.rest() == b'bye'
+    served.stop()
 
 
 def test_what_goes_on_after_the_response_is_waited_for(serve):

@@ -182,6 +182,20 @@ def checked_work(kind: type) -> None:
     kind.work = work  # type: ignore[attr-defined]
 
 
+def checked_opening() -> None:
+    """Have an opening check that the thread which ends it owns it, and that it ends once."""
+    plain = Opening._negotiate
+
+    def negotiate(self: Any) -> Any:
+        if not self.owner.locked() or self.owner.worker not in (0, _thread.get_ident()):
+            broken('owner: an opening goes on in a thread that does not own it')
+        if self.phase == CLOSED:
+            broken('owner: an opening that has ended goes on')
+        return plain(self)
+
+    Opening._negotiate = negotiate  # type: ignore[method-assign]
+
+
 class Inspector:
     """Looks at all connections now and then; what must not last may be seen a few times only."""
 
@@ -284,6 +298,7 @@ def install() -> None:
     blocking.BlockingCore.make_reactor = CheckedReactor  # type: ignore[method-assign]
     for kind in (Http1Connection, Http2Connection, Opening):
         checked_work(kind)
+    checked_opening()
     if fault := os.environ.get('PROOF_FAULT'):
         FAULTS[fault]()
     print('CHECKED', file=sys.stderr, flush=True)

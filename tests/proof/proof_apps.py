@@ -5,6 +5,7 @@
 /stream/TOKEN    in ten parts
 /echo/TOKEN      the request body
 /large/BYTES     as many bytes
+/tasks/x         the number of asyncio tasks; of greenlets with WSGI
 WebSocket        each message comes back
 
 The token is in the header X-Token and in the body: `TOKEN` alone, or ten lines of it.
@@ -13,6 +14,8 @@ The token is in the header X-Token and in the body: `TOKEN` alone, or ten lines 
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 
 PIECE = b'x' * 65536
@@ -22,6 +25,11 @@ def large(size: int):
     while size > 0:
         yield PIECE[:size]
         size -= len(PIECE)
+
+
+def greenlets() -> int:
+    module = sys.modules.get('greenlet')
+    return sum(isinstance(each, module.greenlet) for each in gc.get_objects()) if module else 0
 
 
 def wsgi(environ, start_response):
@@ -38,6 +46,8 @@ def wsgi(environ, start_response):
         body = b''.join(iter(lambda: environ['wsgi.input'].read(65536), b''))
     elif kind == 'block':
         time.sleep(0.005)
+    elif kind == 'tasks':
+        body = str(greenlets()).encode()
     start_response('200 OK', [*fields, ('Content-Length', str(len(body)))])
     return [body]
 
@@ -77,6 +87,8 @@ async def http(scope, receive, send):
             more = message.get('more_body', False)
     elif kind == 'block':
         await asyncio.sleep(0.005)
+    elif kind == 'tasks':
+        body = str(len(asyncio.all_tasks())).encode()
     fields.append((b'content-length', str(len(body)).encode()))
     await send({'type': 'http.response.start', 'status': 200, 'headers': fields})
     await send({'type': 'http.response.body', 'body': body})
@@ -110,4 +122,6 @@ async def rsgi(scope, protocol):
         body = await protocol()
     elif kind == 'block':
         await asyncio.sleep(0.005)
+    elif kind == 'tasks':
+        body = str(len(asyncio.all_tasks())).encode()
     protocol.response_bytes(200, fields, body)

@@ -23,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GRANIAN = '{python} -m granian --host 127.0.0.1 --port {port} --no-access-log'
+WITH_WEBSOCKET = '--interface wsgi --ws-app proof_apps:asgi'
 COMPILED = '{granian} --host 127.0.0.1 --port {port} --no-access-log'
 GUNICORN = '{gunicorn} -b 127.0.0.1:{port} --no-control-socket -k '
 
@@ -43,6 +44,8 @@ KINDS = {
     'gevent': Kind(f'{GRANIAN} --interface wsgi --core gevent proof_apps:wsgi'),
     'loop': Kind(f'{GRANIAN} --interface asgi proof_apps:asgi', websocket=True),
     'rsgi': Kind(f'{GRANIAN} --interface rsgi proof_apps:rsgi', websocket=True),
+    'threads, ws-app': Kind(f'{GRANIAN} {WITH_WEBSOCKET} proof_apps:wsgi', websocket=True),
+    'gevent, ws-app': Kind(f'{GRANIAN} --core gevent {WITH_WEBSOCKET} proof_apps:wsgi', websocket=True),
     'granian wsgi': Kind(f'{COMPILED} --interface wsgi --blocking-threads 64 proof_apps:wsgi'),
     'granian asgi': Kind(f'{COMPILED} --interface asgi proof_apps:asgi', websocket=True),
     'gunicorn gthread': Kind(
@@ -58,8 +61,10 @@ KINDS = {
         '{hypercorn} -b 127.0.0.1:{port} proof_apps:asgi', '--certfile {cert} --keyfile {key}', websocket=True
     ),
 }
-OURS = ('threads', 'gevent', 'loop', 'rsgi', 'threads, checked')
-CORES = OURS[:3]
+CORES = ('threads', 'gevent', 'loop')
+INTERFACES = ('threads, ws-app', 'gevent, ws-app', 'loop', 'rsgi')
+"""Each core and interface, all with WebSocket."""
+OURS = (*CORES, *INTERFACES, 'threads, checked')
 
 
 def program(name: str) -> str | None:
@@ -168,6 +173,15 @@ class Server:
             with contextlib.suppress(OSError):
                 total += int(Path(f'/proc/{pid}/statm').read_text().split()[1])
         return total * os.sysconf('SC_PAGE_SIZE') / 2**20
+
+    def proportional(self) -> float:
+        """Return the MiB of all processes, each shared page counted once (PSS)."""
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                rollup = Path(f'/proc/{pid}/smaps_rollup').read_text()
+                total += int(rollup.partition('\nPss:')[2].split()[0])
+        return total / 1024
 
     def processor_time(self) -> float:
         """Return the seconds of processor time that all processes have spent."""

@@ -1,17 +1,20 @@
 """Mixed load for a long time, with a reload every minute: nothing may fail, and nothing may grow.
 
-    python tests/proof/soak.py                              half an hour, each of our cores in turn
-    python tests/proof/soak.py --kinds threads --seconds 600
+    python tests/proof/soak.py                    half an hour, each core and interface, clear and TLS, at once
+    python tests/proof/soak.py --kinds threads gevent --only clear --seconds 600 --pause 0
     python tests/proof/soak.py --no-reload --kinds threads --flags='--blocking-threads 64'
 
 The clients are those of clients.py: both versions of HTTP, WebSocket, uploads, clients that leave. Each line
-gives memory (resident, MiB), descriptors, threads and answers. Peers are not reloaded: SIGHUP ends some.
+gives memory (PSS of all processes, MiB), descriptors, threads, tasks (or greenlets) of the worker, and answers.
+Peers are not reloaded: SIGHUP ends some.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import resource
 import signal
 import sys
 import tempfile
@@ -19,8 +22,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proof_server import CORES, KINDS, OURS, Server, client_context, missing, serving
-from token_clients import Client, Tally, Target
+from proof_server import INTERFACES, KINDS, OURS, Server, client_context, missing, serving
+from token_clients import Client, Tally, Target, read_answer, shut
+
+MOST_GROWTH = {'memory': 4.0, 'descriptors': 12.0, 'threads': 6.0, 'tasks': 12.0}
+"""Difference of the medians of the second and the last quarter above which a run fails."""
 
 
 @dataclass
@@ -29,115 +35,150 @@ class Sample:
     memory: float
     descriptors: int
     threads: int
+    tasks: int
     answers: int
 
 
 @dataclass
 class Soak:
+    """One server under load, and what was seen of it."""
+
+    kind: str
+    tls: bool
+    server: Server
+    target: Target
     tally: Tally = field(default_factory=Tally)
     samples: list[Sample] = field(default_factory=list)
     reloads: int = 0
-    spent: float = 0
-    log: str = ''
     stopped: float | None = None
     """Seconds that the stop took; None if the server had to be killed."""
 
-    def growth(self) -> float:
-        """Return MiB of memory at the end (median of the last quarter) less those after a quarter."""
+    @property
+    def name(self) -> str:
+        return f'{self.kind}{", TLS" if self.tls else ""}'
+
+    def medians(self, what: str) -> tuple[float, float]:
+        """Return the median of the second quarter of the samples, and of the last."""
         quarter = max(1, len(self.samples) // 4)
-        early = sorted(one.memory for one in self.samples[quarter : 2 * quarter])
-        late = sorted(one.memory for one in self.samples[-quarter:])
-        return late[len(late) // 2] - early[len(early) // 2]
+        early = sorted(getattr(one, what) for one in self.samples[quarter : 2 * quarter] or self.samples)
+        late = sorted(getattr(one, what) for one in self.samples[-quarter:])
+        return early[len(early) // 2], late[len(late) // 2]
+
+    def faults(self) -> list[str]:
+        """Return what must not be: failed requests, growth, a traceback, a stop that had to be forced."""
+        found = self.tally.errors[:5]
+        for what, most in MOST_GROWTH.items():
+            early, late = self.medians(what)
+            if late - early > most:
+                found.append(f'{what} grew from {early:g} to {late:g}')
+        if 'Traceback' in self.server.log:
+            found.append('a traceback in the log:\n' + self.server.log[-3000:])
+        if self.stopped is None:
+            found.append('SIGTERM did not stop the server')
+        return found
 
 
-async def watch(
-    server: Server, soak: Soak, until: float, every: float, reload_every: float, show: bool
-) -> None:
-    began = time.monotonic()
-    next_reload = began + reload_every
+async def tasks(target: Target) -> int:
+    """Ask a worker how many tasks or greenlets it holds."""
+    reader, writer = await target.open()
+    writer.write(b'GET /tasks/x HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n')
+    (_, _, body), _ = await read_answer(reader)
+    await shut(writer)
+    return int(body)
+
+
+async def watch(soak: Soak, until: float, every: float, reload_every: float) -> None:
+    began, server = time.monotonic(), soak.server
+    next_reload, shown = began + reload_every, 0
     while time.monotonic() < until:
         await asyncio.sleep(min(every, max(0.0, until - time.monotonic())))
         now = time.monotonic()
-        sample = Sample(
-            now - began, server.memory(), server.descriptors(), server.threads(), soak.tally.answers
-        )
+        count = await asyncio.wait_for(tasks(soak.target), 30)
+        held = server.proportional(), server.descriptors(), server.threads(), count
+        sample = Sample(now - began, *held, soak.tally.answers)
         soak.samples.append(sample)
-        if show:
-            print(
-                f'  {sample.seconds:6.0f} s  {sample.memory:6.1f} MiB  {sample.descriptors:4} descriptors'
-                f'  {sample.threads:4} threads  {sample.answers:9,} answers',
-                flush=True,
-            )
-        if now > next_reload:
+        print(
+            f'{soak.name:22} {sample.seconds:6.0f} s  {sample.memory:6.1f} MiB  {sample.descriptors:4} descriptors'
+            f'  {sample.threads:4} threads  {sample.tasks:4} tasks  {sample.answers:9,} answers'
+            f'  {len(soak.tally.errors)} errors',
+            flush=True,
+        )
+        for error in soak.tally.errors[shown:]:
+            print(f'    {error}', flush=True)
+        shown = len(soak.tally.errors)
+        if now > next_reload and until - now > every / 2:
             next_reload += reload_every
             soak.reloads += 1
             server.process.send_signal(signal.SIGHUP)
 
 
-async def load(server: Server, target: Target, soak: Soak, seconds: float, count: int, **how: float) -> None:
-    until = time.monotonic() + seconds
-    clients = [Client(n, target, soak.tally).run(until) for n in range(count)]
-    watching = watch(server, soak, until, how['every'], how['reload_every'], bool(how['show']))
-    await asyncio.gather(watching, *clients)
+async def load(soaks: list[Soak], options: argparse.Namespace) -> None:
+    until = time.monotonic() + options.seconds
+    acting = []
+    for place, soak in enumerate(soaks):
+        reload_every = options.reload_every if soak.kind in OURS else float('inf')
+        acting.append(watch(soak, until, options.every, reload_every))
+        for number in range(options.clients):
+            client = Client(1000 * place + number, soak.target, soak.tally, options.pause)
+            acting.append(client.run(until))
+    await asyncio.gather(*acting)
 
 
-def prove(
-    kind: str, tls: bool, seconds: float, folder: Path, *, count: int = 24, every: float = 10,
-    reload_every: float = 60, flags: str = '', show: bool = False,
-) -> Soak:  # fmt: skip
-    soak, how = Soak(), KINDS[kind]
-    with serving(kind, folder, tls, flags) as server:
-        target = Target(
-            server.port,
-            client_context() if tls else None,
-            client_context(http2=True) if tls else None,
-            how.websocket,
-            how.http2,
-        )
-        reload_every = reload_every if kind in OURS else float('inf')
-        asyncio.run(
-            load(server, target, soak, seconds, count, every=every, reload_every=reload_every, show=show)
-        )
-        soak.spent = server.processor_time()
-        soak.stopped = server.stop()
-    soak.log = server.log
-    return soak
+def prove(options: argparse.Namespace, folder: Path) -> list[Soak]:
+    """Run all servers at once under load; stop them."""
+    ways = {'clear': [False], 'tls': [True], None: [False, True]}[options.only]
+    soaks = []
+    with contextlib.ExitStack() as servers:
+        for kind in options.kinds:
+            if absent := missing(kind):
+                print(f'{kind}: {absent} is not installed')
+                continue
+            for tls in ways:
+                server = servers.enter_context(serving(kind, folder, tls, options.flags))
+                contexts = (client_context(), client_context(http2=True)) if tls else (None, None)
+                target = Target(server.port, *contexts, KINDS[kind].websocket, KINDS[kind].http2)
+                soaks.append(Soak(kind, tls, server, target))
+        asyncio.run(load(soaks, options))
+        for soak in soaks:
+            soak.stopped = soak.server.stop()
+    return soaks
+
+
+def row(soak: Soak) -> str:
+    cells = [soak.name, f'{soak.tally.answers:,}', str(len(soak.tally.errors)), str(soak.reloads)]
+    for what in MOST_GROWTH:
+        early, late = soak.medians(what)
+        cells.append(f'{early:.1f} and {late:.1f}' if what == 'memory' else f'{early:g} and {late:g}')
+    cells.append('killed' if soak.stopped is None else f'{soak.stopped:.1f} s')
+    return f'| {" | ".join(cells)} |'
 
 
 def main() -> int:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument('--kinds', nargs='+', default=list(CORES), choices=list(KINDS), metavar='KIND')
+    parser.add_argument('--kinds', nargs='+', default=list(INTERFACES), choices=list(KINDS), metavar='KIND')
     parser.add_argument('--seconds', type=float, default=1800)
-    parser.add_argument('--clients', type=int, default=24)
+    parser.add_argument('--clients', type=int, default=4, help='of each server')
+    parser.add_argument('--pause', type=float, default=0.3, help='most seconds between two acts of a client')
     parser.add_argument('--every', type=float, default=30, help='seconds between two lines')
-    parser.add_argument('--tls', action='store_true')
-    parser.add_argument('--no-reload', action='store_true')
+    parser.add_argument('--only', choices=['clear', 'tls'], help='not both')
+    parser.add_argument('--reload-every', type=float, default=60, metavar='SECONDS')
+    parser.add_argument('--no-reload', dest='reload_every', action='store_const', const=float('inf'))
     parser.add_argument('--flags', default='', help='further flags of the server')
     options = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory() as folder:
+        soaks = prove(options, Path(folder))
+    print('\nMedians of the second and of the last quarter of the run:\n')
+    print('| server | answers | failed | reloads | memory (PSS), MiB | descriptors | threads | tasks | stop |')
+    print('| --- | ---: | ---: | ---: | --- | --- | --- | --- | ---: |')
     failed = False
-    for kind in options.kinds:
-        if absent := missing(kind):
-            print(f'{kind}: {absent} is not installed')
-            continue
-        print(f'{kind}{", TLS" if options.tls else ""}')
-        with tempfile.TemporaryDirectory() as folder:
-            soak = prove(
-                kind, options.tls, options.seconds, Path(folder), count=options.clients, every=options.every,
-                reload_every=float('inf') if options.no_reload else 60, flags=options.flags, show=True,
-            )  # fmt: skip
-        first, last = soak.samples[0], soak.samples[-1]
-        print(
-            f'{kind}: {soak.tally.answers:,} answers, {len(soak.tally.errors)} errors, '
-            f'{soak.reloads} reloads, memory {first.memory:.1f} -> {last.memory:.1f} MiB '
-            f'(growth after the first quarter '
-            f'{soak.growth():+.1f}), descriptors {first.descriptors} -> {last.descriptors}, '
-            f'threads {first.threads} -> {last.threads}, '
-            f'stopped in {"(killed)" if soak.stopped is None else f"{soak.stopped:.1f} s"}'
-        )
-        for error in soak.tally.errors[:5]:
-            print(f'    {error}')
-        failed = failed or (kind in CORES and bool(soak.tally.errors or soak.stopped is None))
+    for soak in soaks:
+        print(row(soak))
+        for fault in soak.faults():
+            print(f'    {fault}')
+        failed = failed or (soak.kind in OURS and bool(soak.faults()))
     return int(failed)
 
 

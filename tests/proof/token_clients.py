@@ -138,8 +138,8 @@ class Line:
 class Client:
     """One client: a seed, a target, and acts until the time is over."""
 
-    def __init__(self, seed: int, target: Target, tally: Tally) -> None:
-        self.seed, self.target, self.tally = seed, target, tally
+    def __init__(self, seed: int, target: Target, tally: Tally, pause: float = 0) -> None:
+        self.seed, self.target, self.tally, self.pause = seed, target, tally, pause
         self.chance = random.Random(seed)
         self.tokens = Tokens(f't{seed}', self.chance)
         self.acts: list[tuple[Callable[[], Awaitable[None]], int]] = [
@@ -162,6 +162,8 @@ class Client:
                 self.error(act.__name__, f'no answer within {TIMEOUT:g} s')
             except (OSError, EOFError, asyncio.IncompleteReadError, Wrong, ValueError) as error:
                 self.error(act.__name__, repr(error))
+            if self.pause:
+                await asyncio.sleep(self.chance.uniform(0, self.pause))
 
     def error(self, act: str, what: str) -> None:
         self.tally.errors.append(f'seed {self.seed}, {act}: {what}')
@@ -427,7 +429,8 @@ class Http2Peer:
     def take_goaway(self, event: h2.events.ConnectionTerminated) -> None:
         """Go on with the streams that the server has taken."""
         if event.error_code or any(number > event.last_stream_id for number in self.answers):
-            raise EOFError(f'GOAWAY {event.error_code}: {event.additional_data!r}')
+            last = f'last stream {event.last_stream_id}, awaited {sorted(self.answers)}'
+            raise EOFError(f'GOAWAY {event.error_code}: {event.additional_data!r}, {last}')
         self.state.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
 
     async def close(self) -> None:

@@ -353,3 +353,35 @@ def test_close_notify_behind_http2_requests_ends_the_connection(serve, make_clie
         head = bytes([0x82, 0x87, 0x84, 0x41, 1]) + b'a'
         client.send_last(preface + bytes([0, 0, len(head), 1, 5, 0, 0, 0, 1]) + head)
         assert client.wait_for_end() > 0
+
+
+def test_thread_that_has_let_go_in_a_handshake_does_not_go_on(serve, make_client, monkeypatch):
+    """Between its step, which was not the last, and its next look, another thread takes the last step."""
+    let_go = threading.local()
+    raced = []
+    advance, negotiate = opening.Opening._advance, opening.Opening._negotiate
+    release = opening.Opening.release
+
+    def late(self):
+        release(self)
+        deadline = time.monotonic() + 5
+        while self.tls is None and self.phase != connection.CLOSED and time.monotonic() < deadline:
+            time.sleep(0.001)
+        let_go.opening = self
+
+    def begin(self):
+        let_go.opening = None
+        return advance(self)
+
+    def checked(self):
+        raced.append(let_go.opening is self)
+        return negotiate(self)
+
+    monkeypatch.setattr(opening.Opening, 'release', late)
+    monkeypatch.setattr(opening.Opening, '_advance', begin)
+    monkeypatch.setattr(opening.Opening, '_negotiate', checked)
+    with serve(describe) as server, connected(server, make_client()) as sock:
+        sock.sendall(GET_CLOSE % b'/')
+        assert read_all(sock).startswith(b'HTTP/1.1 200')
+    assert raced
+    assert not any(raced)

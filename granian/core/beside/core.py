@@ -30,6 +30,16 @@ logger = logging.getLogger('_granian')
 class WebSocketCore(LoopCore):
     """Serves what a blocking core hands over. It listens nowhere. See `blocking.services.Upgrades`."""
 
+    _supplied = True
+    """The blocking core may still hand something over, also while it stops."""
+
+    def end_supply(self) -> None:
+        """Note that the blocking core serves nothing any more. Any thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._end_supply)
+        except RuntimeError:
+            pass  # the loop is closed
+
     def take_http1(self, connection: Http1Output, request: Request) -> None:
         """Move a connection to the loop. Its owner, which has detached it from its reactor."""
         try:
@@ -48,6 +58,14 @@ class WebSocketCore(LoopCore):
         return tunnel
 
     # -- the loop's thread
+
+    def _end_supply(self) -> None:
+        self._supplied = False
+        self.check_over()
+
+    def check_over(self) -> None:
+        if not self._supplied:
+            super().check_over()
 
     def _adopt(self, old: Http1Output, request: Request) -> None:
         connection = LoopConnection(self, old.sock, old.client, old.server)
@@ -157,7 +175,8 @@ class LoopThread:
         self.core.stop(reload)
 
     def join(self) -> None:
-        """Wait until the last WebSocket and the application's lifespan have ended."""
+        """Wait until the last WebSocket and the application's lifespan have ended. After the blocking core."""
+        self.core.end_supply()
         self._over.acquire()
         self._over.release()
 

@@ -76,9 +76,10 @@ class Opening(WatchedConnection):
                 self.discard_input()
                 return None, True
             if self.settings.tls is not None and self.tls is None:
-                leads = self._advance_tls(self.settings.tls)
-            if self.settings.tls is None or self.tls is not None:
-                connection = self._negotiate()
+                done, leads = self._advance_tls(self.settings.tls)
+                if not done:  # released: another thread may own the connection now
+                    return None, leads
+            connection = self._negotiate()
         except BlockingIOError:
             self.release()
         except OSError as error:
@@ -89,27 +90,30 @@ class Opening(WatchedConnection):
 
     # -- TLS ----------------------------------------------------------------------------
 
-    def _advance_tls(self, context: ssl.SSLContext) -> bool:
-        """Take one step towards TLS; the last one sets `tls`. Return whether this thread still leads.
+    def _advance_tls(self, context: ssl.SSLContext) -> tuple[bool, bool]:
+        """Take one step towards TLS. Return whether it was the last, and whether this thread still leads.
 
-        The signature takes a millisecond, without the interpreter's lock.
+        Without the last step the connection is released or closed. The signature takes a millisecond,
+        without the interpreter's lock.
         """
         handshake = self._handshake or self._begin_tls(context)
         if handshake is None:
-            return True
+            return False, True
         leads = self.core.pool.pass_lead()
         try:
             self.tls = handshake.step()
         except OSError as error:
             self._fail(error)
+            return False, leads
         except Exception:  # not by the caller, which does not know whether this thread leads
             self._break_off()
+            return False, leads
         if self.tls is None:
-            self.release_unless_closed()
-        else:
-            self.scheme = 'https'
-            self.deadline = monotonic() + self.settings.head_timeout
-        return leads
+            self.release()
+            return False, leads
+        self.scheme = 'https'
+        self.deadline = monotonic() + self.settings.head_timeout
+        return True, leads
 
     def _begin_tls(self, context: ssl.SSLContext) -> Handshake | None:
         """Look at the first bytes, then give the socket to OpenSSL. Return None if they are not TLS."""

@@ -23,7 +23,7 @@ from ...protocol.limits import GRACE, Clock
 from ...stream import log_failure
 from . import first_step
 from .accept import Acceptor
-from .deadlines import shut_down, sweep
+from .deadlines import notify_stop, shut_down, sweep
 
 if TYPE_CHECKING:
     from ...observe.counters import Figures
@@ -213,6 +213,8 @@ class LoopCore:
         if self._observed:
             stream.started = time.monotonic()
         stream.task = self._create_task(self._run(stream))
+        if self.stopping:  # after the handler's first step: a WebSocket's may have begun
+            self.loop.call_soon(notify_stop, stream, self.reloading)
         if len(running) >= self._backpressure and not self.acceptor.pressed:
             self.acceptor.press()
 

@@ -12,6 +12,7 @@ from ...protocol.limits import GRACE, LINGER, RECENT
 if TYPE_CHECKING:
     from ...protocol.http2.timers import Timers
     from .connection import LoopConnection
+    from .stream import LoopStream
 
 _LEFT = getattr(select, 'POLLRDHUP', 0)
 _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
@@ -121,8 +122,7 @@ def shut_down(connection: LoopConnection) -> None:
     if connection.negotiated and (connection.multiplexed or busy or not recent):
         connection.say_goodbye()
     for stream in list(connection.streams.values()):
-        if stream.on_shutdown is not None:
-            stream.on_shutdown(connection.core.reloading)
+        notify_stop(stream, connection.core.reloading)
     if connection.timers is not None:
         _end_when_quiet(connection, connection.timers)
     elif recent and not busy:
@@ -130,6 +130,12 @@ def shut_down(connection: LoopConnection) -> None:
         connection.loop.call_later(GRACE, _close_if_idle, connection)
     else:
         _close_if_idle(connection)
+
+
+def notify_stop(stream: LoopStream, reload: bool) -> None:
+    """Tell the stream's WebSocket, if it is one, that the worker stops."""
+    if stream.on_shutdown is not None:
+        stream.on_shutdown(reload)
 
 
 def _close_if_idle(connection: LoopConnection) -> None:

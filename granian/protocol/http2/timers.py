@@ -85,7 +85,12 @@ class Timers:
             self.head_since = None  # that head was refused, or it was another frame
 
     def leave(self, now: float) -> bytes:
-        """Return GOAWAY for a worker that stops: the final one too if no request can be on its way."""
+        """Return GOAWAY for a worker that stops: the final one too if no request can be on its way.
+
+        Return nothing when called again: the client's PONG, or `act`, brings the final one.
+        """
+        if self.leaving_since is not None:
+            return b''
         quiet_since = self.idle_since if self.head_since is None else self.head_since
         quiet = quiet_since is not None and self._http.idle and now - quiet_since >= RECENT
         return self._go_away(now, final=quiet)
