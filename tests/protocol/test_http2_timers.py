@@ -112,6 +112,15 @@ def test_stop_waits_for_requests_on_recent_connections(connection, age, final):
     assert final or connection.deadline() == 10 + age + GRACE
 
 
+def test_stop_noted_twice_sends_one_goaway(connection):
+    """A connection whose version is known only during the stop is told by both."""
+    connection.request(1, 0)
+    connection.peer.take()
+    connection.peer.got(connection.timers.leave(10))
+    connection.peer.got(connection.timers.leave(10))
+    assert connection.goaways() == [EVERY]
+
+
 def test_stop_does_not_end_a_stream_in_use(connection):
     connection.request(1, 0)
     connection.peer.take()
