@@ -1,12 +1,12 @@
 """Mixed load for a long time, with a reload every minute: nothing may fail, and nothing may grow.
 
-    python tests/proof/soak.py                    half an hour, each core and interface, clear and TLS, at once
+    python tests/proof/soak.py                half an hour, each core and interface, clear and TLS, at once
     python tests/proof/soak.py --kinds threads gevent --only clear --seconds 600 --pause 0
     python tests/proof/soak.py --no-reload --kinds threads --flags='--blocking-threads 64'
 
 The clients are those of clients.py: both versions of HTTP, WebSocket, uploads, clients that leave. Each line
-gives memory (PSS of all processes, MiB), descriptors, threads, tasks (or greenlets) of the worker, and answers.
-Peers are not reloaded: SIGHUP ends some.
+gives memory (PSS of all processes, MiB), descriptors, threads, tasks (or greenlets) of the worker, and
+answers. Peers are not reloaded: SIGHUP ends some.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from token_clients import Client, Tally, Target, read_answer, shut
 
 MOST_GROWTH = {'memory': 4.0, 'descriptors': 12.0, 'threads': 6.0, 'tasks': 12.0}
 """Difference of the medians of the second and the last quarter above which a run fails."""
+
+COLUMNS = (
+    'server', 'answers', 'failed', 'reloads', 'memory (PSS), MiB', 'descriptors', 'threads', 'tasks', 'stop',
+)  # fmt: skip
 
 
 @dataclass
@@ -98,8 +102,8 @@ async def watch(soak: Soak, until: float, every: float, reload_every: float) -> 
         sample = Sample(now - began, *held, soak.tally.answers)
         soak.samples.append(sample)
         print(
-            f'{soak.name:22} {sample.seconds:6.0f} s  {sample.memory:6.1f} MiB  {sample.descriptors:4} descriptors'
-            f'  {sample.threads:4} threads  {sample.tasks:4} tasks  {sample.answers:9,} answers'
+            f'{soak.name:22} {sample.seconds:6.0f} s  {sample.memory:6.1f} MiB'
+            f'  {sample.descriptors:4} descriptors  {sample.threads:4} threads  {sample.tasks:4} tasks  {sample.answers:9,} answers'
             f'  {len(soak.tally.errors)} errors',
             flush=True,
         )
@@ -171,7 +175,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         soaks = prove(options, Path(folder))
     print('\nMedians of the second and of the last quarter of the run:\n')
-    print('| server | answers | failed | reloads | memory (PSS), MiB | descriptors | threads | tasks | stop |')
+    print(f'| {" | ".join(COLUMNS)} |')
     print('| --- | ---: | ---: | ---: | --- | --- | --- | --- | ---: |')
     failed = False
     for soak in soaks:
