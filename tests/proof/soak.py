@@ -103,8 +103,8 @@ async def watch(soak: Soak, until: float, every: float, reload_every: float) -> 
         soak.samples.append(sample)
         print(
             f'{soak.name:22} {sample.seconds:6.0f} s  {sample.memory:6.1f} MiB'
-            f'  {sample.descriptors:4} descriptors  {sample.threads:4} threads  {sample.tasks:4} tasks  {sample.answers:9,} answers'
-            f'  {len(soak.tally.errors)} errors',
+            f'  {sample.descriptors:4} descriptors  {sample.threads:4} threads  {sample.tasks:4} tasks'
+            f'  {sample.answers:9,} answers  {len(soak.tally.errors)} errors',
             flush=True,
         )
         for error in soak.tally.errors[shown:]:
