@@ -20,6 +20,7 @@ from granian.protocol.http2 import Http2
 from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge
 from granian.protocol.limits import Clock, Limits
 from granian.protocol.proxy_preamble import MORE, PreambleError, read_preamble
+from granian.protocol.websocket.codec import MORE as MORE_FRAMES
 from granian.protocol.websocket.codec import Close, WebSocket
 from granian.protocol.websocket.deflate import DeflateParameters, negotiate
 from granian.static import answer, paths
@@ -226,7 +227,8 @@ def told_by(parts: list[bytes], deflate: bool) -> list[object]:
     for part in parts:
         socket.receive_data(part)
         while (event := socket.next_event()) is not None:
-            events.append(event)
+            if event is not MORE_FRAMES:  # how much is told in a turn: that depends on the cuts
+                events.append(event)
             if isinstance(event, Close):
                 return events
     return events

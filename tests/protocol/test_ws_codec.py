@@ -396,6 +396,13 @@ def test_every_state_of_the_table_leads_to_the_end():
         assert TRANSITIONS[state, Input.END_OF_INPUT] is State.CLOSED
 
 
+def test_pieces_of_one_frame_do_not_end_the_turn():
+    ws = WebSocket(MAX)
+    for byte in frame(2, b'x' * 200, fin=False):
+        ws.receive_data(bytes([byte]))
+        assert ws.next_event() is None
+
+
 # the oracle
 
 _payload = st.one_of(
@@ -464,6 +471,7 @@ def comparable(events: list) -> list:
 @example(data=frame(1, b'\xce', fin=False) + frame(9) + frame(0, b'\xb1'), cuts=[7], compressing=False)
 @example(data=binary(b'x' * (MAX + 1), masked=False), cuts=[], compressing=False)
 @example(data=frame(2, b'x' * (MAX + 1), rsv=0x20), cuts=[2, 5], compressing=False)
+@example(data=frame(2, b'x' * 200, fin=False) + frame(11), cuts=list(range(1, 210)), compressing=False)
 def test_both_lanes_say_what_wsproto_says(data, cuts, compressing):
     parameters = DeflateParameters() if compressing else None
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})

@@ -175,7 +175,7 @@ class LoopThread:
         self.core.stop(reload)
 
     def join(self) -> None:
-        """Wait until the last WebSocket and the application's lifespan have ended. After the blocking core."""
+        """Wait until the last WebSocket and the lifespan have ended. After the blocking core has."""
         self.core.end_supply()
         self._over.acquire()
         self._over.release()

@@ -129,7 +129,7 @@ class WebSocket:
         self._buffer = b''
         self._position = 0  # in the buffer: what is before it has been parsed
         # wsproto's lane
-        self._frames = 0  # fed since the last MORE
+        self._frames = 0  # fed in this turn
         self._left = 0  # of the current frame's payload, not yet fed
         self._fragmented = False  # a message has begun and not ended
         self._counting = False  # that message is not compressed: its frames' sizes add up in
@@ -222,11 +222,13 @@ class WebSocket:
             if not self._left:
                 header = self._frame_header()
                 if not header:
+                    self._frames = 0
                     return None
             # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
             fault = self._fault()
             chunk = self._buffer[self._position : self._position + header + (0 if fault else self._left)]
             if not chunk:
+                self._frames = 0  # pieces of a frame that come one by one are no further frames
                 return None
             self._frames += 1
             self._position += len(chunk)
