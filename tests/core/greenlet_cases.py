@@ -14,6 +14,7 @@ import gevent.local
 import greenlet
 import pytest
 
+from granian.core.blocking import http1_stream
 from granian.core.greenlets import hub
 from granian.core.greenlets import pool as greenlet_pool
 from granian.core.greenlets import watchdog as greenlet_watchdog
@@ -294,3 +295,43 @@ def test_the_harness_runs_the_gevent_core() -> None:
     with running(lambda stream: None) as server:
         assert type(server.core).__name__ == 'GreenletCore'
         assert isinstance(server.core.reactor, hub.HubReactor)
+
+
+def test_call_that_sends_much_lets_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call waits for nothing: the kernel has room for all pieces. gevent polls every 5 ms."""
+    monkeypatch.setattr(greenlet_pool, 'SLICE', 0.0)
+    monkeypatch.setattr(http1_stream, 'LARGE_PIECE', 1)
+    log: list[str] = []
+
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/small':
+            log.append('small')
+            stream.respond(200, TEXT, b'ok')
+            return
+        stream.send_response(200, TEXT)
+        for _ in range(5000):
+            stream.send_data(b'x')
+            if not log:
+                small.sendall(GET % b'/small')
+            log.append('piece')
+        stream.send_end()
+
+    with running(handler) as server, server.connect() as large, server.connect() as small:
+        large.sendall(GET % b'/large')
+        assert read_response(small).endswith(b'ok')
+    assert log.index('small') < 5000
+
+
+def test_call_that_receives_much_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[bool] = []
+
+    def handler(stream: Any) -> None:
+        while stream.read():
+            pass
+        stream.respond(200, TEXT, b'ok')
+
+    with running(handler) as server, server.connect() as sock:
+        monkeypatch.setattr(server.core.pool, 'give_way', lambda: turns.append(True))
+        sock.sendall(b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n' + b'y' * 200_000)
+        assert read_response(sock).endswith(b'ok')
+    assert turns

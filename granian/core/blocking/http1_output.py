@@ -80,6 +80,7 @@ class Http1Output(WatchedConnection):
         settings = self.settings
         patience = self.reading or Patience(settings.request_min_rate, settings.body_timeout)
         self.reading = patience
+        self.core.pool.give_way()
         while True:
             data = self.receive()
             if data is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ...protocol.events import Data, EndOfRequest, RequestFailed
 from ...stream import ClientDisconnected, RequestBodyError
 from .scheduling import times_waited
-from .stream import BlockingStream
+from .stream import LARGE_PIECE, BlockingStream
 
 if TYPE_CHECKING:
     import socket
@@ -176,6 +176,8 @@ class Http1Stream(BlockingStream):
             self._lost(exc)
         if sent != len(out):
             self._write_rest(memoryview(out)[sent:])
+        elif sent >= LARGE_PIECE:
+            connection.core.pool.give_way()
 
     def _write_rest(self, rest: memoryview) -> None:
         try:

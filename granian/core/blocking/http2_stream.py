@@ -16,7 +16,7 @@ from .http2_output import LEFT_LIMIT
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .scheduling import times_waited
 from .services import report
-from .stream import BlockingStream
+from .stream import LARGE_PIECE, BlockingStream
 
 if TYPE_CHECKING:
     from ...protocol.events import Request, RequestFailed
@@ -298,8 +298,7 @@ class Http2Stream(BlockingStream):
         with connection.lock:
             self._check()
             connection.push(connection.http.respond(self.stream_id, status, headers, body))
-            self.status = status
-            self.bytes_sent = len(body)
+            self.status, self.bytes_sent = status, len(body)
             self.ended = True
             if self._quick:
                 connection.flush_soon()
@@ -324,6 +323,8 @@ class Http2Stream(BlockingStream):
     def send_data(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE):
             self._send_piece(data[start : start + PIECE] if len(data) > PIECE else data)
+        if len(data) >= LARGE_PIECE:
+            self._connection.core.pool.give_way()
 
     def _send_piece(self, data: bytes) -> None:
         connection = self._connection

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FILE_CHUNK = 65536
 """Bytes read at a time from a file that goes through this process."""
+LARGE_PIECE = 16384
+"""Bytes of a piece of a response, after which others may have their turn (see `Crew.give_way`)."""
 
 
 class BlockingStream:

@@ -26,13 +26,18 @@ from sys import getrefcount
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub
+from gevent import get_hub, sleep
 from greenlet import getcurrent, greenlet
 
 from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
+SLICE = 0.0005
+"""Seconds after which a call that moves much data gives way, while no other is known to wait.
+
+The kernel takes megabytes for a client that reads nothing: hundreds of such clients keep others waiting.
+"""
 
 logger = logging.getLogger('_granian')
 
@@ -67,6 +72,9 @@ class GreenletPool:
         """The greenlet that runs units, while the hub is inside `serve`."""
         self._now = 0.0
         self._stint_ends = 0.0
+        self._slice_ends = 0.0
+        self._giving_way = 0
+        """Calls that have given way and go on soon."""
         self._unheld = _references_to_the_idle()
         self._again: Callable[[], object] = _not_started
         self._to_hub: Callable[[], object] = _not_started
@@ -87,7 +95,9 @@ class GreenletPool:
         """Run the ready units. When that takes longer than STINT, ask for another turn and return."""
         self.turns += 1
         ready = self.ready
-        self._stint_ends = monotonic() + STINT
+        now = monotonic()
+        self._slice_ends = now + SLICE
+        self._stint_ends = now + STINT
         while ready or self.due:
             member = self._take()
             if member is None:
@@ -189,6 +199,16 @@ class GreenletPool:
         """Do as `enter_call` does: a greenlet pool is never eager."""
         self.enter_call()
         return True
+
+    def give_way(self) -> None:
+        """Switch to the hub if others wait or the slice is over, and go on after them. A handler."""
+        if self._giving_way or self.ready or monotonic() > self._slice_ends:
+            self._giving_way += 1
+            try:
+                sleep(0)
+            finally:
+                self._giving_way -= 1
+            self._slice_ends = monotonic() + SLICE
 
     def make_waiter(self) -> Waiter:
         """Return a waiter for `wait`."""

@@ -341,6 +341,9 @@ class Pool:
 
     # -- handlers that wait for their client ------------------------------------------
 
+    def give_way(self) -> None:
+        """Do nothing: the system shares the processor among threads."""
+
     def make_waiter(self) -> Waiter:
         """Return a waiter for `wait`. Any thread."""
         return _StandIn(self._interrupt)
