@@ -8,6 +8,7 @@ import struct
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -135,6 +136,29 @@ def test_with_one_thread_requests_wait_their_turn() -> None:
             assert read_all(sock).endswith(b'/%d' % n)
             sock.close()
         assert server.core.pool.threads == 1
+
+
+@pytest.mark.parametrize('http', ['auto', '1'])
+def test_kept_connection_does_not_delay_the_next(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one thread, a connection that has sent its request is not waited for any more."""
+    monkeypatch.setattr(reactor, 'SETTLE', 60.0)
+    with running(echo_path, threads=1, http=http) as server, ExitStack() as stack:
+        for n in range(3):
+            sock = stack.enter_context(server.connect())
+            sock.sendall(GET % b'/%d' % n)
+            assert read_response(sock).endswith(b'/%d' % n)
+
+
+def test_with_one_thread_a_silent_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may send a request at any moment; meanwhile an idle worker takes the next connection."""
+    monkeypatch.setattr(reactor, 'SETTLE', 60.0)
+    with running(echo_path, threads=1) as server, server.connect() as silent:
+        wait_until(lambda: not server.core.reactor.accepting)
+        with server.connect() as sock:
+            sock.sendall(GET_CLOSE % b'/next')
+            silent.sendall(GET_CLOSE % b'/first')
+            assert read_all(silent).endswith(b'/first')
+            assert read_all(sock).endswith(b'/next')
 
 
 def test_idle_threads_end() -> None:

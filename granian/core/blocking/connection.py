@@ -74,6 +74,11 @@ class WatchedConnection:
         raise NotImplementedError
 
     @property
+    def is_new(self) -> bool:
+        """True until the first bytes of the first request have arrived. The leader."""
+        return self.phase == HEAD and self.is_idle
+
+    @property
     def spare_since(self) -> float:
         """Time since which no request has been complete; math.inf while one is answered.
 

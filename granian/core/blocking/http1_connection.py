@@ -262,8 +262,7 @@ class Http1Connection(Http1Output):
             trusted = ''
             stream = timed = self._begin_timed(request)
         else:
-            stream = self._stream or Http1Stream(self)
-            self._stream = stream
+            self._stream = stream = self._stream or Http1Stream(self)
             stream.begin(request)
             pool.enter_call()
         self.stream = stream
@@ -313,8 +312,7 @@ class Http1Connection(Http1Output):
 
     def _begin_timed(self, request: Request) -> TimedStream:
         """Begin the exchange as one that is timed."""
-        stream = self._timed_stream or TimedStream(self)
-        self._timed_stream = stream
+        self._timed_stream = stream = self._timed_stream or TimedStream(self)
         stream.begin(request)
         self.core.pool.enter_timed()
         stream.start_clock()  # after the wake of a follower, which may take the processor at once

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
-from .connection import CLOSED, LINGERING, WatchedConnection
+from .connection import CLOSED, HEAD, LINGERING, WatchedConnection
 from .receiving import RECEIVE_SIZE, receive
 from .upgrading import http1_class
 
@@ -46,6 +46,10 @@ class Opening(WatchedConnection):
     @property
     def is_idle(self) -> bool:
         return not self._data and self._handshake is None
+
+    @property
+    def is_new(self) -> bool:
+        return self.phase == HEAD  # also during a handshake; `_become` leaves it closed
 
     @property
     def spare_since(self) -> float:

@@ -79,7 +79,7 @@ class Reactor:
         self.single = settings.threads == 1
         """One thread or greenlet: accept one connection at a time. Idle workers take the others."""
         self._newest: Watched | None = None
-        """The `Opening` accepted last, where `single`. Another object replaces it once bytes have arrived."""
+        """The connection accepted last, where `single`, until it has sent something."""
         self.accepted = 0
         self.failed = 0
         """Connections with a refused request or a failed handshake."""
@@ -169,7 +169,7 @@ class Reactor:
     def _timeout(self) -> float | None:
         """Return how long the next poll may last, None where nothing but an event ends it."""
         if self._newest is not None:
-            self._regulate_accepting(monotonic())
+            self._regard_newest(self._newest)
         if self.suspect:
             self.suspect = False
             return 0.0
@@ -218,9 +218,7 @@ class Reactor:
     def _regulate_accepting(self, now: float) -> None:
         """Pause while too many requests run or wait for a thread. Idle connections do not count."""
         if self._newest is not None:
-            if self._newest in self.connections.values() and now < self._accept_after:
-                return
-            self._newest, self._accept_after = None, 0.0
+            return  # the next poll begins with a look at it
         if self.accepting:
             if self.admission.overloaded:
                 self._pause_accepting()
@@ -228,6 +226,19 @@ class Reactor:
         elif not self.stopping and now >= self._accept_after and not self.admission.overloaded:
             self.admission.leaving = False
             self.resume_accepting()
+
+    def _regard_newest(self, newest: Watched) -> None:
+        """Pause while the newest connection has sent nothing, where `single`. Before a poll.
+
+        It has been read once by now. Most have sent their request by then, so that accepting goes on
+        without two system calls for each connection.
+        """
+        if newest.is_new and monotonic() < self._accept_after:
+            self._pause_accepting()
+            return
+        self._newest, self._accept_after = None, 0.0
+        if not self.accepting:
+            self._regulate_accepting(monotonic())
 
     def resume_accepting(self) -> None:
         self.accepting = True
@@ -305,7 +316,6 @@ class Reactor:
         if self._accept_one(listener) and self.accepted > accepted and self.connections:
             self._newest = next(reversed(self.connections.values()))
             self._accept_after = self.now + SETTLE
-            self._pause_accepting()
 
     def _accept_one(self, listener: socket.socket) -> bool:
         """Accept one connection. Return False when none is pending, or when there is no room for it."""
