@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.support.certificates import threaded_context
+from tests.support.certificates import threaded_context, tls_flags
 from tests.support.server_process import ServerProcess, serving
 
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ def start(name: str, target: str, certificate: Path, flags: str = '') -> tuple[A
         pytest.importorskip('gevent')
     context = None
     if tls:
-        more += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
+        more += tls_flags(certificate)
         more += ' --ssl-protocol-min tls1.2'  # for `threaded_context`
         context = threaded_context(certificate / 'cert.pem')
     flags = f'--interface wsgi --access-log {flags} {more}'

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from http1_cases import CASES, CLOSED, CUT, HALF_CLOSE, OPEN, SPLIT, Answer, Case
 
+from tests.support.certificates import tls_flags
 from tests.support.server_process import ServerProcess, serving
 
 HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ def site(request: Any, certificate: Path) -> Iterator[Site]:
         pytest.importorskip('gevent')
     context = None
     if tls:
-        flags += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
+        flags += tls_flags(certificate)
         context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
     with serving('granian', f'http1_apps:{application}', f'{flags} {TIMES}', HERE) as server:
         yield Site(request.param, server, context)

@@ -40,6 +40,7 @@ from wire_cases import (
     make_cases,
 )
 
+from tests.support.certificates import tls_flags
 from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
@@ -73,7 +74,7 @@ def site(request: Any, certificate: Path) -> Iterator[Site]:
     application, flags, tls = SERVERS[request.param]
     context = None
     if tls:
-        flags += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
+        flags += tls_flags(certificate)
         context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
         context.set_alpn_protocols(['h2'])
     with serving('granian', f'wire_apps:{application}', flags, HERE) as server:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from granian.core.blocking.spool import MEMORY, BodyRefused, Spool
+from tests.support.certificates import tls_flags
 from tests.support.http2_client import Http2Client
 from tests.support.server_process import serving
 
@@ -50,7 +51,7 @@ def site(request: Any, certificate: Path) -> Iterator[Site]:
         pytest.importorskip('gevent')
     context = None
     if tls:
-        flags += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
+        flags += tls_flags(certificate)
         context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
     flags = f'--interface wsgi --request-body-spool {LIMIT} {flags}'
     with serving('granian', 'spool_app:wsgi', flags, HERE) as server:

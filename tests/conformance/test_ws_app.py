@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.support.certificates import threaded_context
+from tests.support.certificates import threaded_context, tls_flags
 from tests.support.http2_client import Http2Client, Response
 from tests.support.server_process import ROOT, ServerProcess, serving
 
@@ -68,7 +68,7 @@ def start(name: str, certificate: Path, flags: str = FLAGS) -> Any:
     app, more, tls = SERVERS[name]
     context = None
     if tls:
-        more += f' --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem'
+        more += tls_flags(certificate)
         more += ' --ssl-protocol-min tls1.2'  # for `threaded_context`
         context = threaded_context(certificate / 'cert.pem')
     target = f'--ws-app ws_app_apps:{app}'

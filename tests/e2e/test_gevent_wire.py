@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,33 +14,20 @@ import httpx
 import pytest
 
 from tests.support import server_process
+from tests.support.certificates import make_pair, tls_flags
 from tests.support.server_process import serving
 
 HERE = Path(__file__).parent
 MISBEHAVES = 'e2e_gevent_apps:misbehaves'
 
 
-@pytest.fixture(scope='module')
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp('tls')
-    request = 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1'
-    names = '-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1'
-    files = ['-out', str(folder / 'cert.pem'), '-keyout', str(folder / 'key.pem')]
-    subprocess.run([*f'{request} {names}'.split(), *files], check=True, capture_output=True)
-    return folder
-
-
 @pytest.mark.parametrize('http2', [False, True])
-def test_tls_http2_and_static_files(
-    certificate: Path, tmp_path: Path, http2: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tls_http2_and_static_files(tmp_path: Path, http2: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_process, 'LISTENING', re.compile(r'Listening at: https?://127\.0\.0\.1:(\d+)'))
     (tmp_path / 'big.bin').write_bytes(b'0123456789' * 100_000)
-    flags = (
-        f'--core gevent --ssl-certificate {certificate}/cert.pem --ssl-keyfile {certificate}/key.pem '
-        f'--static-path-mount {tmp_path}'
-    )
-    context = ssl.create_default_context(cafile=certificate / 'cert.pem')
+    certificate, _ = make_pair(tmp_path, 'cert')
+    flags = f'--core gevent{tls_flags(tmp_path)} --static-path-mount {tmp_path}'
+    context = ssl.create_default_context(cafile=certificate)
 
     async def visit(port: int) -> None:
         url = f'https://127.0.0.1:{port}'

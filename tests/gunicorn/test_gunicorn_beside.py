@@ -16,6 +16,7 @@ from front_apps import ASGI, WSGI
 from front_server import Deployment, Start, ask, request
 
 from granian.gunicorn.settings import REFUSE, SILENT, TABLE, WARN, Setting
+from tests.support.certificates import make_pair
 
 APP = {'web.py': WSGI, 'api.py': ASGI}
 LOCAL = ['-b', '127.0.0.1:0']
@@ -39,13 +40,6 @@ async def application(scope, receive, send):
 """
 
 
-def certificate(folder: Path, name: str) -> None:
-    """Make NAME.pem and NAME.key, signed by itself."""
-    command = ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-    subject = ['-keyout', f'{name}.key', '-out', f'{name}.pem', '-subj', f'/CN={name}', '-days', '2']
-    subprocess.run([*command, *subject], cwd=folder, check=True, capture_output=True)
-
-
 def status_over_tls(port: int, context: ssl.SSLContext) -> str:
     """Return the status line of an answer over TLS; '' where the server does not take the client."""
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -65,7 +59,7 @@ def stopped(web: Deployment) -> None:
 @openssl
 def test_tls_settings_and_hook(start: Start, tmp_path: Path, kind: str) -> None:
     for name in ('server', 'client', 'stranger'):
-        certificate(tmp_path, name)
+        make_pair(tmp_path, name)
     conf = """
 certfile, keyfile, ca_certs, cert_reqs, ciphers = 'server.pem', 'server.key', 'client.pem', 2, 'ECDHE+AESGCM'
 def ssl_context(config, default):

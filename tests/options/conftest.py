@@ -1,11 +1,11 @@
 """Each option from the word to the deed: a Config as a user makes it, in a worker's core."""
 
 import socket
-import subprocess
 from contextlib import ExitStack
 
 import pytest
 
+from tests.support.certificates import make_pair
 from tests.support.configured_core import serving
 
 
@@ -26,11 +26,4 @@ def unused_listener():
 @pytest.fixture(scope='session')
 def tls_files(tmp_path_factory):
     """Certificate and key of `localhost`, as paths."""
-    folder = tmp_path_factory.mktemp('tls')
-    certificate, key = folder / 'cert.pem', folder / 'key.pem'
-    command = (
-        'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 '
-        f'-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout {key} -out {certificate}'
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    return certificate, key
+    return make_pair(tmp_path_factory.mktemp('tls'), 'localhost')

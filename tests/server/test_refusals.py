@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 
 import pytest
 from plainkinds import KINDS
 
 from granian.observe import refusals
 from granian.observe.refusals import Refusals
+from tests.support.certificates import make_pair
 
 LONG = b'GET /' + b'x' * 70_000 + b' HTTP/1.1\r\nHost: x\r\n\r\n'
 FIELDS = b'GET / HTTP/1.1\r\nHost: x\r\n' + b'X: y\r\n' * 200 + b'\r\n'
@@ -170,14 +170,8 @@ def test_slow_head_leaves_a_trace(serve, kind):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_failed_handshake_leaves_a_trace(serve, tmp_path, kind):
-    command = (
-        'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x '
-        '-keyout key.pem -out cert.pem'
-    )
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
-    server = serve(
-        script='realserver.py', ssl_cert=f'{tmp_path}/cert.pem', ssl_key=f'{tmp_path}/key.pem', **kind
-    )
+    certificate, key = make_pair(tmp_path, 'server')
+    server = serve(script='realserver.py', ssl_cert=str(certificate), ssl_key=str(key), **kind)
     port = int(server.expect(r'Listening at: https://127\.0\.0\.1:(\d+)')[1])
     server.expect('Started worker')
     send(port, b'GET / HTTP/1.1\r\n\r\n')

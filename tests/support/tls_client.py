@@ -1,25 +1,16 @@
 """A certificate for the tests over TLS, and client contexts that trust anything."""
 
-import shutil
 import ssl
-import subprocess
 
 import pytest
+
+from tests.support.certificates import make_pair
 
 
 @pytest.fixture(scope='session')
 def pair(tmp_path_factory):
     """A self-signed certificate and its key."""
-    if shutil.which('openssl') is None:
-        pytest.skip('the openssl command is not there')
-    folder = tmp_path_factory.mktemp('pair')
-    certificate, key = folder / 'certificate.pem', folder / 'key.pem'
-    subprocess.run(
-        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
-         '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return certificate, key
+    return make_pair(tmp_path_factory.mktemp('pair'), 'localhost')
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.support.certificates import openssl
 
 CONFIG = """
 [ca]
@@ -36,12 +36,11 @@ class Pki:
         return self.folder / name
 
     def openssl(self, *arguments: str) -> None:
-        done = subprocess.run(('openssl', *arguments), cwd=self.folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        openssl(self.folder, *arguments)
 
     def authority(self, name: str) -> None:
         self.openssl(
-            *(
+            *[
                 'req',
                 '-x509',
                 '-newkey',
@@ -51,7 +50,7 @@ class Pki:
                 '-nodes',
                 '-days',
                 '30',
-            ),
+            ],
             *('-keyout', f'{name}.key', '-out', f'{name}.pem', '-subj', f'/CN=Test authority {name}'),
             *('-addext', KEY_USAGE),
         )
@@ -75,8 +74,6 @@ class Pki:
 
 @pytest.fixture(scope='session')
 def pki(tmp_path_factory) -> Pki:
-    if shutil.which('openssl') is None:
-        pytest.skip('the openssl command is not there')
     folder = tmp_path_factory.mktemp('pki')
     pki = Pki(folder)
     (folder / 'openssl.cnf').write_text(CONFIG.format(folder=folder))
