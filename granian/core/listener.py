@@ -1,20 +1,47 @@
-"""What a listening socket tells about the connections it accepts."""
+"""A listening socket, and what it tells about the connections it accepts."""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Listener:
-    """The facts of one listening socket, looked up once."""
+    """A listening socket, and the facts of it, looked up once."""
 
-    __slots__ = ('address', 'tcp', 'wildcard')
+    __slots__ = ('_family', '_proto', '_type', 'address', 'delays', 'sock', 'tcp', 'wildcard')
 
     def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._family = sock.family
+        self._type = sock.type
+        self._proto = sock.proto
         self.tcp = sock.family != getattr(socket, 'AF_UNIX', None)
         name = sock.getsockname()
         # An abstract Unix socket has a name of bytes.
         self.address: tuple[str, int] | str = name[:2] if self.tcp else os.fsdecode(name)
         self.wildcard = self.tcp and name[0] in ('0.0.0.0', '::')
         """Only the connection's own socket knows the address that the client connected to."""
+        self.delays = self.tcp and not _passes_on_nodelay(sock)
+        """Accepted sockets need TCP_NODELAY."""
+
+    def accept(self, make: Callable[..., Any] = socket.socket) -> tuple[Any, Any]:
+        """Accept a connection. Return its socket, made by `make`, and the client's address.
+
+        As `socket.accept`, which finds out the listener's family and type each time: that takes 2.6 µs.
+
+        Raises:
+            OSError: no connection is pending, or the system refuses.
+        """
+        fd, address = self.sock._accept()  # type: ignore[attr-defined]
+        return make(self._family, self._type, self._proto, fd), address
+
+
+def _passes_on_nodelay(sock: socket.socket) -> bool:
+    """Return whether accepted sockets have TCP_NODELAY: on Linux they have what their listener has."""
+    return sys.platform == 'linux' and bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))

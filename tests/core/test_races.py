@@ -243,16 +243,15 @@ class Endless:
 @pytest.mark.parametrize('http', ['1', 'auto', '2'])
 def test_a_client_that_sends_without_end_leaves_time_for_others(http: str, unit: bytes) -> None:
     """Be it what comes after its last answer, or one request behind the other."""
-    accepted: list[Any] = []
+    made: list[Any] = []
     over = threading.Event()
 
-    def accept(listener: socket.socket) -> Any:
-        sock, address = listener.accept()
-        accepted.append(sock)
-        return (Endless(sock, unit, over) if len(accepted) == 1 else sock), address
+    def make(*args: Any) -> Any:
+        made.append(sock := socket.socket(*args))
+        return Endless(sock, unit, over) if len(made) == 1 else sock
 
     with running(lambda stream: stream.respond(200, TEXT, b'well'), http=http) as server:
-        server.core.reactor.accept = accept
+        server.core.reactor.socket_class = make
         try:
             with server.connect(timeout=5) as flood:
                 assert flood.recv(1000).startswith(b'HTTP/1.1 ')

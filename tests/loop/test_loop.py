@@ -504,10 +504,10 @@ def test_out_of_descriptors(serve, monkeypatch):
         def __getattr__(self, name):
             return getattr(listener, name)
 
-        def accept(self):
+        def accept(self, *args):
             if failures:
                 raise failures.pop()
-            return listener.accept()
+            return listener.accept(*args)
 
     def replace():
         served.core.acceptor.pause()

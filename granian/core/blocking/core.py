@@ -52,7 +52,6 @@ class BlockingCore:
         self.handed_over: dict[Any, socket.socket] = {}
         self._stop_asked = False
         self._reloading = False
-        self._listening = {listener.fileno(): Listener(listener) for listener in listeners}
         for listener in listeners:
             listener.setblocking(False)
 
@@ -166,16 +165,14 @@ class BlockingCore:
             except OSError:
                 pass  # the application or the client has closed it
 
-    def _connect(
-        self, sock: socket.socket, address: Any, listener: socket.socket
-    ) -> Http1Connection | Opening:
+    def _connect(self, sock: socket.socket, address: Any, listener: Listener) -> Http1Connection | Opening:
         sock.setblocking(False)
         client: tuple[str, int] | None = None
-        listening = self._listening[listener.fileno()]
-        if listening.tcp:
+        if listener.tcp:
             client = address[:2]
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = sock.getsockname()[:2] if listening.wildcard else listening.address
+            if listener.delays:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server = sock.getsockname()[:2] if listener.wildcard else listener.address
         if self.settings.proxy is not None:
             from .proxied import ProxiedOpening
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...dates import http_date
 from ...protocol.limits import Clock
+from ..listener import Listener
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
@@ -60,14 +61,15 @@ class Reactor:
     `connect(sock, address, listener)` makes a connection. The leader flushes `deferred` before it polls.
     """
 
-    accept: Callable[[socket.socket], tuple[socket.socket, Any]] = staticmethod(socket.socket.accept)
+    socket_class: Callable[..., Any] = socket.socket
+    """The class of accepted sockets."""
 
     def __init__(
         self,
         listeners: Listeners,
         pool: Crew,
         settings: CoreSettings,
-        connect: Callable[[socket.socket, Any, socket.socket], Watched],
+        connect: Callable[[socket.socket, Any, Listener], Watched],
         deferred: deque[Deferred],
     ) -> None:
         self.clock = Clock()
@@ -90,7 +92,7 @@ class Reactor:
         self._published = -1
         """The number of connections that the other workers know."""
         self._connect = connect
-        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._listeners = {sock.fileno(): Listener(sock) for sock in listeners}
         self._poller: Poller = self.make_poller()
         self.polling = False
         """True while the leader is inside poll()."""
@@ -277,7 +279,7 @@ class Reactor:
             for _ in range(LAST_CALL if last_call else 0):
                 if not self._accept_one(listener):
                     break
-            listener.close()
+            listener.sock.close()
         self.stopping = True
 
     def _accept(self, fd: int) -> None:
@@ -288,7 +290,7 @@ class Reactor:
         elif listener is not None:
             self._accept_batch(fd, listener)
 
-    def _accept_batch(self, fd: int, listener: socket.socket) -> None:
+    def _accept_batch(self, fd: int, listener: Listener) -> None:
         """Accept pending connections; where other workers accept as well, only this worker's share."""
         admission = self.admission
         admission.begin_batch(self.now)
@@ -308,7 +310,7 @@ class Reactor:
                     self._poller.listen(fd)
                 return
 
-    def _accept_single(self, listener: socket.socket) -> None:
+    def _accept_single(self, listener: Listener) -> None:
         """Accept one connection if no request waits, and no other until that one has sent something."""
         if not self.accepting or self._ready:
             return  # level-triggered: the next poll reports it again
@@ -317,10 +319,10 @@ class Reactor:
             self._newest = next(reversed(self.connections.values()))
             self._accept_after = self.now + SETTLE
 
-    def _accept_one(self, listener: socket.socket) -> bool:
+    def _accept_one(self, listener: Listener) -> bool:
         """Accept one connection. Return False when none is pending, or when there is no room for it."""
         try:
-            sock, address = self.accept(listener)
+            sock, address = listener.accept(self.socket_class)
         except BlockingIOError:
             return False
         except OSError as exc:

@@ -21,7 +21,6 @@ from ..blocking.poller import READ, WRITE, EpollPoller
 from ..blocking.reactor import Reactor
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 
@@ -125,16 +124,10 @@ def make_hub_poller() -> HubEpoll | HubWatchers:
     return HubEpoll() if hasattr(os, 'eventfd') else HubWatchers()
 
 
-def accept(listener: socket.socket) -> tuple[Any, Any]:
-    """Accept a plain socket, without gevent around it: the core does its own waiting."""
-    fd, address = listener._accept()  # type: ignore[attr-defined]
-    return _socket.socket(listener.family, listener.type, listener.proto, fd), address
-
-
 class HubReactor(Reactor):
     """The reactor, on the hub: `attach` before it accepts."""
 
-    accept = staticmethod(accept)
+    socket_class = _socket.socket  # a plain one, without gevent around it: the core does its own waiting
     _poller: HubEpoll | HubWatchers
     _timer: Any = None
     _alarm_at = math.inf

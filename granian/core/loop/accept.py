@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import Listeners
-    from ..listener import Listener
     from ..sharing import Share
 
 logger = logging.getLogger('_granian')
@@ -57,7 +56,7 @@ class Acceptor:
     """The listening sockets, shared with other workers, and the connections on their way in."""
 
     def __init__(self, core: Host, listeners: Listeners) -> None:
-        self.listeners = listeners
+        self.listeners = [Listener(sock) for sock in listeners]
         self.joining: dict[asyncio.Task[None], float] = {}
         """Accepted, without a transport yet, and when."""
         self.handshakes: set[TLSLayer] = set()
@@ -69,8 +68,6 @@ class Acceptor:
         self._room_due = False
         """A connection has been aborted to free its descriptor, and is not closed yet."""
         self._core = core
-        facts = [(each, Listener(each)) for each in listeners]
-        self._addresses = {each: listener.address for each, listener in facts if not listener.wildcard}
         self._accepting = False
         self._closed = False
         self._exhausted = False
@@ -83,14 +80,14 @@ class Acceptor:
 
     def start(self) -> None:
         for listener in self.listeners:
-            listener.setblocking(False)
+            listener.sock.setblocking(False)
         self.resume()
 
     def resume(self) -> None:
         if not (self._accepting or self._closed or self.pressed or self._exhausted):
             self._accepting = True
             for listener in self.listeners:
-                self._core.loop.add_reader(listener.fileno(), self.accept, listener)
+                self._core.loop.add_reader(listener.sock.fileno(), self.accept, listener)
             self.publish()
 
     def publish(self) -> None:
@@ -108,7 +105,7 @@ class Acceptor:
         if self._accepting:
             self._accepting = False
             for listener in self.listeners:
-                self._core.loop.remove_reader(listener.fileno())
+                self._core.loop.remove_reader(listener.sock.fileno())
 
     def press(self) -> None:
         """Stop accepting: back-pressure."""
@@ -127,7 +124,7 @@ class Acceptor:
         self.publish()
         for listener in self.listeners:
             with suppress(OSError):  # the application has closed it
-                listener.close()
+                listener.sock.close()
 
     def last_call(self) -> None:
         """Accept the connections in the listen queue: no other worker will, and they would be reset."""
@@ -142,7 +139,7 @@ class Acceptor:
         for layer in list(self.handshakes):
             layer.abort()
 
-    def accept(self, listener: socket.socket) -> bool:
+    def accept(self, listener: Listener) -> bool:
         """Accept up to BURST connections. Return whether there may be more."""
         share = self._share
         if share is not None and not share.regards_others(monotonic()):
@@ -154,7 +151,7 @@ class Acceptor:
                 return False
         return True
 
-    def _accept_one(self, listener: socket.socket) -> bool:
+    def _accept_one(self, listener: Listener) -> bool:
         """Accept one connection. Return False when none is pending, or when there is no room for it."""
         try:
             sock, address = listener.accept()
@@ -164,7 +161,7 @@ class Acceptor:
             self._accept_failed(error)
             return False
         self._core.connections_handled += 1
-        task = self._core.loop.create_task(self._join(sock, address, self._addresses.get(listener)))
+        task = self._core.loop.create_task(self._join(sock, address, listener))
         self.joining[task] = self._core.loop.time()
         task.add_done_callback(self._joined)
         self.publish()
@@ -249,18 +246,17 @@ class Acceptor:
             self.room_made()
             self._core.check_over()
 
-    async def _join(self, sock: socket.socket, address: Any, server: Any) -> None:
+    async def _join(self, sock: socket.socket, address: Any, listener: Listener) -> None:
         """Make a connection on the loop of an accepted socket."""
         client: Address | None = None
         try:
             sock.setblocking(False)
-            if server is None:
-                server = sock.getsockname()
-            if sock.family != getattr(socket, 'AF_UNIX', None):
-                if sock.proto != socket.IPPROTO_TCP:
+            server = sock.getsockname()[:2] if listener.wildcard else listener.address
+            if listener.tcp:
+                client = address[:2]
+                if listener.delays and sock.proto != socket.IPPROTO_TCP:
                     # By hand: asyncio does it only where `proto`, the listener's, says TCP.
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client, server = address[:2], server[:2]
             proxy = self._core.settings.proxy
             if proxy is not None:
                 from .preamble import read_preamble

@@ -123,7 +123,8 @@ class LoopCore:
     def descriptors(self) -> list[int]:
         # Not the loop's own: its next turn ends the child, and needs them.
         sockets = [c.transport.get_extra_info('socket') for c in list(self.connections)]
-        fds = [sock.fileno() for sock in (*sockets, *self.acceptor.listeners) if sock is not None]
+        sockets += [listener.sock for listener in self.acceptor.listeners]
+        fds = [sock.fileno() for sock in sockets if sock is not None]
         return [fd for fd in fds if fd >= 0]
 
     def abandon(self) -> None:
