@@ -257,11 +257,15 @@ class ProxyRule:
         try:
             found = read_preamble(data, self._versions)
         except PreambleError as error:
+            self._need_trust(client)
             raise Refusal(400, str(error)) from None
         if found is MORE:
             return None
         if found is NONE:
             return 0, client
+        self._need_trust(client)
+        return found.length, ProxiedAddress.of(found, client) if found.protocol else client
+
+    def _need_trust(self, client: Address | None) -> None:
         if client is not None and client[0] not in self._trusted:
             raise Refusal(403, 'PROXY protocol from a peer that is not trusted')
-        return found.length, ProxiedAddress.of(found, client) if found.protocol else client

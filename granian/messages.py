@@ -183,7 +183,6 @@ GUNICORN = {
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
     'signalled': 'Worker (pid:%s) was sent %s!',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
-    'usr2': 'SIGUSR2 is not used here: SIGHUP starts the workers again',
     'native': 'The same natively: %s',
     'python_only': 'Not in that command line, but in Python: %s',
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',

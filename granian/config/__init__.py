@@ -21,6 +21,8 @@ from .declaration import DEFAULT_THREADS, OPTIONS, Declaration
 from .options import Option, coerce
 
 if TYPE_CHECKING:
+    import logging
+
     from ..observe.statsd import Sender
 
 __all__ = ['OPTIONS', 'Config', 'HTTP1Settings', 'HTTP2Settings', 'api_arguments', 'projection', 'signature']
@@ -150,12 +152,12 @@ class Config(Declaration):
         log.configure_logging(self.log_level, overlay, self.log_enabled, self.log_file, self.access_log_file)
         self.count_log()
 
-    def count_log(self) -> None:
-        """Let statsd count what this process logs."""
+    def count_log(self, logger: logging.Logger = log.logger) -> None:
+        """Let statsd count what this process logs through `logger`."""
         if self.statsd is not None:
             from ..observe.statsd import LogFigures
 
-            LogFigures(self.statsd_sender()).attach(log.logger)
+            LogFigures(self.statsd_sender()).attach(logger)
 
     def statsd_sender(self) -> Sender:
         """Make a sender to `statsd`."""

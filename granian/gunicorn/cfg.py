@@ -113,9 +113,9 @@ class Cfg:
     @property
     def worker_class_str(self) -> str:
         given = self.settings['worker_class'].get()
-        name = f'{given.__module__}.{given.__qualname__}' if inspect.isclass(given) else str(given or 'sync')
+        name = given.__name__ if inspect.isclass(given) else str(given or 'sync')
         threaded = self.settings['threads'].get() > 1
-        return 'gthread' if threaded and name in ('sync', *SYNC_CLASSES) else name
+        return 'gthread' if threaded and name in ('sync', 'SyncWorker', *SYNC_CLASSES) else name
 
     @property
     def is_ssl(self) -> bool:

@@ -31,9 +31,12 @@ class SettingsError(Exception):
         """A line, or a traceback, that is printed first."""
 
     def __str__(self) -> str:
-        return (
-            f'{self.before}\n\nError: {super().__str__()}' if self.before else f'Error: {super().__str__()}'
-        )
+        return f'{self.before}\n\nError: {self.args[0]}' if self.before else f'Error: {self.args[0]}'
+
+    @property
+    def line(self) -> str:
+        """The same in one line, for the log."""
+        return f'{self.before}: {self.args[0]}' if self.before else str(self.args[0])
 
 
 class FileError(SettingsError):
@@ -41,6 +44,10 @@ class FileError(SettingsError):
 
     def __str__(self) -> str:
         return f'{self.args[0]}\n{self.before}'
+
+    @property
+    def line(self) -> str:
+        return f'{self.args[0]}: {self.before.splitlines()[-1]}'
 
 
 def parse(found: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

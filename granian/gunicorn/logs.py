@@ -198,7 +198,12 @@ UNSAID = frozenset({
     '%s (PID %s) ended %s: %s',
 })  # fmt: skip
 """Lines of the native server that this room says in gunicorn's words."""
-REWORDED = {'Reloading the workers': 'Hang up: Master'}
+REWORDED = {
+    'Reloading the workers': 'Hang up: Master',
+    # The first line ends as gunicorn's does.
+    WARNINGS['worker_timeout']: WARNINGS['worker_timeout'].replace(': ', '\n', 1),
+    WARNINGS['no_life']: WARNINGS['no_life'].replace(': ', '\n', 1),
+}
 """Lines of the native server that operators look for in gunicorn's words."""
 DETAILS = frozenset({'Started %s', 'Stopping %s'})
 """Lines for which gunicorn has no words: they are for debugging."""

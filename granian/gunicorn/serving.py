@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,15 +31,9 @@ from .words import in_gunicorns_words
 logger = logging.getLogger('_granian')
 
 AT_START = (
-    'daemon',
-    'preload_app',
-    'reload',
-    'worker_tmp_dir',
-    'proc_name',
-    'reuse_port',
-    'backlog',
-    'chdir',
-)
+    'daemon', 'preload_app', 'reload', 'worker_tmp_dir', 'proc_name', 'reuse_port', 'backlog', 'chdir',
+    'logger_class',
+)  # fmt: skip
 """Settings whose change has an effect at the next start only."""
 
 
@@ -128,7 +123,7 @@ class Front(MPServer):
         """Serve until stopped; ends by SystemExit."""
         status: Any = 0
         try:
-            self._set_loggers()
+            self._set_loggers(self.config)
             self._call('nworkers_changed', self.view, self.app.cfg.workers, None)
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
@@ -145,9 +140,10 @@ class Front(MPServer):
         self._call('on_exit', self.view)
         sys.exit(status)
 
-    def _set_loggers(self) -> None:
+    def _set_loggers(self, config: Config) -> None:
         """Connect our own loggers, and those of uvicorn's worker class, with gunicorn's."""
         logs.relay(self.log)
+        config.count_log(logging.getLogger('gunicorn.error'))
         if self.plan.kind.family == 'uvicorn':
             uvicorn_loggers.share()
 
@@ -171,6 +167,14 @@ class Front(MPServer):
         if hook is not None:
             hook(*args)
 
+    def _try(self, name: str, *args: Any) -> None:
+        """Call a hook, if it is set. Its exception is one line in the log."""
+        try:
+            self._call(name, *args)
+        except Exception as error:
+            kind = type(error).__name__
+            logger.warning(GUNICORN['hook_failed'].format(name=name, kind=kind, error=error))
+
     # The main process
 
     def _configure_logging(self, overlay: dict[str, Any] | None) -> None:
@@ -193,13 +197,13 @@ class Front(MPServer):
         self._call('on_starting', self.view)
 
     def _write_pid_file(self) -> None:
-        if self._pid_file is not None:
-            self._pid_file.release()
-            self._pid_file = None
+        before, now = self._pid_file, None
         if self.app.cfg.pidfile:
-            pid_file = PidFile(self.app.cfg.pidfile)
-            pid_file.acquire()
-            self._pid_file = pid_file
+            now = PidFile(self.app.cfg.pidfile)
+            now.acquire()
+        self._pid_file = now
+        if before is not None and (now is None or now.path != before.path):
+            before.release()
 
     def _listening(self) -> None:
         self._show_listeners()
@@ -220,10 +224,11 @@ class Front(MPServer):
         self.view.LISTENERS = [Listener(sock, url) for sock, url in zip(self._endpoint.sockets, urls)]
 
     def _resize(self, new: int, old: int | None) -> None:
-        self.view.num_workers = new
         if self._announced is not None:  # a reload has called the hook for all steps
             self._announced = None if new == self._announced else self._announced
-        elif old is not None:
+            return
+        self.view.num_workers = new
+        if old is not None:
             self._call('nworkers_changed', self.view, new, old)
 
     def _before_worker(self, worker: Any) -> None:
@@ -252,33 +257,42 @@ class Front(MPServer):
             self._apply(before, old_plan)
         except Exception as error:
             self.app.cfg, self.plan = before, old_plan
+            process.set_environment(before)
+            with suppress(Exception):  # the old log file may be out of reach by now
+                self.log.setup(before)
+            self._set_loggers(self.config)
             logger.error(GUNICORN['reload_failed'].format(error=_one_line(error)))
             return False
-        self._call('on_reload', self.view)
+        self._try('on_reload', self.view)
         return True
 
     def _apply(self, before: Any, old_plan: Plan) -> None:
         cfg = self.app.cfg
         config = self.plan.config()
-        endpoint = self._other_endpoint(config, old_plan)
-        process.set_environment(cfg)
-        process.extend_path(cfg)
-        self.log.setup(cfg)
-        self._set_loggers()
+        with ExitStack() as undo:
+            endpoint = self._other_endpoint(config, old_plan)
+            if endpoint is not None:
+                undo.callback(endpoint.close)
+            process.set_environment(cfg)
+            process.extend_path(cfg)
+            self.log.setup(cfg)
+            self._write_pid_file()
+            undo.pop_all()
+        self._set_loggers(config)
         for notice in self.plan.notices:
             if notice not in old_plan.notices:
                 logger.warning(notice)
         without = [name for name in AT_START if cfg.settings[name].get() != before.settings[name].get()]
         if without:
             logger.warning(GUNICORN['restart'].format(names=', '.join(without)))
-        self._write_pid_file()
         old, self.view.cfg = self.view.num_workers, cfg
         self._announced = None if self.size == cfg.workers else cfg.workers
         self.reconfigure(config, endpoint)
+        self.view.num_workers = cfg.workers
         if endpoint is not None:
             self._show_listeners()
-            logger.info('Listening at: %s', ','.join(map(str, self.view.LISTENERS)))
-        self._call('nworkers_changed', self.view, cfg.workers, old)
+            logger.info('Listening at: %s (%d)', ','.join(map(str, self.view.LISTENERS)), os.getpid())
+        self._try('nworkers_changed', self.view, cfg.workers, old)
 
     def _other_endpoint(self, config: Config, old_plan: Plan) -> net.Endpoint | None:
         if self.plan.options['bind'] == old_plan.options['bind']:
@@ -302,8 +316,7 @@ class Front(MPServer):
         if self.plan.kind.family == 'uvicorn':
             uvicorn_loggers.follow()
         check_interface(application, self.plan.kind.asynchronous)
-        headers = self.plan.kind.options.get('headers')
-        return requests.with_headers(application, headers) if headers else application
+        return requests.as_under_uvicorn(application, self.plan.kind.options)
 
     def _preload(self, loader: Any) -> Any:
         self._patch(warns=True)
@@ -335,6 +348,8 @@ class Front(MPServer):
         except Exception as error:
             raise BootError('Exception in the post_worker_init hook') from error
         worker.view.booted = True
+        if self.plan.kind.family == 'uvicorn' and self.plan.options.get('lifespan') != 'off':
+            logger.info('Application startup complete.')
 
     def _worker_timeout(self, worker: Any) -> None:
         worker.view.aborted = True
@@ -343,11 +358,7 @@ class Front(MPServer):
     def _worker_stop(self, worker: Any) -> None:
         logger.info('Worker exiting (pid: %d)', os.getpid())
         worker.view.leave()
-        try:
-            self._call('worker_exit', self.view, worker.view)
-        except Exception as error:
-            kind = type(error).__name__
-            logger.warning(GUNICORN['hook_failed'].format(name='worker_exit', kind=kind, error=error))
+        self._try('worker_exit', self.view, worker.view)
 
     def _add_request_hooks(self) -> None:
         """Take part in each request, where a hook or a logger_class of the user's needs it.
@@ -385,6 +396,7 @@ def _say_end(worker: Any) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """Return an error's last line, without the word before it: of a traceback, that is the reason."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].removeprefix('Error: ')
+    """Return an error's reason as one line, without a full stop."""
+    text = error.line if isinstance(error, SettingsError) else str(error)
+    lines = text.strip().splitlines() or [type(error).__name__]
+    return lines[-1].rstrip('.')

@@ -80,7 +80,7 @@ def resolve(given: Any, threads: int) -> Kind:
 
 def _resolve(given: Any) -> Kind:
     if inspect.isclass(given):
-        return _by_class(given, f'{given.__module__}.{given.__qualname__}')
+        return _by_class(given, given.__name__)
     name = given or 'sync'
     if name.startswith('egg:gunicorn#'):
         name = name.partition('#')[2]

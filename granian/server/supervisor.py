@@ -113,10 +113,10 @@ class Supervisor:
             if not self._may_reload():
                 return
         self._feed(event)
-        self._derive()
         size, self._later_size = self._later_size, None
         if size is not None:
-            self.resize(size, now)
+            self._resize(size)  # first: a worker that is taken away needs no successor
+        self._derive()
 
     def _may_reload(self) -> bool:
         """Call `on_reload`. A change of size waits until the workers are marked as old."""
@@ -166,9 +166,13 @@ class Supervisor:
         if self._preparing:
             self._later_size = size
             return
+        self._now = now
+        self._resize(size)
+        self._derive()
+
+    def _resize(self, size: int) -> None:
         while len(self.slots) != size and self.state not in (ServerState.STOPPING, ServerState.STOPPED):
-            grow = len(self.slots) < size
-            self.server_event(ServerEvent.GROW if grow else ServerEvent.SHRINK, now)
+            self._feed(ServerEvent.GROW if len(self.slots) < size else ServerEvent.SHRINK)
 
     def tick(self, now: float) -> None:
         """Kill overdue workers, replace those whose lifetime is over, start those that are due."""

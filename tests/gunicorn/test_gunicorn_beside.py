@@ -191,6 +191,45 @@ def test_statsd_lines_have_prefix_and_tags(start: Start, kind: str) -> None:
 
 
 @BOTH
+def test_statsd_counts_what_is_logged(start: Start, kind: str) -> None:
+    hooks = """
+def post_worker_init(worker):
+    worker.log.warning('soon')
+"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(('127.0.0.1', 0))
+        statsd.settimeout(20)
+        files = {
+            'gunicorn.conf.py': hooks,
+            'web.py': 'def application(environ, start_response): raise ValueError',
+        }
+        where = f'127.0.0.1:{statsd.getsockname()[1]}'
+        web = start(*LOCAL, '--statsd-host', where, 'web', kind=kind, files=files)
+        assert request(web.listening())[0] == 500
+        missing = {'gunicorn.log.warning:1|c|@1.0', 'gunicorn.log.exception:1|c|@1.0'}
+        while missing:
+            missing.discard(statsd.recv(8192).decode().strip())
+        stopped(web)
+
+
+@BOTH
+def test_class_of_a_file_is_named_in_the_log(start: Start, kind: str) -> None:
+    conf = """
+from gunicorn.workers.gthread import ThreadWorker
+class Own(ThreadWorker):
+    pass
+worker_class = Own
+def when_ready(server):
+    server.log.info('class %s', server.cfg.worker_class_str)
+"""
+    pytest.importorskip('gunicorn')
+    web = start(*LOCAL, 'web', kind=kind, files={'gunicorn.conf.py': conf, **APP})
+    web.expect(r'Using worker: Own$')
+    web.expect(r'class Own$')
+    stopped(web)
+
+
+@BOTH
 def test_print_config_shows_what_was_given(start: Start, kind: str) -> None:
     web = start('--print-config', '-w', '3', 'web', kind=kind, files=APP)
     assert web.ended() == 0

@@ -117,7 +117,7 @@ def test_threads_that_all_hang_get_abort_after_the_successor(start: Start) -> No
 def test_timeout_line_names_gunicorns_flag(start: Start) -> None:
     web = start(*LOCAL, '-t', '1', 'web', files={'web.py': HANGS})
     in_background(web.listening(), '/hang')
-    web.expect(r'\[CRITICAL\] WORKER TIMEOUT \(pid:\d+\): hangs for more than 1 seconds \(--timeout\)')
+    web.expect(r'\[CRITICAL\] WORKER TIMEOUT \(pid:\d+\)\nhangs for more than 1 seconds \(--timeout\)')
     web.expect('Booting worker', 2)
     assert web.stop() == 0
 

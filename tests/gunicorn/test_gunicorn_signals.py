@@ -12,6 +12,8 @@ import pytest
 from front_apps import WSGI
 from front_server import Deployment, Start, ask, children, request, wait_for
 
+BOTH = pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
+
 APP = {'web.py': WSGI}
 LOCAL = ['-b', '127.0.0.1:0']
 
@@ -66,19 +68,48 @@ def test_hup_with_more_workers_loses_no_request(start: Start, tmp_path: Path) ->
     assert web.stop() == 0
 
 
+BROKEN = {
+    'raise ValueError("oh no")': r'Failed to read config file: \S+/conf.py: ValueError: oh no',
+    'workers = (': r'Failed to read config file: \S+/conf.py: SyntaxError: .*closed.*',
+    'raise SystemExit("locked")': 'locked',
+    'workers = "many"': 'Invalid value for workers: many: .*many.*',
+    'def pre_fork(server): pass': 'Invalid value for pre_fork: .*: Value must have an arity of: 2',
+    'worker_class = "nothing"': '.*nothing.*',
+    'errorlog = "none/such.log"': '.*none/such.log.*',
+    'logconfig_dict = {"handlers": {"x": {"class": "no.such"}}}': '.*no.such.*',
+    'bind = "unix:other.sock"; accesslog = "none/access.log"': '.*none/access.log.*',
+    'pidfile = "none/web.pid"; raw_env = ["MODE=new"]': '.*none/web.pid.*',
+}
+"""Configuration files that cannot be used, and the line that says why."""
+
+
 def test_hup_with_a_broken_file_changes_nothing(start: Start, tmp_path: Path) -> None:
-    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': 'workers = 2', **APP})
+    good = 'workers, bind, raw_env, pidfile = 2, "127.0.0.1:0", ["MODE=old"], "web.pid"\n'
+    web = start('-c', 'conf.py', 'web', files={'conf.py': good, **APP})
     port = web.listening()
     web.expect('Booting worker', 2)
     before = set(workers(web, 2))
-    for broken, said in (('raise ValueError("oh no")', 'oh no'), ('workers = "many"', 'many'), ('worker_class = "nothing"', 'nothing'),
-                         ('logconfig_dict = {"handlers": {"x": {"class": "no.such"}}}', 'no.such')):  # fmt: skip
-        (tmp_path / 'gunicorn.conf.py').write_text(broken)
+    for text, said in BROKEN.items():
+        (tmp_path / 'conf.py').write_text(good + text)
         web.send('SIGHUP')
-        line = web.expect(rf'^.*\[ERROR\] .*{said}.*; everything goes on as before$')[0]
+        line = web.expect(rf'^\[.*\[ERROR\] {said}; everything goes on as before$')[0]
         assert '\n' not in line
-    assert set(children(web.pid)) == before
-    assert request(port)[0] == 200
+    assert set(children(web.pid)) == before, web.log
+    assert ask(port)['mode'] == 'old'
+    assert (tmp_path / 'web.pid').read_text().strip() == str(web.pid)
+    assert not (tmp_path / 'other.sock').exists()
+    assert web.stop() == 0
+
+
+def test_reload_hooks_that_raise_do_not_end_the_server(start: Start, tmp_path: Path) -> None:
+    hooks = 'def on_reload(server): raise ValueError("one")\ndef nworkers_changed(*args): raise ValueError("two")\n'
+    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': '', **APP})
+    port = web.listening()
+    (tmp_path / 'gunicorn.conf.py').write_text(f'{hooks}raw_env = ["MODE=new"]')
+    web.send('SIGHUP')
+    wait_for(lambda: ask(port)['mode'] == 'new')
+    web.expect(r'\[WARNING\] Exception in the on_reload hook: ValueError: one$')
+    web.expect(r'\[WARNING\] Exception in the nworkers_changed hook: ValueError: two$')
     assert web.stop() == 0
 
 
@@ -101,6 +132,7 @@ def test_hup_binds_a_changed_address(start: Start, tmp_path: Path) -> None:
     (tmp_path / 'gunicorn.conf.py').write_text('bind = ["127.0.0.1:0", "unix:new.sock"]')
     web.send('SIGHUP')
     wait_for(lambda: (tmp_path / 'new.sock').exists())
+    web.expect(rf'Listening at: \S+ \({web.pid}\)$', 2)
     web.expect('Booting worker', 2)
     wait_for(lambda: request(str(tmp_path / 'new.sock'))[0] == 200)
     with pytest.raises(OSError, match=r'refused|reset'):  # reset: it was accepted as the socket closed
@@ -117,6 +149,38 @@ def test_hup_sets_raw_env_again(start: Start, tmp_path: Path) -> None:
     (tmp_path / 'gunicorn.conf.py').write_text('raw_env = []')
     web.send('SIGHUP')
     wait_for(lambda: ask(port)['mode'] == 'outer')
+    assert web.stop() == 0
+
+
+@BOTH
+def test_variable_of_two_reloads_ago_is_gone(start: Start, tmp_path: Path, kind: str) -> None:
+    web = start(*LOCAL, 'web', kind=kind, files={'gunicorn.conf.py': 'raw_env = ["MODE=one"]', **APP})
+    port = web.listening()
+    for line, mode in (('raw_env = ["MODE=second"]', 'second'), ('raw_env = []', None)):
+        (tmp_path / 'gunicorn.conf.py').write_text(line)
+        web.send('SIGHUP')
+        wait_for(lambda mode=mode: ask(port)['mode'] == mode)
+    assert web.stop() == 0
+
+
+@BOTH
+def test_on_reload_sees_the_new_number_of_workers(start: Start, tmp_path: Path, kind: str) -> None:
+    hooks = """
+def on_reload(server):
+    server.log.info('reload to %d', server.num_workers)
+def nworkers_changed(server, new, old):
+    server.log.info('from %s to %d', old, new)
+"""
+    web = start(*LOCAL, 'web', kind=kind, files={'gunicorn.conf.py': hooks, **APP})
+    web.listening()
+    for old, new in ((1, 3), (3, 1)):
+        (tmp_path / 'gunicorn.conf.py').write_text(f'{hooks}workers = {new}')
+        web.send('SIGHUP')
+        web.expect(f'reload to {new}$')
+        web.expect(f'from {old} to {new}$')
+        wait_for(lambda new=new: len(children(web.pid)) == new)
+    wait_for(lambda: web.count('Worker exiting') >= 4)
+    assert web.count('Booting worker') == 5, web.log  # 1, 3 and 1
     assert web.stop() == 0
 
 

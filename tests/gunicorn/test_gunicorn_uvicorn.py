@@ -48,6 +48,23 @@ def test_factory_of_config_kwargs_is_called(start: Start) -> None:
 
 
 @pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
+def test_root_path_of_config_kwargs_begins_each_path(start: Start, kind: str) -> None:
+    pytest.importorskip('uvicorn.workers')
+    shows = ANSWER.replace("b'yes'", "(scope['path'] + ' ' + scope['raw_path'].decode()).encode()")
+    own = CLASS.replace("'factory': True", "'root_path': '/v1', 'headers': [('X-Extra', 'yes')]")
+    web = start(*LOCAL, '-k', 'own.Own', 'asgi:app', files={'asgi.py': shows, 'own.py': own}, kind=kind)
+    status, headers, text = request(web.listening(), '/a%20b')
+    assert (status, headers['x-extra']) == (200, 'yes')
+    assert text == '/v1/a b /v1/a%20b'
+
+
+@pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
+def test_worker_says_that_the_application_has_started(start: Start, kind: str) -> None:
+    web = start(*LOCAL, 'asgi:app', files={'asgi.py': ANSWER}, kind=kind)
+    web.expect(r'\[INFO\] Application startup complete\.$')
+
+
+@pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
 def test_lines_to_uvicorns_error_logger_are_written(start: Start, kind: str) -> None:
     web = start(*LOCAL, 'asgi:app', files={'asgi.py': ANSWER}, kind=kind)
     request(web.listening(), '/here')

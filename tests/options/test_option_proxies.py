@@ -157,6 +157,7 @@ def test_preamble_may_arrive_in_pieces(serve, interface):
         ({'proxy_protocol': 'v2'}, V1, b'400'),
         ({}, V1, b'400'),
         ({'proxy_protocol': 'auto', 'proxy_allow_ips': '10.0.0.1'}, V1, b'403'),
+        ({'proxy_protocol': 'auto', 'proxy_allow_ips': '10.0.0.1'}, b'PROXY TCP4 x y 1 2\r\n', b'403'),
     ],
 )
 def test_bad_or_unexpected_preamble_is_refused(serve, interface, options, preamble, status):

@@ -633,6 +633,16 @@ def test_resize_calls_the_hook_and_reaches_the_size(running):
     assert len(world.supervisor.slots) == 1
 
 
+def test_reload_to_fewer_workers_starts_only_these(running):
+    world = running(3)
+    world.supervisor.on_reload = lambda: world.supervisor.resize(1, world.now)
+    world.feed(ServerEvent.RELOAD)
+    assert len(world.launched) == 4
+    world.ready(world.launched[3])
+    assert world.serving() == [world.launched[3]]
+    assert len(world.launched) == 4
+
+
 def test_silent_worker_is_dumped_killed_and_replaced(running, caplog):
     world = running(1, silence=5)
     one = world.launched[0]

@@ -67,13 +67,13 @@ class BaseApplication:
         before = self.cfg
         try:
             self.load_default_config()
-            self.cfg.env_orig.update(before.env_orig)
+            self.cfg.__dict__['env_orig'] = before.env_orig  # what the environment was before any raw_env
             self.load_config()
         except BaseException as error:
             self.cfg = before
             if isinstance(error, SettingsError):
                 raise
-            raise SettingsError(error or type(error).__name__) from error
+            raise SettingsError(str(error) or type(error).__name__) from error
 
     def wsgi(self) -> Any:
         """Return the application; load it the first time."""
