@@ -4,9 +4,9 @@
     python tests/proof/hostile.py --attacks windows pings --kinds threads
     python tests/proof/hostile.py --kinds 'granian asgi' uvicorn
 
-The well-behaved client opens a connection for every second request and keeps the other. Memory is resident,
-of all processes: before, the most, and five seconds after; the last column is the share of a processor that
-the server still uses then.
+Each attack has a server of its own. The well-behaved client opens a connection for every second request and
+keeps the other. A line tells what it saw, and the server's resident memory: before, the most, and once the
+server has recovered, which it must within --rest seconds. One table with all of it is printed at the end.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import math
 import resource
 import socket
 import subprocess
@@ -27,13 +28,19 @@ from pathlib import Path
 
 import attacks
 from attacks import ATTACKS, FLOODS, HTTP2, TLS_ONLY, WEBSOCKET
-from proof_server import CORES, KINDS, Server, client_context, missing, serving
+from proof_server import KINDS, OURS, WITH_WEBSOCKETS, Server, client_context, missing, serving
 
 HERE = Path(__file__).resolve().parent
+COLUMNS = ('threads', 'gevent', 'loop', 'rsgi')
 MANY, FEW = 1000, 8
 DESCRIPTORS = 64
 """Limit of open files of the server that is attacked by connections that stay."""
 STAYING = {each.__name__ for each in attacks.STAYING}
+REST, QUIET = 10.0, 0.25
+"""Seconds in which a server must recover from an attack, and of one look at its use of the processor."""
+MOST_KEPT, MOST_IDLE = 30.0, 0.3
+"""MiB above those before that a server may keep, and its share of a processor, after it has recovered."""
+LEGEND = 'p99 of the well-behaved client in ms; most MiB more; MiB more afterwards'
 REQUEST = b'GET /quick/well HTTP/1.1\r\nHost: test\r\n\r\n'
 
 
@@ -114,13 +121,32 @@ class Result:
     attacked: float
     """Share of a processor used during the attack."""
     idle: float
+    """The same once the server has recovered."""
+    rested: float
+    """Seconds that this took."""
     alive: bool
     log: str
+
+    def faults(self) -> list[str]:
+        """Return what must not be, whatever the attack."""
+        found = self.client.errors[:3]
+        if not self.client.times:
+            found.append('no answer')
+        if not self.alive:
+            found.append('the server has ended')
+        if self.after - self.before > MOST_KEPT:
+            found.append(f'{self.after - self.before:.0f} MiB are kept')
+        if self.idle > MOST_IDLE:
+            found.append(f'still uses {self.idle:.2f} of a processor')
+        if 'Traceback' in self.log:
+            found.append('a traceback in the log:\n' + self.log[-2000:])
+        return found
 
 
 def attack(name: str, server: Server, tls: bool, count: int, seconds: float, rest: float) -> Result:
     client = WellBehaved(server.port, tls)
     before = most = server.memory()
+    descriptors = server.descriptors()
     spent = server.processor_time()
     command = [sys.executable, str(HERE / 'attacks.py'), name, str(server.port), 'tls' if tls else 'clear']
     began = time.monotonic()
@@ -131,15 +157,16 @@ def attack(name: str, server: Server, tls: bool, count: int, seconds: float, res
             time.sleep(0.05)
         taken = time.monotonic() - began
     attacked = (server.processor_time() - spent) / taken
-    until = time.monotonic() + rest
-    while time.monotonic() < until:
+    ended, idle, resting = time.monotonic(), math.inf, True
+    while resting:  # until its connections are closed and it has nothing to do
+        spent, began = server.processor_time(), time.monotonic()
+        time.sleep(QUIET)
+        idle = (server.processor_time() - spent) / (time.monotonic() - began)
         most = max(most, server.memory())
-        time.sleep(0.1)
-    spent, began = server.processor_time(), time.monotonic()
-    time.sleep(0.5)
-    idle = (server.processor_time() - spent) / (time.monotonic() - began)
-    after, alive = server.memory(), server.process.poll() is None
-    return Result(client, before, most, after, attacked, idle, alive, server.log)
+        busy = idle > MOST_IDLE / 3 or server.descriptors() > descriptors + 4
+        resting = busy and time.monotonic() < ended + rest
+    alive, rested = server.process.poll() is None, time.monotonic() - ended
+    return Result(client, before, most, server.memory(), attacked, idle, rested, alive, server.log)
 
 
 @contextlib.contextmanager
@@ -162,9 +189,14 @@ def besieged(name: str, kind: str, tls: bool, folder: Path) -> Iterator[Server]:
             hostile.wait()
 
 
+def served_by(name: str, kind: str) -> str:
+    """Return the kind of server for an attack: WSGI has WebSockets by an application beside it."""
+    return WITH_WEBSOCKETS.get(kind, kind) if ATTACKS[name] in WEBSOCKET else kind
+
+
 def applies(name: str, kind: str, tls: bool) -> bool:
-    how = KINDS[kind]
     function = ATTACKS[name]
+    how = KINDS[served_by(name, kind)]
     if function in TLS_ONLY:
         return tls
     if function in WEBSOCKET:
@@ -173,11 +205,11 @@ def applies(name: str, kind: str, tls: bool) -> bool:
 
 
 def prove(
-    name: str, kind: str, tls: bool, seconds: float, folder: Path, many: int = MANY, rest: float = 5
+    name: str, kind: str, tls: bool, seconds: float, folder: Path, many: int = MANY, rest: float = REST
 ) -> Result:
     """Attack a server of its own and return what was seen."""
     few_files = f'prlimit --nofile={DESCRIPTORS}' if name in STAYING else ''
-    with serving(kind, folder, tls, prefix=few_files) as server:
+    with serving(served_by(name, kind), folder, tls, prefix=few_files) as server:
         for _ in range(20):  # what is made once is not counted
             warm = WellBehaved(server.port, tls)
             warm.once(warm.once(None))
@@ -185,47 +217,67 @@ def prove(
         return attack(name, server, tls, count, seconds, rest)
 
 
-def row(name: str, kind: str, tls: bool, result: Result) -> str:
+def line(name: str, kind: str, tls: bool, result: Result) -> str:
     client = result.client
-    cells = [
-        name, f'{kind}{", TLS" if tls else ""}', f'{len(client.times):,}', str(len(client.errors)),
-        f'{client.share(0.5):.1f}', f'{client.share(0.99):.1f}', f'{client.share(1):.0f}',
-        f'{result.before:.0f}', f'{result.most:.0f}', f'{result.after:.0f}',
-        f'{result.attacked:.2f}', f'{result.idle:.2f}',
-    ]  # fmt: skip
-    return f'| {" | ".join(cells)} |' + ('' if result.alive else ' THE SERVER HAS ENDED')
+    return (
+        f'{name:18} {kind + (", TLS" if tls else ""):14} {len(client.times):5} answers  '
+        f'{len(client.errors)} errors  p50 {client.share(0.5):5.1f}  p99 {client.share(0.99):6.1f}  '
+        f'most {client.share(1):5.0f} ms  '
+        f'{result.before:4.0f} > {result.most:4.0f} > {result.after:4.0f} MiB  processor {result.attacked:.2f} > {result.idle:.2f} in {result.rested:.1f} s'
+    )
 
 
-COLUMNS = (
-    'attack', 'server', 'answers', 'errors', 'p50 ms', 'p99 ms', 'most ms', 'MiB before', 'most', 'after',
-    'CPU', 'CPU after',
-)  # fmt: skip
+def cell(results: list[Result | None]) -> str:
+    """Return p99, in clear and over TLS, and the MiB that the attack cost at most, and that are kept."""
+    parts = [
+        ', '.join(figure(result) if result else '-' for result in results)
+        for figure in (
+            lambda result: f'{result.client.share(0.99):.0f}' + '!' * bool(result.faults()),
+            lambda result: f'{result.most - result.before:.0f}',
+            lambda result: f'{result.after - result.before:.0f}',
+        )
+    ]
+    return '; '.join(parts)
+
+
+def table(found: dict[tuple[str, str, bool], Result], kinds: list[str], ways: list[bool]) -> None:
+    """Print a row for each attack, a column for each kind."""
+    names = ', '.join('TLS' if tls else 'clear' for tls in ways)
+    print(f'\n{LEGEND}; each {names}; ! is a fault\n')
+    print(f'| attack | {" | ".join(kinds)} |')
+    print('| --- |' + ' --- |' * len(kinds))
+    for name in dict.fromkeys(name for name, _, _ in found):
+        cells = [cell([found.get((name, kind, tls)) for tls in ways]) for kind in kinds]
+        print(f'| {name} | {" | ".join(cells)} |')
 
 
 def main() -> int:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument('--kinds', nargs='+', default=list(CORES), choices=list(KINDS), metavar='KIND')
+    parser.add_argument('--kinds', nargs='+', default=list(COLUMNS), choices=list(KINDS), metavar='KIND')
     parser.add_argument(
         '--attacks', nargs='+', default=list(ATTACKS), choices=list(ATTACKS), metavar='ATTACK'
     )
     parser.add_argument('--seconds', type=float, default=5)
+    parser.add_argument('--rest', type=float, default=REST, help='most seconds to recover')
     parser.add_argument('--many', type=int, default=MANY, help=f'connections of the slow attacks ({MANY})')
     parser.add_argument('--only', choices=['clear', 'tls'], help='not both')
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(f'| {" | ".join(COLUMNS)} |')
-    print('| --- | --- |' + ' ---: |' * 10)
     ways = {'clear': [False], 'tls': [True], None: [False, True]}[options.only]
-    failed = False
+    found, failed = {}, False
     with tempfile.TemporaryDirectory() as folder:
         for name, kind, tls in itertools.product(options.attacks, options.kinds, ways):
             if missing(kind) or not applies(name, kind, tls):
                 continue
-            result = prove(name, kind, tls, options.seconds, Path(folder), options.many)
-            print(row(name, kind, tls, result), flush=True)
-            failed = failed or (kind in CORES and bool(result.client.errors or not result.alive))
+            result = prove(name, kind, tls, options.seconds, Path(folder), options.many, options.rest)
+            found[name, kind, tls] = result
+            print(line(name, kind, tls, result), flush=True)
+            for fault in result.faults():
+                print(f'    {fault}', flush=True)
+                failed = failed or kind in OURS
+    table(found, options.kinds, ways)
     return int(failed)
 
 

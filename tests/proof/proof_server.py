@@ -62,7 +62,8 @@ KINDS = {
     ),
 }
 CORES = ('threads', 'gevent', 'loop')
-INTERFACES = ('threads, ws-app', 'gevent, ws-app', 'loop', 'rsgi')
+WITH_WEBSOCKETS = {'threads': 'threads, ws-app', 'gevent': 'gevent, ws-app'}
+INTERFACES = (*WITH_WEBSOCKETS.values(), 'loop', 'rsgi')
 """Each core and interface, all with WebSocket."""
 OURS = (*CORES, *INTERFACES, 'threads, checked')
 

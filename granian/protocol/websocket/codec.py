@@ -117,7 +117,7 @@ class WebSocket:
 
     __slots__ = (
         '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_fragments', '_frames',
-        '_lane', '_left', '_max', '_payload', '_position', '_size', '_text', '_wsproto', 'state',
+        '_lane', '_left', '_max', '_misplaced', '_payload', '_position', '_size', '_text', '_wsproto', 'state',
     )  # fmt: skip
 
     def __init__(self, max_message_size: int, deflate: DeflateParameters | None = None) -> None:
@@ -132,6 +132,7 @@ class WebSocket:
         self._frames = 0  # fed in this turn
         self._left = 0  # of the current frame's payload, not yet fed
         self._fragmented = False  # a message has begun and not ended
+        self._misplaced = False  # the frame continues no message, or begins one within another
         self._counting = False  # that message is not compressed: its frames' sizes add up in
         self._size = 0
         self._fragments = self._payload = 0  # of the message
@@ -245,7 +246,9 @@ class WebSocket:
         return None
 
     def _fault(self) -> tuple[int, str] | None:
-        """Return the code and reason with which to refuse the frame, for the size of its message."""
+        """Return the code and reason with which to refuse the frame by its header alone."""
+        if self._misplaced:  # before its payload, which may break another rule
+            return PROTOCOL_ERROR, 'unexpected opcode'
         if self._size > self._max:
             return TOO_BIG, 'message too big'
         if self._fragments > FRAGMENTS and self._payload < self._fragments * SMALL_FRAGMENT:
@@ -278,6 +281,7 @@ class WebSocket:
             self._counting = not first & 0x40  # inflated bytes are counted by Deflate
             self._size = self._fragments = self._payload = 0
         if opcode < 8:
+            self._misplaced = self._fragmented is not (opcode == 0)
             self._fragments += 1
             self._payload += length if self._counting else 4 * length
             if self._counting:
