@@ -223,7 +223,8 @@ def line(name: str, kind: str, tls: bool, result: Result) -> str:
         f'{name:18} {kind + (", TLS" if tls else ""):14} {len(client.times):5} answers  '
         f'{len(client.errors)} errors  p50 {client.share(0.5):5.1f}  p99 {client.share(0.99):6.1f}  '
         f'most {client.share(1):5.0f} ms  '
-        f'{result.before:4.0f} > {result.most:4.0f} > {result.after:4.0f} MiB  processor {result.attacked:.2f} > {result.idle:.2f} in {result.rested:.1f} s'
+        f'{result.before:4.0f} > {result.most:4.0f} > {result.after:4.0f} MiB  '
+        f'processor {result.attacked:.2f} > {result.idle:.2f} in {result.rested:.1f} s'
     )
 
 
