@@ -117,7 +117,8 @@ class WebSocket:
 
     __slots__ = (
         '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_fragments', '_frames',
-        '_lane', '_left', '_max', '_misplaced', '_payload', '_position', '_size', '_text', '_wsproto', 'state',
+        '_lane', '_left', '_max', '_misplaced', '_payload', '_position', '_size', '_text', '_wsproto',
+        'state',
     )  # fmt: skip
 
     def __init__(self, max_message_size: int, deflate: DeflateParameters | None = None) -> None:
