@@ -23,7 +23,7 @@ class Admission:
         self._backpressure = settings.backpressure
         self._threads = settings.threads
         self._share = settings.share
-        self._regards_others = False
+        self.regards_others = False
         """The others' connections count in this batch. Set by `begin_batch`."""
         self.leaving = False
         """The accept is left to another worker for a moment."""
@@ -31,8 +31,6 @@ class Admission:
         """Times in a row that the accept was left to another worker."""
         self._in_turn = 0
         """Connections accepted since another worker had its turn."""
-        self._alone = settings.share is None
-        """No other worker accepts. Set by `begin_batch`."""
 
     @property
     def overloaded(self) -> bool:
@@ -59,16 +57,14 @@ class Admission:
         While connections are short, the others' numbers are not read for each: that is 2 of 57 µs.
         """
         share = self._share
-        if share is None:
-            return
-        self.leaving = False
-        self._alone = share.is_alone()
-        self._regards_others = share.regards_others(now)
+        if share is not None:
+            self.leaving = False
+            self.regards_others = share.regards_others(now)
 
     def pause_for_others(self, connections: int) -> float:
         """Return the seconds for which to leave the next connection to another worker; 0.0 to accept it."""
         share = self._share
-        if share is None or not self._regards_others:
+        if share is None:
             return 0.0
         self.leaving = self._left < LEAVES and share.is_ahead(connections)
         self._left = self._left + 1 if self.leaving else 0
@@ -76,10 +72,9 @@ class Admission:
 
     def ends_turn(self) -> bool:
         """Return whether another worker accepts next. Called after each accepted connection."""
-        if self._alone:
-            return False
         self._in_turn += 1
-        if self._in_turn < SHORT_TURN and not self._pool.busy and not self._regards_others:
+        if self._in_turn < SHORT_TURN and not self._pool.busy and not self.regards_others:
             return False
         self._in_turn = 0
-        return True
+        share = self._share
+        return share is not None and not share.is_alone()

@@ -295,8 +295,7 @@ class Reactor:
         admission = self.admission
         admission.begin_batch(self.now)
         for _ in range(ACCEPT_BATCH):
-            leave_for = admission.pause_for_others(len(self.connections))
-            if leave_for:
+            if admission.regards_others and (leave_for := admission.pause_for_others(len(self.connections))):
                 self._accept_after = self.now + leave_for
                 self._pause_accepting()
                 return
