@@ -30,6 +30,10 @@ SERVERS = {
     'gevent-asyncio': ('asgi', '--core gevent --loop asyncio', False),
     'gevent-tls': ('asgi', '--core gevent', True),
 }
+HANDSHAKE = (
+    b'GET /p/chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+)
 FLAGS = '--interface wsgi --access-log --ws-max-message-size 300000 --url-path-prefix /p'
 
 
@@ -103,11 +107,7 @@ def test_frames_that_come_with_the_handshake_are_read(site: Site) -> None:
     if site.context is not None:
         pytest.skip('websockets has no early frames, and the raw client is in clear')
     with site.connect_plainly() as sock:
-        sock.sendall(
-            b'GET /p/chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-            b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
-            b'\x81\x85\0\0\0\0early'
-        )
+        sock.sendall(HANDSHAKE + b'\x81\x85\0\0\0\0early')
         data = b''
         while not data.endswith(b'\x81\x05early'):
             piece = sock.recv(65536)
@@ -306,3 +306,27 @@ def fails(flags: str) -> None:
     with serving('granian', 'ws_app_apps:wsgi', flags, HERE) as server:
         server.process.wait(20)
         raise AssertionError(server.log)
+
+
+@pytest.mark.parametrize('name', ['threads', 'threads-tls', 'rsgi', 'gevent', 'gevent-tls'])
+@pytest.mark.proves('--ws-ping-interval', '--ws-ping-timeout')
+def test_client_without_pongs_is_closed_and_others_stay(name: str, certificate: Path) -> None:
+    if 'gevent' in name:
+        pytest.importorskip('gevent')
+    served, context, asgi = start(name, certificate, f'{FLAGS} --ws-ping-interval 1 --ws-ping-timeout 1')
+    with served as server, ExitStack() as stack:
+        site = Site(server, context, asgi)
+        answers = stack.enter_context(site.open(ping_interval=None))
+        silent = stack.enter_context(site.connect_plainly())
+        if context is not None:
+            silent = stack.enter_context(context.wrap_socket(silent, server_hostname='localhost'))
+        silent.sendall(HANDSHAKE)
+        received = b''
+        while piece := silent.recv(65536):
+            received += piece
+        head, _, frames = received.partition(b'\r\n\r\n')
+        assert head.startswith(b'HTTP/1.1 101 ')
+        assert frames == b'\x89\x00' + b'\x88\x19\x03\xf3keep-alive ping timeout'
+        answers.send('still here')
+        assert answers.recv(timeout=20) == 'still here'
+        assert site.page().startswith('page /page')
