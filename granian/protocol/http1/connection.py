@@ -34,7 +34,7 @@ from .templates import Template, template_of
 
 _MAX_EMPTY_LINES: Final = 4
 _AFTER_A_MISS: Final = 8
-"""A client whose heads had a shape and then another may well change to and fro."""
+"""Heads of equal size to wait for, after a template did not match, before another is made."""
 _PIECES_AT_ONCE: Final = 256
 """Chunks that become part of the first event. The others follow as events: the core can pause in between."""
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
@@ -59,21 +59,23 @@ class Http1(ResponseSide):
     def __init__(self, limits: Limits, clock: Clock) -> None:
         super().__init__(limits, clock)
         self._partial = False
-        """This head has come in pieces; the next three tell what of it has been looked at."""
+        """True if the head arrives in pieces. The next three say how much of it has been checked."""
         self._scanned = 0
         """The buffer has no blank line before this position."""
         self._line_checked = False
         self._empty_lines = 0
         self._template: Template | None = None
-        """What this client's heads look like, once it is known."""
+        """The template of this client's heads; None while there is none."""
         sizes = (limits.max_head_size, limits.max_request_line, limits.max_field_size)
         self._template_limit = min(size for size in sizes if size)
         """Bytes of the longest head that a template may read: no line of it can be too long."""
         self._alike = 0
-        """So many heads in a row had as many fields as this:"""
+        """Number of heads in a row with `_count` fields; below 0: heads to wait for after a miss."""
         self._count = -1
+        """Number of fields of the last head that `parse_head` read; -1 before the first."""
 
     def receive_data(self, data: bytes) -> None:
+        """Add input to the buffer. A single read is kept as it is; more become a bytearray."""
         buffer = self._buffer
         if not buffer:
             self._buffer = data
@@ -93,6 +95,10 @@ class Http1(ResponseSide):
                 self.must_close = True
 
     def next_event(self) -> Event | None:
+        """Return the next event, None if more input is needed.
+
+        Reads a plain head without a body here; `_next_head` reads all other heads.
+        """
         reading = self._reading
         if reading != READING_HEAD:
             if reading == READING_DONE and self._pending is None:
@@ -102,7 +108,7 @@ class Http1(ResponseSide):
         known = self._template
         head: Head | None = None
         if known is not None and buffer.endswith(b'\r\n\r\n') and len(buffer) <= self._template_limit:
-            # Most often there is a head and nothing else; with a blank line within, it does not match.
+            # The usual case: one head, no body. A buffer with a blank line within does not match.
             head = known.read(buffer)
             if head is not None and not head.content_length and not self._partial:
                 self._buffer = b''
@@ -243,6 +249,7 @@ class Http1(ResponseSide):
             check_sizes(self._limits, len(buffer) - buffer.endswith(b'\r'), ())
 
     def _refuse_size(self) -> Refused:
+        """Refuse a head over `max_head_size`: 414 if its request line fills it, else 431."""
         end = self._buffer.find(b'\r\n', 0, self._limits.max_head_size)
         if end < 0:
             return self._refuse(414, 'request line too long')
@@ -256,6 +263,10 @@ class Http1(ResponseSide):
         return Refused(status, reason, error_response(status, reason, self._clock))
 
     def _begin_lane(self, block: bytes | bytearray, head: Head) -> Event:
+        """Begin a request that h11 reads. Return its Request event, or Refused.
+
+        The chunks that have arrived become its body, at most 256 of them.
+        """
         try:
             from .h11_body import H11Body  # here: h11 costs 10 ms and 1 MB, and many workers never need it
         except NOT_LOADED as error:
@@ -293,6 +304,7 @@ class Http1(ResponseSide):
                 return self.next_event()
 
     def _take_of_body(self) -> Event | None:
+        """Return the next event of the body or tunnel; RequestFailed where the input ends within it."""
         event: Event | None
         if self._pending is not None:
             event, self._pending = self._pending, None
@@ -313,6 +325,7 @@ class Http1(ResponseSide):
         return event
 
     def _next_counted(self) -> Event | None:
+        """Return buffered bytes of a body with Content-Length, and its end once it is complete."""
         if not self._left:
             self._reading = READING_DONE
             return EndOfRequest(1)
@@ -325,6 +338,7 @@ class Http1(ResponseSide):
         return Data(1, data, len(data))
 
     def _next_of_lane(self) -> Event | None:
+        """Return the next event of a body that h11 reads; leave the lane at its end."""
         lane = self._lane
         assert lane is not None
         if self._buffer:
@@ -343,12 +357,14 @@ class Http1(ResponseSide):
         return event
 
     def _fail(self) -> None:
+        """Stop reading: a body was malformed. The response may still be sent; then the connection closes."""
         self._reading = READING_CLOSED
         self._buffer = b''
         self._lane = None
         self._close = True
 
     def _next_raw(self) -> Event | None:
+        """Return a tunnel's buffered bytes, and its end once the client has ended its side."""
         data = bytes(self._buffer)
         if data:
             self._buffer = b''

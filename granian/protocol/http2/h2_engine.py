@@ -49,10 +49,12 @@ class H2Output(Output):
             self.write(data)
 
     def headers(self, stream_id: int, fields: Fields, flags: int = 0) -> None:
+        """Write a header block with these flags (END_STREAM or none)."""
         self._h2.send_headers(stream_id, list(fields), end_stream=bool(flags & frames.END_STREAM))
         self.flush()
 
     def end(self, stream: Stream) -> None:
+        """End the stream: by its trailers if it has some, else by an empty DATA frame."""
         if stream.trailers:
             self.headers(stream.stream_id, stream.trailers, frames.END_STREAM)
         else:
@@ -65,6 +67,10 @@ class H2Output(Output):
         return self._pump()
 
     def _send_frame(self, stream: Stream, small: bool = False) -> bool:
+        """Give h2 one DATA frame of the stream's queue, as large as the windows allow.
+
+        Return False if nothing is queued or a window is shut. `small` is for the lean engine.
+        """
         queue = stream.queue
         if not queue:
             return False
@@ -104,6 +110,7 @@ class H2Session(Session):
         self.output = H2Output(self.guard, self.sent_end, self.h2)
 
     def write_reset(self, stream_id: int, code: int) -> None:
+        """Reset a stream with this error code (RFC 9113 7); nothing if it is closed for h2."""
         try:
             self.h2.reset_stream(stream_id, code)
         except h2.exceptions.ProtocolError:  # it is closed for h2
@@ -111,10 +118,12 @@ class H2Session(Session):
         self.output.flush()
 
     def give_back(self, stream: Stream) -> None:
+        """Return to the client the window of the DATA that the core has consumed."""
         self.acknowledge(stream.stream_id, stream.credit)
         stream.credit = 0
 
     def return_window(self, stream: Stream, size: int, ended: bool = False) -> None:
+        """Return the window for `size` bytes of DATA that no event carries."""
         self.acknowledge(stream.stream_id, size)
 
     def acknowledge(self, stream_id: int, size: int) -> None:
@@ -130,14 +139,15 @@ class H2Receiver(Receiver):
     _session: H2Session
 
     _depends_on_itself = False
-    """Of the header block that h2 reads now."""
+    """Whether the header block that h2 is reading makes its stream depend on itself (RFC 7540 5.3.1)."""
     _dropped = 0
-    """Bytes of DATA that were kept from h2 and whose window has not been given back."""
+    """Bytes of DATA that h2 has not seen, and whose connection window has not been given back."""
 
     def _greet(self) -> None:
         self._session.output.flush()
 
     def receive(self, data: bytes) -> None:
+        """Read frames. A broken rule of the connection ends it with a GOAWAY; nothing is raised."""
         session = self._session
         if session.over:
             return
@@ -157,6 +167,10 @@ class H2Receiver(Receiver):
             session.break_off(code, reason)
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Check what holds for all frames, then judge the frame here or let h2 read it.
+
+        Raises BrokenConnection.
+        """
         block = self._block
         if block is not None and (kind != frames.CONTINUATION or stream_id != block.stream_id):
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'a header block was interrupted')
@@ -185,6 +199,7 @@ class H2Receiver(Receiver):
     # ---- frames that are judged here: h2 would end the connection for a mistake of one stream
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Judge DATA (6.1): let h2 read it, reset its stream, or drop it. Raises BrokenConnection."""
         size = length = len(payload)
         if size > self._session.h2.inbound_flow_control_window - self._dropped:
             raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'more DATA than the connection window allows')
@@ -222,6 +237,10 @@ class H2Receiver(Receiver):
         return None
 
     def _on_block(self, stream_id: int, flags: int, depends_on_itself: bool, block: bytes) -> None:
+        """Judge a complete header block: of a new request, trailers, or one that its stream may not have.
+
+        Raises BrokenConnection where it cannot be decompressed (4.3).
+        """
         new = stream_id > self._table.highest
         stream = self._table.get(stream_id)
         trailers = stream is not None and stream.receiving and flags & frames.END_STREAM
@@ -229,7 +248,7 @@ class H2Receiver(Receiver):
             self._depends_on_itself = depends_on_itself
             self._feed_block(stream_id, flags & frames.END_STREAM, block)
             return
-        try:  # whatever becomes of the stream: the compression state is the connection's (4.3)
+        try:  # also of a block that is dropped: compression state belongs to the connection (4.3)
             self._session.h2.decoder.decode(block, raw=True)
         except hpack.HPACKError as error:
             raise BrokenConnection(frames.COMPRESSION_ERROR, f'HPACK: {error}') from None
@@ -248,10 +267,15 @@ class H2Receiver(Receiver):
         self._feed(kind, flags | frames.END_HEADERS, stream_id, block)
 
     def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Let h2 read RST_STREAM (6.4), unless its stream is gone and the frame is well-formed."""
         if len(payload) != 4 or self._find(stream_id, frames.RST_STREAM) is not None:
             self._feed(frames.RST_STREAM, flags, stream_id, payload)
 
     def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Judge WINDOW_UPDATE (6.9): an increment of 0 or beyond 2^31-1 resets its stream alone.
+
+        Frames of a wrong length, and those of the connection, are left to h2.
+        """
         self._guard.frame()
         if stream_id and len(payload) == 4:
             stream = self._find(stream_id, frames.WINDOW_UPDATE)
@@ -270,12 +294,14 @@ class H2Receiver(Receiver):
     # ---- h2's events
 
     def _take_request(self, event: h2.events.RequestReceived) -> None:
+        """Open a stream for the request if one more is allowed, else refuse it."""
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         self._table.rise(event.stream_id)
         if self._admits(event.stream_id, self._depends_on_itself):
             self._on_request(event.stream_id, headers, event.stream_ended is not None)
 
     def _take_data(self, event: h2.events.DataReceived) -> None:
+        """Pass DATA on as an event; of a stream that is closed, only return its window."""
         stream = self._table.get(event.stream_id)
         data, credit = bytes(event.data or b''), event.flow_controlled_length or 0
         if stream is None or stream.closed:
@@ -306,6 +332,7 @@ class H2Receiver(Receiver):
         self._control.on_pong(event.ping_data or b'')
 
     def _take_goaway(self, event: h2.events.ConnectionTerminated) -> None:
+        """Note that the client ends the connection, and have h2 read on."""
         self._session.peer_going_away = True
         # h2 takes no more frames after a GOAWAY; the client may go on (RFC 9113 6.8).
         self._session.h2.state_machine.state = h2.connection.ConnectionState.SERVER_OPEN

@@ -19,13 +19,13 @@ from .session import Session
 from .streams import RECEIVED, Step, Stream, StreamState, Verdict
 
 EARLY_BODY = 16384
-"""Up to this much of a body that arrives together with its head goes into the Request event."""
+"""Maximum bytes of an early body that the Request event carries itself."""
 JOINED = 16384
-"""DATA that arrives before the core has taken the last event is joined to it up to this size."""
+"""Bytes up to which DATA is joined to a Data event that the core has not taken yet."""
 LATE_BODY = 65536
-"""This much of a body is dropped quietly after the response; then the client is told to stop."""
+"""Bytes of a body that are discarded after the response; beyond, the stream is reset with NO_ERROR."""
 BLOCK_FRAMES = 32
-"""HEADERS and CONTINUATION frames of one header block (VU#421644)."""
+"""Maximum HEADERS and CONTINUATION frames of one header block (VU#421644)."""
 
 
 class Block(NamedTuple):
@@ -58,10 +58,11 @@ class Receiver:
 
     @property
     def empty(self) -> bool:
-        """No part of a frame or of a header block has been received."""
+        """True while no part of a frame or of a header block is buffered."""
         return self._block is None and self._reader.empty
 
     def receive(self, data: bytes) -> None:
+        """Read frames into events. A broken rule of the connection ends it with GOAWAY; nothing is raised."""
         if self._session.over:
             return
         guard = self._guard
@@ -112,6 +113,7 @@ class Receiver:
     # ---- DATA (6.1)
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Read DATA (6.1) into its stream. Raises BrokenConnection; a mistake of one stream resets it."""
         credit = len(payload)
         data = payload
         if flags & frames.PADDED:
@@ -169,6 +171,7 @@ class Receiver:
             self._session.reset(stream, frames.NO_ERROR, None)
 
     def _receive_end(self, stream: Stream, trailers: HeaderList | None) -> None:
+        """End the receiving half of a stream, by an event or in the Request that has not been taken yet."""
         stream.move(Step.RECEIVE_END)
         if stream.released:
             if stream.closed:
@@ -182,6 +185,7 @@ class Receiver:
     # ---- HEADERS and CONTINUATION (6.2, 6.10)
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Read HEADERS (6.2): a whole block, or the first part of one. Raises BrokenConnection."""
         if not stream_id & 1:  # 5.1.1: even ones are ours, and zero is the connection
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'HEADERS on an even stream')
         if flags & frames.PADDED:
@@ -198,6 +202,10 @@ class Receiver:
             self._block = Block(stream_id, flags, depends_on_itself, [payload])
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Read CONTINUATION (6.10). Raises BrokenConnection.
+
+        Also for more than 32 frames, or more bytes than a header list may have: VU#421644.
+        """
         block = self._block
         if block is None:
             raise BrokenConnection(frames.PROTOCOL_ERROR, 'CONTINUATION without HEADERS')
@@ -211,6 +219,10 @@ class Receiver:
             self._on_block(stream_id, block.flags, block.depends_on_itself, b''.join(parts))
 
     def _on_block(self, stream_id: int, flags: int, depends_on_itself: bool, block: bytes) -> None:
+        """Read a complete header block: a new request, or trailers. Raises BrokenConnection.
+
+        A block that was read before under an unchanged dynamic table is looked up.
+        """
         ended = bool(flags & frames.END_STREAM)
         new = stream_id > self._table.highest
         if new and ended:
@@ -297,6 +309,7 @@ class Receiver:
         self._guard.reset()
 
     def _on_trailers(self, stream: Stream, headers: HeaderList, ended: bool) -> None:
+        """End a request by its trailers (8.1); reset the stream where they are malformed."""
         promised = stream.content_length
         if not ended:
             self._session.reset(stream, frames.PROTOCOL_ERROR, 'trailers without END_STREAM')
