@@ -201,7 +201,7 @@ class Http2Stream(BlockingStream):
         return None if self.spool is None else self.spool.size
 
     def read(self) -> bytes:
-        """Return the next bytes of the body, b'' at its end; blocks. Raises RequestBodyError (408: too slow)."""
+        """Return the next bytes of the body, b'' at its end; it blocks. Raises RequestBodyError."""
         body = self.body
         if body:
             self.body = b''
