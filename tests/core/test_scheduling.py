@@ -2,17 +2,99 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from granian.core.blocking.scheduling import is_waiting, processor_time
+from granian.core.blocking.scheduling import (
+    is_waiting,
+    processor_time,
+    use_batch_policy,
+    use_normal_policy,
+)
+from granian.core.contract import CoreSettings
 from granian.core.threads import pool as pool_module
+from granian.core.threads.core import ThreadCore
 from granian.core.threads.pool import Pool
 
 linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc')
+policies = pytest.mark.skipif(not hasattr(os, 'SCHED_BATCH'), reason='needs SCHED_BATCH')
+
+
+def in_a_thread(*steps: Callable[[], object]) -> int:
+    """Take the steps in a thread of their own. Return its scheduling policy after them."""
+    found: list[int] = []
+
+    def run() -> None:
+        for step in steps:
+            step()
+        found.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@policies
+def test_policy_is_that_of_one_thread_and_can_be_undone() -> None:
+    assert in_a_thread(use_batch_policy) == os.SCHED_BATCH
+    assert in_a_thread(use_batch_policy, use_normal_policy) == os.SCHED_OTHER
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@policies
+def test_policy_that_the_user_has_chosen_stays() -> None:
+    def choose() -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+    assert in_a_thread(choose, use_batch_policy, use_normal_policy) == os.SCHED_IDLE
+
+
+@policies
+def test_policy_that_is_refused_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'sched_setscheduler', refuse)
+    assert in_a_thread(use_batch_policy) == os.SCHED_OTHER
+
+
+@policies
+def test_forked_child_of_a_handler_has_the_normal_policy() -> None:
+    core = ThreadCore([], CoreSettings(threads=2), lambda stream: None)
+    assert in_a_thread(use_batch_policy, core.abandon) == os.SCHED_OTHER
+    core.reactor.close()
+
+
+@policies
+def test_only_the_pool_s_further_threads_change_their_policy() -> None:
+    found: list[int] = []
+    called = threading.Semaphore(0)
+    pool = Pool(lambda: None, 2, 5)
+
+    class Call:
+        def work(self) -> bool:
+            found.append(os.sched_getscheduler(0))
+            if pool.threads == 1:
+                pool._turn_eager(0.0)
+                pool.enter_timed()  # starts the second thread, which leads
+            called.release()
+            return len(found) == 2
+
+        def prepare(self) -> bool:
+            return False
+
+    pool.ready.extend([Call(), Call()])
+    pool.start()
+    for _ in range(2):
+        assert called.acquire(timeout=10)
+    pool.close()
+    assert found == [os.SCHED_OTHER, os.SCHED_BATCH]
 
 
 @linux

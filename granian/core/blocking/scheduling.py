@@ -1,4 +1,4 @@
-"""What the operating system knows of a thread: whether it waits, or only has no processor.
+"""The operating system's scheduling of threads: whether one waits or only has no processor, and its policy.
 
 A call that takes long has waited (for a database), has computed, or has lost the processor to
 another process. A second thread helps only the first, and costs every request a hand-over.
@@ -6,6 +6,8 @@ another process. A second thread helps only the first, and costs every request a
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from itertools import count
 
 COMPUTING = 500_000
@@ -42,3 +44,33 @@ def processor_time(thread: int) -> int:
             return int(file.read(64).partition(b' ')[0])
     except (OSError, ValueError):
         return 0
+
+
+if hasattr(os, 'SCHED_BATCH'):
+
+    def use_batch_policy() -> None:
+        """Have this thread, when it wakes, not take the processor from a running one at once.
+
+        Another thread that releases the interpreter's lock wakes those that wait for it. One that takes
+        the processor in that moment finds the lock taken again, or its mutex: it goes back to sleep, after
+        two switches for nothing. With this it runs when the other has stopped, or has had its time. A
+        thread with a policy that the user has chosen keeps it.
+        """
+        _change_policy(os.SCHED_OTHER, os.SCHED_BATCH)
+
+    def use_normal_policy() -> None:
+        """Undo `use_batch_policy` for this thread."""
+        _change_policy(os.SCHED_BATCH, os.SCHED_OTHER)
+
+    def _change_policy(before: int, after: int) -> None:
+        with suppress(OSError):  # not in this sandbox, or not with this C library
+            if os.sched_getscheduler(0) == before:
+                os.sched_setscheduler(0, after, os.sched_param(0))
+
+else:
+
+    def use_batch_policy() -> None:
+        """Do nothing: this platform has no such policy."""
+
+    def use_normal_policy() -> None:
+        """Do nothing: this platform has no such policy."""

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ..blocking.core import BlockingCore
+from ..blocking.scheduling import use_normal_policy
 from .pool import Pool
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class ThreadCore(BlockingCore):
         self.reactor.wake()
         if self.pool.failure is not None:
             raise self.pool.failure
+
+    def abandon(self) -> None:
+        super().abandon()
+        use_normal_policy()  # the child is the application's
 
     def drained(self) -> None:
         self._done.set()

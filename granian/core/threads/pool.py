@@ -22,7 +22,13 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic, sleep
 
-from ..blocking.scheduling import COMPUTING, is_waiting, processor_time, times_waited
+from ..blocking.scheduling import (
+    COMPUTING,
+    is_waiting,
+    processor_time,
+    times_waited,
+    use_batch_policy,
+)
 from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
 from ..system_errors import NOT_A_SOCKET
 from .habits import Habits
@@ -188,6 +194,10 @@ class Pool:
     def _live(self) -> None:
         """Lead, park, and lead again: a pool thread's life, which begins with the baton."""
         member = _PoolThread()
+        if self.threads > 1:
+            # The threads wake each other all the time. Measured with 10 ms of sleep: 0.85 of the processor
+            # time a request; one request in ten sleeping: 0.8 to 0.9. A pool of one thread has no need.
+            use_batch_policy()
         park = self._park
         if self._measured:
             park = self._park_measured
