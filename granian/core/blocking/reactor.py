@@ -313,6 +313,9 @@ class Reactor:
         """Accept one connection if no request waits, and no other until that one has sent something."""
         if not self.accepting or self._ready:
             return  # level-triggered: the next poll reports it again
+        if self.admission.overloaded:  # a greenlet runs while the hub polls
+            self._regulate_accepting(self.now)
+            return
         accepted = self.accepted
         if self._accept_one(listener) and self.accepted > accepted and self.connections:
             self._newest = next(reversed(self.connections.values()))
