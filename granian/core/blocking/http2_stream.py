@@ -53,11 +53,8 @@ class Http2Stream(BlockingStream):
         self.scheme = connection.scheme
         self.tls = connection.tls
         self.memo = connection.memo
-        self.status = 0
-        self.bytes_sent = 0
-        self.received = 0
-        self.ended = False
-        self.aborted = False
+        self.status = self.bytes_sent = self.received = 0
+        self.ended = self.aborted = False
         self.inbox: deque[Any] = deque()
         self.failure: RequestFailed | None = None
         self.spool: Spool | None = None
