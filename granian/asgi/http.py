@@ -190,6 +190,7 @@ class HTTPChannel:
             self._stream.send_end()
 
     async def _send_extension(self, kind: str, message: Message) -> None:
+        """Handle a message of an extension: early hints, pathsend, trailers. Raises what `send` explains."""
         if kind == HINT:
             if self._state is not SENDING:  # a 103 cannot follow the final head
                 links = [(b'link', link) for link in message['links']]

@@ -267,6 +267,10 @@ def refuse(config: Declaration) -> None:
 
 
 def _refusals(c: Declaration) -> list[tuple[str, bool, dict[str, Any]]]:
+    """Return all rules as rows: name of the message, whether it is broken, values for the message.
+
+    A new rule is one row here and its text in `granian.messages`.
+    """
     mounts, routes = len(c.static_path_mount), len(c.static_path_route)
     bad_bind = next(filter(None, map(_address_problem, c.bind)), None)
     bad_network = _network_problem(c, 'forwarded_allow_ips', 'proxy_allow_ips')
@@ -323,6 +327,7 @@ def _address_problem(text: str) -> str | None:
 
 
 def _network_problem(c: Declaration, *names: str) -> str | None:
+    """Return what is wrong with the networks of these options, None if nothing is."""
     for name in names:
         if not _changed(c, name):
             continue

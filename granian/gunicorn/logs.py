@@ -112,6 +112,7 @@ class Logger:
             os.dup2(self.logfile.fileno(), descriptor)
 
     def _set_handler(self, logger: logging.Logger, output: str | None, fmt: str, stream: Any) -> None:
+        """Replace a logger's handler: `output` is a path, '-' for the stream, or nothing."""
         for old in [each for each in logger.handlers if each in self._handlers]:
             logger.removeHandler(old)
             old.close()
@@ -129,6 +130,7 @@ class Logger:
         logger.addHandler(handler)
 
     def _set_syslog(self, logger: logging.Logger, name: str) -> None:
+        """Send a logger to syslog as well. Raises RuntimeError for an unknown facility."""
         cfg = self.cfg
         prefix = cfg.syslog_prefix or (cfg.proc_name or '').replace(':', '.')
         facility = FACILITIES.get((cfg.syslog_facility or 'user').lower())
@@ -221,6 +223,7 @@ class Relay(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Log a record of the server in gunicorn's words, by the configured logger class if there is one."""
         if record.msg in UNSAID:
             return
         record.msg = REWORDED.get(record.msg, record.msg)
@@ -291,6 +294,7 @@ def _from_mapping(given: Mapping[str, Any]) -> None:
 
 
 def _read_json(path: str) -> dict[str, Any]:
+    """Return the object of a JSON file. Raises RuntimeError with the path where it cannot be read."""
     if not os.path.exists(path):
         raise RuntimeError(f'log config file not found: {path}')
     try:
@@ -354,6 +358,7 @@ def make(cfg: Cfg) -> Logger:
 
 
 def _logger_class(given: Any) -> Any:
+    """Return the class that `logger_class` names. Raises SettingsError."""
     if inspect.isclass(given):
         return given
     module, _, name = given.rpartition('.')

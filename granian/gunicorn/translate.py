@@ -73,6 +73,7 @@ def _listening(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> No
 
 
 def _workers(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
+    """Translate the settings of workers: number, kind, threads, limits. Raises SettingsError."""
     if cfg.workers == 0:
         raise SettingsError('workers: 0 is not a number of workers; say 1 or more')
     options['workers'] = cfg.workers
@@ -125,6 +126,7 @@ def _limits(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
 
 
 def _http(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
+    """Translate the settings of HTTP/2 and of the Server header."""
     server = imported.server_header()
     if server is not None:
         options['server_header'] = server
@@ -154,6 +156,7 @@ def _proxies(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
 
 
 def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
+    """Translate the settings of the main process: folder, user, PID file, and what the environment adds."""
     options['working_dir'] = Path(cfg.chdir)
     if not kind.asynchronous and os.environ.get('SCRIPT_NAME'):
         options['url_path_prefix'] = os.environ['SCRIPT_NAME']
@@ -175,6 +178,7 @@ def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
 
 
 def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
+    """Translate the settings of logs and statsd."""
     options['log_level'] = level_name(cfg.loglevel)
     options['log_access'] = access_wanted(cfg)
     if options['log_access']:
@@ -224,6 +228,7 @@ def level_name(text: str | None) -> str:
 
 
 def _tls(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
+    """Translate the settings of TLS, if there are any."""
     if not cfg.is_ssl:
         return
     options['ssl_cert'] = Path(cfg.certfile or cfg.keyfile)

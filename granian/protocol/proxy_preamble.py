@@ -62,6 +62,7 @@ def read_preamble(data: bytes, versions: frozenset[int]) -> Preamble:
 
 
 def _read_v1(data: bytes, versions: frozenset[int]) -> Preamble:
+    """Read version 1, a line of at most 107 bytes; MORE while it is incomplete. Raises PreambleError."""
     if 1 not in versions:
         raise PreambleError('version 1 of the PROXY protocol is not accepted')
     end = data.find(b'\r\n', 0, _V1_LONGEST)
@@ -87,6 +88,7 @@ def _read_v1(data: bytes, versions: frozenset[int]) -> Preamble:
 
 
 def _read_v2(data: bytes, versions: frozenset[int]) -> Preamble:
+    """Read version 2, a binary header; MORE while it is incomplete. Raises PreambleError."""
     if 2 not in versions:
         raise PreambleError('version 2 of the PROXY protocol is not accepted')
     if len(data) < 16:

@@ -226,6 +226,10 @@ def read_fields(headers: Headers) -> tuple[bytes, int, int]:
 
 
 def _read_each(fields: tuple[Any, ...]) -> tuple[bytes, int, int]:
+    """Check fields one by one; return their bytes, roles, and Content-Length or -1.
+
+    A section whose lines were all known is remembered. Raises InvalidResponse.
+    """
     flags = 0
     length = -1
     lines: list[bytes] = []
@@ -234,7 +238,7 @@ def _read_each(fields: tuple[Any, ...]) -> tuple[bytes, int, int]:
         line = _known_line(pair)
         if line is None:
             line = response_line(*pair)
-            remembered = False  # perhaps not; the next time will tell
+            remembered = False  # a line seen for the first time may be the only one of its kind
         lines.append(line.wire)
         if line.role:
             flags |= line.role
@@ -262,6 +266,10 @@ def read_pairs(headers: Headers) -> PairSection:
 
 
 def _pair_each(fields: tuple[Any, ...]) -> PairSection:
+    """Check fields one by one, for HTTP/2: hop-by-hop fields and Content-Length are left out.
+
+    A section whose fields were all known is remembered. Raises InvalidResponse.
+    """
     flags = 0
     length = -1
     pairs: list[Pair] = []

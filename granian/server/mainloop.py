@@ -116,6 +116,7 @@ class MainLoop:
             cast(Handle, worker.handle).send(ipc.REOPEN)
 
     def _message(self, worker: WorkerRecord, kind: str, value: Any) -> None:
+        """Handle a message of a worker: see the kinds in `granian.worker.ipc`."""
         handle = cast(Handle, worker.handle)
         if kind == ipc.READY:
             self.supervisor.worker_event(worker, WorkerEvent.READY, monotonic())

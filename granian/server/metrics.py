@@ -135,6 +135,7 @@ def _server_lines(counts: Counts) -> Iterator[str]:
 
 
 def _worker_lines(workers: Sequence[tuple[int, Figures]]) -> Iterator[str]:
+    """Yield the lines of the workers' figures, a family after the other (Prometheus' text format)."""
     for name, kind, text in WORKER_FAMILIES:
         yield from _head(name, kind, text)
         for number, figures in workers:
@@ -159,6 +160,7 @@ class Exporter:
     """Serves the page at /metrics. Raises ListenError when it cannot have its port."""
 
     def __init__(self, address: str, port: int, supervisor: Supervisor) -> None:
+        """Listen for the metrics page. Raises ListenError."""
         self.store = Store()
         self._supervisor = supervisor
         try:
@@ -250,6 +252,7 @@ class _Client:
         return min(self._deadline, self._again)
 
     def turn(self, readable: bool, now: float, page: Callable[[], bytes]) -> None:
+        """Read, answer and write as far as it goes without waiting; close what is over or overdue."""
         self._again = inf
         try:
             if readable and self.reading:
@@ -266,6 +269,7 @@ class _Client:
             self._again = now
 
     def _read(self, now: float) -> None:
+        """Read once. The deadline is set by the first bytes of a request: PATIENCE seconds for all of it."""
         try:
             data = self.sock.recv(65536)
         except BlockingIOError:
@@ -307,6 +311,7 @@ class _Client:
         return self._http.respond(1, 200, headers, b'' if head.method == 'HEAD' else body)
 
     def _send(self, now: float) -> None:
+        """Write once. The deadline moves with each progress, to IDLE seconds once all is written."""
         try:
             sent = self.sock.send(self._unsent)
         except BlockingIOError:

@@ -47,6 +47,10 @@ class ProcessLauncher:
         target: SpawnTarget | None,
         loader: Loader | None,
     ) -> None:
+        """Prepare what all workers get. `target` is the function that a worker runs.
+
+        Raises ConfigurationError where the start method cannot pass something on.
+        """
         self._server = server
         self._listeners = tuple(endpoint.sockets)
         self._target = target or entry.run
@@ -62,6 +66,7 @@ class ProcessLauncher:
             kinds.prepare_fork(self._config)
 
     def __call__(self, worker: Worker) -> ProcessHandle:
+        """Start a worker and return its handle. Raises OSError where no process can be made."""
         ours, theirs = pipe_ends()
         server = self._server
         share = self._shares.claim() if self._shares is not None else None
@@ -104,6 +109,7 @@ class ProcessLauncher:
         return self._method == 'fork' and not own and config.core != Cores.gevent
 
     def _start(self, spec: WorkerSpec) -> Process:
+        """Start the process by the configured method, with its signals held back."""
         if self._method == 'fork':
             return ForkedProcess(partial(self._target, spec), spec.name)
         import multiprocessing

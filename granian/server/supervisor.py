@@ -32,9 +32,9 @@ from .tables import (
 logger = logging.getLogger('_granian')
 
 QUICK_DEATHS = 5
-"""So many deaths in a row in one slot, each soon after the start, are a crash loop."""
+"""Deaths in a row in one slot, each within RAPID seconds of the start, that make a crash loop."""
 RAPID = 10.0
-"""A worker that served for so many seconds is not part of a crash loop."""
+"""Seconds of service after which a death is not part of a crash loop."""
 CRASH_PAUSE = 1.0
 """Seconds between two starts of a crash loop."""
 RETRY = 30.0
@@ -42,7 +42,7 @@ RETRY = 30.0
 RETRY_EMPTY = 1.0
 """Seconds until another try to start a worker where none serves, and no process could be made."""
 SHORT_GRACE = 2.0
-"""Seconds that a worker gets to stop which loads the application, or is not to wait for requests."""
+"""Seconds to stop for a worker that is loading, or that must not wait for requests."""
 DUMP_GRACE = 1.0
 """Seconds that a worker without signs of life has to write its stacks."""
 GROUP_STOP = 0.1
@@ -92,7 +92,7 @@ class Supervisor:
     _later_size: int | None = None
     """The size that `on_reload` has asked for."""
     _paced_until: float = -inf
-    """No failed or outdated worker is replaced before: --respawn-interval."""
+    """Time before which no failed or outdated worker is replaced (--respawn-interval)."""
 
     # What the main process calls
 
@@ -229,6 +229,7 @@ class Supervisor:
             self._feed(ServerEvent.EMPTY)
 
     def _feed_worker(self, worker: WorkerRecord, event: WorkerEvent) -> None:
+        """Move a worker along its table, and take the action that the table names."""
         before = worker.state
         worker.state, action = WORKER[before, event]
         if action is WorkerAction.STOP:
@@ -247,6 +248,7 @@ class Supervisor:
             self._ended(worker, action)
 
     def _stop(self, worker: WorkerRecord, loading: bool, quick: bool = False) -> None:
+        """Ask a worker to stop, and set the time to kill it. `quick`: it does not wait for requests."""
         self._limit(worker, SHORT_GRACE if loading or quick else None)
         worker.expires = inf
         logger.info('Stopping %s', worker.name)
@@ -262,6 +264,7 @@ class Supervisor:
         worker.kill_at = self._now + worker.grace
 
     def _kill(self, worker: WorkerRecord, before: WorkerState, overdue: bool) -> None:
+        """Kill a worker, and say so if it was overdue."""
         if overdue and before is WorkerState.STARTING:
             logger.error(WARNINGS['start_overdue'], worker.name, self.policy.start_timeout)
         elif overdue:
@@ -270,6 +273,7 @@ class Supervisor:
         worker.handle.kill()
 
     def _launch(self, slot: Slot) -> WorkerRecord:
+        """Start a worker for a slot and record it. Raises OSError where no process can be made."""
         age = self.counts.spawns + 1
         handle = self.launch(slot.number, age)
         logger.info('Booting worker with pid: %s (worker-%d)', handle.pid, slot.number)
@@ -281,6 +285,7 @@ class Supervisor:
         return worker
 
     def _arrived(self, worker: WorkerRecord) -> None:
+        """Note that a worker serves from now on."""
         logger.info('Started %s', worker.name)
         worker.served_since = self._now
         worker.kill_at = inf
@@ -322,12 +327,13 @@ class Supervisor:
             self.newcomer = None
 
     def _stillborn(self, worker: WorkerRecord) -> None:
+        """Handle the end of a worker that had not finished loading."""
         if worker is self.newcomer:
             self._feed(ServerEvent.STILLBORN)
             return
         worker.slot.worker = None
         if self.policy.max_deaths == 0 and getattr(worker.handle, 'failure', None) is None:
-            # Killed while it loaded, without a reason of its own: the next one may come through.
+            # Killed from outside while it loaded: the next one may load.
             worker.slot.deaths += 1
             self._vacate(worker.slot, served=False)
             return
@@ -338,6 +344,7 @@ class Supervisor:
         self._wait(worker.slot)
 
     def _lost(self, worker: WorkerRecord) -> None:
+        """Handle the death of a worker that served. One within RAPID seconds counts towards a crash loop."""
         slot = worker.slot
         if slot.worker is worker:
             slot.worker = None
@@ -365,6 +372,7 @@ class Supervisor:
             self._feed(ServerEvent.VACANT)
 
     def _gives_up(self, slot: Slot, served: bool) -> bool:
+        """Return whether a slot has had so many deaths that the server ends."""
         limit = self.policy.max_deaths
         if limit is None:
             limit = 0 if served else QUICK_DEATHS
@@ -375,6 +383,7 @@ class Supervisor:
         return True
 
     def _replace(self, worker: WorkerRecord, reason: Reason) -> None:
+        """Mark the slot of a serving worker, so that a successor is started."""
         slot = worker.slot
         if self._serves(worker) and slot.reason is None:
             logger.info('%s is going to be replaced: %s', worker.name, reason.value)
@@ -383,6 +392,7 @@ class Supervisor:
             slot.not_before = max(slot.not_before, self._paced_until)
 
     def _wait(self, slot: Slot) -> None:
+        """Leave a slot empty until a reload."""
         logger.info('worker-%d is gone: waiting for a change, or SIGHUP', slot.number)
         slot.not_before = inf
 
@@ -404,6 +414,7 @@ class Supervisor:
     # Actions
 
     def _start(self) -> None:
+        """Start a worker in the slot that is due; the next replacement waits for --respawn-interval."""
         slot = self._due()
         assert slot is not None
         if slot.reason is not None or (slot.worker is None and slot.after_failure):
@@ -419,6 +430,7 @@ class Supervisor:
             self._feed(ServerEvent.UNABLE)
 
     def _settle(self) -> None:
+        """Give the slot to the newcomer, which is ready, and stop its predecessor."""
         worker = self.newcomer
         assert worker is not None
         self.newcomer = None
@@ -433,6 +445,7 @@ class Supervisor:
             self._feed_worker(old, WorkerEvent.STOP)
 
     def _count(self, slot: Slot) -> None:
+        """Count the replacement of a worker by its cause."""
         if slot.reason is not None:
             self.counts.replaced[slot.reason] += 1
         elif slot.worker is None:
@@ -441,6 +454,7 @@ class Supervisor:
             self.counts.reloads += 1
 
     def _abandon(self) -> None:
+        """Give up a newcomer that did not start. At a reload the old workers become current again."""
         worker = self.newcomer
         assert worker is not None
         self.newcomer = None
@@ -462,6 +476,7 @@ class Supervisor:
             slot.not_before = self._now + RETRY
 
     def _mark(self) -> None:
+        """Begin a reload: a new generation, to which no worker belongs yet."""
         self.generation += 1
         logger.info('Reloading the workers')
         for slot in self.slots:
@@ -478,6 +493,7 @@ class Supervisor:
         self.newcomer = None
 
     def _add(self) -> None:
+        """Add an empty slot, with the lowest free number."""
         numbers = {slot.number for slot in self.slots}
         number = next(number for number in range(1, len(numbers) + 2) if number not in numbers)
         self.on_resize(len(numbers) + 1, len(numbers))

@@ -68,6 +68,7 @@ class Representation:
     __slots__ = ('body', 'coding', 'etag', 'fields', 'modified', 'path', 'read_at', 'signature', 'size')
 
     def __init__(self, path: str, coding: str, status: os.stat_result, body: bytes | None) -> None:
+        """Describe a file: its body if it was read, else its path; `coding` is '' for the file itself."""
         self.path = path
         self.coding = coding
         """'' for the file itself."""
@@ -75,15 +76,15 @@ class Representation:
         self.body = body
         self.read_at = time.time()
         self.size = status.st_size if body is None else len(body)
-        # A time in the future is no time a response may give (RFC 9110 8.8.2.1).
+        # A response must not give a time in the future (RFC 9110 8.8.2.1).
         self.modified = int(min(status.st_mtime, self.read_at))
-        # Strong, both of them. That of the content is the same on every machine and after each deployment.
+        # Both are strong. The one made of the content is the same on all machines, and after a deployment.
         if body is None:
             self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}{coding and "-" + coding}"'
         else:
             self.etag = f'"{blake2b(body, digest_size=12, person=coding.encode()).hexdigest()}"'
         self.fields: Fields = ()
-        """Of every response from it that has a body or stands for one, but Content-Length."""
+        """Fields of its 200, 206, 304 and HEAD responses, without Content-Length."""
 
     @property
     def settled(self) -> bool:
@@ -160,6 +161,7 @@ class Mounts:
         return file
 
     def _remember(self, path: str, file: File | None) -> None:
+        """Keep a file in memory for its path, within MOST_ENTRIES and MOST_BYTES. None: forget the path."""
         with self._changing:
             before = self._files.pop(path, None)
             if before is not None:
@@ -169,7 +171,7 @@ class Mounts:
             self._files[path] = file
             self._bytes += file.size
             while len(self._files) > MOST_ENTRIES or self._bytes > MOST_BYTES:
-                # In the order they were last looked at on the disk: those in use have moved behind.
+                # The first is the one whose file was checked longest ago: a check moves its entry to the end.
                 oldest = next(iter(self._files))
                 self._bytes -= self._files.pop(oldest).size
 
@@ -180,6 +182,10 @@ def signature(status: os.stat_result) -> Signature:
 
 
 def _look(path: str, mount: Mount, known: File | None) -> File | None:
+    """Return the file for a path of the mount, None where there is none to be served.
+
+    `known` is what was read before; it is returned if the file has not changed. Raises OSError.
+    """
     below = path if mount.route == '/' else path[len(mount.route) :]
     parts = names(below, dotfiles=mount.dotfiles)
     if parts is None:

@@ -25,6 +25,7 @@ def blocking(handler: Handler, mounts: Mounts) -> Handler:
     prefixes = mounts.prefixes
 
     def handle(stream: Stream) -> None:
+        """Answer from a mount, or give the exchange to the application."""
         head = stream.head
         if not head.path.startswith(prefixes):
             return handler(stream)
@@ -65,6 +66,7 @@ def asynchronous(handler: AsyncHandler, mounts: Mounts) -> AsyncHandler:
 
 
 async def _serve(stream: AsyncStream, mounts: Mounts, mount: Mount) -> None:
+    """Answer a request for a path of a mount. Files are opened in an executor, unless they are in memory."""
     head = stream.head
     file = mounts.remembered(head.path)
     reply = answer(head, file)

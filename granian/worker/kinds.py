@@ -211,6 +211,7 @@ def settings(config: Config, attached: Attachments = NOTHING_ATTACHED) -> CoreSe
 
 
 def _wsgi(parts: Parts) -> BlockingCore:
+    """Make the core of a WSGI worker: the application's handler, wrapped in what the options ask for."""
     from ..wsgi import make_handler
 
     config, app, attached = parts.config, parts.app, parts.attached
@@ -280,6 +281,7 @@ def _blocking_core(config: Config) -> Callable[[Listeners, CoreSettings, Handler
 
 
 def _on_loop(parts: Parts) -> WorkerLoop:
+    """Make the loop of an ASGI or RSGI worker: the handler, wrapped in what the options ask for."""
     from .adapters import adapt
     from .loop import WorkerLoop
 

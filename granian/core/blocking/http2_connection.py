@@ -63,6 +63,7 @@ class Http2Connection(Http2Output):
             self._take_events()
 
     def work(self) -> bool:
+        """Take a turn as the owner: write, read, handle events, write. The caller leads on: return True."""
         self.signalled = False
         try:
             if self.phase == LINGERING:
@@ -108,6 +109,7 @@ class Http2Connection(Http2Output):
                 self._take_events()
 
     def _receive(self) -> bytes | None:
+        """Read once. Return the bytes, b'' at the end or after an error, None if there are none now."""
         self.readable = False
         try:
             data: bytes = receive(self.sock)
@@ -120,6 +122,7 @@ class Http2Connection(Http2Output):
         return data
 
     def _take_events(self) -> None:
+        """Handle the protocol's events. The connection's lock is held."""
         next_event = self.http.next_event
         while (event := next_event()) is not None:
             if type(event) is Request:
@@ -139,6 +142,7 @@ class Http2Connection(Http2Output):
         self.push(self.http.data_to_send())
 
     def _on_request(self, event: Request) -> None:
+        """Make a stream of a request. Queue it now, or once its body is in memory or on disk."""
         self.phase = RUNNING
         if event.head.upgrade is not None and self.core.upgrades is not None:
             self.streams[event.stream_id] = self.core.upgrades.take_http2(self, event)
@@ -255,6 +259,7 @@ class Http2Connection(Http2Output):
     # -- the end of a stream, of the connection -----------------------------------------------
 
     def finish(self, stream: OpenStream) -> None:
+        """Remove a stream whose handler has ended; reset it if its response is incomplete. Any thread."""
         stream_id = stream.stream_id
         with self.lock:
             spool = self.streams.pop(stream_id).spool
@@ -310,6 +315,7 @@ class Http2Connection(Http2Output):
         return max((stream.since for stream in self.gathering.values()), default=self.idle_since)
 
     def close(self) -> None:
+        """Close the socket. Streams whose handler runs keep the connection in memory until they end."""
         if self.phase != CLOSED:
             for stream in (*self.parked, *self.gathering.values()):
                 del self.streams[stream.stream_id]  # it has never run
@@ -324,6 +330,7 @@ class Http2Connection(Http2Output):
     # -- deadlines ------------------------------------------------------------------------------
 
     def update_deadline(self, now: float) -> None:
+        """Set the earliest of the deadlines: keep-alive, PING, unsent responses, bodies."""
         settings = self.settings
         busy = self._busy
         self.timers.settle(now, busy)
@@ -344,6 +351,7 @@ class Http2Connection(Http2Output):
         return bool(self.streams or self.finished)
 
     def expire(self) -> None:
+        """Handle the deadlines that are over. The leader calls it."""
         with self.lock:
             now = monotonic()
             write_timeout = self.settings.write_timeout

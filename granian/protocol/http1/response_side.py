@@ -184,6 +184,10 @@ class ResponseSide:
         return out
 
     def send_data(self, stream_id: int, data: bytes) -> bytes:
+        """Return the bytes of a part of the body. Raises InvalidResponse beyond Content-Length.
+
+        What still fits is then left to `data_to_send`.
+        """
         if self._state is not SENDING:  # a shortcut through EXCHANGE: streams send many pieces
             after = self._step(DATA)
             if after is BROKEN:
@@ -205,6 +209,7 @@ class ResponseSide:
         return data
 
     def send_end(self, stream_id: int, trailers: Headers = ()) -> bytes:
+        """Return the bytes that end a response. Raises InvalidResponse short of Content-Length."""
         after = self._step(END)
         if after is BROKEN:
             return b''
@@ -222,6 +227,7 @@ class ResponseSide:
         return out
 
     def accept_tunnel(self, stream_id: int, headers: Headers) -> bytes:
+        """Return the head of a 101 (RFC 9110 7.8). Raises InvalidResponse if no upgrade was asked for."""
         after = self._step(ACCEPT)
         if after is BROKEN:
             return b''

@@ -109,6 +109,10 @@ class Decoder:
             raise CompressionError('the block ends too early, or an index leads nowhere') from None
 
     def _decode(self, block: bytes) -> list[Field]:  # noqa: C901 (hot path: RFC 7541 6's representations in one loop)
+        """Return the fields of a header block (RFC 7541 6).
+
+        Raises CompressionError, and ListTooLarge above the limit (32 bytes are added for each field).
+        """
         fields: list[Field] = []
         entries = self._entries
         position, end, total = 0, len(block), 0
@@ -219,7 +223,7 @@ class Encoder:
         self._entries: deque[Field] = deque()
         """The oldest first."""
         self._numbers: dict[Field, int] = {}
-        """Of each entry, how many were made before it."""
+        """For each entry: the number of entries made before it."""
         self._count = 0
         self._size = 0
         self._table_size = DEFAULT_TABLE_SIZE

@@ -108,6 +108,10 @@ class Http2:
     def respond(
         self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None
     ) -> bytes:
+        """Return the frames of a whole response, b'' if the stream is gone. Raises InvalidResponse.
+
+        A section of fields that was encoded before, under the same dynamic table, is not encoded again.
+        """
         stream = self._sendable(stream_id)
         if stream is None:
             self._release(stream_id)
@@ -137,6 +141,7 @@ class Http2:
         return self._output.take()
 
     def send_data(self, stream_id: int, data: bytes) -> bytes:
+        """Return frames of a part of the body. Raises InvalidResponse, also beyond Content-Length."""
         stream = self._sendable(stream_id)
         if stream is None:
             return b''
@@ -144,20 +149,21 @@ class Http2:
             raise InvalidResponse('data before the response head')
         if stream.no_body:
             return b''
-        excess = False
+        excess = 0
         promised = stream.promised
         if promised is not None:
-            excess = len(data) > promised
+            excess = max(0, len(data) - promised)
             if excess:
                 data = data[:promised]
             stream.promised = promised - len(data)
         if data:
             self._output.send(stream, data)
         if excess:
-            raise InvalidResponse('more data than Content-Length says')
+            raise InvalidResponse(f'{excess} bytes more than Content-Length says')
         return self._output.take()
 
     def send_end(self, stream_id: int, trailers: Headers = ()) -> bytes:
+        """Return the frames that end a response. Raises InvalidResponse below Content-Length (and resets)."""
         stream = self._sendable(stream_id)
         if stream is None:
             self._release(stream_id)
@@ -167,7 +173,7 @@ class Http2:
         if stream.promised and not stream.no_body:
             missing = stream.promised
             self._abandon(stream)
-            raise InvalidResponse(f'{missing} bytes less than Content-Length says')
+            raise InvalidResponse(f'{missing} bytes fewer than Content-Length says')
         if trailers and not stream.no_body:
             stream.trailers = trailer_fields(trailers)
         stream.ending = True

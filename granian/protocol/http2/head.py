@@ -85,6 +85,10 @@ def read_head(headers: HeaderList, ended: bool, limits: Limits) -> Head:
 
 
 def _read_head(headers: HeaderList, ended: bool, limits: Limits) -> Head:
+    """Check a header list (RFC 9113 8.3) and return its head.
+
+    Raises Malformed (a stream error) and BadRequest (a response with its status).
+    """
     _check_values(headers)
     pseudo: dict[bytes, bytes] = {}
     count = 0
@@ -105,6 +109,7 @@ def _read_head(headers: HeaderList, ended: bool, limits: Limits) -> Head:
 
 
 def _read_fields(head: Head, headers: HeaderList, limits: Limits) -> None:
+    """Check the regular fields (8.2) into `head.fields`. Raises Malformed and BadRequest."""
     if len(headers) > limits.max_headers:
         raise BadRequest(431, 'too many header fields')
     if limits.max_field_size:
@@ -176,6 +181,7 @@ def _check_values(headers: HeaderList) -> None:
 
 
 def _read_pseudo(pseudo: dict[bytes, bytes], limits: Limits) -> Head:
+    """Return a head of the pseudo-fields (8.3.1, RFC 8441 4). Raises Malformed and BadRequest."""
     scheme, path, authority = pseudo.get(b':scheme'), pseudo.get(b':path'), pseudo.get(b':authority')
     protocol = pseudo.get(b':protocol')
     method = pseudo.get(b':method', b'').decode('latin-1')
