@@ -197,7 +197,7 @@ def test_trailers_are_checked(peer):
 def test_more_than_content_length(peer):
     server = peer.request().server
     peer.got(server.send_response(1, 200, [(b'content-length', b'3')]))
-    with pytest.raises(InvalidResponse, match='more data'):
+    with pytest.raises(InvalidResponse, match='2 bytes more'):
         server.send_data(1, b'hello')
     peer.got(server.send_end(1))
     assert peer.body() == b'hel'
@@ -207,7 +207,7 @@ def test_more_than_content_length(peer):
 def test_less_than_content_length_resets_the_stream(peer):
     server = peer.request().server
     peer.got(server.send_response(1, 200, [(b'content-length', b'3')])).got(server.send_data(1, b'h'))
-    with pytest.raises(InvalidResponse, match='2 bytes less'):
+    with pytest.raises(InvalidResponse, match='2 bytes fewer'):
         server.send_end(1)
     peer.pull()
     assert peer.resets() == [(1, 2)]
