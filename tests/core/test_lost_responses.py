@@ -10,7 +10,7 @@ import pytest
 
 from granian.core.blocking import http1_output
 from granian.core.blocking.connection import OUTBOX_LIMIT
-from tests.support.blocking_core import GET, read_all, running
+from tests.support.blocking_core import GET, read_all, running, secured
 
 TEXT = [(b'Content-Type', b'text/plain')]
 CLOSE = [*TEXT, (b'Connection', b'close')]
@@ -21,12 +21,12 @@ def closing(stream: Any) -> None:
     stream.respond(200, CLOSE, LARGE)
 
 
-def small_buffer(address: Any) -> socket.socket:
+def small_buffer(address: Any, size: int = 65536) -> socket.socket:
     sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     sock.settimeout(10)
     sock.connect(address)
-    return sock
+    return secured(sock)
 
 
 def test_pipelined_request_does_not_cost_the_response() -> None:
@@ -97,8 +97,9 @@ def test_connection_that_the_client_ends_is_closed_at_once(version: bytes) -> No
         sock.sendall(b'GET / HTTP/%s\r\nHost: a\r\nConnection: close\r\n\r\n' % version)
         assert read_all(sock).endswith(LARGE)
         # FIN_WAIT2 would be a half-closed end of the server's: it is gone when it resets our bytes.
-        with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            send_without_end(sock)
+        plain = socket.socket(fileno=sock.detach())  # below TLS, which sends nothing after a close_notify
+        with plain, pytest.raises((ConnectionResetError, BrokenPipeError)):
+            send_without_end(plain)
 
 
 def send_without_end(sock: socket.socket) -> None:
@@ -116,10 +117,10 @@ def test_refusal_behind_joined_responses_arrives(caplog: pytest.LogCaptureFixtur
     def handler(stream: Any) -> None:
         stream.respond(200, TEXT, LARGE)
 
-    with running(handler, listener=listener, pipeline_flush=True) as server, socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(10)
-        sock.connect(server.address)
+    with (
+        running(handler, listener=listener, pipeline_flush=True) as server,
+        small_buffer(server.address, 4096) as sock,
+    ):
         sock.sendall(GET % b'/' + b'\x00\r\n\r\n')
         assert b' 400 ' in read_all(sock)[len(LARGE) :]
     assert not caplog.records

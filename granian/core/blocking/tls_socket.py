@@ -62,12 +62,15 @@ class TLSSocket:
         with self._lock:
             while True:
                 try:
-                    sent += self._tls.send(view)
+                    count = self._tls.send(view)
                 except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                    if not sent:
-                        raise BlockingIOError from None
-                    return sent
+                    count = 0  # which gevent's socket returns
+                sent += count
                 if sent == size:
+                    return sent
+                if not count:
+                    if not sent:
+                        raise BlockingIOError
                     return sent
                 view = memoryview(data)[sent:]
 
