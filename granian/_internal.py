@@ -96,17 +96,24 @@ def _follow(module: Any, name: str, attribute: str, target: str) -> Any:
 
 
 def _call(text: str, target: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return name, arguments and keywords of a call with literal arguments. Raises TargetError."""
-    import ast
-
     try:
-        node = ast.parse(text, mode='eval').body
-        if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError
-        arguments = [ast.literal_eval(argument) for argument in node.args]
-        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        return literal_call(text)
     except (SyntaxError, ValueError):
         raise TargetError(REFUSALS['target_call'].format(target=target)) from None
+
+
+def literal_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return name, arguments and keywords of a call with literal arguments.
+
+    Raises SyntaxError or ValueError for other text.
+    """
+    import ast
+
+    node = ast.parse(text, mode='eval').body
+    if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+        raise ValueError(f'{text!r} is not a call')
+    arguments = [ast.literal_eval(argument) for argument in node.args]
+    keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
     return ast.unparse(node.func), arguments, keywords
 
 

@@ -24,3 +24,11 @@ def set_main_signals(interrupt_handler: Handler, reload_handler: Handler | None 
             signal.signal(getattr(signal, name), interrupt_handler)
     if reload_handler is not None and hasattr(signal, 'SIGHUP'):
         signal.signal(signal.SIGHUP, reload_handler)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, or its number in words."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number}'

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import logging
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+from .._internal import literal_call
 from ..constants import Interfaces
 from ..errors import FatalError
 from ..messages import GUNICORN
@@ -32,74 +31,25 @@ class AppError(BootError):
     status = 4
 
 
-@dataclass(frozen=True)
-class Target:
-    """APP, parsed."""
-
-    module: str
-    path: tuple[str, ...] = ('application',)
-    """The attributes on the way to the application, or to its factory."""
-    called: bool = False
-    args: tuple[Any, ...] = ()
-    kwargs: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def name(self) -> str:
-        return '.'.join(self.path)
-
-
-def parse(text: str) -> Target:
-    """Return the target. Raises AppError for what is no name and no call of a name with literals."""
-    module, colon, expression = text.partition(':')
-    if not colon:
-        return Target(module)
-    try:
-        node = ast.parse(expression, mode='eval').body
-    except SyntaxError:
-        raise _unparsed(expression) from None
-    if not isinstance(node, ast.Call):
-        return Target(module, _path(node, expression))
-    try:
-        args = tuple(ast.literal_eval(each) for each in node.args)
-        kwargs = tuple((str(each.arg), ast.literal_eval(each.value)) for each in node.keywords if each.arg)
-    except ValueError:
-        raise AppError(f'Failed to parse arguments as literal values: {expression!r}') from None
-    if len(kwargs) != len(node.keywords):
-        raise _unparsed(expression)
-    return Target(module, _path(node.func, expression), True, args, kwargs)
-
-
-def _path(node: ast.expr, expression: str) -> tuple[str, ...]:
-    if isinstance(node, ast.Name):
-        return (node.id,)
-    if isinstance(node, ast.Attribute):
-        return (*_path(node.value, expression), node.attr)
-    raise _unparsed(expression)
-
-
-def _unparsed(expression: str) -> AppError:
-    return AppError(f'Failed to parse {expression!r} as an attribute name or function call.')
-
-
 def load(text: str) -> Any:
     """Import APP and return the application. Raises AppError, BootError, and what the import raises."""
-    module, colon, expression = text.partition(':')
-    target = parse(text)
+    module, _, expression = text.partition(':')
+    expression = expression or 'application'
+    name, arguments = _parse(expression)
     try:
-        found = importlib.import_module(module)
+        application: Any = importlib.import_module(module)
     except ImportError:
-        if module.endswith('.py'):
-            hint = module.rpartition('.')[0].replace('/', '.') + colon + (expression or 'application')
-            raise BootError(f'Failed to find application, did you mean {hint!r}?') from None
-        raise
-    application: Any = found
-    for name in target.path:
-        try:
-            application = getattr(application, name)
-        except AttributeError:
-            raise AppError(f'Failed to find attribute {target.name!r} in {module!r}.') from None
-    if target.called:
-        application = _call(application, target)
+        if not module.endswith('.py'):
+            raise
+        hint = f'{module.removesuffix(".py").replace("/", ".")}:{expression}'
+        raise BootError(f'Failed to find application, did you mean {hint!r}?') from None
+    try:
+        for part in name.split('.'):
+            application = getattr(application, part)
+    except AttributeError:
+        raise AppError(f'Failed to find attribute {name!r} in {module!r}.') from None
+    if arguments is not None:
+        application = _call(application, name, *arguments)
     if application is None:
         raise AppError(f'Failed to find application object: {expression!r}')
     if not callable(application):
@@ -107,14 +57,28 @@ def load(text: str) -> Any:
     return application
 
 
-def _call(factory: Any, target: Target) -> Any:
+def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
+    """Return the name, and the arguments of a call. Raises AppError for all that is neither."""
+    name: str = expression
+    arguments: Any = None
     try:
-        return factory(*target.args, **dict(target.kwargs))
+        if expression.endswith(')'):
+            name, *arguments = literal_call(expression)
+        if all(part.isidentifier() for part in name.split('.')):
+            return name, arguments
+    except (SyntaxError, ValueError):
+        pass
+    raise AppError(f'Failed to parse {expression!r} as an attribute name or function call with literals.')
+
+
+def _call(factory: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    try:
+        return factory(*args, **kwargs)
     except TypeError as error:
         trace = sys.exc_info()[2]
         # Raised by the call itself, not inside the factory: the arguments are the mistake.
         if trace is not None and trace.tb_next is None:
-            raise AppError(f'{target.name}: {error}') from None
+            raise AppError(f'{name}: {error}') from None
         raise
 
 

@@ -46,7 +46,7 @@ def _action(setting: Setting) -> dict[str, Any]:
         return {'action': 'store_const', 'const': False}
     if setting.kind in ('list', 'existing'):
         return {'action': 'append', 'metavar': metavar}
-    if setting.kind == 'proxy protocol':
+    if setting.name == 'proxy_protocol':
         return {'nargs': '?', 'const': 'auto', 'metavar': 'MODE'}
     if setting.kind == 'mode':
         return {'type': mode, 'metavar': 'MODE'}

@@ -141,6 +141,20 @@ def _refuse_file(location: str, error: Exception) -> NoReturn:
     raise FileError(f'Failed to read config file: {location}', lines) from None
 
 
+def attribute(name: str, what: str, instead: str) -> Any:
+    """Import what a dotted name stands for. Raises SettingsError, which says `instead` without gunicorn."""
+    module, _, last = name.rpartition('.')
+    try:
+        return getattr(importlib.import_module(module), last)
+    except AttributeError:
+        raise SettingsError(f'{what} {name!r}: {module!r} has no attribute {last!r}') from None
+    except ImportError as error:
+        if no_gunicorn(error):
+            reason = GUNICORN['no_gunicorn'].format(what=f'{what} {name!r}', instead=instead)
+            raise SettingsError(reason) from None
+        raise SettingsError(f'{what} {name!r} cannot be imported: {error}') from None
+
+
 def no_gunicorn(error: ImportError) -> bool:
     """Return whether an import failed because gunicorn is not installed."""
     return (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec('gunicorn') is None

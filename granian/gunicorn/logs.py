@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import logging
@@ -13,7 +12,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from logging.config import dictConfig, fileConfig
 from typing import Any
 
@@ -23,7 +22,7 @@ from . import imported
 from .access_atoms import Atoms, atoms
 from .addresses import as_gunicorn_shows
 from .cfg import Cfg
-from .loader import SettingsError, no_gunicorn
+from .loader import SettingsError, attribute
 from .words import in_gunicorns_words
 
 LEVELS = {
@@ -62,6 +61,13 @@ CONFIG_DEFAULTS: dict[str, Any] = {
 
 # RFC 5424 6.2.1: the facilities' numbers by the names that gunicorn takes.
 FACILITIES = logging.handlers.SysLogHandler.facility_names
+
+
+def _method(level: int) -> Callable[..., None]:
+    def log(self: Logger, msg: object, *args: Any, **more: Any) -> None:
+        self.error_log.log(level, msg, *args, **more)
+
+    return log
 
 
 class Logger:
@@ -144,24 +150,14 @@ class Logger:
 
     # What hooks and subclasses call
 
-    def critical(self, msg: object, *args: Any, **more: Any) -> None:
-        self.error_log.critical(msg, *args, **more)
-
-    def error(self, msg: object, *args: Any, **more: Any) -> None:
-        self.error_log.error(msg, *args, **more)
-
-    def warning(self, msg: object, *args: Any, **more: Any) -> None:
-        self.error_log.warning(msg, *args, **more)
-
-    def info(self, msg: object, *args: Any, **more: Any) -> None:
-        self.error_log.info(msg, *args, **more)
-
-    def debug(self, msg: object, *args: Any, **more: Any) -> None:
-        self.error_log.debug(msg, *args, **more)
+    critical = _method(logging.CRITICAL)
+    error = _method(logging.ERROR)
+    warning = _method(logging.WARNING)
+    info = _method(logging.INFO)
+    debug = _method(logging.DEBUG)
 
     def exception(self, msg: object, *args: Any, **more: Any) -> None:
-        more.setdefault('exc_info', True)
-        self.error_log.error(msg, *args, **more)
+        self.error(msg, *args, **{'exc_info': True, **more})
 
     def log(self, level: int | str, msg: object, *args: Any, **more: Any) -> None:
         number = LEVELS.get(level.lower(), logging.INFO) if isinstance(level, str) else level
@@ -361,20 +357,9 @@ def _logger_class(given: Any) -> Any:
     """Return the class that `logger_class` names. Raises SettingsError."""
     if inspect.isclass(given):
         return given
-    module, _, name = given.rpartition('.')
-    if not module:
+    if '.' not in given:
         raise SettingsError(f'there is no logger class {given!r}')
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        if no_gunicorn(error):
-            what = f'logger class {given!r}'
-            raise SettingsError(
-                GUNICORN['no_gunicorn'].format(what=what, instead='remove the import')
-            ) from None
-        raise SettingsError(f'logger class {given!r} cannot be imported: {error}') from None
-    except AttributeError:
-        raise SettingsError(f'logger class {given!r}: {module!r} has no attribute {name!r}') from None
+    return attribute(given, 'logger class', 'remove the import')
 
 
 def is_ours(log: Any) -> bool:

@@ -66,25 +66,12 @@ class Server(View):
         """The workers that are alive, by their process id."""
         return {pid: vars(worker)['view'] for pid, worker in self._native.roster.alive.items()}
 
-    @property
-    def address(self) -> list[Any]:
-        return self.cfg.address
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cfg, name) if name in _OF_CFG else super().__getattr__(name)
 
-    @property
-    def timeout(self) -> int:
-        return int(self.cfg.timeout)
 
-    @property
-    def proc_name(self) -> str:
-        return self.cfg.proc_name
-
-    @property
-    def worker_class_str(self) -> str:
-        return self.cfg.worker_class_str
-
-    @property
-    def worker_class(self) -> Any:
-        return self.cfg.worker_class
+_OF_CFG = ('address', 'timeout', 'proc_name', 'worker_class_str', 'worker_class')
+"""Attributes of a Server that its settings have, until a hook sets them."""
 
 
 class Heart(View):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from .._internal import put_first
@@ -80,11 +79,3 @@ def name(role: str, proc_name: str) -> None:
     except ImportError:
         return
     setproctitle(f'gunicorn: {role} [{proc_name}]')
-
-
-def signal_name(number: int) -> str:
-    """Return the name of a signal, or its number."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f'signal {number}'

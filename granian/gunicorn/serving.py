@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import net
+from .._signals import signal_name
 from .._version import __version__
 from ..config import Config, api_arguments
 from ..errors import FatalError
@@ -390,7 +391,7 @@ def _say_end(worker: Any) -> None:
         guess = '' if worker.killed else ' Perhaps out of memory?'
         logger.error('Worker (pid:%s) was sent SIGKILL!%s', worker.pid, guess)
     elif status < 0:
-        logger.warning(GUNICORN['signalled'], worker.pid, process.signal_name(-status))
+        logger.warning(GUNICORN['signalled'], worker.pid, signal_name(-status))
     else:
         logger.error('Worker (pid:%s) exited with code %s.', worker.pid, status)
 

@@ -79,7 +79,7 @@ _SECTIONS: dict[str, list[tuple[Any, ...]]] = {
         ('limit_request_field_size', '--limit-request-field_size', 'int', 8190, FRONT, 'bytes of a header field, else 431; 0: no limit', 'http1_max_field_size'),
         ('http_parser', '--http-parser', 'one of auto fast python', 'auto', SILENT, 'there is one parser here'),
         ('http_protocols', '--http-protocols', 'protocols', 'h1', FRONT, 'h1, h2 or both', 'http'),
-        ('http2_cleartext', '--http2-cleartext', 'cleartext', 'off', FRONT, 'prior-knowledge: HTTP/2 without TLS'),
+        ('http2_cleartext', '--http2-cleartext', 'switch prior-knowledge upgrade both', 'off', FRONT, 'prior-knowledge: HTTP/2 without TLS'),
         ('http2_max_concurrent_streams', '--http2-max-concurrent-streams', 'int', 100, FRONT, 'HTTP/2 streams of a connection', 'http2_max_concurrent_streams'),
         ('http2_initial_window_size', '--http2-initial-window-size', 'int', 65535, FRONT, 'HTTP/2 receive window', 'http2_initial_stream_window_size'),
         ('http2_max_frame_size', '--http2-max-frame-size', 'frame size', 16384, COPY, 'largest HTTP/2 frame', 'http2_max_frame_size'),
@@ -95,7 +95,7 @@ _SECTIONS: dict[str, list[tuple[Any, ...]]] = {
     'Behind a proxy': [
         ('forwarded_allow_ips', '--forwarded-allow-ips', 'addresses', LOOPBACK, COPY, 'peers whose X-Forwarded- headers count', 'forwarded_allow_ips'),
         ('secure_scheme_headers', '', 'mapping', SCHEMES, FRONT, 'headers that say https'),
-        ('proxy_protocol', '--proxy-protocol', 'proxy protocol', 'off', COPY, 'PROXY protocol: off, v1, v2 or auto', 'proxy_protocol'),
+        ('proxy_protocol', '--proxy-protocol', 'switch auto v1 v2', 'off', COPY, 'PROXY protocol: off, v1, v2 or auto', 'proxy_protocol'),
         ('proxy_allow_ips', '--proxy-allow-from', 'addresses', LOOPBACK, COPY, 'peers that may speak the PROXY protocol', 'proxy_allow_ips'),
         ('protocol', '--protocol', 'text', 'http', REFUSE, 'the uwsgi protocol is not spoken; in nginx say proxy_pass in place of uwsgi_pass'),
         ('uwsgi_allow_ips', '--uwsgi-allow-from', 'addresses', LOOPBACK, SILENT, 'the uwsgi protocol is not spoken'),

@@ -20,6 +20,8 @@ def validate(setting: Setting, value: Any) -> Any:
         return hook(value, setting)
     if kind.startswith('one of '):
         return choice(value, setting)
+    if kind.startswith('switch '):
+        return switch(value, setting)
     return _KINDS[kind](value)
 
 
@@ -113,62 +115,31 @@ def class_or_name(value: Any) -> Any:
 def user(value: Any) -> int:
     import pwd
 
-    return _identity(value, os.geteuid(), lambda name: pwd.getpwnam(name).pw_uid, 'user')
+    return _account(value, 'user', os.geteuid(), lambda name: pwd.getpwnam(name).pw_uid)
 
 
 def group(value: Any) -> int:
     import grp
 
-    return _identity(value, os.getegid(), lambda name: grp.getgrnam(name).gr_gid, 'group')
+    return _account(value, 'group', os.getegid(), lambda name: grp.getgrnam(name).gr_gid)
 
 
-def _identity(value: Any, ours: int, look_up: Callable[[str], int], what: str) -> int:
+def _account(value: Any, what: str, ours: int, look_up: Callable[[str], int]) -> int:
     if value is None:
         return ours
-    if isinstance(value, int):
+    if isinstance(value, int) or _text(value, f'the name of a {what}').isdigit():
         return int(value)
-    name = _text(value, f'the name of a {what}')
-    if name.isdigit():
-        return int(name)
     try:
-        return look_up(name)
+        return look_up(value)
     except KeyError:
-        raise ValueError(f'No such {what}: {name!r}') from None
+        raise ValueError(f'No such {what}: {value!r}') from None
 
 
 def protocols(value: Any) -> list[str]:
-    if value is not None and not isinstance(value, str):
-        raise TypeError('http_protocols must be a string')
-    found = [part.lower() for part in commas(value)] or ['h1']
+    found = [part.lower() for part in commas(text(value))] or ['h1']
     for each in found:
-        if each not in ('h1', 'h2', 'h3'):
+        if each not in ('h1', 'h2'):
             raise ValueError(f"Invalid protocol '{each}'. Valid protocols: h1, h2")
-        if each == 'h3':
-            raise ValueError('h3 is not spoken here')
-    return found
-
-
-def cleartext(value: Any) -> str:
-    if value is None or value is False:
-        return 'off'
-    if value is True:
-        return 'prior-knowledge'
-    found = _text(value, 'text').strip().lower()
-    if found not in ('off', 'prior-knowledge', 'upgrade', 'both'):
-        raise ValueError(f'Invalid http2_cleartext: {value}')
-    return found
-
-
-def proxy_protocol(value: Any) -> str:
-    if value is None or value is False:
-        return 'off'
-    if value is True:
-        return 'auto'
-    found = _text(value, 'text').strip().lower()
-    if found in ('true', 'false'):
-        return proxy_protocol(found == 'true')
-    if found not in ('off', 'v1', 'v2', 'auto'):
-        raise ValueError('proxy_protocol must be: off, v1, v2, or auto')
     return found
 
 
@@ -207,14 +178,25 @@ def hook(value: Any, setting: Setting) -> Any:
 
 
 def choice(value: Any, setting: Setting) -> str | None:
-    options = setting.kind.removeprefix('one of ').split()
+    """Return one of the words of the kind `one of …`."""
+    words = setting.kind.removeprefix('one of ').split()
     if value is None and setting.default is not None:
         return str(setting.default)
-    if not isinstance(value, str):
-        raise TypeError(f'Invalid type for casting: {value}')
-    if value.strip().lower() not in options:
-        raise ValueError(f'Invalid {setting.name}: {value} (one of {", ".join(options)})')
-    return value.strip().lower()
+    found = _text(value, 'text').strip().lower()
+    if found not in words:
+        raise ValueError(f'Invalid {setting.name}: {value} (one of {", ".join(words)})')
+    return found
+
+
+def switch(value: Any, setting: Setting) -> str:
+    """Return `off`, or one of the words of the kind `switch …`; True is the first of them."""
+    words = setting.kind.removeprefix('switch ').split()
+    found = str(value).strip().lower()
+    if value is None or found in ('true', 'false', 'off'):
+        return words[0] if found == 'true' else 'off'
+    if found not in words:
+        raise ValueError(f'{setting.name} must be: off, {", ".join(words)}')
+    return found
 
 
 def positional(function: Callable[..., Any]) -> int | None:
@@ -270,8 +252,6 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     'user': user,
     'group': group,
     'protocols': protocols,
-    'cleartext': cleartext,
-    'proxy protocol': proxy_protocol,
     'frame size': frame_size,
     'statsd': statsd,
     'any': lambda value: value,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages import GUNICORN
-from .loader import SettingsError, no_gunicorn
+from .loader import SettingsError, attribute
 
 _OWN_SERVER = 'it brings a server of its own'
 _GUNICORN = 'gunicorn.workers.'
@@ -127,21 +126,9 @@ def _overridden(found: type, base: type) -> list[str]:
 
 
 def _import(name: str) -> type:
-    module, _, attribute = name.rpartition('.')
-    if not module:
+    if '.' not in name:
         raise SettingsError(f'there is no worker class {name!r}: say -k sync, gthread, gevent or asgi')
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except AttributeError:
-        raise SettingsError(f'worker class {name!r}: {module!r} has no attribute {attribute!r}') from None
-    except ImportError as error:
-        if no_gunicorn(error):
-            raise SettingsError(
-                GUNICORN['no_gunicorn'].format(
-                    what=f'worker class {name!r}', instead='say -k uvicorn.workers.UvicornWorker'
-                )
-            ) from None
-        raise SettingsError(f'worker class {name!r} cannot be imported: {error}') from None
+    found = attribute(name, 'worker class', 'say -k uvicorn.workers.UvicornWorker')
     if not inspect.isclass(found):
         raise SettingsError(f'worker class {name!r} is not a class')
     return found

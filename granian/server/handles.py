@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from typing import Protocol
 
+from .._signals import signal_name
 from ..core.sharing import Share
 from ..pipes import PipeEnd, make_pipe
 from ..worker import ipc
@@ -192,11 +192,8 @@ class ProcessHandle(Handle):
         code = self.process.exitcode
         if code is None or code >= 0:
             return f'exit status {code}'
-        try:
-            name = signal.Signals(-code).name
-            return f'killed by {name}' + (' (out of memory?)' if name == 'SIGKILL' else '')
-        except ValueError:
-            return f'killed by signal {-code}'
+        name = signal_name(-code)
+        return f'killed by {name}' + (' (out of memory?)' if name == 'SIGKILL' else '')
 
     def close(self) -> None:
         super().close()

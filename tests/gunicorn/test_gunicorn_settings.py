@@ -72,6 +72,8 @@ def _deliberate(name: str, value: Any, theirs: Any, ours: Any) -> bool:
         return [os.path.abspath(each) for each in theirs[1]] == ours[1]
     if isinstance(value, (list, tuple)):  # a list does where gunicorn wants text with commas
         return bool(ours[0])
+    if name == 'http2_cleartext' and value in ('true', 'False'):
+        return bool(ours[0])
     if name in ('user', 'group'):
         return not ours[0]
     return value == 1.5  # gunicorn cuts fractions off
