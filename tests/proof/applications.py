@@ -87,7 +87,7 @@ def prove(application: Application, programs: Path, folder: Path) -> list[str]:
     """Serve an application, use it and stop it; return what went wrong."""
     env = prepared(application, programs, folder)
     port = free_port()
-    start = application.wrapper.format(bin=programs)
+    start = application.wrapper.format(bin=programs, here=HERE)
     command = f'{start} --host 127.0.0.1 --port {port} --working-dir {folder} {application.flags}'.split()
     server = Server(application.packages[0], command, port, False, env)
     try:

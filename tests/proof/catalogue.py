@@ -23,7 +23,7 @@ class Application:
     prepare: list[str] = field(default_factory=list)
     """Commands run in the working directory before the start; {bin} is the folder of programs."""
     wrapper: str = '{bin}/python -m granian'
-    """The command that starts the server, in front of its flags."""
+    """The command that starts the server, in front of its flags; {here} is this folder."""
     client: str = ''
     """A program that uses the server by its own protocol; its argument is the port. It must end with 0."""
     env: dict[str, str] = field(default_factory=dict)
@@ -53,6 +53,11 @@ app = WsgiDAVApp({
 DATASETTE = """
 from datasette.app import Datasette
 app = Datasette(memory=True).app()
+"""
+TRACED = """
+import flask
+app = flask.Flask(__name__)
+app.add_url_rule('/<number>', view_func=lambda number: number, endpoint='number')
 """
 DRF = """
 from django.conf import settings
@@ -355,8 +360,11 @@ APPLICATIONS = {
         ['debugpy'], OURS, QUICK, wrapper='{bin}/python -m debugpy --listen 127.0.0.1:0 -m granian',
     ),
     'ddtrace-run': Application(
-        ['ddtrace'], OURS, QUICK, wrapper='{bin}/ddtrace-run {bin}/python -m granian',
-        env={'DD_TRACE_ENABLED': 'true', 'DD_INSTRUMENTATION_TELEMETRY_ENABLED': 'false'},
+        ['ddtrace', 'flask'], '--interface wsgi --workers 2 traced:app',
+        [('GET', f'/{number}', '', {}, 200) for number in range(20)],
+        {'traced.py': TRACED},
+        wrapper='{bin}/python {here}/span_agent.py 20 flask.request '
+        '{bin}/ddtrace-run {bin}/python -m granian',
     ),
     'newrelic-admin': Application(
         ['newrelic'], OURS, QUICK, wrapper='{bin}/newrelic-admin run-program {bin}/python -m granian',
