@@ -247,7 +247,8 @@ class Client:
     def drop(self, writer: asyncio.StreamWriter) -> None:
         if self.chance.random() < 0.5:
             sock = writer.get_extra_info('socket')
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            if sock is not None:  # None: the TLS connection has been lost
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
         writer.transport.abort()
 
     async def drip(self) -> None:
