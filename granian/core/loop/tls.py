@@ -96,6 +96,7 @@ class TLSLayer(asyncio.Protocol):
             self._connection.connection_lost(exc)
         else:
             self._over('the client has gone')
+        self._connection = None  # a cycle would keep OpenSSL's buffers until the garbage collector comes
 
     def pause_writing(self) -> None:
         if self._agreed:
