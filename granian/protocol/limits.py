@@ -12,6 +12,9 @@ RECENT: Final = 2.0
 time of use once a second may be a second behind."""
 GRACE: Final = 0.25
 """Seconds in which a request that is on its way may still arrive when the worker stops."""
+FIRST_GRACE: Final = 2.0
+"""The same for the first request of a new connection, when the worker is replaced: TLS takes round trips, and
+a client that has just connected does not expect to be turned away."""
 
 SPARE_FOR: Final = 0.1
 """Seconds: a connection that has been idle or incomplete for less is not closed to free its descriptor. So a

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking import reactor
+from granian.core.blocking import connection, http1_connection, reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.stream import RequestBodyError
 from tests.support.blocking_core import GET, GET_CLOSE, read_all, read_response, running
@@ -534,3 +534,20 @@ def test_observers_hear_of_each_exchange() -> None:
     with running(echo_path, on_exchange=observe) as server:
         server.request(GET_CLOSE % b'/seen')
     assert heard == [('/seen', 200, 5, False)]
+
+
+def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):
+    """A client that has just connected may be slow; one that has had its answer is not waited for."""
+    for module in (connection, http1_connection):
+        monkeypatch.setattr(module, 'GRACE', 0)
+    with running(lambda stream: stream.respond(200, [], b'')) as server:
+        served, new = server.connect(), server.connect()
+        served.sendall(GET % b'/')
+        read_response(served)
+        wait_until(lambda: len(server.core.reactor.connections) == 2)
+        server.core.stop(reload=True)
+        assert served.recv(1) == b''
+        new.sendall(GET % b'/')
+        assert new.recv(100).startswith(b'HTTP/1.1 200')
+        served.close()
+        new.close()

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from granian.core.contract import CoreSettings
+from granian.core.loop import deadlines
 from granian.core.loop.core import LoopCore, close_loop
 from granian.errors import FatalError
 from granian.protocol.limits import GRACE
@@ -127,6 +128,19 @@ def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
         stream = peer.start()
     sent.set()
     assert (client.response()[0] if peer is None else peer.finish(stream).status) == 200
+    served.stop()
+
+
+def test_first_request_of_a_connection_has_longer_at_a_reload(serve, monkeypatch):
+    """A client that has just connected may be slow; one that has had its answer is not waited for."""
+    monkeypatch.setattr(deadlines, 'GRACE', 0)
+    served = serve(hello)
+    used, new = served.connect(), served.connect()
+    used.get()
+    served.wait_for(lambda: len(served.core.connections) == 2)
+    served.begin_stop(True)
+    assert used.closed()
+    assert new.get()[0] == 200
     served.stop()
 
 

@@ -61,7 +61,7 @@ def test_a_client_that_has_just_connected_is_served_although_the_worker_stops(
     serve, make_client, monkeypatch, reload
 ):
     """Its ClientHello is on the way: to close now would reset it."""
-    for module in (connection, opening, http1_connection):
+    for module in (connection, reactor, http1_connection):
         monkeypatch.setattr(module, 'GRACE', 5)
     with serve(describe) as server, server.connect() as raw:
         until(lambda: server.core.reactor.connections)

@@ -86,6 +86,11 @@ class WatchedConnection:
         """
         raise NotImplementedError
 
+    @property
+    def grace(self) -> float:
+        """Seconds in which a request may still arrive when the worker stops."""
+        return GRACE
+
     def work(self) -> bool:
         """Handle what is ready. The leader, which owns the connection. Return whether it still leads."""
         raise NotImplementedError
@@ -106,9 +111,9 @@ class WatchedConnection:
             self.reactor.next_sweep = deadline
 
     def prepare_stop(self, now: float) -> None:
-        """End an idle connection now, or in GRACE seconds where it was used recently. The owner."""
+        """End an idle connection now, or after its grace where it was used recently. The owner."""
         if self.is_idle:
-            self.deadline = now + GRACE if now - self.idle_since < RECENT else now
+            self.deadline = now + self.grace if now - self.idle_since < RECENT else now
 
     def abandon(self) -> None:
         """Make a new lock, in a forked child: a thread that the child does not have may hold the old one."""

@@ -237,7 +237,7 @@ class Http1Connection(Http1Output):
         if self._body is not None:
             self.set_deadline(BODY, now + self.settings.body_timeout)
         elif self.reactor.stopping and self.http.idle:
-            self.set_deadline(IDLE, now + GRACE)
+            self.set_deadline(IDLE, now + self.grace)
         elif self.phase != HEAD:
             # The first bytes of a head: its deadline is absolute from here (S-D-01).
             if not self.http.idle:
@@ -386,6 +386,11 @@ class Http1Connection(Http1Output):
             self._refuse(408, BODY_TIMEOUT)
         else:
             self.close()
+
+    @property
+    def grace(self) -> float:
+        served = self._stream is not None or self._timed_stream is not None
+        return GRACE if served else self.reactor.first_grace
 
     @property
     def is_idle(self) -> bool:

@@ -11,7 +11,6 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ...protocol.limits import GRACE
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from .connection import CLOSED, HEAD, LINGERING, WatchedConnection
 from .receiving import RECEIVE_SIZE, receive
@@ -54,6 +53,10 @@ class Opening(WatchedConnection):
     @property
     def spare_since(self) -> float:
         return self.idle_since
+
+    @property
+    def grace(self) -> float:
+        return self.reactor.first_grace
 
     def work(self) -> bool:
         connection, leads = self._advance()
@@ -216,7 +219,7 @@ class Opening(WatchedConnection):
 
     def release(self) -> None:
         if self.reactor.stopping:
-            self.deadline = min(self.deadline, monotonic() + GRACE)
+            self.deadline = min(self.deadline, monotonic() + self.grace)
         if self.deadline < self.reactor.next_sweep:
             self.reactor.next_sweep = self.deadline
         super().release()

@@ -19,7 +19,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from ...dates import http_date
-from ...protocol.limits import Clock
+from ...protocol.limits import GRACE, Clock
 from ..listener import Listener
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .admission import Admission
@@ -78,6 +78,8 @@ class Reactor:
         self.next_sweep = math.inf
         self.accepting = False
         self.stopping = False
+        self.first_grace = GRACE
+        """Seconds in which the first request of a connection may still arrive when the worker stops."""
         self.single = settings.threads == 1
         """One thread or greenlet: accept one connection at a time. Idle workers take the others."""
         self._newest: Watched | None = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ... import forked
 from ...dates import http_date
 from ...protocol.error_pages import error_parts
-from ...protocol.limits import GRACE, Clock
+from ...protocol.limits import FIRST_GRACE, GRACE, Clock
 from ...stream import log_failure
 from . import first_step
 from .accept import Acceptor
@@ -188,6 +188,11 @@ class LoopCore:
         if self.stopping:
             self.check_over()
 
+    @property
+    def first_grace(self) -> float:
+        """Seconds in which the first request of a connection may still arrive when the worker stops."""
+        return FIRST_GRACE if self.reloading else GRACE
+
     def in_own_context(self, call: Callable[[], None]) -> None:
         """Call what registers a callback, outside the context of the request that is running.
 
@@ -276,7 +281,7 @@ class LoopCore:
     def _stop_connections(self) -> None:
         for connection in list(self.connections):
             shut_down(connection)
-        self.loop.call_later(GRACE, self.acceptor.cancel_handshakes)
+        self.loop.call_later(self.first_grace, self.acceptor.cancel_handshakes)
         self._stop_told = True
         self.check_over()
 

@@ -29,6 +29,11 @@ class Services(Protocol[ConnectionT]):
     reloading: bool
     now: float
 
+    @property
+    def first_grace(self) -> float:
+        """Seconds in which the first request of a connection may still arrive when the worker stops."""
+        ...
+
     def joined(self, connection: ConnectionT) -> None:
         """Count a connection whose transport is ready."""
         ...
