@@ -127,7 +127,7 @@ WARNINGS = {
     '{value:04o}: write 0{value} if that is what was meant',
     # With logging's placeholders, from here on.
     'in_use': 'Connection in use: %s; trying again in one second',
-    'passed_sockets': 'Listening on the sockets passed by systemd (%d), not on those of the options',
+    'passed_sockets': 'Listening on the sockets passed to this process (%d), not on those of the options',
     'refused': 'Refused a request from %s with %d: %s%s',
     'no_ipv6': 'Not listening on %s: this machine has no IPv6',
     # While it serves.
@@ -183,6 +183,7 @@ GUNICORN = {
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
     'signalled': 'Worker (pid:%s) was sent %s!',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
+    'upgrading': 'Ignoring SIGUSR2: there is a second main process already',
     'native': 'The same natively: %s',
     'python_only': 'Not in that command line, but in Python: %s',
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',

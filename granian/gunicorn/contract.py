@@ -14,6 +14,7 @@ class Served(Protocol):
     callable: Any
     hints: list[str]
     app_uri: str | None
+    start_dir: str
 
     def wsgi(self) -> Any:
         """Return the application; load it the first time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -46,8 +47,9 @@ class Server(View):
     WORKER_BOOT_ERROR = 3
     APP_LOAD_ERROR = 4
     reexec_pid = 0
+    """Process id of a new main process that SIGUSR2 has started."""
     master_pid = 0
-    master_name = 'Master'
+    """Process id of the old main process, as long as this one is the new one."""
 
     def __init__(self, app: Served, log: Any, native: Any) -> None:
         self.app = app
@@ -58,8 +60,15 @@ class Server(View):
         self.worker_age = 0
         self.num_workers = self.cfg.workers
         self.systemd = 'LISTEN_FDS' in os.environ
-        self.START_CTX: dict[Any, Any] = {}
+        self.START_CTX: dict[Any, Any] = {
+            0: sys.executable, 'args': sys.orig_argv[1:], 'cwd': app.start_dir,
+        }  # fmt: skip
+        """The command line that SIGUSR2 starts again; pre_exec may change it."""
         self._native = native
+
+    @property
+    def master_name(self) -> str:
+        return 'Master.2' if self.master_pid else 'Master'
 
     @property
     def WORKERS(self) -> dict[int, Worker]:  # noqa: N802

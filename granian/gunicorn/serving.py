@@ -17,6 +17,7 @@ from ..config import Config, api_arguments
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
+from ..server.companions import Companion
 from ..server.pidfile import PidFile
 from ..server.records import Policy
 from ..worker import patching
@@ -27,6 +28,7 @@ from .application import BootError, check_interface, made
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
+from .succession import Succession
 from .words import in_gunicorns_words
 
 logger = logging.getLogger('_granian')
@@ -105,6 +107,7 @@ class Front(MPServer):
         if plan.access is not None:
             plan.notices.append(GUNICORN['logger_class'].format(name=type(log).__name__))
         self._pid_file: PidFile | None = None
+        self._succession = Succession(self.view, self._write_pid_file)
         self._serves = False
         """The first worker has become ready."""
         self.on_starting(self._starting)
@@ -200,7 +203,7 @@ class Front(MPServer):
     def _write_pid_file(self) -> None:
         before, now = self._pid_file, None
         if self.app.cfg.pidfile:
-            now = PidFile(self.app.cfg.pidfile)
+            now = PidFile(self.app.cfg.pidfile + ('.2' if self.view.master_pid else ''))
             now.acquire()
         self._pid_file = now
         if before is not None and (now is None or now.path != before.path):
@@ -242,6 +245,14 @@ class Front(MPServer):
             return  # it ends the server
         _say_end(worker)
         self._call('child_exit', self.view, worker.view)
+
+    def _add_companions(self, companions: list[Companion], *args: Any) -> None:
+        super()._add_companions(companions, *args)
+        companions.append(self._succession)
+
+    def _upgrade(self) -> None:
+        assert self._endpoint is not None
+        self._succession.begin(self._endpoint)
 
     # A reload
 

@@ -177,7 +177,7 @@ _HOOKS: tuple[tuple[str, tuple[int, ...], str], ...] = (
     ('post_worker_init', (1,), 'worker, after the application is loaded'),
     ('worker_int', (1,), 'worker, at SIGINT or SIGQUIT'),
     ('worker_abort', (1,), 'worker, at SIGABRT'),
-    ('pre_exec', (1,), 'never: there is no SIGUSR2 here'),
+    ('pre_exec', (1,), 'new main process, at SIGUSR2, before the command is started again'),
     ('pre_request', (2,), 'worker, before the application is called'),
     ('post_request', (4, 3, 2), 'worker, after the application was called'),
     ('child_exit', (2,), 'main process, after a worker has ended'),

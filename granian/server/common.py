@@ -74,6 +74,8 @@ class AbstractServer(ProcessHooks):
     """Name of the logger of access lines, in place of `granian.access`."""
     reload_polls = False
     """--reload watches the files of loaded modules once a second, also where watchfiles is installed."""
+    _upgrade: Callable[[], object] | None = None
+    """Called at SIGUSR2, which is a warning without it."""
     quick_signals = False
     """SIGINT and SIGQUIT end the server without waiting for requests, as gunicorn's do; a worker reopens
     its log files on SIGUSR1."""
@@ -212,6 +214,7 @@ class AbstractServer(ProcessHooks):
             loop = MainLoop(
                 supervisor, inbox, companions, exporter, quick_signals=self.quick_signals,
                 on_serving=roster.serving, on_end=roster.ended, on_files=self._loaded,
+                on_upgrade=self._upgrade,
             )  # fmt: skip
             while not supervisor.stopped:
                 loop.turn()

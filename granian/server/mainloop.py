@@ -44,7 +44,7 @@ class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor.
 
     `on_serving` is called when a worker has become ready, `on_end` after a worker's end, `on_files` with
-    the files of a worker's modules.
+    the files of a worker's modules, `on_upgrade` at SIGUSR2 (None: it is a warning).
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class MainLoop:
         on_serving: Callable[[Handle], object] = lambda handle: None,
         on_end: Callable[[Handle], object] = lambda handle: None,
         on_files: Callable[[list[str]], object] = lambda files: None,
+        on_upgrade: Callable[[], object] | None = None,
     ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
@@ -68,6 +69,7 @@ class MainLoop:
         self._on_serving = on_serving
         self._on_end = on_end
         self._on_files = on_files
+        self._on_upgrade = on_upgrade
         self._logged: ipc.Failure | None = None
         """The failure that was logged last: several workers report the same."""
 
@@ -107,6 +109,8 @@ class MainLoop:
             self.supervisor.server_event(self._events[name], monotonic())
         elif name == 'SIGUSR1':
             self._reopen()
+        elif self._on_upgrade is not None:
+            self._on_upgrade()
         else:
             logger.warning(WARNINGS['unused_signal'], name)
 

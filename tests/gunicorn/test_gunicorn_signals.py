@@ -291,14 +291,76 @@ def test_term_lets_what_runs_end(start: Start) -> None:
     assert answers == [200]
 
 
-def test_usr2_is_one_warning(start: Start) -> None:
-    web = start(*LOCAL, 'web', files=APP)
-    web.listening()
+UPGRADE = """
+import os
+bind = 'unix:web.sock'
+pidfile = 'web.pid'
+def pre_exec(server):
+    server.log.info('hook: pre_exec in a child: %s', os.getppid() == server.pid)
+    if os.path.exists('broken'):
+        raise ValueError('not now')
+def on_exit(server):
+    server.log.info('hook: exit of %s', server.master_name)
+"""
+
+
+@BOTH
+def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path, kind: str) -> None:
+    web = start('web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP})
+    web.expect('Booting worker')
+    sock = str(tmp_path / 'web.sock')
+    wait_for(lambda: ask(sock)['ppid'] == web.pid)
     web.send('SIGUSR2')
-    web.expect(r'\[WARNING\] .*SIGUSR2')
-    web.send('SIGWINCH')
+    web.expect('hook: pre_exec in a child: True')
+    web.expect('Booting worker', 2)
+    new = int((tmp_path / 'web.pid.2').read_text())
+    try:
+        web.send('SIGUSR2')  # of no effect now
+        wait_for(lambda: {ask(sock)['ppid'] for _ in range(20)} == {web.pid, new})
+        assert web.stop('SIGQUIT') == 0
+        wait_for(lambda: web.count('Master has been promoted'), lambda: web.log)
+        wait_for(
+            lambda: (tmp_path / 'web.pid').exists() and (tmp_path / 'web.pid').read_text().strip() == str(new)
+        )
+        assert not (tmp_path / 'web.pid.2').exists()
+        assert {ask(sock)['ppid'] for _ in range(10)} == {new}
+        os.kill(new, signal.SIGTERM)
+        wait_for(lambda: web.count('hook: exit of Master$') == 2, lambda: web.log)
+    finally:
+        wait_for(lambda: not Path(f'/proc/{new}').exists() or os.kill(new, signal.SIGKILL))
+    assert web.count('Listening at') == 2
+
+
+@BOTH
+def test_old_main_process_goes_on_if_the_new_one_is_stopped(start: Start, tmp_path: Path, kind: str) -> None:
+    web = start('web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP})
+    web.expect('Booting worker')
+    for age in (2, 3):  # a second try
+        web.send('SIGUSR2')
+        web.expect('Booting worker', age)
+        new = int((tmp_path / 'web.pid.2').read_text())
+        os.kill(new, signal.SIGTERM)
+        web.expect('hook: exit of Master.2$', age - 1)
+        wait_for(lambda new=new: not Path(f'/proc/{new}').exists())
+    assert ask(str(tmp_path / 'web.sock'))['ppid'] == web.pid
+    assert (tmp_path / 'web.pid').read_text().strip() == str(web.pid)
     assert web.stop() == 0
-    assert web.count('WARNING') == 1
+    assert not (tmp_path / 'web.sock').exists()
+
+
+def test_failed_upgrade_leaves_the_server_as_it_was(start: Start, tmp_path: Path) -> None:
+    web = start('web', files={'gunicorn.conf.py': UPGRADE, 'broken': '', **APP})
+    web.expect('Booting worker')
+    web.send('SIGUSR2')
+    web.expect('ValueError: not now')
+    wait_for(lambda: len(children(web.pid)) == 1)
+    (tmp_path / 'broken').unlink()
+    (tmp_path / 'web.py').write_text('raise ValueError("of new code")')
+    web.send('SIGUSR2')
+    web.expect('Reason: Worker failed to boot')
+    wait_for(lambda: len(children(web.pid)) == 1)
+    assert ask(str(tmp_path / 'web.sock'))['ppid'] == web.pid
+    assert web.stop() == 0
 
 
 def test_quit_to_a_worker_replaces_it(start: Start) -> None:

@@ -97,7 +97,7 @@ def test_sockets_passed_by_systemd_win(serve, tmp_path):
         server = serve(
             str(sock.fileno()), method=str(sock.fileno()), script=str(script), pass_fds=(sock.fileno(),)
         )
-        server.expect(r'passed by systemd \(1\)')
+        server.expect(r'passed to this process \(1\)')
         server.wait_ready()
         assert server.port == sock.getsockname()[1]
         assert server.get()

@@ -1,0 +1,72 @@
+"""SIGUSR2: a new main process on the sockets of the old one, which can be told to end, or goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Collection, Sequence
+from math import inf
+from typing import Any
+
+from .. import net
+from ..messages import GUNICORN
+from ..server.upgrade import has_ended, start_again
+from .objects import Server
+
+logger = logging.getLogger('_granian')
+
+VARIABLE = 'GUNICORN_PID'
+"""Tells a new main process the id of the old one."""
+EVERY = 1.0
+"""Seconds between two looks whether the old main process has ended."""
+
+
+class Succession:
+    """Both ends of an upgrade, as a companion of the main loop.
+
+    `promoted` is called in a new main process once the old one has ended.
+    """
+
+    sources: Sequence[Any] = ()
+
+    def __init__(self, server: Server, promoted: Callable[[], object]) -> None:
+        self.predecessor = server.master_pid = int(os.environ.pop(VARIABLE, 0))
+        """Process id of the old main process; 0: there is none."""
+        self.due = 0.0 if self.predecessor else inf  # SIGCHLD wakes the loop when a successor ends
+        self._server = server
+        self._promoted = promoted
+        self._files: list[net.SocketFile] = []
+
+    def begin(self, endpoint: net.Endpoint) -> None:
+        """Start a new main process, unless there are two already. The socket files are left to it."""
+        server = self._server
+        if server.reexec_pid or self.predecessor:
+            logger.warning(GUNICORN['upgrading'])
+            return
+        environ = {**server.cfg.env_orig, VARIABLE: str(os.getpid())}
+        server.reexec_pid = start_again(self._prepare, environ, endpoint.sockets)
+        self._files, endpoint.files = endpoint.files, []
+        self._endpoint = endpoint
+
+    def _prepare(self) -> list[str]:
+        """Return the command of the new main process, which calls this."""
+        server = self._server
+        server.cfg.pre_exec(server)
+        context = server.START_CTX
+        os.chdir(context['cwd'])
+        return [context[0], *context['args']]
+
+    def look(self, ready: Collection[Any], now: float) -> None:
+        server = self._server
+        if server.reexec_pid and has_ended(server.reexec_pid):
+            server.reexec_pid = 0
+            self._endpoint.files = self._files
+        if self.predecessor and now >= self.due:
+            self.due = now + EVERY
+            if os.getppid() != self.predecessor:
+                self.predecessor, self.due, server.master_pid = 0, inf, 0
+                logger.info('Master has been promoted.')
+                self._promoted()
+
+    def close(self) -> None:
+        pass

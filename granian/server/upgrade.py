@@ -1,0 +1,46 @@
+"""The same command line again, beside this process and on the same sockets: a new version takes over."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+from ..net import FIRST_PASSED
+
+logger = logging.getLogger('_granian')
+
+
+def start_again(
+    prepare: Callable[[], Sequence[str]], environ: Mapping[str, str], sockets: Sequence[socket.socket]
+) -> int:
+    """Start a command in a process of its own, and return the process id.
+
+    `prepare` is called there, and returns the command. It gets the sockets as systemd passes them.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        command = prepare()
+        above = FIRST_PASSED + len(sockets)
+        copies = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, above) for sock in sockets]
+        for number, copy in enumerate(copies, FIRST_PASSED):
+            os.dup2(copy, number)  # inherited, unlike all others
+            os.close(copy)
+        passed = {'LISTEN_FDS': str(len(sockets)), 'LISTEN_PID': str(os.getpid())}
+        os.execve(command[0], list(command), {**environ, **passed})
+    except Exception:
+        logger.exception('The command cannot be started again')
+    finally:
+        os._exit(127)
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process that `start_again` has started is over. It is reaped then."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # reaped with the orphans
+        return True
