@@ -364,7 +364,7 @@ def test_a_sibling_that_leads_out_or_is_no_file_is_none(folder, tmp_path):
     assert (reply.body, 'Vary' in reply.fields) == (b'x', False)
 
 
-@pytest.mark.parametrize(
+@rows(
     ('name', 'expected'),
     [
         ('a.docx', 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'),

@@ -142,8 +142,8 @@ def test_a_get():
     assert headers[b'content-type'] == b'text/plain'
 
 
-@pytest.mark.parametrize('size', [1, 7, 1000])
-@pytest.mark.parametrize(
+@rows('size', [1, 7, 1000])
+@rows(
     'request_',
     [
         b'POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nhello\nworld',
@@ -269,8 +269,8 @@ def test_framing(version, make):
         assert (headers[b'transfer-encoding'], body) == (b'chunked', b'hello')
 
 
-@pytest.mark.parametrize('declared', ['4', '5', '6'])
-@pytest.mark.parametrize('kind', [list, iter, tuple])
+@rows('declared', ['4', '5', '6'])
+@rows('kind', [list, iter, tuple])
 def test_content_length_against_the_body(declared, kind, caplog):
     def app(environ, start_response):
         start_response('200 OK', [('Content-Length', declared)])
@@ -286,10 +286,10 @@ def test_content_length_against_the_body(declared, kind, caplog):
     assert len(caplog.records) == (declared != '5')
 
 
-@pytest.mark.parametrize('status', ['204 No Content', '304 Not Modified'])
-@pytest.mark.parametrize('headers', [[], [('Content-Length', '5')]])
-@pytest.mark.parametrize('body', [[], [b''], [b'hello'], [b'hel', b'lo']])
-@pytest.mark.parametrize('kind', [list, iter])
+@rows('status', ['204 No Content', '304 Not Modified'])
+@rows('headers', [[], [('Content-Length', '5')]])
+@rows('body', [[], [b''], [b'hello'], [b'hel', b'lo']])
+@rows('kind', [list, iter])
 def test_no_body(status, headers, body, kind, caplog):
     def app(environ, start_response):
         start_response(status, list(headers))
@@ -304,9 +304,9 @@ def test_no_body(status, headers, body, kind, caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize('body', [[], [b'hello'], [b'he', b'llo']])
-@pytest.mark.parametrize('kind', [list, iter])
-@pytest.mark.parametrize('headers', [[], [('Content-Length', '5')]])
+@rows('body', [[], [b'hello'], [b'he', b'llo']])
+@rows('kind', [list, iter])
+@rows('headers', [[], [('Content-Length', '5')]])
 def test_head(body, kind, headers, caplog):
     def app(environ, start_response):
         start_response('200 OK', list(headers))

@@ -105,7 +105,7 @@ def test_status_lines(status, code, reason):
     assert (stream.status, stream.reason) == (code, reason)
 
 
-@pytest.mark.parametrize(
+@rows(
     'status',
     [200, None, b'200 OK', '', 'OK', '20', '2000 OK', '200OK', '100 Continue', '199 X', '200 O\nK',
      '200 O\rK', '200 \0', ' 200 OK', '\u0662\u0660\u0660 OK', '200 \u20ac', '200 OK\n'],
@@ -130,7 +130,7 @@ def test_headers_keep_order_case_and_repeats():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@rows(
     ('headers', 'named'),
     [
         ([('X-A', 5)], 'X-A'), ([('X-A', b'x')], 'X-A'), ([('X-A', None)], 'X-A'), ([(b'X-A', 'x')], 'X-A'),
@@ -159,8 +159,8 @@ def test_bad_headers_are_one_clear_error_that_names_them(headers, named, caplog)
         assert caplog.records[0].exc_info is None
 
 
-@pytest.mark.parametrize('blocks', [[b'x'], [b'x', b'y'], iter([b'x'])])
-@pytest.mark.parametrize(
+@rows('blocks', [[b'x'], [b'x', b'y'], iter([b'x'])])
+@rows(
     'headers',
     [
         [['X-A', '1'], ['X-B', '2']],
@@ -383,7 +383,7 @@ def test_less_than_content_length_is_a_500_while_it_can_be(result, caplog):
 # -- HEAD, 204, 304
 
 
-@pytest.mark.parametrize(
+@rows(
     ('result', 'headers', 'length'),
     [
         ([b'hello'], TEXT, '5'), ([b'he', b'llo'], TEXT, '5'), ([], TEXT, None), ([b''], TEXT, None),
@@ -425,7 +425,7 @@ def test_no_content(status, result):
 # -- what applications do wrong
 
 
-@pytest.mark.parametrize(
+@rows(
     ('result', 'said'),
     [
         (None, 'NoneType'), ('text', 'str'), (b'bytes', 'bytes'), (['text'], 'str'), ([b'a', 'text'], 'str'),

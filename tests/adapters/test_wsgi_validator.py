@@ -9,6 +9,7 @@ from wsgiref.validate import validator
 
 import pytest
 
+from tests.support.rows import rows
 from tests.support.wsgi_fakes import TEXT, FakeStream, make_head, serve
 
 SIZED = (('Host', 'h'), ('Content-Length', '12'))
@@ -88,9 +89,9 @@ def check(app, stream, caplog, capsys, **options):
     return stream
 
 
-@pytest.mark.parametrize('app', [listed, generated, late, written, filed, empty, replaced, complaining])
-@pytest.mark.parametrize('method', ['GET', 'HEAD', 'DELETE'])
-@pytest.mark.parametrize('version', ['1.0', '1.1', '2'])
+@rows('app', [listed, generated, late, written, filed, empty, replaced, complaining])
+@rows('method', ['GET', 'HEAD', 'DELETE'])
+@rows('version', ['1.0', '1.1', '2'])
 def test_every_way_to_answer(app, method, version, caplog, capsys):
     stream = check(app, FakeStream(make_head(method, '/a?b', version=version)), caplog, capsys)
     bodiless = method == 'HEAD' or app is empty

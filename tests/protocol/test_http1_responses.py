@@ -662,7 +662,7 @@ def test_no_secret_is_remembered(response_tables):
     assert not response_tables._PAIR_SECTIONS
 
 
-@pytest.mark.parametrize('fields', [
+@rows('fields', [
     [('X-A', 'b\r\nc')], [('X A', 'b')], [('X-A', b'b')], [(b'X-A', 'b')], [('X-A', 1)], [('X-A', None)],
     [('Content-Length', '1'), ('Content-Length', '1')], [('Content-Length', '-1')], [('X-A', 'b', 'c')],
     [('X-A',)], [None], ['X-A'], [['X-A', 'b\n']], [('X-A', '\u20ac')],

@@ -53,9 +53,7 @@ def test_3_4_the_server_preface_is_settings(make_peer):
     assert (update.stream_id, update.window_increment) == (0, 1048576 - 65535)
 
 
-@pytest.mark.parametrize(
-    'wrong', [b'GET / HTTP/1.1\r\n\r\n', PREFACE[:-4] + b'XX\r\n', b'\0' * 24, b'P' * 24]
-)
+@rows('wrong', [b'GET / HTTP/1.1\r\n\r\n', PREFACE[:-4] + b'XX\r\n', b'\0' * 24, b'P' * 24])
 def test_3_4_a_wrong_preface_ends_the_connection(make_peer, wrong):
     peer = make_peer(greet=False).feed(wrong)
     assert peer.goaway() == PROTOCOL_ERROR
@@ -70,7 +68,7 @@ def test_3_4_the_preface_may_come_in_pieces(make_peer):
     assert 'ACK' in peer.frames[-1].flags
 
 
-@pytest.mark.parametrize(
+@rows(
     'first',
     [
         PingFrame(0, opaque_data=b'12345678'),
@@ -310,8 +308,9 @@ def test_6_frames_of_streams_on_the_connection(make_peer, kind):
     assert peer.goaway() == PROTOCOL_ERROR
 
 
-@pytest.mark.parametrize('kind', [SETTINGS, PING, GOAWAY])
-def test_6_frames_of_the_connection_on_a_stream(peer, kind):
+@rows('kind', [SETTINGS, PING, GOAWAY])
+def test_6_frames_of_the_connection_on_a_stream(make_peer, kind):
+    peer = make_peer()
     peer.request(1).raw(kind, 0, 1, b'12345678' if kind != SETTINGS else b'')
     assert peer.goaway() == PROTOCOL_ERROR
 
@@ -354,14 +353,16 @@ def test_6_2_headers_too_short_for_their_priority(peer):
     assert peer.goaway() == FRAME_SIZE_ERROR
 
 
-@pytest.mark.parametrize('length', [0, 4, 6])
-def test_6_3_priority_of_a_wrong_length(peer, length):
+@rows('length', [0, 4, 6])
+def test_6_3_priority_of_a_wrong_length(make_peer, length):
+    peer = make_peer()
     peer.request(1, POST, end=False).raw(PRIORITY, 0, 1, b'\0' * length)
     assert peer.resets() == [(1, FRAME_SIZE_ERROR)]
 
 
-@pytest.mark.parametrize('length', [0, 3, 5])
-def test_6_4_rst_stream_of_a_wrong_length(peer, length):
+@rows('length', [0, 3, 5])
+def test_6_4_rst_stream_of_a_wrong_length(make_peer, length):
+    peer = make_peer()
     peer.request(1).raw(RST_STREAM, 0, 1, b'\0' * length)
     assert peer.goaway() == FRAME_SIZE_ERROR
 
@@ -523,8 +524,9 @@ def test_6_9_window_update_of_nothing(make_peer):
     assert peer.resets() == [(1, PROTOCOL_ERROR)]
 
 
-@pytest.mark.parametrize('length', [0, 3, 5])
-def test_6_9_window_update_of_a_wrong_length(peer, length):
+@rows('length', [0, 3, 5])
+def test_6_9_window_update_of_a_wrong_length(make_peer, length):
+    peer = make_peer()
     assert peer.raw(WINDOW_UPDATE, 0, 0, b'\1' * length).goaway() == FRAME_SIZE_ERROR
 
 

@@ -7,6 +7,7 @@ from hyperframe.frame import DataFrame, PingFrame, SettingsFrame, WindowUpdateFr
 
 from granian.protocol.http2.h2_engine import H2Engine
 from granian.protocol.http2.output import USEFUL
+from tests.support.rows import rows
 
 SIZE = 500_000
 WINDOW = 65_535
@@ -76,9 +77,10 @@ def test_client_that_gives_back_small_parts_is_served(peer, part):
     assert peer.goaway() is None
 
 
-@pytest.mark.parametrize('window', [1, 10, 1_000, 5_000, WINDOW])
-def test_client_that_gives_back_whole_windows_never_waits(peer, window):
+@rows('window', [1, 10, 1_000, 5_000, WINDOW])
+def test_client_that_gives_back_whole_windows_never_waits(make_peer, window):
     """Such a client may wait for the last byte of a window: none is held back."""
+    peer = make_peer()
     peer.send(SettingsFrame(0, settings={4: window}))
     size = 5 * window
     downloads = Downloads(peer, 1, size)

@@ -28,7 +28,7 @@ def rows(names: str | tuple[str, ...], table: Iterable[Any], ids: Any = None) ->
     """Run a test once for each row of a table, as one item of pytest.
 
     Arguments are those of `pytest.mark.parametrize`; several tables give each combination of their rows.
-    Fixtures are made once and serve all rows: a row must leave them as they were.
+    Fixtures are made once and serve all rows: a row must leave them as they were (`caplog` is cleared).
     """
     keys = tuple(name.strip() for name in names.split(',')) if isinstance(names, str) else names
 
@@ -50,6 +50,8 @@ def _loop(test: Callable[..., None], table: list[Row]) -> Callable[..., None]:
         failed: list[tuple[str, BaseException]] = []
         for name, values in table:
             counted += 1
+            if 'caplog' in fixtures:
+                fixtures['caplog'].clear()
             try:
                 test(**values, **fixtures)
             except FAILURES as error:
