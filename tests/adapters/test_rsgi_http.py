@@ -258,7 +258,7 @@ WRONG_ARGUMENTS = [
 
 
 def wrong_calls():
-    """Yield each call with each wrong argument that it can have; a number in a file's place is a descriptor."""
+    """Yield each call with each wrong argument that it can have. A file may be a number: a descriptor."""
     for call, arguments in RESPONSES.items():
         for position, value, error in WRONG_ARGUMENTS:
             if position < len(arguments) and not (call.startswith('response_file') and value == 5):

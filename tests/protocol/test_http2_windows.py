@@ -71,7 +71,7 @@ def test_client_that_gives_back_each_frame_gets_useful_frames(peer, streams):
 
 @pytest.mark.parametrize('part', [1_000, 5_000])
 def test_client_that_gives_back_small_parts_is_served(peer, part):
-    downloads = Downloads(peer, 4)
+    downloads = Downloads(peer, 4, 3 * WINDOW)
     downloads.run(part)
     assert downloads.complete
     assert peer.goaway() is None
