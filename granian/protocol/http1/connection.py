@@ -127,19 +127,19 @@ class Http1(ResponseSide):
         """
         buffer = self._buffer
         limits = self._limits
+        block: bytes | bytearray = b''  # a head that a template has read does not need it
         if head is not None:
             end = len(buffer) - 4
-            block = buffer[:end]
         else:
             end = buffer.find(b'\r\n\r\n', self._scanned)
             if end < 1:
                 return self._partial_head()
             if end + 4 > limits.max_head_size:
                 return self._refuse_size()
-            block = buffer[:end]
             if self._template is not None and end + 4 <= self._template_limit:
                 head = self._read_alike(self._template, buffer[: end + 4], end + 4 == len(buffer))
         if head is None:
+            block = buffer[:end]
             try:
                 head = parse_head(block, limits)
             except BadRequest as error:

@@ -54,7 +54,6 @@ _ASKED_ENOUGH: Final = 16
 twice as many for each that the shape has, so that a client that sends ever new shapes, or changes
 ever other values, costs no more than any other that makes us work."""
 
-_REQUEST_LINE: Final = re.compile(r'([^ ]+) ([^ ]+) HTTP/1\.1').fullmatch
 # White space before a line's end is looked for after it: a literal must follow the value for its
 # backtracking to be quick. There is one step back over each value and no more, so a head that does
 # not match costs time in proportion to its length.
@@ -244,10 +243,11 @@ class Template:
 
 def _read_request_line(line: bytes | bytearray) -> tuple[str, str, str, str] | None:
     """Return method, target, path and query of an ordinary request line, by the rules of `protocol.head`."""
-    match = _REQUEST_LINE(line.decode('latin-1'))
-    if match is None:
+    # By split: a pattern takes 0.16 µs, this 0.09. The rules for an empty method and target refuse them.
+    parts = line.decode('latin-1').split(' ', 3)
+    if len(parts) != 3 or parts[2] != 'HTTP/1.1':
         return None
-    method, target = match.groups()
+    method, target, _ = parts
     try:
         check_method(method)
         path, query, _, authority = request_target(method, target)
