@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from granian.core import heap
+from granian.core.heap import trim
 from granian.core.threads import pool as pools
-from granian.core.threads.heap import trim
+from tests.support.blocking_core import running
+from tests.support.loop_core import Served
 
 HOLES = """
 import os
 from pathlib import Path
-from granian.core.threads.heap import trim
+from granian.core.heap import trim
 
 def resident():
     return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') >> 20
@@ -62,3 +68,52 @@ def test_watchdog_trims_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None
 def test_watchdog_gives_up_where_there_is_no_trim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, 'platform', 'darwin')
     assert trim() is False
+
+
+def test_memory_is_returned_once_when_most_connections_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(heap, 'trim', lambda: trimmed.append(1))
+    peak = heap.Peak()
+    for connections in (10, heap.MANY - 1, 0, heap.MANY * 4, heap.MANY, heap.MANY - 1):
+        assert not trimmed
+        peak.look(connections)
+    for connections in (heap.MANY - 1, 50, 0):
+        peak.look(connections)
+    assert trimmed == [1]
+
+
+def blocking(connect: Callable[[Callable[[], socket.socket]], None]) -> None:
+    with running(lambda stream: stream.respond(200, [], b'')) as server:
+        connect(server.connect)
+
+
+def loop(connect: Callable[[Callable[[], socket.socket]], None]) -> None:
+    async def handler(stream: Any) -> None:
+        stream.respond(200, [], b'')
+
+    served = Served('asyncio', handler)
+    connect(lambda: served.connect().sock)
+    served.stop()
+
+
+@pytest.mark.parametrize('core', [blocking, loop])
+def test_core_without_connections_returns_their_memory(
+    core: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed = threading.Event()
+    noted: list[int] = []
+    look = heap.Peak.look
+    monkeypatch.setattr(heap, 'MANY', 4)
+    monkeypatch.setattr(heap, 'trim', trimmed.set)
+    monkeypatch.setattr(heap.Peak, 'look', lambda self, count: (noted.append(count), look(self, count)))
+
+    def crowd(connect: Callable[[], socket.socket]) -> None:
+        clients = [connect() for _ in range(6)]
+        until = time.monotonic() + 10
+        while max(noted) < 6 and time.monotonic() < until:
+            time.sleep(0.01)
+        for client in clients:
+            client.close()
+        assert trimmed.wait(10)
+
+    core(crowd)

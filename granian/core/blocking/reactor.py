@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
+from ..heap import Peak
 from ..listener import Listener
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .admission import Admission
@@ -106,6 +107,7 @@ class Reactor:
         self._accept_after = 0.0
         self._next_second = 0.0
         self._shortage = Shortage()
+        self._peak = Peak()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
         self.register = self._poller.register
         self.rearm = self._poller.rearm
@@ -178,7 +180,7 @@ class Reactor:
             self.suspect = False
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
-            return None
+            return IDLE_CHECK if self._peak.is_high else None
         longest = IDLE_CHECK
         if not (self.accepting or self.stopping):
             pause = self._accept_after - monotonic()
@@ -193,7 +195,8 @@ class Reactor:
             self._sweep(now)
 
     def _tick(self, now: float) -> None:
-        """Set the Date field (RFC 9110 6.6.1). Once a second."""
+        """Set the Date field (RFC 9110 6.6.1), and look how many connections there are. Once a second."""
+        self._peak.look(len(self.connections))
         wall = time()
         self.clock.date = http_date(wall).encode()
         self._next_second = now + 1.0 - wall % 1.0

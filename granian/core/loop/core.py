@@ -21,6 +21,7 @@ from ...dates import http_date
 from ...protocol.error_pages import error_parts
 from ...protocol.limits import FIRST_GRACE, GRACE, Clock
 from ...stream import log_failure
+from ..heap import Peak
 from . import first_step
 from .accept import Acceptor
 from .deadlines import notify_stop, shut_down, sweep
@@ -84,6 +85,7 @@ class LoopCore:
         self._first_step: first_step.FirstStep | None = None
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
+        self._peak = Peak()
         self._cancelling = False  # a CancelledError in a handler is our doing
         self._over: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -258,6 +260,7 @@ class LoopCore:
         seconds = time.time()
         self.clock.date = http_date(int(seconds)).encode()
         self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
+        self._peak.look(len(self.connections))
         for connection in list(self.connections):
             sweep(connection, now)
 

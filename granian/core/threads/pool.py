@@ -30,9 +30,9 @@ from ..blocking.scheduling import (
     use_batch_policy,
 )
 from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
+from ..heap import TRIM_EVERY, trim
 from ..system_errors import NOT_A_SOCKET
 from .habits import Habits
-from .heap import TRIM_EVERY, trim
 
 SLOW_CALL = 0.001
 """Seconds: an application call longer than this makes the pool eager."""
