@@ -162,7 +162,7 @@ def _load_env_files(ctx: click.Context, param: click.Parameter, paths: Sequence[
 
 
 class _Option(click.Option):
-    """Shows its default as it is written, not in parentheses; passes over variables that are not meant."""
+    """Shows its default without parentheses; ignores variables that Kubernetes sets for a service."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         value = super().resolve_envvar_value(ctx)

@@ -14,7 +14,6 @@ from .types import Message, logger, misuse
 if TYPE_CHECKING:
     from ..stream import AsyncStream, Headers
 
-PLAIN = [(b'content-type', b'text/plain; charset=utf-8')]
 
 # States of a response.
 WAITING = 'waiting for http.response.start'

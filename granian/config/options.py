@@ -144,7 +144,7 @@ def _coerce_one(option: Option, value: Any) -> Any:
             raise ConfigurationError(
                 messages.REFUSALS[f'no_such_{kind}'].format(option=option.label, path=path)
             )
-        # What has been looked at here is what a worker opens, in --working-dir.
+        # Absolute: a worker opens the same file from another folder (--working-dir).
         return path if exists is None else path.absolute()
     whole = kind in ('int', 'octal')
     good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)

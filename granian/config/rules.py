@@ -84,7 +84,7 @@ NEEDS_OPTION: dict[str, str] = {
     'ws_max_queue': 'websockets',
     'ws_per_message_deflate': 'websockets',
 }
-"""An option that says how, and the one that says whether: alone the first has no effect."""
+"""Options without effect on their own, and the option that each of them needs."""
 
 BOTH_VERSIONS = (
     'http1_keep_alive_timeout',
@@ -104,7 +104,7 @@ OF_WS_APP = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_ti
 COMPATIBILITY_ONLY: dict[str, tuple[Any, ...]] = {
     'runtime_threads': (1,), 'runtime_mode': (RuntimeModes.auto, RuntimeModes.st),
 }  # fmt: skip
-"""Options of the compiled server, and the values of each that describe what is done here anyway."""
+"""Options of the compiled server that change nothing here, with the values that are taken in silence."""
 
 
 def adapt(values: Values) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the access log cannot see of an exchange by itself, recorded: only where a format names it.
+"""Records for the access log response headers and environ variables that its format names.
 
 Response headers (`%({name}o)s`) are kept by a stream around the stream, the WSGI environ (`%({name}e)s`)
 by an application around the application.

@@ -1,8 +1,8 @@
-"""What a protocol object tells the core: the same events for HTTP/1 and HTTP/2.
+"""Events from a protocol object to the core, the same for HTTP/1 and HTTP/2.
 
 The core feeds bytes with `receive_data()` (and `receive_eof()`), then pulls events with
-`next_event()` until it returns None. A pull interface gives HTTP/1 pipelining its order
-for free: the next request is not parsed before the current exchange is complete.
+`next_event()` until it returns None. So HTTP/1 pipelining keeps its order: the next request
+is not parsed before the current exchange is complete.
 
 `stream_id` is always 1 on HTTP/1 and the frame's stream identifier on HTTP/2.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """A valid request head, and what of its body came in the same bytes.
+    """A valid request head, and the part of its body that arrived with it.
 
     `complete` is true when the request ends with `body`: no Data or EndOfRequest follows.
     """

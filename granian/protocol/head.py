@@ -24,9 +24,9 @@ ROLE_CONNECTION: Final = 4
 ROLE_EXPECT: Final = 5
 ROLE_UPGRADE: Final = 6
 ROLE_SINGLETON: Final = 7
-"""No meaning for framing or routing, but two of it mean two readings (Content-Type, Authorization…)."""
+"""Without meaning for framing or routing, but ambiguous if repeated (Content-Type, Authorization…)."""
 ROLE_UNDERSCORE: Final = 8
-"""A name with an underscore: WSGI would take it for the one with a dash (`Limits.header_map`)."""
+"""A name with an underscore: in WSGI it looks like the name with a dash (`Limits.header_map`)."""
 ROLE_CHECKED: Final = 9
 """Only its value has a rule, see `add_rule`."""
 

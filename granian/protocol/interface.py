@@ -1,13 +1,13 @@
-"""What `Http1` and `Http2` have in common: the one interface every core drives.
+"""The interface of `Http1` and `Http2` that every core drives.
 
 Every command returns the bytes to write now, in order (possibly none). `data_to_send()`
-returns what receiving produced by itself (acknowledgements, window updates, the early
-part of an error); a core calls it after it has pulled the events of what it received.
-Commands on a stream that has been reset or failed are ignored and return b''. What a command
-had produced before it raised is in `data_to_send()`.
+returns output that receiving has caused (acknowledgements, window updates, the early part of
+an error); a core calls it after it has pulled the events. Commands on a stream that has been
+reset or failed are ignored and return b''. Output that a command had made before it raised
+is in `data_to_send()`.
 
-HTTP/2 keeps the place of a stream that failed (RequestFailed) among the concurrent ones until
-the core says its last word on it: `send_end`, `respond` or `abort`, when its handler is done.
+On HTTP/2 a stream that failed (RequestFailed) counts as concurrent until its handler is done
+and the core calls `send_end`, `respond` or `abort` for it.
 Neither version is thread-safe: one party at a time calls a connection, and writes its
 output in that order.
 """

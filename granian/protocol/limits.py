@@ -69,7 +69,7 @@ class Clock:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Limits:
-    """What a peer may make us hold. Sizes in bytes."""
+    """How much memory a peer may make the server use. Sizes in bytes."""
 
     max_head_size: int = 65536
     max_headers: int = 100
@@ -99,4 +99,4 @@ class Limits:
     websockets: bool = field(default=False)
     """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
     raw_fields: bool = field(default=False)
-    """The application takes header fields as bytes, or seldom: best not to make text of them all."""
+    """True if the application takes header fields as bytes, or few of them: text is made on demand."""

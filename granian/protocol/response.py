@@ -249,7 +249,7 @@ def _read_each(fields: tuple[Any, ...]) -> tuple[bytes, int, int]:
     section = b''.join(lines), flags, length
     if remembered:
         if len(_SECTIONS) >= _MAX_SECTIONS:
-            _SECTIONS.clear()  # those that are in use come back soon
+            _SECTIONS.clear()  # sections in use are soon remembered again
         _SECTIONS[fields] = section
     return section
 

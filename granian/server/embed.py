@@ -32,7 +32,7 @@ _NOT_HERE = (
     'workers_max_requests', 'respawn_failed_workers', 'working_dir', 'env_files', 'process_name', 'pid_file',
     'check', 'statsd',
 )  # fmt: skip
-# Of the others, what the compiled server's embedded one has no argument for: by position they come last.
+# The compiled server's embedded server has no argument for these: by position they come last.
 _LATER = (*_NOT_HERE, 'uds_permissions', 'runtime_mode', 'respawn_interval', 'rss_sample_interval',
           'rss_samples', 'workers_kill_timeout')  # fmt: skip
 
@@ -61,7 +61,7 @@ class Server(Hooks):
         _refuse(given)
         self.config = Config.from_api(**given)
         self.addresses: list[Any] = []
-        """What is listened on, as sockets name it, while it is served: the port taken for port 0."""
+        """The addresses of the listening sockets while the server runs: with the real port for port 0."""
         self._core: WorkerLoop | None = None
         self._reloading = False
 

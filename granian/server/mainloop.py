@@ -87,7 +87,7 @@ class MainLoop:
         self._signals()
         for worker in list(supervisor.workers):
             handle = cast(Handle, worker.handle)
-            # Look whether it has ended first, read its messages second: then none can follow.
+            # Ask first whether the worker has ended, then read its messages: none can arrive later.
             ended = handle.ended(handle.fired(ready))
             for kind, value in handle.messages():
                 self._message(worker, kind, value)

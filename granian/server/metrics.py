@@ -165,7 +165,7 @@ class Exporter:
         self._supervisor = supervisor
         try:
             self._endpoint = net.listen(address, port, backlog=128)
-        except net.ListenError as exc:  # as it stands it would read as if the server's own port were meant
+        except net.ListenError as exc:  # the message must name the metrics' port, not the server's
             raise net.ListenError(exc.where, exc.reason, 'listen_metrics') from exc
         self._clients: list[_Client] = []
         for sock in self._endpoint.sockets:

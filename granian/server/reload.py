@@ -53,8 +53,10 @@ class WatchSpec:
 
 
 class OwnFiles:
-    """What the server itself writes, wherever it lies: a change of it is not the application's, and a
-    reload, which is logged, would be the reason of the next."""
+    """The files that the server itself writes, in any folder.
+
+    Their changes cause no reload: a reload is logged, and the log file's change would cause the next.
+    """
 
     def __init__(self, *paths: Path | None) -> None:
         self._paths = tuple(os.path.realpath(path) for path in paths if path is not None)

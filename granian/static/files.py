@@ -28,10 +28,11 @@ SMALL: Final = 128 * 1024
 """Bytes: files up to this size are held in memory."""
 MOST_ENTRIES: Final = 1024
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""Of content in memory, for all files together."""
+"""Maximum bytes of content in memory, of all files together."""
 UNSETTLED: Final = 2.5
-"""Seconds after a file's modification within which another may leave the same time stamp (FAT counts
-in twos): what was read so soon is read again rather than believed."""
+"""Seconds within which two modifications may have one time stamp (FAT counts in steps of 2 s).
+
+A file that was read sooner after its modification is read again at the next check."""
 CODINGS: Final = (('br', '.br'), ('zstd', '.zst'), ('gzip', '.gz'))
 """Content codings and what their files' names end in, best first."""
 

@@ -353,12 +353,12 @@ class WebSocketSession:
         self._flooded = event.violation and event.code in (POLICY, TOO_BIG)
         self._inbox.conclude(Closed(event.code, event.reason))
         if codec.state is _CLOSE_DUE:
-            # The application has not come to it yet: what it has to say to the messages before
-            # may go first (RFC 6455 5.5.1), if it is quick.
+            # The application has not received the close yet. Its answers to earlier messages may be sent
+            # before ours (RFC 6455 5.5.1), for _LAST_WORD seconds.
             self._restart_timer(_LAST_WORD, self._answer_close)
 
     def _on_disconnect(self) -> None:
-        """Note that the client has gone. One that has only ended its side is left to _on_data()."""
+        """Note that the client has gone. _on_data() handles one that has only ended its side."""
         codec = self._codec
         if codec is None:
             self._inbox.conclude(Closed(ABNORMAL, ''))

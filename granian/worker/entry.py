@@ -119,7 +119,7 @@ class Life:
         check(app)
         ws_app = load_ws_app(config, spec.working_dir)
         if not spec.in_thread:
-            # What is loaded by now stays for good: no collection need walk it again.
+            # Loaded modules stay for good: collections skip them from now on.
             gc.freeze()
         observers = Observers(spec, self.control)
         monitor = None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from granian.core.blocking import http1_output, http2_stream, patience
-from granian.core.blocking.crowd import KINDS, Crowd
+from granian.core.blocking.crowd import MOST_KINDS, Crowd
 from tests.support.blocking_core import GET, read_response, running
 from tests.support.http2_client import Http2Client
 
@@ -141,10 +141,10 @@ def test_too_many_that_wait_unexpectedly_are_given_up(monkeypatch: pytest.Monkey
 
 def test_kinds_are_bounded_and_forgotten() -> None:
     crowd = Crowd(4, lambda unit: None)
-    for n in range(KINDS + 10):
+    for n in range(MOST_KINDS + 10):
         crowd.join(f'GET/{n}')
         crowd.leave(f'GET/{n}', True)
-    assert len(crowd.kinds) == KINDS
+    assert len(crowd.kinds) == MOST_KINDS
     crowd.join('GET/a')
     crowd.leave('GET/a', False)
     assert 'GET/a' not in crowd.kinds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from granian.core.blocking.scheduling import times_waited
-from granian.core.threads.habits import DOUBT, KINDS, LONGEST_TRIAL, TRIAL, Habits
+from granian.core.threads.habits import DOUBT, LONGEST_TRIAL, MOST_KINDS, TRIAL, Habits
 from granian.core.threads.pool import SLOW_CALL, Pool
 
 
@@ -77,9 +77,9 @@ def test_a_long_good_time_makes_the_next_trial_shorter_again():
 
 def test_the_kinds_are_bounded():
     habits = Habits()
-    for n in range(3 * KINDS):
+    for n in range(3 * MOST_KINDS):
         habits.note_quick(f'GET/{n}')
-    assert len(habits._records) <= KINDS
+    assert len(habits._records) <= MOST_KINDS
 
 
 def eager_pool() -> Pool:

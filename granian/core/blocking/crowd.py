@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...protocol.head import Head
     from .work import Work
 
-KINDS: Final = 256
+MOST_KINDS: Final = 256
 """Maximum kinds of requests, method and path, that are remembered."""
 
 
@@ -69,7 +69,7 @@ class Crowd:
 
     def _learn(self, kind: str) -> None:
         self.kinds[kind] = None
-        if len(self.kinds) > KINDS:
+        if len(self.kinds) > MOST_KINDS:
             del self.kinds[next(iter(self.kinds))]
 
     def leave(self, kind: str, waited: bool) -> None:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from .services import OpenStream, Services
 
 ONE_IN = 8
-"""At most one thread in so many runs handlers that wait for one and the same client."""
+"""Handlers that wait for one client take at most one thread in eight."""
 FEW = 4
-"""With few threads: so many handlers may wait for one client, if another thread is left (see `crowded`)."""
+"""With few threads: up to 4 handlers wait for one client, if another thread is left (see `crowded`)."""
 LEFT_LIMIT = 16 * 1024 * 1024
 """Bytes of whole responses that one client may leave unsent before its further requests wait."""
 SEND_AT = 32768

@@ -130,7 +130,8 @@ class GreenletCore(BlockingCore):
 def _off_the_hub(call: Callable[..., None]) -> Callable[..., None]:
     """Return a function that runs `call` in a greenlet of its own where the hub calls it.
 
-    The hub closes what has passed its deadline, and must not wait: a log handler may, for a lock or a reader.
+    The hub closes connections whose deadline has passed. It must not wait, but a log handler may: for a lock,
+    or for the reader of a pipe.
     """
 
     def elsewhere(*args: Any) -> None:

@@ -117,8 +117,8 @@ def shut_down(connection: LoopConnection) -> None:
         return
     busy = bool(connection.streams or connection.head_since)
     recent = connection.loop.time() - connection.since < RECENT or bool(connection.head_since)
-    # HTTP/1 between two requests is told when the next one begins (`LoopCore.start`): told now, it
-    # would not read that any more.
+    # An HTTP/1 connection between two requests says goodbye when the next begins (`LoopCore.start`): if it
+    # did so now, it would not read that request.
     if connection.negotiated and (connection.multiplexed or busy or not recent):
         connection.say_goodbye()
     for stream in list(connection.streams.values()):

@@ -76,8 +76,8 @@ class FirstStep:
         self._variables = [*context, *context.values()]
         self._length = len(context)
         self._spare: Spare | None = None
-        self._plain = 0  # so many requests are still to be started plainly …
-        self._back_off = 0  # … of so many when it was last decided
+        self._plain = 0  # number of requests still to be started plainly …
+        self._back_off = 0  # … and the number that this count began with
         self._closed = False
 
     def start(self, request: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
@@ -194,13 +194,16 @@ async def granian_request(rest: list[Any]) -> None:
 
 @coroutine
 def _go_on(rest: list[Any]) -> Generator[Any, None, None]:
-    """Drive a coroutine that waits. In `rest`, by the task's first step, are the coroutine and what it
-    waits for; or None and the error that it has ended with."""
+    """Drive a coroutine that waits.
+
+    The task's first step has put into `rest` the coroutine and the future it waits for; or, if the coroutine
+    has ended, None and its error.
+    """
     try:
-        yield  # here a spare lies: it has begun already, or what is thrown into it would not arrive
+        yield  # a spare stops here: only a coroutine that has begun receives what is thrown into it
     except asyncio.CancelledError as error:
-        # Usually by the request, in its first step. That cancels what the step has come to wait for,
-        # and the task does so if it is asked once more, before it is handed that.
+        # Usually the request cancelled itself in its first step: the future that it waits for is to be
+        # cancelled. A task that is cancelled once more, before it has that future, does so.
         task: Any = asyncio.current_task()
         task.cancel(*error.args)
         task.uncancel()

@@ -24,7 +24,7 @@ trial that grew to 65,536, a busy machine, where one call in some hundreds looks
 trust for good: 39 µs of processor time a request where this takes 28."""
 DOUBT = 8
 """Quick calls in a row before a kind is trusted again, after a call that only looked slow."""
-KINDS = 1024
+MOST_KINDS = 1024
 """Maximum kinds remembered. Beyond, all are forgotten, which costs each a trial."""
 
 
@@ -46,7 +46,7 @@ class Habits:
     def note_quick(self, kind: str) -> None:
         record = self._records.get(kind)
         if record is None:
-            if len(self._records) >= KINDS:
+            if len(self._records) >= MOST_KINDS:
                 self._records.clear()
             self._records[kind] = [1, TRIAL]
             return

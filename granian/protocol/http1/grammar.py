@@ -115,7 +115,7 @@ def check_request_line(line: bytes | bytearray, limits: Limits) -> None:
 
 
 def _conclude(head: Head, host: str | None) -> None:
-    """Apply what the fields with a role say together, and what their absence says."""
+    """Apply the rules that concern several fields, or a missing one. Raises BadRequest."""
     if host is None and head.version != '1.0':
         raise BadRequest(400, 'Host is missing')
     if head.authority is not None:

@@ -1,8 +1,8 @@
 """The h11 lane: request bodies that are more than a counter, read by an `h11.Connection` of their own.
 
-h11 is strict about much, but not about all of chunked coding: it takes a bare CR in a chunk
-extension, and extensions of any size. So a guard reads the chunk lines first, and h11 gets
-what has passed it: without extensions, and the chunks of one read as a single one.
+h11 is lenient in two points of chunked coding: it takes a bare CR in a chunk extension, and
+extensions of any size. So a guard reads the chunk lines first. It gives h11 the data without
+extensions, and joins the chunks of one read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SIZE_LINE: Final = re.compile(
 ).fullmatch
 _MAX_LINE: Final = MAX_CHUNK_EXTENSIONS + 18
 
-# What the guard reads next: the states of `ChunkGuard`.
+# States of `ChunkGuard`: the part that it reads next.
 SIZE: Final = 'size line'
 DATA: Final = 'data'
 DATA_END: Final = 'CRLF after data'

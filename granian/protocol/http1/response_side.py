@@ -66,7 +66,7 @@ _LENGTH: Final = 0
 _CHUNKED: Final = 1
 _UNTIL_CLOSE: Final = 2
 _NO_BODY: Final = 3
-"""HEAD, 204, 304: what the application sends is dropped."""
+"""For HEAD, 204 and 304: the application's body is dropped."""
 
 
 class ResponseSide:

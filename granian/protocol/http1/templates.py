@@ -1,4 +1,4 @@
-"""Heads that come again: the names a client sends, in its order, and the values it repeats.
+"""Templates: a quicker way to read request heads that repeat the names and values of earlier ones.
 
 A client sends the same names in the same order request after request, and most values too.
 Once a connection has sent two heads of one shape, a *template* reads the next: the lines at
@@ -6,10 +6,10 @@ the beginning that stay the same are compared as they are, the rest is one regul
 expression. For a browser's twelve fields that takes 2.6 µs where `parse_head` takes 4, 1.7
 if the first eight are as they were, 0.9 if all are (measured on one machine, Python 3.11).
 
-A template takes a *subset* of what `parse_head` takes, and gives the same Head: whatever is
-unusual (white space around a value, a second Host, anything that bears on framing but
-Content-Length) does not match, and goes to `parse_head`, which alone refuses. What is
-compared was taken by `parse_head` before, byte for byte. A test holds the two together.
+A template reads a *subset* of the heads that `parse_head` reads, and returns the same Head. A head
+that is unusual (white space around a value, a second Host, framing other than Content-Length)
+does not match and goes to `parse_head`, which alone refuses. Lines that are compared as bytes
+have been read by `parse_head` before. A test compares the two.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ _MAX_TEMPLATES: Final = 512
 _MAX_GIVEN: Final = 2048
 """Bytes of lines that are given: a template holds them in four forms, and each connection may have one."""
 _SECRETS: Final = frozenset({b'authorization', b'cookie', b'proxy-authorization'})
-"""A template with one of these given is its connection's alone, and goes with it."""
+"""A template that holds the value of such a field is not shared, and is freed with its connection."""
 _MAX_NAMES: Final = 48
 _MAX_LENGTH: Final = 1024
-"""Of all names together; a pattern takes about eight bytes of memory for each character."""
+"""Maximum characters of all names together; a pattern takes about 8 bytes of memory for each."""
 _MAX_REQUEST_LINE: Final = 256
-"""Bytes: a longer one is not kept."""
+"""Bytes; a longer request line is not kept in a template."""
 _ASKED_ENOUGH: Final = 16
-"""A pattern takes milliseconds to compile: not before this many askings, two heads each at least, and
-twice as many for each that the shape has, so that a client that sends ever new shapes, or changes
-ever other values, costs no more than any other that makes us work."""
+"""Requests for a template before its pattern is compiled, which takes milliseconds.
+
+The number doubles with each pattern that the shape has. So a client that varies shapes or values without
+end costs no more than other costly requests."""
 
 # White space before a line's end is looked for after it: a literal must follow the value for its
 # backtracking to be quick. There is one step back over each value and no more, so a head that does
@@ -172,8 +173,7 @@ class Template:
 
         Return None where `parse_head` must be asked.
         """
-        # What is called here was chosen by the count of instructions: partition and slices take half of
-        # what find and startswith do.
+        # partition and slices take half the instructions of find and startswith (measured).
         line, _, rest = data.partition(b'\r\n')
         raw = self._raw
         values: tuple[Any, ...] = ()

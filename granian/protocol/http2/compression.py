@@ -187,9 +187,9 @@ _INDEXED: Final = [bytes((0x80 | index,)) for index in range(0x7F)]
 _PASSING: Final = frozenset(
     (b'content-length', b'content-range', b'etag', b'last-modified', b'location', b'age', b'expires')
 )
-"""Whose values do not come back: not worth a place in the table."""
+"""Fields whose values seldom repeat: they get no entry in the table."""
 _SECRET: Final = frozenset((b'set-cookie', b'authorization', b'www-authenticate'))
-"""Never indexed, here or by anybody who sends it on (RFC 7541 7.1.3)."""
+"""Fields that are never indexed, here or by a proxy that forwards them (RFC 7541 7.1.3)."""
 
 
 def _encode_integer(value: int, prefix: int, first: int) -> bytes:

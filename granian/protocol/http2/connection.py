@@ -20,12 +20,8 @@ _STATUSES: Final = {status: str(status).encode() for status in range(100, 1000)}
 class Http2:
     """A server's side of one HTTP/2 connection.
 
-    Additions to the interface: a stream that failed (RequestFailed) keeps its place among the
-    concurrent ones until the core says its last word on it, `send_end`, `respond` or `abort`;
-    `shutdown()` twice does not wait for the round trip between its two GOAWAYs; `ping()` and
-    `awaiting_pong` are for the keep-alive timer; what a command had produced before it raised
-    is in `data_to_send()`. Not thread-safe: a core calls it under the connection's lock, and
-    writes the output in that order.
+    The interface's rules hold. Additions: a second `shutdown()` does not wait for the round trip between
+    the two GOAWAYs; `ping()` and `awaiting_pong` are for the keep-alive timer.
     """
 
     make_session = Session

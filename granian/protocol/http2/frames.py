@@ -20,7 +20,7 @@ HAS_PRIORITY = 0x20
 
 # Error codes (RFC 9113 7).
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
-STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL = 5, 6, 7, 8
+STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM = 5, 6, 7
 COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 9, 11
 
 # Settings (RFC 9113 6.5.2, RFC 8441 3).
@@ -31,7 +31,7 @@ DEFAULT_WINDOW = 65535
 MAX_WINDOW = MAX_STREAM_ID = 2**31 - 1
 SMALLEST_MAX_FRAME, LARGEST_MAX_FRAME = 2**14, 2**24 - 1
 LARGEST_SENT = 65536
-"""Frames are not made larger than this, whatever the peer allows: others want their turn."""
+"""Maximum bytes of a DATA frame, even if the peer allows more: other streams have their turn between."""
 
 _header = Struct('>HBBBI')
 """Length in two parts (16 high bits, 8 low bits), type, flags, stream identifier."""

@@ -2,7 +2,7 @@
 
 A small rest of a window is not used at once. A client that gives back each frame's bytes would return
 that rest as a small update, which would let through a small frame, and so on: soon all frames are small
-(the silly window of RFC 1122 4.2.3.4). What is needed to wait without a clock and without a deadlock:
+(the silly window of RFC 1122 4.2.3.4). Two rules let the rest wait without a clock and without a deadlock:
 - the client has shown that it returns parts of this window, so more is on its way;
 - a PING goes out: when it is answered, every update that the bytes sent so far bring has been received,
   and the small rest is used after all.

@@ -1,6 +1,6 @@
-"""One stream: its state (RFC 9113 5.1), its windows, and what of its response still waits.
+"""One stream: its state (RFC 9113 5.1), its windows, and the unsent part of its response.
 
-The states are a table of data; what a frame means in each of them is another.
+One table has the transitions between states, another the verdict on a frame in each state.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..events import Data, Request
 from .frames import CONTINUATION, DATA, HEADERS, PRIORITY, RST_STREAM, WINDOW_UPDATE
 
 SMALL_PIECE, MERGED_PIECE = 4096, 16384
-"""Bytes: waiting pieces below the one are merged up to the other."""
+"""Bytes: queued pieces smaller than the first are merged into pieces of up to the second."""
 
 
 class StreamState(IntEnum):
@@ -97,7 +97,7 @@ RECEIVED: dict[tuple[StreamState, int], Verdict] = {
         StreamState.SKIPPED: _row(_P, _P, _I, _I),
         StreamState.ENDED: _row(_C, _C, _I, _I),
         StreamState.RESET_BY_PEER: _row(_R, _R, _I, _I),
-        # What was in flight when our RST_STREAM left must do no harm.
+        # Frames that were in flight when our RST_STREAM was sent are ignored.
         StreamState.RESET_BY_US: _row(_I, _I, _I, _I),
     }.items()
     for frame, verdict in row.items()

@@ -67,7 +67,7 @@ class StreamTable:
         self.draining.pop(stream.stream_id, None)
 
     def drain(self, stream: Stream) -> Stream | None:
-        """Move a stream to those whose rest is dropped. Returns the one that is too many, if any."""
+        """Discard the rest of a stream's request. Return the oldest such stream if there are too many."""
         self.active.pop(stream.stream_id, None)
         self.draining[stream.stream_id] = stream
         if len(self.draining) <= DRAINING:

@@ -3,10 +3,11 @@
 No clock is read here: `now` (seconds, monotonic) is an argument. A core calls `settle` after each turn,
 sleeps until `deadline`, then asks `overdue` and writes what `act` returns.
 
-What a connection without a stream waits for decides how long it may wait:
-- its first request, or the rest of a request head: `head_timeout` from the first byte, however it drips;
-- the next request: `keep_alive_timeout`;
-- after GOAWAY, a request that was on its way: GRACE.
+Time limits of a connection without a stream:
+- for its first request, or the rest of a request head: `head_timeout` from the first byte, however slowly
+  the rest arrives;
+- for the next request: `keep_alive_timeout`;
+- after GOAWAY, for a request that was on its way: GRACE.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Timers:
     # ---- what happens
 
     def settle(self, now: float, busy: bool) -> None:
-        """Note what the connection waits for. To be called after input, and when a stream has ended."""
+        """Choose the time limit that holds now. Call it after input, and when a stream has ended."""
         if busy:
             self.head_since = self.idle_since = None
             return

@@ -1,7 +1,7 @@
-"""The windows that we give the client: what it may still send, and what is given back to it.
+"""The receive windows: how many bytes the client may still send, and when it gets more.
 
-An adaptive window grows to as much as arrives in one round trip, and no further. What is received
-between a PING and its answer is the bandwidth-delay product itself: no clock is needed.
+An adaptive window grows to the number of bytes that arrive in one round trip, and no further. The bytes
+received between a PING and its answer are the bandwidth-delay product: no clock is needed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ReceiveWindows:
         return frames.window_update_frame(stream.stream_id, owed)
 
     def on_pong(self, streams: Iterable[Stream]) -> bytes:
-        """Grow, if what was received within the round trip asks for it."""
+        """Grow the windows if the bytes of the round trip need it. Return the frames that tell the client."""
         window = None if self._adaptive is None else self._adaptive.answered(self.stream)
         if window is None:
             return b''

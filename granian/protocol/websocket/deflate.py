@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692): what is agreed on, and inflating that cannot be made to explode.
+"""permessage-deflate (RFC 7692): its negotiation, and inflating in bounded memory.
 
 wsproto's own extension inflates a frame whole, however large it becomes, and forgets that a
 message is compressed when a ping comes between its fragments; so the extension is ours, and
@@ -26,7 +26,7 @@ COMPRESSION_LEVEL = 3
 # Deflate's gain on a message this short is a few bytes, its cost ten times that of sending it.
 SMALLEST_COMPRESSED = 64
 
-# A final block ends a stream and what follows is a new one; each costs a copy of what follows.
+# A final block ends a deflate stream; the next bytes begin another. Each costs a copy of those bytes.
 _MOST_STREAMS = 16
 
 TAIL = b'\x00\x00\xff\xff'  # RFC 7692 7.2.1: cut off by the sender, put back by the receiver
