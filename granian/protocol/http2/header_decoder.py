@@ -26,7 +26,7 @@ class HeaderDecoder:
         """Heads of blocks that were received before, while the dynamic table does not change."""
 
     def decode(self, block: bytes) -> HeaderList:
-        """Decode a block. Also that of a refused stream: the connection shares the compression state (4.3)."""
+        """Decode a block. Also that of a refused stream: streams share the compression state (4.3)."""
         decoder = self._decoder
         changes = decoder.changes
         try:
