@@ -159,12 +159,7 @@ class Rule:
         peer = stream.memo.get('peer')
         if peer is None or peer.last[0] is not peer.own:
             return False
-        if peer.trusted:
-            names = self._names
-            for field, _ in stream.head.fields:
-                if field.name in names:
-                    return False
-        return True
+        return not (peer.trusted and stream.head.has_any(self._names))
 
     def _apply(self, stream: Any) -> bool:
         """Give the stream the client's address and scheme. Return False for fields that contradict."""

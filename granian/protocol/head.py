@@ -163,6 +163,10 @@ class Head:
         self.version = version
         self.fields = fields
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Return whether a field has one of these names, in lower case."""
+        return any(field.name in names for field, _ in self.fields)
+
     def raw_fields(self) -> list[tuple[bytes, bytes]]:
         """Return a new list of the fields as bytes, names in lower case (ASGI's headers)."""
         return [(field.raw, value.encode('latin-1')) for field, value in self.fields]

@@ -23,6 +23,7 @@ ATTRIBUTES = (
     'method', 'target', 'path', 'query', 'version', 'fields', 'authority', 'scheme', 'content_length',
     'chunked', 'keep_alive', 'expects_continue', 'upgrade', 'plain',
 )  # fmt: skip
+ASKED = ('x-forwarded-proto', 'x-forwarded-for', 'x-a', 'host')
 
 
 def template(shape: shapes.Shape, lines: list[bytes]) -> shapes.Template:
@@ -44,7 +45,14 @@ def told(head) -> list:
     if head is None:
         return []
     fields = [(field.name, field.environ_key, value) for field, value in head.fields]
-    return [*(getattr(head, name) for name in ATTRIBUTES if name != 'fields'), fields, head.raw_fields()]
+    asked = [frozenset({name}) for name in (*ASKED, *(name for name, _, _ in fields))]
+    found = [head.has_any(names) for names in (*asked, frozenset(ASKED), frozenset())]
+    return [
+        *(getattr(head, name) for name in ATTRIBUTES if name != 'fields'),
+        fields,
+        head.raw_fields(),
+        found,
+    ]
 
 
 def as_environ(head) -> list[tuple]:

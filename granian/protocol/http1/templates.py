@@ -102,6 +102,9 @@ class ShapedHead(Head):
             fields = self._fields = [*template.given, *zip(template.names, self._texts())]
         return fields
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        return not names.isdisjoint(self._template.known_names)
+
     def _texts(self) -> Iterable[str]:
         return self._values
 
@@ -126,8 +129,8 @@ class Template:
 
     __slots__ = (
         '_begun', '_checks', '_controls', '_count', '_environ_keys', '_given', '_given_environ', '_length',
-        '_match', '_raw', '_request_line', '_shape', 'content_length', 'given', 'given_raw', 'names',
-        'raw_names',
+        '_match', '_raw', '_request_line', '_shape', 'content_length', 'given', 'given_raw', 'known_names',
+        'names', 'raw_names',
     )  # fmt: skip
 
     def __init__(self, shape: Shape, lines: list[bytes], match: _Matcher | None) -> None:
@@ -145,6 +148,7 @@ class Template:
         self._match: Any = match
         # The last one, which may well come again. At first none: no line has its end within.
         self._request_line = b'\r\n', '', '', '', ''
+        self.known_names = shape.known_names
         self.names = shape.fields[count:]
         self._checks = [(i, field.check) for i, field in enumerate(self.names) if field.check is not None]
         # Where in the values of a match; negative: nowhere.
@@ -261,7 +265,8 @@ class Shape:
     operation, and what two threads may do at once is to make something twice."""
 
     __slots__ = (
-        '_asked', '_patterns', 'environ_is_plain', 'environ_keys', 'fields', 'length', 'names', 'raw'
+        '_asked', '_patterns', 'environ_is_plain', 'environ_keys', 'fields', 'known_names', 'length', 'names',
+        'raw',
     )  # fmt: skip
 
     def __init__(self, names: tuple[str, ...], fields: list[Field], raw: bool = False) -> None:
@@ -280,6 +285,7 @@ class Shape:
         self.environ_is_plain = len(set(keys)) == len(keys)
         self.names = names
         self.fields = fields
+        self.known_names = frozenset(field.name for field in fields)
         self.raw = raw
         self._patterns: dict[int, _Matcher] = {}
         self._asked: dict[int, int] = {}
