@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from http.client import responses
 from time import monotonic
 from typing import Any
-from urllib.parse import quote
 
 from ..messages import GUNICORN
 from .contract import Served
@@ -124,31 +123,3 @@ def response_of(exchange: Any) -> Response | None:
     response.headers_sent = True
     response.sent = exchange.bytes_sent
     return response
-
-
-def as_under_uvicorn(application: Any, options: Mapping[str, Any]) -> Any:
-    """Return an ASGI application with the headers and the root path of CONFIG_KWARGS.
-
-    uvicorn puts the root path before the path of each request: a proxy has taken it away.
-    """
-    extra = [(_bytes(name).lower(), _bytes(value)) for name, value in options.get('headers', ())]
-    root = options.get('root_path', '')
-    if not extra and not root:
-        return application
-
-    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            if message['type'] == 'http.response.start':
-                message = {**message, 'headers': [*message.get('headers', ()), *extra]}
-            await send(message)
-
-        if 'path' in scope:
-            raw = quote(root).encode() + scope['raw_path']
-            scope = {**scope, 'path': root + scope['path'], 'raw_path': raw}
-        await application(scope, receive, sending if scope['type'] == 'http' and extra else send)
-
-    return wrapped
-
-
-def _bytes(text: str | bytes) -> bytes:
-    return text.encode(_LATIN1) if isinstance(text, str) else text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -13,22 +12,24 @@ from typing import Any
 from .. import net
 from .._signals import signal_name
 from .._version import __version__
-from ..config import Config, api_arguments
+from ..config import Config
 from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
+from ..server.common import umask_of
 from ..server.companions import Companion
 from ..server.pidfile import PidFile
 from ..server.records import Policy
-from ..worker import patching
+from ..worker import identity, patching
 from ..worker.entry import trace
-from . import logs, native_command, process, requests, translate, uvicorn_loggers, workers
+from . import logs, native_command, process, requests, uvicorn_class
 from .addresses import as_gunicorn_shows
 from .application import BootError, check_interface, made
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
 from .succession import Succession
+from .translate import Plan
 from .words import in_gunicorns_words
 
 logger = logging.getLogger('_granian')
@@ -61,31 +62,6 @@ def run(app: Served) -> None:
     except FatalError as error:
         sys.exit(f'Error: {in_gunicorns_words(str(error))}')
     front.run()
-
-
-class Plan:
-    """The settings of one start, or of one reload, as the native server needs them."""
-
-    def __init__(self, app: Served) -> None:
-        self.kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
-        self.options, self.notices = translate.native(app.cfg, self.kind)
-        self.target = app.cfg.proc_name
-        self.access: Any = None
-        """The `access` method of a logger_class of the user's, which replaces the access log."""
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """Arguments of the native server. The front itself deals with the pid file and the titles."""
-        given = {
-            name: value for name, value in self.options.items() if name not in ('pid_file', 'process_name')
-        }
-        if self.access is not None:
-            given.update(log_access=False, log_access_format=None)
-        return api_arguments(given)
-
-    def config(self) -> Config:
-        """Return the native configuration. Raises ConfigurationError."""
-        return Config.from_api(self.target, **self.arguments)
 
 
 class Front(MPServer):
@@ -149,7 +125,7 @@ class Front(MPServer):
         logs.relay(self.log)
         config.count_log(logging.getLogger('gunicorn.error'))
         if self.plan.kind.family == 'uvicorn':
-            uvicorn_loggers.share()
+            uvicorn_class.share()
 
     def _say_why(self, error: Exception) -> None:
         """Log why the server does not start: the line of a FatalError, else a traceback."""
@@ -282,9 +258,7 @@ class Front(MPServer):
         cfg = self.app.cfg
         config = self.plan.config()
         with ExitStack() as undo:
-            endpoint = self._other_endpoint(config, old_plan)
-            if endpoint is not None:
-                undo.callback(endpoint.close)
+            endpoint = self._other_endpoint(config, old_plan, undo)
             process.set_environment(cfg)
             process.extend_path(cfg)
             self.log.setup(cfg)
@@ -306,10 +280,15 @@ class Front(MPServer):
             logger.info('Listening at: %s (%d)', ','.join(map(str, self.view.LISTENERS)), os.getpid())
         self._try('nworkers_changed', self.view, cfg.workers, old)
 
-    def _other_endpoint(self, config: Config, old_plan: Plan) -> net.Endpoint | None:
+    def _other_endpoint(self, config: Config, old_plan: Plan, undo: ExitStack) -> net.Endpoint | None:
+        """Open the addresses of `config`, if they have changed."""
         if self.plan.options['bind'] == old_plan.options['bind']:
             return None
-        return net.listen_on(config.addresses, config.listening)
+        with umask_of(config):
+            endpoint = net.listen_on(config.addresses, config.listening)
+        undo.callback(endpoint.close)
+        identity.resolve(config).own(endpoint.paths)
+        return endpoint
 
     # A worker
 
@@ -326,9 +305,9 @@ class Front(MPServer):
             text = GUNICORN['not_loaded'].format(target=target, kind=type(error).__name__, error=error)
             raise BootError(text) from error
         if self.plan.kind.family == 'uvicorn':
-            uvicorn_loggers.follow()
+            uvicorn_class.follow()
         check_interface(application, self.plan.kind.asynchronous)
-        return requests.as_under_uvicorn(application, self.plan.kind.options)
+        return uvicorn_class.wrap(application, self.plan.kind.options)
 
     def _preload(self, loader: Any) -> Any:
         self._patch(warns=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import log
+from ..config import Config, api_arguments
 from ..messages import GUNICORN
 from ..observe.atoms import expression_of
 from . import addresses, imported, logs
 from .cfg import Cfg
+from .contract import Served
 from .loader import SettingsError
 from .settings import COPY, REFUSE, TABLE, WARN
-from .workers import Kind
+from .workers import Kind, resolve
 
 MAX_FIELDS = 32768
 MAX_HEAD = 4 * 1024 * 1024
@@ -22,6 +25,31 @@ PLAIN_HEAD = 65536
 NO_LIMIT = 2**31 - 1
 
 Options = dict[str, Any]
+
+
+class Plan:
+    """The settings of one start, or of one reload, as the native server needs them."""
+
+    def __init__(self, app: Served) -> None:
+        self.kind = resolve(app.cfg.worker_class, app.cfg.threads)
+        self.options, self.notices = native(app.cfg, self.kind)
+        self.target = app.cfg.proc_name
+        self.access: Any = None
+        """The `access` method of a logger_class of the user's, which replaces the access log."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Arguments of the native server. The front itself deals with the pid file and the titles."""
+        given = {
+            name: value for name, value in self.options.items() if name not in ('pid_file', 'process_name')
+        }
+        if self.access is not None:
+            given.update(log_access=False, log_access_format=None)
+        return api_arguments(given)
+
+    def config(self) -> Config:
+        """Return the native configuration. Raises ConfigurationError."""
+        return Config.from_api(self.target, **self.arguments)
 
 
 def native(cfg: Cfg, kind: Kind) -> tuple[Options, list[str]]:

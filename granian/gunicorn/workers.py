@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages import GUNICORN
+from . import uvicorn_class
 from .loader import SettingsError, attribute
 
 _OWN_SERVER = 'it brings a server of its own'
@@ -110,13 +111,20 @@ def _by_class(found: type, name: str) -> Kind:
             if methods:
                 kind.notices.append(GUNICORN['class_methods'].format(name=name, methods=', '.join(methods)))
             if kind.family == 'uvicorn':
-                _uvicorn_options(
-                    kind,
-                    getattr(found, 'CONFIG_KWARGS', None) or {},
-                    getattr(base, 'CONFIG_KWARGS', None) or {},
-                )
+                _take_kwargs(kind, _kwargs(found), _kwargs(base))
             return kind
     raise _refusal(name, 'say -k sync, gthread, gevent or asgi', _OWN_SERVER)
+
+
+def _kwargs(found: type) -> Mapping[str, Any]:
+    return getattr(found, 'CONFIG_KWARGS', None) or {}
+
+
+def _take_kwargs(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> None:
+    kind.options, unknown = uvicorn_class.options(given, ordinary)
+    kind.factory = bool(given.get('factory'))
+    if unknown:
+        kind.notices.append(GUNICORN['kwargs'].format(name=kind.name, keys=', '.join(unknown)))
 
 
 def _overridden(found: type, base: type) -> list[str]:
@@ -138,59 +146,3 @@ def _refusal(name: str, instead: str, reason: str) -> SettingsError:
     return SettingsError(
         GUNICORN['refuse'].format(name='worker_class', value=name, reason=reason, instead=instead)
     )
-
-
-# CONFIG_KWARGS
-
-_SILENT = ('http', 'log_config', 'date_header', 'interface', 'access_log', 'log_level', 'app', 'factory')
-
-
-def _uvicorn_options(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> None:
-    unknown = []
-    for key, value in given.items():
-        if key in _UVICORN:
-            kind.options.update(_UVICORN[key](value))
-        elif key not in _SILENT and ordinary.get(key) != value:
-            unknown.append(key)
-    kind.factory = bool(given.get('factory'))
-    if given.get('access_log') is False:
-        kind.options['log_access'] = False
-    if isinstance(given.get('log_level'), str):
-        kind.options['log_level'] = given['log_level']
-    if unknown:
-        kind.notices.append(GUNICORN['kwargs'].format(name=kind.name, keys=', '.join(sorted(unknown))))
-
-
-def _addresses(value: Any) -> dict[str, Any]:
-    return (
-        {}
-        if value is None
-        else {'forwarded_allow_ips': value.split(',') if isinstance(value, str) else list(value)}
-    )
-
-
-def _limit(name: str) -> Callable[[Any], dict[str, Any]]:
-    return lambda value: {} if value is None else {name: value}
-
-
-def _seconds(name: str) -> Callable[[Any], dict[str, Any]]:
-    return lambda value: {name: 0 if value is None else max(1, round(value)) if value else 0}
-
-
-_UVICORN: dict[str, Callable[[Any], dict[str, Any]]] = {
-    'loop': lambda value: {'loop': value if value in ('auto', 'asyncio', 'uvloop') else 'auto'},
-    'lifespan': lambda value: {'lifespan': value},
-    'root_path': lambda value: {'root_path': value},
-    'proxy_headers': lambda value: {} if value else {'forwarded': None},
-    'forwarded_allow_ips': _addresses,
-    'server_header': lambda value: {} if value else {'server_header': ''},
-    'headers': lambda value: {'headers': tuple(value)} if value else {},
-    'ws': lambda value: {'websockets': False} if value == 'none' else {},
-    'ws_ping_interval': _seconds('ws_ping_interval'),
-    'ws_ping_timeout': _seconds('ws_ping_timeout'),
-    'ws_max_size': _limit('ws_max_message_size'),
-    'ws_per_message_deflate': lambda value: {'ws_per_message_deflate': bool(value)},
-    'limit_max_requests': _limit('workers_max_requests'),
-    'timeout_keep_alive': lambda value: {'http1_keep_alive_timeout': max(1, round(value))},
-}
-"""A key of uvicorn's, and the native options that it becomes."""

@@ -309,7 +309,8 @@ class AbstractServer(ProcessHooks):
                 stack.callback(pid_file.release)
             call(self.hooks_starting)
             owner = identity.resolve(config)
-            endpoint = self._listen_with_umask()
+            with umask_of(config):
+                endpoint = self._listen()
             stack.callback(self._close_endpoint)
             owner.own([*endpoint.paths, *log.files()])
             _set_process_name(config.process_name)
@@ -319,16 +320,6 @@ class AbstractServer(ProcessHooks):
             call(self.hooks_startup)
             stack.callback(call, self.hooks_shutdown)
             yield endpoint
-
-    def _listen_with_umask(self) -> net.Endpoint:
-        """Open the sockets; their files get the mode that --umask leaves."""
-        if self.config.umask is None:
-            return self._listen()
-        before = os.umask(self.config.umask)
-        try:
-            return self._listen()
-        finally:
-            os.umask(before)
 
     def _close_endpoint(self) -> None:
         if self._endpoint is not None:
@@ -380,6 +371,17 @@ class AbstractServer(ProcessHooks):
             assert self._sso is not None
             self._endpoint = net.adopt(self._sso, self.backlog)
         return self._endpoint
+
+
+@contextmanager
+def umask_of(config: Config) -> Iterator[None]:
+    """Open sockets in this block: their files get the mode that --umask leaves."""
+    before = os.umask(config.umask) if config.umask is not None else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)
 
 
 def _set_process_name(name: str | None) -> None:

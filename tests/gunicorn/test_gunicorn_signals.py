@@ -140,6 +140,20 @@ def test_hup_binds_a_changed_address(start: Start, tmp_path: Path) -> None:
     assert web.stop() == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
+def test_socket_of_a_reload_has_mode_and_owner(start: Start, tmp_path: Path) -> None:
+    conf = 'umask, group = 0o007, 65534\n'
+    web = start('web', files={'gunicorn.conf.py': f'{conf}bind = "unix:old.sock"', **APP})
+    web.expect('Booting worker')
+    (tmp_path / 'gunicorn.conf.py').write_text(f'{conf}bind = "unix:new.sock"')
+    web.send('SIGHUP')
+    web.expect('Listening at', 2)
+    found = (tmp_path / 'new.sock').stat()
+    assert (oct(found.st_mode), found.st_gid) == ('0o140770', 65534)
+    assert not (tmp_path / 'old.sock').exists()
+    assert web.stop() == 0
+
+
 def test_hup_sets_raw_env_again(start: Start, tmp_path: Path) -> None:
     web = start(
         *LOCAL, 'web', files={'gunicorn.conf.py': 'raw_env = ["MODE=one"]', **APP}, env={'MODE': 'outer'}
