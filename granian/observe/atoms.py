@@ -12,7 +12,7 @@ import re
 import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -31,6 +31,7 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEADER = re.compile(rf'header\{{({_TOKEN})\}}|\{{({_TOKEN})\}}i')
 _RESPONSE_HEADER = re.compile(rf'\{{({_TOKEN})\}}o')
 _ENVIRON = re.compile(r'\{([^\s{}"\'\\]+)\}e')
+_AUTHORIZATION = ('authorization',)
 _DANGEROUS = re.compile(r'["\\]|[^ -~\xa0-\U0010ffff]')
 
 Render = Callable[['Exchange', 'Head', str, str], Any]
@@ -177,6 +178,8 @@ def _escape(text: str) -> str:
 
 def _header(head: Head, name: str) -> str:
     """Return the values of a request header, joined as RFC 9110 5.2 has it; '-' when there is none."""
+    if not head.has_any((name,)):
+        return '-'  # without putting the fields together
     values = [value for field, value in head.fields if field.name == name]
     return (values[0] if len(values) == 1 else ', '.join(values)) or '-' if values else '-'
 
@@ -200,6 +203,8 @@ def _variable(exchange: Any, name: str) -> str:
 
 
 def _user(head: Head) -> str:
+    if not head.has_any(_AUTHORIZATION):
+        return '-'
     return basic_user(_header(head, 'authorization'))
 
 
@@ -233,6 +238,9 @@ class _SampleHead:
     version = '1.1'
     upgrade = None
     fields: tuple[Any, ...] = ()
+
+    def has_any(self, names: Collection[str]) -> bool:
+        return False
 
 
 class _Sample:

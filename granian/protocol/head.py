@@ -11,7 +11,7 @@ RFC 9110 and RFC 9112 at their strictest; the reason of each refusal says which 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from .limits import DANGEROUS, REFUSE, Limits
@@ -163,7 +163,7 @@ class Head:
         self.version = version
         self.fields = fields
 
-    def has_any(self, names: frozenset[str]) -> bool:
+    def has_any(self, names: Collection[str]) -> bool:
         """Return whether a field has one of these names, in lower case."""
         return any(field.name in names for field, _ in self.fields)
 

@@ -16,6 +16,7 @@ from granian.errors import ConfigurationError
 from granian.observe import access_log as observe
 from granian.observe import atoms
 from granian.observe.access_log import AccessLog
+from granian.protocol.head import Head
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]
@@ -53,9 +54,11 @@ def exchange(headers: dict[str, str] | None = None, **more: Any) -> Any:
     head: dict[str, Any] = {'method': 'GET', 'path': '/a%20b', 'query': 'x=1', 'version': '1.1'}
     head['upgrade'] = None
     head |= {name: more.pop(name) for name in list(more) if name in head}
-    fields = [(SimpleNamespace(name=name), value) for name, value in (headers or {}).items()]
+    fields: Any = [(SimpleNamespace(name=name), value) for name, value in (headers or {}).items()]
     made = {'scheme': 'http', 'client': ('10.0.0.9', 4321), 'status': 200, 'bytes_sent': 12, 'started': 0.0}
-    return SimpleNamespace(head=SimpleNamespace(fields=fields, **head), aborted=False, **(made | more))
+    asked = Head(head['method'], head['path'], head['path'], head['query'], head['version'], fields)
+    asked.upgrade = head['upgrade']
+    return SimpleNamespace(head=asked, aborted=False, **(made | more))
 
 
 def one_line(fmt: str, output: Lines, *args: Any, **more: Any) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import accumulate
 from typing import Any, Final
 
@@ -102,8 +102,8 @@ class ShapedHead(Head):
             fields = self._fields = [*template.given, *zip(template.names, self._texts())]
         return fields
 
-    def has_any(self, names: frozenset[str]) -> bool:
-        return not names.isdisjoint(self._template.known_names)
+    def has_any(self, names: Collection[str]) -> bool:
+        return not self._template.known_names.isdisjoint(names)
 
     def _texts(self) -> Iterable[str]:
         return self._values
