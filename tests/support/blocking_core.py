@@ -110,7 +110,7 @@ def exchange(sock: socket.socket, data: bytes, timeout: float = 10) -> bytes:
 
 
 def read_response(sock: socket.socket) -> bytes:
-    """One response with a Content-Length, head and body."""
+    """Read one response with a Content-Length; return its head and body."""
     data = b''
     while b'\r\n\r\n' not in data:
         chunk = sock.recv(65536)

@@ -33,7 +33,7 @@ def make_pair(folder: Path, name: str) -> tuple[Path, Path]:
 
 @pytest.fixture(scope='session')
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `cert.pem` for localhost and its key, `cert.key`."""
+    """Make a folder with `cert.pem` for localhost and its key, `cert.key`."""
     folder = tmp_path_factory.mktemp('certificate')
     make_pair(folder, 'cert')
     return folder

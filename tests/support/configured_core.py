@@ -37,8 +37,10 @@ class Served:
 def serving(
     app: Any, interface: str = 'wsgi', *, brief: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[Served]:
-    """Options by Config's names. `brief`: times that are shorter than the option may be, so that no test
-    waits for seconds."""
+    """Run a core with these options (Config's names).
+
+    `brief`: settings in seconds, shorter than the options allow, so that no test waits for seconds.
+    """
     config = Config.from_api('m:app', **api_arguments({'interface': interface, **options}))
     assert config.notices == ()
     config = replace(config, **(brief or {}))
@@ -62,7 +64,7 @@ def serving(
 
 
 def rest(sock: socket.socket) -> bytes:
-    """Everything until the server closes, or resets."""
+    """Read until the server closes or resets."""
     pieces = []
     try:
         while piece := sock.recv(65536):

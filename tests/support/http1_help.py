@@ -16,7 +16,7 @@ def connect(**limits) -> Http1:
 
 
 def pull(connection: Http1) -> list[Event]:
-    """Every event there is now."""
+    """Return all events that the input so far makes."""
     events = []
     while (event := connection.next_event()) is not None:
         events.append(event)
@@ -42,7 +42,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def story(parts: list[bytes], eof: bool = True, make=connect) -> list[tuple]:  # noqa: C901 (one branch for each kind of event)
-    """What a connection makes of bytes that come in these parts, each request answered once it is over.
+    """Feed a connection these parts, answer each request once it is over, and return its events as a list.
 
     Bodies are joined, so that stories of the same bytes split differently can be compared.
     """
@@ -89,7 +89,7 @@ def story(parts: list[bytes], eof: bool = True, make=connect) -> list[tuple]:  #
 
 
 def verdict(data: bytes, eof: bool = False, make=connect) -> list[tuple]:
-    """The story of `data`, which must be the same whole, byte by byte, and cut in threes."""
+    """Return the story of `data`, which must be the same whole, byte by byte, and in pieces of three."""
     whole = story([data], eof, make)
     assert story([data[i : i + 1] for i in range(len(data))], eof, make) == whole
     assert story([data[i : i + 3] for i in range(0, len(data), 3)], eof, make) == whole
@@ -97,12 +97,12 @@ def verdict(data: bytes, eof: bool = False, make=connect) -> list[tuple]:
 
 
 def refused(status: int) -> list[tuple]:
-    """The story of bytes that are refused."""
+    """Return the story of refused bytes."""
     return [('refused', status), ('closes', True)]
 
 
 def split_response(response: bytes) -> tuple[bytes, dict[bytes, list[bytes]], bytes]:
-    """Status line, fields by lower-case name, and what follows the head."""
+    """Return status line, fields by lower-case name, and the bytes after the head."""
     head, _, body = response.partition(b'\r\n\r\n')
     line, *lines = head.split(b'\r\n')
     fields: dict[bytes, list[bytes]] = {}

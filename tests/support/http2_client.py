@@ -71,7 +71,7 @@ class Http2Client:
                 return
 
     def receive(self) -> bool:
-        """One read. False at the end of input."""
+        """Read once. Return False at the end of input."""
         data = self.sock.recv(65536)
         if not data:
             self.closed = True

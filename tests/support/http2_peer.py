@@ -78,7 +78,7 @@ class Peer:
         return self.got(self.server.data_to_send())
 
     def got(self, data: bytes) -> Peer:
-        """Bytes that a command returned."""
+        """Take the frames that a command of the server returned."""
         self.frames += parse_frames(data)
         return self
 
@@ -100,7 +100,7 @@ class Peer:
     def data(self, stream_id: int, data: bytes, *, end: bool = False) -> Peer:
         return self.send(DataFrame(stream_id, data=data, flags=['END_STREAM'] * end))
 
-    # what came of it
+    # what the server sent
 
     def take(self) -> list[Frame]:
         frames, self.frames = self.frames, []
@@ -114,12 +114,12 @@ class Peer:
         return [(f.stream_id, f.error_code) for f in self.frames if isinstance(f, RstStreamFrame)]
 
     def goaway(self) -> int | None:
-        """The code of the last GOAWAY."""
+        """Return the code of the last GOAWAY, None without one."""
         codes = [frame.error_code for frame in self.frames if isinstance(frame, GoAwayFrame)]
         return codes[-1] if codes else None
 
     def fields(self, frames: list[Frame] | None = None) -> list[list[tuple[str, str]]]:
-        """The header lists among the frames."""
+        """Return the header lists among the frames, decoded."""
         lists, block = [], b''
         for frame in self.frames if frames is None else frames:
             if isinstance(frame, HeadersFrame | ContinuationFrame):

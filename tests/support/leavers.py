@@ -29,7 +29,7 @@ def fin(client):
 
 
 def half(client):
-    """Half-closes, and leaves when the application has had its time."""
+    """Half-close; the client leaves when the application has had its time."""
     client.sock.shutdown(socket.SHUT_WR)
 
 
@@ -45,7 +45,7 @@ def descriptors():
 
 
 def start(serve, make_app, handler_of):
-    """(server, application): the application is made on the loop."""
+    """Return server and application; the application is made on the loop."""
     handlers = []
 
     async def make():
@@ -58,7 +58,7 @@ def start(serve, make_app, handler_of):
 
 
 def walk(served, app, sent, place, leave):
-    """`place` None: the application is not called."""
+    """Send a request and leave where the application has reached `place`; None: it is not called."""
     client = served.connect()
     client.send(sent)
     if place is None:
@@ -74,7 +74,7 @@ def walk(served, app, sent, place, leave):
 
 
 def walk_http2(served, app, path, place, leave, body=b'', headers=(), end=False):
-    """As `walk`, over one HTTP/2 stream; `leave` is a way for a client, or 'cancel' (RST_STREAM)."""
+    """Do as `walk` over one HTTP/2 stream; `leave` is a way for a client, or 'cancel' (RST_STREAM)."""
     client = served.connect()
     http2 = Http2Client(client.sock, acknowledge=False)
     stream = http2.start(path, 'POST', headers, end=end)
@@ -93,7 +93,7 @@ def walk_http2(served, app, path, place, leave, body=b'', headers=(), end=False)
 
 
 def many(served, walks, rounds=10):
-    """Tasks, connections, descriptors and objects, after some hundreds that leave in every way."""
+    """Count tasks, connections, descriptors and objects after some hundred clients have left in each way."""
     made = []
 
     def round_of_leavers():

@@ -63,13 +63,13 @@ class Client:
         return data
 
     def head(self):
-        """The next response's status and headers."""
+        """Read the head of a response; return its status and headers."""
         lines = self.until(b'\r\n\r\n').split(b'\r\n')
         fields = dict(line.lower().split(b': ', 1) for line in lines[1:])
         return int(lines[0].split()[1]), fields
 
     def response(self):
-        """(status, headers, body) of a response with Content-Length or chunked."""
+        """Read a response with Content-Length or chunked; return status, headers and body."""
         status, fields = self.head()
         if b'content-length' in fields:
             return status, fields, self.exactly(int(fields[b'content-length']))
@@ -82,7 +82,7 @@ class Client:
         return status, fields, body
 
     def rest(self):
-        """Everything until the end of the connection; a reset is an end too, marked by None."""
+        """Read to the end of the connection. A reset is an end too, marked by None."""
         while True:
             try:
                 piece = self.sock.recv(65536)
@@ -159,7 +159,7 @@ class Served:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
 
     def wait_for(self, condition):
-        """Until `condition()`, asked on the loop, holds."""
+        """Wait until `condition()`, called on the loop, is true."""
 
         async def run():
             while not condition():  # noqa: ASYNC110 (any state of the core, whatever it is)
@@ -191,7 +191,7 @@ def kind(request):
 
 @pytest.fixture
 def serve(kind):
-    """serve(handler, **settings) → Served. At the end: stopped, and nothing logged as an error of ours."""
+    """Give `serve(handler, **settings)`, which returns a Served. At the end it stops; errors of ours fail."""
     records = []
     handler = logging.Handler()
     handler.emit = records.append

@@ -42,7 +42,7 @@ def request(
     version: str = '1.1',
     host: str | None = 'testserver',
 ) -> bytes:
-    """The bytes of a request; a body gets a Content-Length unless the headers say chunked."""
+    """Return the bytes of a request; a body gets a Content-Length unless the headers say chunked."""
     lines = [f'{method} {target} HTTP/{version}', *([f'Host: {host}'] if host else []), *headers]
     if body is not None and not any('chunked' in line for line in headers):
         lines.append(f'Content-Length: {len(body)}')
@@ -71,7 +71,7 @@ class Client:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
-        """A server may answer and close before it has read everything: that is no error here."""
+        """Send all. The server may answer and close before it has read all: that is no error."""
         try:
             self.socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):

@@ -76,7 +76,7 @@ class Running:
         self.process.send_signal(signum)
 
     def wait(self):
-        """The exit status; what was still to be read is in `output`."""
+        """Wait for the end and return the exit status; the rest of the output is then in `output`."""
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         while (line := self._queue.get(timeout=PATIENCE)) is not None:

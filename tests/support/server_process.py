@@ -68,7 +68,7 @@ class ServerProcess:
         return ''.join(self.lines)
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Until the log holds `text`."""
+        """Wait until the log has `text` so many `times`."""
         end = time.monotonic() + 15
         while self.log.count(text) < times:
             alive = self.process.poll() is None
@@ -76,7 +76,7 @@ class ServerProcess:
             time.sleep(0.01)
 
     def stop(self) -> int:
-        """SIGTERM; the exit status. A server that does not stop in time is a failure."""
+        """Send SIGTERM and return the exit status. Fails if the server does not stop within 15 s."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(15)
@@ -104,7 +104,7 @@ class ServerProcess:
 def serving(
     kind: str, target: str, flags: str = '', cwd: Path = ROOT, pass_fds: Sequence[int] = (), **env: str
 ) -> Iterator[ServerProcess]:
-    """A server for the length of a with statement; it must stop well at the end."""
+    """Run a server for the length of a with statement. It must stop with status 0 at the end."""
     server = ServerProcess(kind, target, flags, cwd, pass_fds, **env)
     try:
         yield server
@@ -115,7 +115,7 @@ def serving(
 
 
 def tracebacks(log: str) -> list[str]:
-    """The last line of each traceback in a log: what was raised."""
+    """Return the last line of each traceback in a log: the exceptions."""
     found, inside = [], False
     for line in log.splitlines():
         if line.startswith('Traceback (most recent call last)'):

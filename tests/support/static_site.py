@@ -39,13 +39,13 @@ def fill(above):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder that the test may change."""
+    """Make a folder that the test may change."""
     return fill(tmp_path)
 
 
 @pytest.fixture(scope='module')
 def unchanged_folder(tmp_path_factory):
-    """A folder that a module's tests share: none of them changes it."""
+    """Make a folder that the tests of a module share; none of them changes it."""
     return fill(tmp_path_factory.mktemp('static'))
 
 

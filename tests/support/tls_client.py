@@ -9,7 +9,7 @@ from tests.support.certificates import make_pair
 
 @pytest.fixture(scope='session')
 def pair(tmp_path_factory):
-    """A self-signed certificate and its key."""
+    """Make a self-signed certificate and its key."""
     return make_pair(tmp_path_factory.mktemp('pair'), 'localhost')
 
 

@@ -158,7 +158,7 @@ class FakeStream:
 
 
 def as_bytes(headers) -> list[tuple[bytes, bytes]]:
-    """As the protocol room checks and sends them."""
+    """Return headers as the protocol room checks and sends them."""
     read_fields(headers)
     return [(response_field(name).wire, field_value(name, value)) for name, value in headers]
 
