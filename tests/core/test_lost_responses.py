@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,20 +30,27 @@ def small_buffer(address: Any, size: int = 65536) -> socket.socket:
     return secured(sock)
 
 
+class WaitsForInput:
+    """A handler that responds once the client has sent more."""
+
+    def __init__(self, respond: Callable[[Any], None]) -> None:
+        self.respond = respond
+        self.begun, self.sent = threading.Event(), threading.Event()
+
+    def __call__(self, stream: Any) -> None:
+        self.begun.set()
+        assert self.sent.wait(10)
+        self.respond(stream)
+
+
 def test_pipelined_request_does_not_cost_the_response() -> None:
     """The second request is in the kernel's buffer while the first runs."""
-    begun, sent = threading.Event(), threading.Event()
-
-    def handler(stream: Any) -> None:
-        begun.set()
-        assert sent.wait(10)
-        closing(stream)
-
+    handler = WaitsForInput(closing)
     with running(handler) as server, small_buffer(server.address) as sock:
         sock.sendall(GET % b'/')
-        assert begun.wait(10)
+        assert handler.begun.wait(10)
         sock.sendall(GET % b'/second')
-        sent.set()
+        handler.sent.set()
         assert read_all(sock).endswith(LARGE)
 
 
@@ -56,37 +64,25 @@ def test_input_after_the_response_does_not_cost_it() -> None:
 
 def test_input_behind_the_last_request_does_not_cost_the_response() -> None:
     """The client has asked for the end, and sends more all the same."""
-    begun, sent = threading.Event(), threading.Event()
-
-    def handler(stream: Any) -> None:
-        begun.set()
-        assert sent.wait(10)
-        closing(stream)
-
+    handler = WaitsForInput(closing)
     with running(handler) as server, small_buffer(server.address) as sock:
         sock.sendall(b'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
-        assert begun.wait(10)
+        assert handler.begun.wait(10)
         sock.sendall(b'x' * 100)
-        sent.set()
+        handler.sent.set()
         assert read_all(sock).endswith(LARGE)
 
 
 def test_request_during_a_graceful_stop_does_not_cost_the_response() -> None:
-    begun, sent = threading.Event(), threading.Event()
-
-    def handler(stream: Any) -> None:
-        begun.set()
-        assert sent.wait(10)
-        stream.respond(200, TEXT, LARGE)
-
+    handler = WaitsForInput(lambda stream: stream.respond(200, TEXT, LARGE))
     with running(handler) as server, small_buffer(server.address) as sock:
         sock.sendall(GET % b'/')
-        assert begun.wait(10)
+        assert handler.begun.wait(10)
         stopping = threading.Thread(target=server.core.stop)
         stopping.start()
         stopping.join()
         sock.sendall(GET % b'/second')
-        sent.set()
+        handler.sent.set()
         assert read_all(sock).endswith(LARGE)
 
 

@@ -13,7 +13,7 @@ from granian.core.blocking import reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
-from tests.support.blocking_core import read_all, running
+from tests.support.blocking_core import count_body, read_all, running
 from tests.support.http2_client import Http2Client
 
 TEXT = [(b'Content-Type', b'text/plain')]
@@ -41,13 +41,6 @@ def echo_body(stream: Any) -> None:
     while chunk := stream.read():
         stream.send_data(chunk)
     stream.send_end()
-
-
-def count_body(stream: Any) -> None:
-    size = 0
-    while chunk := stream.read():
-        size += len(chunk)
-    stream.respond(200, TEXT, b'%d' % size)
 
 
 # ---- which HTTP is spoken

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.blocking_core import GET_CLOSE, running
+from tests.support.blocking_core import GET_CLOSE, count_body, running
 from tests.support.http2_client import Http2Client
 
 MEGABYTE = b'x' * (1 << 20)
@@ -24,13 +24,6 @@ def send_in_pieces(stream: Any) -> None:
     for start in range(0, len(MEGABYTE), 50_000):
         stream.send_data(MEGABYTE[start : start + 50_000])
     stream.send_end()
-
-
-def count_body(stream: Any) -> None:
-    size = 0
-    while chunk := stream.read():
-        size += len(chunk)
-    stream.respond(200, TEXT, b'%d' % size)
 
 
 @pytest.mark.parametrize('handler', [send_whole, send_in_pieces])
@@ -58,11 +51,13 @@ def test_large_upload_arrives_whatever_the_threads(threads: int, body_spool: int
             assert client.finish(stream).body == b'%d' % len(MEGABYTE)
 
 
-def test_reset_ends_the_wait_of_the_only_thread() -> None:
-    def handler(stream: Any) -> None:
-        (send_in_pieces if stream.head.path == '/large' else count_body)(stream)
+def large_or_counted(stream: Any) -> None:
+    """Send a large response for /large, else count the body."""
+    (send_in_pieces if stream.head.path == '/large' else count_body)(stream)
 
-    with running(handler, threads=1) as server, server.connect() as sock, server.connect() as other:
+
+def test_reset_ends_the_wait_of_the_only_thread() -> None:
+    with running(large_or_counted, threads=1) as server, server.connect() as sock, server.connect() as other:
         client = Http2Client(sock, window=0)
         stream = client.start('/large')
         client.receive()
@@ -74,10 +69,7 @@ def test_reset_ends_the_wait_of_the_only_thread() -> None:
 
 
 def test_http1_request_runs_after_the_wait_of_the_only_thread() -> None:
-    def handler(stream: Any) -> None:
-        (send_in_pieces if stream.head.path == '/large' else count_body)(stream)
-
-    with running(handler, threads=1) as server, server.connect() as sock, server.connect() as other:
+    with running(large_or_counted, threads=1) as server, server.connect() as sock, server.connect() as other:
         client = Http2Client(sock, window=0)
         stream = client.start('/large')
         client.receive()

@@ -183,6 +183,15 @@ async def gone(protocol):
     await protocol._session._stream.wait_disconnected()
 
 
+def leave_before_the_answer(serve, app):
+    """Reset a handshake that the application has not answered; the application must end without a failure."""
+    served, client, failures, ended = websocket(serve, app, None)
+    served.wait_for(lambda: served.core.running)
+    client.reset()
+    assert ended.wait(10)
+    assert not failures
+
+
 def test_accept_when_the_client_has_gone(serve):
     async def app(protocol):
         await gone(protocol)
@@ -195,11 +204,7 @@ def test_accept_when_the_client_has_gone(serve):
         with pytest.raises(ProtocolError):
             await protocol.accept()
 
-    served, client, failures, ended = websocket(serve, app, None)
-    served.wait_for(lambda: served.core.running)
-    client.reset()
-    assert ended.wait(10)
-    assert not failures
+    leave_before_the_answer(serve, app)
 
 
 def test_close_when_the_client_has_gone(serve):
@@ -210,11 +215,7 @@ def test_close_when_the_client_has_gone(serve):
         with pytest.raises(ProtocolError):
             await protocol.accept()
 
-    served, client, failures, ended = websocket(serve, app, None)
-    served.wait_for(lambda: served.core.running)
-    client.reset()
-    assert ended.wait(10)
-    assert not failures
+    leave_before_the_answer(serve, app)
 
 
 def test_two_tasks_that_receive(serve):

@@ -109,6 +109,14 @@ def exchange(sock: socket.socket, data: bytes, timeout: float = 10) -> bytes:
             assert ready[0] or ready[1], 'nothing happened for too long'
 
 
+def count_body(stream: Any) -> None:
+    """Handle a request: read its body, and respond with the number of bytes."""
+    size = 0
+    while chunk := stream.read():
+        size += len(chunk)
+    stream.respond(200, [(b'Content-Type', b'text/plain')], b'%d' % size)
+
+
 def read_response(sock: socket.socket) -> bytes:
     """Read one response with a Content-Length; return its head and body."""
     data = b''
