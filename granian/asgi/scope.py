@@ -29,11 +29,12 @@ def make_scope(
     scope: Scope = blank.copy()
     scope['asgi'] = {'version': '3.0', 'spec_version': SPEC_VERSION}
     extensions: dict[str, Any] = {'http.response.trailers': {}, 'http.response.early_hint': {}}
-    scope['extensions'] = extensions
     if pathsend:
         extensions['http.response.pathsend'] = {}
-    if stream.tls is not None:
-        extensions['tls'] = tls(stream.tls)
+    info = scope['extensions']
+    if info is not None:
+        extensions['tls'] = tls(info)
+    scope['extensions'] = extensions
     scope['http_version'] = head.version
     scope['method'] = head.method.upper()
     scope['path'] = path if '%' not in path and path.isascii() else decode_path(path)
@@ -62,7 +63,7 @@ def blank_scope(stream: AsyncStream, root_path: str) -> Scope:
         'headers': [],
         'client': stream.client,
         'server': (server, None) if isinstance(server, str) else server,
-        'extensions': None,
+        'extensions': stream.tls,  # `make_scope` makes the extension of it; None in clear text
     }
 
 
