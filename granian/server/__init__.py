@@ -2,9 +2,15 @@
 
 This room knows the configuration and how workers are started and spoken to. It must not know
 applications or what a worker does with its connections, nor HTTP, but for `metrics`, which
-answers scrapes through the protocol room. It has one thread, and waits in one place. Beside it
-there are only the workers of `mt`, on Python without the interpreter lock, and the thread that
-writes kept log lines while the output takes none (`log_output`).
+answers scrapes through the protocol room.
+
+`common` is the server with its options and hooks; `mp` and `mt` start workers as processes or threads,
+`embed` serves inside a host program. `supervisor` decides, by `tables` and on `records`; `mainloop` waits
+for `signals`, workers (`handles`) and `companions` (`reload`, `polling`, `metrics`, `statsd`, `notify`).
+
+The main process has one thread, and waits in one place. There are two other kinds of threads: the workers
+of `mt`, on Python without the interpreter lock, and the one that writes kept log lines while the output
+takes none (`log_output`).
 """
 
 from .. import net

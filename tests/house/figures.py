@@ -49,6 +49,8 @@ def complex_functions() -> list[str]:
     """Return `path:line: message` for each function over complexity 10, those with a noqa too."""
     command = ['ruff', 'check', '--select', 'C901', '--ignore-noqa', '--output-format', 'json', 'granian']
     report = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, capture_output=True, text=True)
+    if not report.stdout:
+        sys.exit(f'ruff is needed (pip install ruff): {report.stderr.strip()}')
     rows = json.loads(report.stdout)
     return [f'{Path(r["filename"]).relative_to(ROOT)}:{r["location"]["row"]}: {r["message"]}' for r in rows]
 

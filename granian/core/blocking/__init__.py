@@ -5,6 +5,10 @@ a deadline. An `opening` becomes an `http1_connection` or an `http2_connection`;
 `…_output`, which writes, and makes an `…_stream`, which the handler uses. `work` is what a pool runs;
 `core` puts all of it together.
 
+Slow clients: `body_ahead` and `spool` read a body before its handler runs, `waiting` waits for one
+socket, `patience` limits how long, `crowd` how many handlers wait at once. Loaded only where they are
+needed: `handshake` and `tls_socket` (TLS), `proxied` (PROXY protocol), `upgrading` (WebSockets on a loop).
+
 Knows sockets, readiness, deadlines and the protocol objects. Must not know who runs the
 application: `threads` and `greenlets` are above it.
 """
