@@ -188,6 +188,7 @@ class Rule:
         return True
 
     def _read(self, head: Head, peer: _Peer) -> tuple[Address | None, str] | None:
+        """Return client and scheme by the fields of a trusted peer, None to believe nothing."""
         if self._secure is not None:
             scheme = _secure_scheme(head, self._secure, peer.scheme)
             return None if scheme is None else (peer.client, scheme)

@@ -115,6 +115,7 @@ class ConsoleHandler(StreamHandler):
     _failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record. The first failure is said on standard error, the next ones are not."""
         try:
             line = self.format(record) + self.terminator
             output = _output_of(self.stream)
@@ -292,6 +293,7 @@ def _check_keys(config: Mapping[str, Any]) -> None:
 
 
 def _lay_over(base: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """Merge a logging configuration into `base`; a handler or formatter with a class replaces, others add."""
     for section, value in config.items():
         if section not in ('formatters', 'filters', 'handlers', 'loggers'):
             base[section] = copy.deepcopy(value)
@@ -322,6 +324,7 @@ def _file_handlers() -> list[logging.FileHandler]:
 
 
 def _reopen(handler: logging.FileHandler) -> None:
+    """Close the file and open it again by its name, for log rotation. Raises OSError."""
     handler.acquire()
     try:
         if handler.stream is not None:

@@ -302,6 +302,7 @@ def _bind_all(places: Sequence[Place], port: int, how: Listening, v6only: bool) 
 def _bind(
     family: socket.AddressFamily, place: tuple[Any, ...], how: Listening, v6only: bool
 ) -> socket.socket:
+    """Return a listening TCP socket on one address. Raises OSError."""
     # IPPROTO_TCP by name: asyncio sets TCP_NODELAY only on sockets whose `proto` says so.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -155,6 +155,7 @@ def _check_certificate(path: Path) -> bytes:
 
 
 def _pair_problem(certificate: Path, key: Path, given: str | None, error: Exception, asked: bool) -> str:
+    """Return the message for a certificate and key that cannot be loaded; `asked`: for a password."""
     reason = reason_of(error)
     # A key of another kind (RSA for EC) finds no certificate to go with.
     if reason in ('KEY_VALUES_MISMATCH', 'KEY_TYPE_MISMATCH', 'NO_CERTIFICATE_ASSIGNED'):

@@ -89,6 +89,7 @@ class WebSocketChannel:
         self._denial_begun: tuple[int, list[tuple[bytes, bytes]]] | None = None
 
     async def receive(self) -> Message:
+        """Return the next event of ASGI: connect, receive or disconnect."""
         if not self._connect_sent:
             self._connect_sent = True
             return {'type': 'websocket.connect'}
@@ -101,6 +102,11 @@ class WebSocketChannel:
         return {'type': 'websocket.disconnect', 'code': message.code, 'reason': message.reason}
 
     async def send(self, message: Message) -> None:
+        """Handle a message of the application.
+
+        Raises ApplicationError for a message that is malformed or out of turn, and ClientDisconnected (an
+        OSError) once the client has left.
+        """
         try:
             kind = message['type']
             if kind == SEND and self._state is OPEN:

@@ -53,6 +53,7 @@ class HTTPStreamTransport:
         await self._send(data.encode())
 
     async def _send(self, data: bytes) -> None:
+        """Send, and wait while the client does not read. Raises ProtocolClosed and ProtocolError."""
         stream = self._stream
         if not self._open or stream.disconnected:
             raise ProtocolClosed('the response stream is closed')
@@ -181,6 +182,10 @@ class HTTPProtocol:
         self._file(status, headers, path, start, end)
 
     def _file(self, status: int, headers: ResponseHeaders, path: str, start: int, end: int | None) -> None:
+        """Respond with bytes `start` to `end` (None: the end) of a file. Raises ProtocolError.
+
+        A small file leaves in one write; a task sends a large one. One that cannot be opened gets 404 or 403.
+        """
         if self._responded:
             raise SecondResponse
         fields = [field for field in _encoded(headers) if field[0].lower() != b'content-length']
@@ -219,6 +224,7 @@ class HTTPProtocol:
                 file.close()
 
     async def _send_file(self, file: BinaryIO, start: int, end: int) -> None:
+        """Send a large file. One that has shrunk breaks the response off, and is logged."""
         stream = self._stream
         with file:
             try:

@@ -256,6 +256,7 @@ class WebSocketSession:
         self._release()
 
     def _release(self) -> None:
+        """Stop timers and tasks, and let finish() return."""
         self._released = True
         if self._timer is not None:
             self._timer.cancel()
@@ -347,6 +348,7 @@ class WebSocketSession:
             self._read_soon()
 
     def _on_close(self, codec: WebSocket, event: Close) -> None:
+        """Handle the client's close frame: the answer to ours, or the first of the two."""
         if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
             self._end_stream()
             return

@@ -212,6 +212,7 @@ class Control:
         _sleep(seconds)
 
     def _read_on(self, orders: Orders) -> None:
+        """Follow signals and messages until the pipe ends. Raises OSError if a descriptor was replaced."""
         due = _monotonic() + orders.every
         expected = self._identities()
         while True:

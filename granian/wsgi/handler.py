@@ -189,6 +189,7 @@ class Response:
         self._deliver(blocks, False)
 
     def _deliver_file(self, wrapper: FileWrapper) -> None:
+        """Send what `wsgi.file_wrapper` wraps, by sendfile where it is a file with a descriptor."""
         declared = content_length(self.headers)
         span = wrapper.span()
         if span is None:
@@ -215,6 +216,7 @@ class Response:
         self.ended = True
 
     def _send(self, data: bytes) -> None:
+        """Send a part of the body. Raises InvalidResponse beyond Content-Length, and ClientDisconnected."""
         if self.ended:
             raise InvalidResponse('the application sent more than its Content-Length')
         try:
@@ -225,6 +227,7 @@ class Response:
             raise
 
     def _end(self) -> None:
+        """End the response. Raises InvalidResponse without start_response or below Content-Length."""
         if self.ended:
             return
         if not self.status:
