@@ -11,7 +11,8 @@ import pytest
 
 from granian.core.blocking import http1_output
 from granian.core.blocking.connection import OUTBOX_LIMIT
-from tests.support.blocking_core import GET, read_all, running, secured
+from tests.support.blocking_core import GET, read_all, running
+from tests.support.secured import secured
 
 TEXT = [(b'Content-Type', b'text/plain')]
 CLOSE = [*TEXT, (b'Connection', b'close')]

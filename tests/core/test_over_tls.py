@@ -1,4 +1,4 @@
-"""Both cores whose handlers may block pass the tests of hangs over TLS too, in a process of their own."""
+"""The cores pass the tests of hangs over TLS too, in a process of their own."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ import pytest
 from tests.core.test_greenlets import PATCHED, TESTS
 from tests.support.certificates import make_pair
 
-RUN = {'threads': 'import pytest, sys; sys.exit(pytest.main())', 'gevent': PATCHED}
-CASES = [
-    'test_waiting.py',
-    'test_crowd.py',
-    'test_lost_responses.py',
-    'test_min_rate.py',
-    'test_http2_backlog.py',
-    'test_poll_errors.py',
-    'test_failures.py',
+PLAIN = 'import pytest, sys; sys.exit(pytest.main())'
+RUN = {'threads': PLAIN, 'gevent': PATCHED, 'loop': PLAIN}
+BLOCKING = [
+    'core/test_waiting.py',
+    'core/test_crowd.py',
+    'core/test_lost_responses.py',
+    'core/test_min_rate.py',
+    'core/test_http2_backlog.py',
+    'core/test_poll_errors.py',
+    'core/test_failures.py',
 ]
-CLEAR_ONLY = 'selectors or sendfile'
-"""Pollers without edges have tests of TLS of their own; the kernel's sendfile is for clear connections."""
+LOOP = ['loop/test_loop.py', 'loop/test_loop_stop.py']
+CASES = [(core, cases) for core in ('threads', 'gevent') for cases in BLOCKING]
+CASES += [('loop', cases) for cases in LOOP]
+CLEAR_ONLY = (
+    'selectors', 'file', 'addresses', 'half_closed', 'test_tunnel', 'is_a_reset', 'backpressure',
+)  # fmt: skip
+"""Parts of tests' names: the kernel's sendfile, a side half-closed below TLS, a handshake that waits for its accept.
+
+Pollers without edges have tests of TLS of their own."""
 
 
 @pytest.fixture(scope='module')
@@ -33,11 +41,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize('core', RUN)
-@pytest.mark.parametrize('cases', CASES)
-def test_core_passes_over_tls(cases: str, core: str, certificate: Path) -> None:
-    options = ['-q', '-p', 'no:cacheprovider', '--timeout', '20', '-k', f'not ({CLEAR_ONLY})']
-    command = [sys.executable, '-c', RUN[core], *options, TESTS / 'core' / cases]
+@pytest.mark.parametrize(('core', 'cases'), CASES)
+def test_core_passes_over_tls(core: str, cases: str, certificate: Path) -> None:
+    options = ['-q', '-p', 'no:cacheprovider', '--timeout', '20', '-k', f'not ({" or ".join(CLEAR_ONLY)})']
+    command = [sys.executable, '-c', RUN[core], *options, TESTS / cases]
     env = {**os.environ, 'GRANIAN_TEST_CORE': core, 'GRANIAN_TEST_TLS': str(certificate)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=55)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

@@ -30,6 +30,13 @@ def wsgi(environ, start_response):
     return [PAGE]
 
 
+async def rsgi(scope, protocol):
+    if scope.path != '/page':
+        await proof_apps.rsgi(scope, protocol)
+        return
+    protocol.response_bytes(200, [(name.lower(), value) for name, value in HTML], PAGE)
+
+
 async def asgi(scope, receive, send):
     if scope.get('path') != '/page':
         await proof_apps.asgi(scope, receive, send)

@@ -124,7 +124,12 @@ def haproxy(job: Job) -> Got:
     config = job.folder / 'haproxy.cfg'
     config.write_text(
         behind.HAPROXY.format(
-            port=free_port(), clear=port, bundle=bundle, upstream=f'127.0.0.1:{job.port}', options=options
+            port=free_port(),
+            clear=port,
+            bundle=bundle,
+            backend='',
+            upstream=f'127.0.0.1:{job.port}',
+            options=options,
         )
     )
     proxy = subprocess.Popen(['haproxy', '-f', str(config), '-db'], stderr=subprocess.DEVNULL)
@@ -184,7 +189,7 @@ def main() -> int:
     return int(failed)
 
 
-for name in ('threads', 'gevent', 'loop'):  # with the page for the browser
+for name in ('threads', 'gevent', 'loop', 'rsgi'):  # with the page for the browser
     KINDS[name] = dataclasses.replace(
         KINDS[name],
         command=KINDS[name].command.replace('proof_apps:', 'download_apps:').replace(' --no-access-log', ''),

@@ -6,6 +6,10 @@ once on an HTTP/2 connection. All of them must say the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
 import hpack
 import pytest
 from hyperframe.frame import HeadersFrame, SettingsFrame
@@ -17,6 +21,8 @@ from granian.protocol.head import BadRequest, add_rule, field_for, request_targe
 from granian.protocol.http1 import Http1, templates
 from granian.protocol.http2 import Http2
 from granian.protocol.limits import Clock, Limits
+from granian.stream import InvalidResponse
+from tests.support.http2_peer import Peer
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 WARM_UP = 10
@@ -229,3 +235,27 @@ others = st.lists(
 def test_all_readers_of_heads_agree(method, target, host, fields):
     """Absolute-form is HTTP/1's alone, so the property is for the other forms."""
     everywhere(method, target, [('Host', host), *fields])
+
+
+def status_over_http1(status: Any) -> int:
+    connection = Http1(Limits(), Clock())
+    connection.receive_data(head_of('GET', '/', [('host', 'a')]) * 2)
+    for given_status in (200, status):  # a whole response with this status is remembered
+        assert isinstance(connection.next_event(), Request)
+        sent = connection.respond(1, given_status, [], b'')
+    return int(sent.split(b' ')[1])
+
+
+def status_over_http2(status: Any) -> int:
+    peer = Peer().request(1).request(3)
+    for stream, given_status in ((1, 200), (3, status)):
+        peer.got(peer.server.respond(stream, given_status, [], b''))
+    return int(dict(peer.fields()[-1])[':status'])
+
+
+@pytest.mark.parametrize('ask', [status_over_http1, status_over_http2])
+def test_status_may_be_an_int_enum_and_nothing_else(ask: Callable[[Any], int]) -> None:
+    assert ask(HTTPStatus.NOT_FOUND) == 404
+    for wrong in (200.0, True, '200', None, 1000, 99):
+        with pytest.raises(InvalidResponse):
+            ask(wrong)

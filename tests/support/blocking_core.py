@@ -9,11 +9,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from granian.core.contract import CoreSettings
-from granian.tls import TLSSettings, make_context
+from tests.support.secured import TLS, secured, server_context
 
 if os.environ.get('GRANIAN_TEST_CORE') == 'gevent':  # in a process patched by gevent: see test_greenlets
     from granian.core.greenlets import hub
@@ -24,7 +23,6 @@ if os.environ.get('GRANIAN_TEST_CORE') == 'gevent':  # in a process patched by g
 else:
     from granian.core.threads.core import ThreadCore as CoreUnderTest
 
-TLS = os.environ.get('GRANIAN_TEST_TLS')  # a folder with a certificate: see test_over_tls
 Address = tuple[str, int]
 
 
@@ -51,22 +49,13 @@ class Running:
         assert not self.thread.is_alive(), 'the core did not stop'
 
 
-def secured(sock: socket.socket) -> socket.socket:
-    """Return a connected socket's TLS end where the core under test speaks TLS."""
-    if not TLS:
-        return sock
-    context = ssl.create_default_context(cafile=f'{TLS}/server.pem')
-    return context.wrap_socket(sock, server_hostname='localhost')
-
-
 @contextlib.contextmanager
 def running(
     handler: Callable[[Any], None], *, listener: socket.socket | None = None, **settings: Any
 ) -> Iterator[Running]:
     settings.setdefault('threads', 8)
     if TLS:
-        files = TLSSettings(Path(TLS, 'server.pem'), Path(TLS, 'server.key'))
-        settings.setdefault('tls', make_context(files))
+        settings.setdefault('tls', server_context())
     listener = listener or socket.create_server(('127.0.0.1', 0))
     address = listener.getsockname()[:2]
     core = CoreUnderTest([listener], CoreSettings(**settings), handler)

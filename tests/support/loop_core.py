@@ -13,6 +13,7 @@ import pytest
 from granian.core.contract import CoreSettings
 from granian.core.loop.core import LoopCore, close_loop
 from granian.protocol.limits import Limits
+from tests.support.secured import TLS, secured, server_context
 
 LOOPS = ['asyncio']
 try:
@@ -115,6 +116,8 @@ class Served:
 
     def __init__(self, kind, handler, listeners=None, lifespan=None, **settings):
         settings.setdefault('limits', Limits(websockets=True))
+        if TLS:
+            settings.setdefault('tls', server_context())
         self.loop = new_loop(kind)
         if listeners is None:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -146,7 +149,7 @@ class Served:
     def connect(self):
         sock = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
         sock.connect(self.address)
-        client = Client(sock)
+        client = Client(secured(sock))
         self._clients.append(client)
         return client
 
