@@ -335,3 +335,21 @@ def test_call_that_receives_much_gives_way(monkeypatch: pytest.MonkeyPatch) -> N
         sock.sendall(b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n' + b'y' * 200_000)
         assert read_response(sock).endswith(b'ok')
     assert turns
+
+
+def test_unit_that_is_always_ready_leaves_turns_to_the_hub() -> None:
+    """Such as a connection whose client sends without end: it calls no application."""
+    asked = threading.Event()
+    pool = greenlet_pool.GreenletPool(2)
+    pool.start(asked.set)
+
+    class Always:
+        def work(self) -> bool:
+            if not asked.is_set():
+                pool.ready.append(self)  # type: ignore[arg-type]
+            return True
+
+    with gevent.Timeout(5):
+        pool.ready.append(Always())  # type: ignore[arg-type]
+        gevent.get_hub().loop.run_callback(pool.serve)
+        asked.wait()

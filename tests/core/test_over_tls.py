@@ -29,7 +29,7 @@ CASES += [('loop', cases) for cases in LOOP]
 CLEAR_ONLY = (
     'selectors', 'file', 'addresses', 'half_closed', 'test_tunnel', 'is_a_reset', 'backpressure',
 )  # fmt: skip
-"""Parts of tests' names: the kernel's sendfile, a side half-closed below TLS, a handshake that waits for its accept.
+"""Parts of tests' names: the kernel's sendfile, a side half-closed below TLS, a handshake before its accept.
 
 Pollers without edges have tests of TLS of their own."""
 

@@ -263,3 +263,38 @@ def test_a_client_that_sends_without_end_leaves_time_for_others(http: str, unit:
                         assert read_response(sock).endswith(b'well')
         finally:
             over.set()
+
+
+class EndlessUpload(Endless):
+    """A socket on which a head arrives, then tiny chunks without end. Each read fills the buffer."""
+
+    def recv_into(self, buffer: memoryview) -> int:
+        head = b'POST / HTTP/1.1\r\nHost: abcdef\r\nTransfer-Encoding: chunked\r\n\r\n'
+        assert len(head) % len(self._unit) == len(buffer) % len(self._unit) == 0
+        if not self._over.is_set() and self._head_due:
+            self._head_due = False
+            buffer[:] = head + self._unit * ((len(buffer) - len(head)) // len(self._unit))
+            return len(buffer)
+        return super().recv_into(buffer)
+
+    _head_due = True
+
+
+def test_body_of_tiny_chunks_leaves_time_for_others() -> None:
+    """No read waits for more of it, and no unit of work calls the application."""
+    made: list[Any] = []
+    over = threading.Event()
+
+    def make(*args: Any) -> Any:
+        made.append(sock := socket.socket(*args))
+        return EndlessUpload(sock, b'001\r\nx\r\n', over) if len(made) == 1 else sock
+
+    with running(lambda stream: stream.respond(200, TEXT, b'well'), body_spool=1 << 40) as server:
+        server.core.reactor.socket_class = make
+        try:
+            with server.connect(timeout=5) as flood, server.connect(timeout=5) as sock:
+                flood.sendall(b'x')
+                sock.sendall(GET % b'/')
+                assert read_response(sock).endswith(b'well')
+        finally:
+            over.set()

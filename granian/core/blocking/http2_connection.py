@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ...protocol.events import Event
     from .services import OpenStream, Services
 
-READS = 8
-"""Reads in one turn, before other connections have theirs."""
+READS = 2
+"""Reads in one turn, before other connections have theirs: frames of a byte take 20 ms a read."""
 PREFETCH = 16384
 """Bytes of a request body that are read before a thread runs the request. Their window is given
 back at once, so this is also the most that a stream holds which no handler reads."""

@@ -165,6 +165,7 @@ class GreenletPool:
         while True:
             references = getrefcount(me)  # including the hub's own, until it runs again
             while ready:
+                before = self._now
                 try:
                     ready.popleft().work()
                 except BaseException:
@@ -177,6 +178,8 @@ class GreenletPool:
                 if getrefcount(me) != references:
                     self.threads -= 1
                     return
+                if self._now == before:  # the unit has called no application
+                    self._now = monotonic()
                 if self._now > self._stint_ends:
                     break
             self._idle.append(me)

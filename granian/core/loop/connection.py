@@ -91,6 +91,7 @@ class LoopConnection(LoopOutput[LoopStream]):
         protocol.receive_data(data)
         if self.streams or self.slow:
             self._pump()
+            self.bound_turn(len(data))
             if not self.multiplexed:
                 self._bound_input(len(data))
             return

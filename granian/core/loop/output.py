@@ -23,6 +23,8 @@ JOIN_BELOW = 16384
 """Bytes. Larger pieces are written as they are: joining would copy them."""
 FLUSH_ABOVE = 65536
 """Bytes. More than this is written before the loop turn ends."""
+TURN_INPUT = 65536
+"""Bytes that the loop reads of a connection before the others have their turn: 20 ms of tiny chunks."""
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
@@ -76,6 +78,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     _unflushed = 0  # bytes in the outbox that write_soon or HTTP/2 added
     _next_scheduled = False  # a pipelined request is about to be parsed …
     _hold = False  # … or its task about to run
+    _turn_input = 0  # bytes received since others had their turn
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: CoreSettings) -> None:
         self.loop = loop
@@ -109,6 +112,18 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     def _holds_much(self, size: int) -> bool:
         """Return whether so much pipelined input is held (HTTP/1)."""
         return self.http1 is not None and self.http1.buffered >= size
+
+    def bound_turn(self, size: int) -> None:
+        """Count received bytes; pause reading until the next turn of the loop above TURN_INPUT."""
+        self._turn_input += size
+        if self._turn_input > TURN_INPUT and not self.reading_paused:
+            self.pause_reading()
+            self.loop.call_soon(self._read_next_turn)
+
+    def _read_next_turn(self) -> None:
+        self._turn_input = 0
+        if self.reading_paused and not self.closing:
+            self.resume_reading(None if self.multiplexed else self.streams.get(1))
 
     def pause_reading(self) -> None:
         if not (self.reading_paused or self.lost or self.transport.is_closing()):

@@ -53,6 +53,8 @@ QUIET_CHECKS = 50
 
 STINT = range(64)
 """Maximum units between two polls: a unit that is ready again at once must not starve the others."""
+QUIET_STINT = 0.005
+"""Seconds between two polls while units call no application: one that reads without end is always ready."""
 FAILURE_PAUSE = 0.1
 """Seconds before the next poll after one that failed."""
 MAX_FAILURES = 10
@@ -220,6 +222,7 @@ class Pool:
         ready = self.ready
         me = threading.get_native_id()
         while not self._closed:
+            until = 0.0
             for _ in STINT:
                 if not ready:
                     break
@@ -233,6 +236,11 @@ class Pool:
                     logger.exception('Internal error in a unit of work')
                     if self._calls != calls:
                         return  # this thread has no baton any more
+                if self._calls == calls:  # it has called no application: a body of tiny chunks takes long
+                    now = monotonic()
+                    until = until or now + QUIET_STINT
+                    if now > until:
+                        break
             self._poll()
         # Closing: pass the baton on, so that every parked thread sees the end in turn.
         self._table.append(_BATON)
