@@ -9,6 +9,7 @@ import h2.connection
 import h2.settings
 import pytest
 
+from granian.core.loop.output import LoopOutput
 from granian.protocol.limits import Limits
 from tests.support.tls_client import wrapped
 
@@ -194,6 +195,31 @@ class Begun:
     async def __call__(self, stream):
         self.event.set()
         await self._then(stream)
+
+
+@pytest.mark.parametrize('secure', [False, True], ids=['clear', 'tls'])
+def test_body_of_tiny_chunks_leaves_turns_to_others(serve, tls, secure, monkeypatch):
+    turns = []
+    read_on = LoopOutput._read_next_turn
+
+    def count(self):
+        turns.append(self)
+        read_on(self)
+
+    monkeypatch.setattr(LoopOutput, '_read_next_turn', count)
+
+    async def handler(stream):
+        size = 0
+        while piece := await stream.read():
+            size += len(piece)
+        stream.respond(200, PLAIN, b'%d' % size)
+
+    served = serve(handler, tls=tls if secure else None)
+    client = wrapped(served, 'http/1.1') if secure else served.connect()
+    head = b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
+    client.send(head + b'1\r\nx\r\n' * 200_000 + b'0\r\n\r\n')
+    assert client.response()[2] == b'200000'
+    assert len(turns) > 2
 
 
 def test_unread_one_byte_chunks_are_few_entries(serve):
