@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from granian.core.blocking.scheduling import times_waited
-from granian.core.threads.habits import DOUBT, LONGEST_TRIAL, MOST_KINDS, TRIAL, Habits
+from granian.core.threads.habits import DOUBT, LONGEST_TRIAL, MOST_KINDS, SAMPLE, TRIAL, Habits
 from granian.core.threads.pool import SLOW_CALL, Pool
 
 
@@ -73,6 +73,29 @@ def test_a_long_good_time_makes_the_next_trial_shorter_again():
     habits.note_slow('GET/')
     quick(habits, 'GET/', 2 * TRIAL)
     assert habits.trusts('GET/')
+
+
+def test_kind_that_is_always_slow_is_timed_now_and_then():
+    habits = Habits()
+    assert habits.is_worth_timing('GET/sleep')
+    for _ in range(4):
+        assert habits.is_worth_timing('GET/sleep')
+        habits.note_slow('GET/sleep')
+    timed = [habits.is_worth_timing('GET/sleep') for _ in range(10 * SAMPLE)]
+    assert sum(timed) == 10
+    habits.note_quick('GET/sleep')  # it is quick now: every call counts for its trial
+    assert all(habits.is_worth_timing('GET/sleep') for _ in range(SAMPLE))
+    quick(habits, 'GET/sleep', LONGEST_TRIAL - 1)
+    assert habits.trusts('GET/sleep')
+
+
+def test_slow_kinds_do_not_displace_others():
+    habits = Habits()
+    quick(habits, 'GET/', TRIAL)
+    for n in range(2 * MOST_KINDS):
+        habits.note_slow(f'GET/{n}')
+    assert habits.trusts('GET/')
+    assert len(habits._records) <= MOST_KINDS
 
 
 def test_the_kinds_are_bounded():

@@ -275,7 +275,7 @@ class Http1Connection(Http1Output):
         now = monotonic()
         if observe is not None:
             report(observe, stream)
-        if timed is not None:
+        if timed is not None and timed.entered:
             pool.learn(timed.kind, *timed.duration(now))
         try:
             self._end_exchange(now, stream)
@@ -309,7 +309,8 @@ class Http1Connection(Http1Output):
         self._timed_stream = stream = self._timed_stream or TimedStream(self)
         stream.begin(request)
         self.core.pool.enter_timed()
-        stream.start_clock()  # after the wake of a follower, which may take the processor at once
+        if self.core.pool.is_worth_timing(stream.kind):
+            stream.start_clock()  # after the wake of a follower, which may take the processor at once
         return stream
 
     # -- the end of an exchange, of the connection; the owner ------------------------------

@@ -244,6 +244,7 @@ class TimedStream(Http1Stream):
     kind: str
     """See `habits`."""
     entered: float
+    """Time at which the call began; 0 where it is not timed."""
     answered: float
     """Time at which the application gave its whole response; 0 where it did not."""
     waits: int
@@ -258,7 +259,7 @@ class TimedStream(Http1Stream):
     def begin(self, request: Request) -> None:
         super().begin(request)
         self.kind = request.head.method + request.head.path
-        self.answered = 0.0
+        self.entered = self.answered = 0.0
 
     def start_clock(self) -> None:
         self.waits = times_waited()
@@ -266,6 +267,7 @@ class TimedStream(Http1Stream):
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
         # Before it is sent: while it is, other threads may take the interpreter's lock.
-        self.answered = monotonic()
-        self.waits = times_waited() - self.waits
+        if self.entered:
+            self.answered = monotonic()
+            self.waits = times_waited() - self.waits
         super().respond(status, headers, body, reason)

@@ -198,6 +198,10 @@ class GreenletPool:
         """Return True: this pool times no call."""
         return True
 
+    def is_worth_timing(self, kind: str) -> bool:
+        """Return False: this pool times no call."""
+        return False
+
     def enter_timed(self) -> bool:
         """Do as `enter_call` does: a greenlet pool is never eager."""
         self.enter_call()

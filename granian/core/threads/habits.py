@@ -24,6 +24,8 @@ trial that grew to 65,536, a busy machine, where one call in some hundreds looks
 trust for good: 39 µs of processor time a request where this takes 28."""
 DOUBT = 8
 """Quick calls in a row before a kind is trusted again, after a call that only looked slow."""
+SAMPLE = 8
+"""One call in so many is timed, of a kind whose calls have all been slow lately. Timing takes 3 µs."""
 MOST_KINDS = 1024
 """Maximum kinds remembered. Beyond, all are forgotten, which costs each a trial."""
 
@@ -33,7 +35,7 @@ class Habits:
 
     def __init__(self) -> None:
         self._records: dict[str, list[int]] = {}
-        """For each kind: quick calls in a row, and the number it needs."""
+        """For each kind: quick calls in a row, the number it needs, and a count for SAMPLE."""
 
     def trusts(self, kind: str) -> bool:
         """Return whether a call of this kind is expected to be quick. Then count it as such."""
@@ -48,26 +50,37 @@ class Habits:
         if record is None:
             if len(self._records) >= MOST_KINDS:
                 self._records.clear()
-            self._records[kind] = [1, TRIAL]
+            self._records[kind] = [1, TRIAL, 0]
             return
         record[0] += 1
 
     def note_slow(self, kind: str) -> None:
         record = self._records.get(kind)
-        if record is not None:
-            record[:] = [0, min(2 * _needed(record), LONGEST_TRIAL)]
+        if record is None:
+            if len(self._records) < MOST_KINDS:  # else the others would be forgotten, and trust with them
+                self._records[kind] = [0, 2 * TRIAL, 0]
+        else:
+            record[:2] = [0, min(2 * _needed(record), LONGEST_TRIAL)]
+
+    def is_worth_timing(self, kind: str) -> bool:
+        """Return whether a call of a kind that is not trusted is to be timed."""
+        record = self._records.get(kind)
+        if record is None or record[0] or record[1] < LONGEST_TRIAL:
+            return True
+        record[2] += 1
+        return record[2] % SAMPLE == 0
 
     def doubt(self, kind: str) -> None:
         """Have the next calls of a trusted kind timed."""
         record = self._records.get(kind)
         if record is not None:
             needed = _needed(record)
-            record[:] = [needed - DOUBT, needed]
+            record[:2] = [needed - DOUBT, needed]
 
 
 def _needed(record: list[int]) -> int:
     """Return the quick calls that a kind needs: half as many after a long good time, and so on."""
-    quick, needed = record
+    quick, needed, _ = record
     while quick >= 4 * needed > 4 * TRIAL:
         quick -= 4 * needed - needed // 2
         needed //= 2
