@@ -48,6 +48,16 @@ class Admission:
         full = self._share is not None and threads >= self._threads
         return full or len(pool.ready) + len(pool.due) + threads >= self._backpressure
 
+    def publish(self, connections: int, accepting: bool) -> None:
+        """Publish the number of connections to the other workers, or that this worker does not accept."""
+        share = self._share
+        if share is None:
+            return
+        if accepting or self.leaving:
+            share.publish(connections)
+        else:
+            share.leave()
+
     def _has_others(self) -> bool:
         return self._share is not None and bool(self._share.others())
 

@@ -7,7 +7,7 @@ import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_parts, error_response
+from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ...protocol.limits import GRACE
 from ...stream import ClientDisconnected
@@ -159,7 +159,7 @@ class Http1Connection(Http1Output):
             self._fail(event, None if body is None else body.request.head)
             return None
         if type(event) is Refused:
-            self._count_refused(event.status, event.reason)
+            self.count_refused(event.status, event.reason)
             self.end_with(event.response)
             return None
         body = self._body
@@ -205,22 +205,18 @@ class Http1Connection(Http1Output):
             return enough
         except BodyRefused as refused:
             self._body = None
-            self._count_refused(refused.status, refused.reason, ahead.request.head)
-            self._refuse(refused.status, refused.reason)
+            self.count_refused(refused.status, refused.reason, ahead.request.head)
+            self.refuse(refused.status, refused.reason)
             return False
 
     def _is_stored(self, length: int) -> bool:
         """Return whether a body of known length is read to its end ahead: see `crowd`."""
         return length <= self.settings.body_spool and self.core.crowd.full
 
-    def _count_refused(self, status: int, reason: str, head: Head | None = None) -> None:
-        self.reactor.failed += 1
-        self.settings.refused(self.client, status, reason, head=head)
-
     def _fail(self, event: RequestFailed, head: Head | None) -> None:
         if not event.disconnected:  # else the client may have closed only its side, and still read
-            self._count_refused(event.status, event.reason, head)
-        self._refuse(event.status, event.reason)
+            self.count_refused(event.status, event.reason, head)
+        self.refuse(event.status, event.reason)
 
     def _wait(self) -> None:
         """Let go of the connection until more input arrives, with the deadline that applies."""
@@ -367,10 +363,6 @@ class Http1Connection(Http1Output):
         self.end(linger=True)
         return False
 
-    def _refuse(self, status: int, reason: str) -> None:
-        """Answer a request that no application will see, and close."""
-        self.end_with(self.http.respond(1, status, *error_parts(status, reason)))
-
     def expire(self) -> None:
         if self.phase == HEAD and self.http.head_begun:
             self.settings.refused(self.client, 408, HEAD_TIMEOUT)
@@ -378,7 +370,7 @@ class Http1Connection(Http1Output):
         elif self.phase == BODY:
             head = None if self._body is None else self._body.request.head
             self.settings.refused(self.client, 408, BODY_TIMEOUT, head=head)
-            self._refuse(408, BODY_TIMEOUT)
+            self.refuse(408, BODY_TIMEOUT)
         else:
             self.close()
 

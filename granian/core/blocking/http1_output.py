@@ -7,7 +7,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...protocol.error_pages import BODY_TIMEOUT
+from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
@@ -269,3 +269,12 @@ class Http1Output(WatchedConnection):
             self.end(linger=True)
         else:
             self.release_unless_closed()
+
+    def count_refused(self, status: int, reason: str, head: Head | None = None) -> None:
+        """Count and log a request that is refused."""
+        self.reactor.failed += 1
+        self.settings.refused(self.client, status, reason, head=head)
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Answer a request that no application will see, and close."""
+        self.end_with(self.http.respond(1, status, *error_parts(status, reason)))

@@ -22,11 +22,10 @@ from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
 from ..heap import Peak
 from ..listener import Listener
-from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .admission import Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 from .receiving import RECEIVE_SIZE
-from .room import ACCEPT_PAUSE, make_room
+from .room import ACCEPT_PAUSE, Room
 from .work import Crew, Deferred, Watched
 
 if TYPE_CHECKING:
@@ -91,7 +90,6 @@ class Reactor:
         self._pool = pool
         self._ready = pool.ready
         self.admission = Admission(settings, pool)
-        self._share = settings.share
         self._published = -1
         """The number of connections that the other workers know."""
         self._connect = connect
@@ -106,7 +104,7 @@ class Reactor:
         """Something has failed: poll at once, to find out whether polling still works."""
         self._accept_after = 0.0
         self._next_second = 0.0
-        self._shortage = Shortage()
+        self._room = Room(self.connections)
         self._peak = Peak()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
         self.register = self._poller.register
@@ -255,14 +253,8 @@ class Reactor:
 
     def _publish(self) -> None:
         """Publish the number of connections to the other workers, or that this worker does not accept."""
-        self._published = connections = len(self.connections)
-        share = self._share
-        if share is None:
-            return
-        if self.accepting or self.admission.leaving:
-            share.publish(connections)
-        else:
-            share.leave()
+        self._published = len(self.connections)
+        self.admission.publish(self._published, self.accepting)
 
     def _pause_accepting(self) -> None:
         if self.accepting:
@@ -333,18 +325,11 @@ class Reactor:
         except BlockingIOError:
             return False
         except OSError as exc:
-            if exc.errno in NOT_A_SOCKET:
-                raise  # the application has closed our listener
-            if exc.errno not in NO_ROOM:
-                return True  # ECONNABORTED and the like: that client has gone, others may be pending
-            pause = make_room(self.connections)
-            warning = 'making_room' if pause < ACCEPT_PAUSE else 'no_descriptors'
-            self._shortage.warn(self.now, warning, exc.strerror)
-            if not pause:
-                return True
-            self._accept_after = self.now + pause
-            self._pause_accepting()
-            return False
+            pause = self._room.after_refusal(exc, self.now)
+            if pause:
+                self._accept_after = self.now + pause
+                self._pause_accepting()
+            return not pause
         self.accepted += 1
         try:
             connection = self._connect(sock, address, listener)

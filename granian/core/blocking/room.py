@@ -7,12 +7,35 @@ from collections.abc import Mapping
 from time import monotonic
 
 from ...protocol.limits import SPARE_FOR
+from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .work import Watched
 
 ROOM = 8
 """Connections closed at once when the system has run out of descriptors."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the system has run out of descriptors or memory."""
+
+
+class Room:
+    """Decides what follows when the system refuses to accept. The leader."""
+
+    def __init__(self, connections: Mapping[int, Watched]) -> None:
+        self._connections = connections
+        self._shortage = Shortage()
+
+    def after_refusal(self, error: OSError, now: float) -> float:
+        """Return the seconds to wait before the next accept; 0: accept the next connection now.
+
+        Raises `error` where the listener is no socket any more: the application has closed it.
+        """
+        if error.errno in NOT_A_SOCKET:
+            raise error
+        if error.errno not in NO_ROOM:
+            return 0.0  # ECONNABORTED and the like: that client has gone, others may be pending
+        pause = make_room(self._connections)
+        warning = 'making_room' if pause < ACCEPT_PAUSE else 'no_descriptors'
+        self._shortage.warn(now, warning, error.strerror)
+        return pause
 
 
 def make_room(connections: Mapping[int, Watched]) -> float:
