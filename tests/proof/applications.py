@@ -21,7 +21,7 @@ from catalogue import APPLICATIONS, Application, Step
 from proof_server import ROOT, Server, free_port
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 60
+PATIENCE = 180
 """Seconds for a client's program."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import ssl
@@ -361,6 +362,7 @@ async def main(name: str, port: int, tls: bool, count: int, seconds: float) -> N
 
 
 if __name__ == '__main__':
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)  # writes to connections that the server has ended
     asyncio.run(
         main(sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'tls', int(sys.argv[4]), float(sys.argv[5]))
     )
