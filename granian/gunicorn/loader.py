@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -62,25 +62,22 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def apply(cfg: Cfg, values: Iterable[tuple[str, Any]]) -> None:
-    """Set what is given. Raises SettingsError for a value that cannot be."""
-    for name, value in values:
+def apply(cfg: Cfg, values: Mapping[str, Any], named: bool = True) -> None:
+    """Set what is given, `chdir` first, since other values may be paths.
+
+    Raises SettingsError for a value that cannot be; it names the setting if `named`.
+    """
+    for name in sorted(values, key=lambda name: name != 'chdir'):
         try:
-            cfg.set(name.lower(), value)
+            cfg.set(name.lower(), values[name])
         except Exception as error:
-            raise SettingsError(error, f'Invalid value for {name}: {value}') from None
+            raise SettingsError(error, f'Invalid value for {name}: {values[name]}' if named else '') from None
 
 
 def apply_options(cfg: Cfg, options: argparse.Namespace) -> None:
     """Set what flags gave; a flag that was not given does not count."""
     given = {name: value for name, value in vars(options).items() if value is not None and name != 'args'}
-    if 'chdir' in given:  # first: other values may be paths
-        given = {'chdir': given.pop('chdir'), **given}
-    for name, value in given.items():
-        try:
-            cfg.set(name, value)
-        except Exception as error:
-            raise SettingsError(error) from None
+    apply(cfg, given, named=False)
 
 
 def default_file(start: str) -> str | None:
@@ -168,10 +165,7 @@ def _ours(trace: TracebackType) -> bool:
 
 def apply_file(cfg: Cfg, found: Mapping[str, Any]) -> None:
     """Set each global that is a setting; other names are ignored."""
-    given = [(name, value) for name, value in found.items() if name in cfg.settings and name != 'config']
-    apply(
-        cfg, [item for item in given if item[0] == 'chdir'] + [item for item in given if item[0] != 'chdir']
-    )
+    apply(cfg, {name: value for name, value in found.items() if name in cfg.settings and name != 'config'})
 
 
 def near_misses(found: Mapping[str, Any]) -> list[str]:

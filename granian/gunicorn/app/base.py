@@ -112,7 +112,7 @@ class Application(BaseApplication):
         options, args = loader.parse(parser, sys.argv[1:])
         given = self.init(parser, options, args)
         if given:
-            loader.apply(self.cfg, given.items())
+            loader.apply(self.cfg, given)
         more, _ = loader.parse(parser, flags.environment_arguments())
         location = options.config or more.config or loader.default_file(self.start_dir)
         if location:
