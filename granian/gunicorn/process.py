@@ -10,6 +10,9 @@ from .._version import __version__
 from .cfg import Cfg
 from .loader import SettingsError
 
+PREDECESSOR = 'GUNICORN_PID'
+"""Variable that tells a new main process the id of the old one, which SIGUSR2 has asked for it."""
+
 
 def prepare(cfg: Cfg) -> None:
     """Change to the working directory; extend sys.path and the environment."""
@@ -21,8 +24,11 @@ def prepare(cfg: Cfg) -> None:
 
 
 def background(cfg: Cfg) -> None:
-    """Go to the background if `daemon` is set, and no service manager has to be notified by this process."""
-    if cfg.daemon and 'NOTIFY_SOCKET' not in os.environ:
+    """Go to the background if `daemon` is set.
+
+    Not if this process has to notify a service manager, nor if SIGUSR2 has started it: it is there already.
+    """
+    if cfg.daemon and not {'NOTIFY_SOCKET', PREDECESSOR} & os.environ.keys():
         daemonize(cfg.enable_stdio_inheritance)
 
 

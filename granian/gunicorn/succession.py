@@ -12,11 +12,10 @@ from .. import net
 from ..messages import GUNICORN
 from ..server.upgrade import has_ended, start_again
 from .objects import Server
+from .process import PREDECESSOR
 
 logger = logging.getLogger('_granian')
 
-VARIABLE = 'GUNICORN_PID'
-"""Tells a new main process the id of the old one."""
 EVERY = 1.0
 """Seconds between two looks whether the old main process has ended."""
 
@@ -30,7 +29,8 @@ class Succession:
     sources: Sequence[Any] = ()
 
     def __init__(self, server: Server, promoted: Callable[[], object]) -> None:
-        self.predecessor = server.master_pid = int(os.environ.pop(VARIABLE, 0))
+        given = os.environ.pop(PREDECESSOR, '')
+        self.predecessor = server.master_pid = int(given) if given.isdigit() else 0
         """Process id of the old main process; 0: there is none."""
         self.due = 0.0 if self.predecessor else inf  # SIGCHLD wakes the loop when a successor ends
         self._server = server
@@ -43,7 +43,7 @@ class Succession:
         if server.reexec_pid or self.predecessor:
             logger.warning(GUNICORN['upgrading'])
             return
-        environ = {**server.cfg.env_orig, VARIABLE: str(os.getpid())}
+        environ = {**server.cfg.env_orig, PREDECESSOR: str(os.getpid())}
         server.reexec_pid = start_again(self._prepare, environ, endpoint.sockets)
         self._files, endpoint.files = endpoint.files, []
         self._endpoint = endpoint

@@ -346,6 +346,29 @@ def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path
 
 
 @BOTH
+def test_usr2_to_a_daemon_keeps_it_one(start: Start, tmp_path: Path, kind: str) -> None:
+    pid_file, sock = tmp_path / 'web.pid', str(tmp_path / 'web.sock')
+    daemon = start(
+        '-D', '--error-logfile', 'web.log', 'web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP}
+    )
+    assert daemon.ended() == 0
+    log = tmp_path / 'web.log'
+    wait_for(lambda: log.exists() and 'Booting worker' in log.read_text())
+    pids = [int(pid_file.read_text())]
+    try:
+        os.kill(pids[0], signal.SIGUSR2)
+        wait_for(lambda: log.read_text().count('Booting worker') == 2, log.read_text)
+        pids.append(int((tmp_path / 'web.pid.2').read_text()))
+        os.kill(pids[0], signal.SIGTERM)
+        wait_for(lambda: 'has been promoted' in log.read_text(), log.read_text)
+        wait_for(lambda: pid_file.exists() and pid_file.read_text().strip() == str(pids[1]))
+        assert ask(sock)['ppid'] == pids[1]
+    finally:
+        for pid in pids:
+            wait_for(lambda pid=pid: not Path(f'/proc/{pid}').exists() or os.kill(pid, signal.SIGTERM))
+
+
+@BOTH
 def test_old_main_process_goes_on_if_the_new_one_is_stopped(start: Start, tmp_path: Path, kind: str) -> None:
     web = start('web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP})
     web.expect('Booting worker')
