@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from .. import forked
+from ..messages import WARNINGS
 from ..protocol.limits import Limits
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from ..protocol.head import Head
     from ..stream import Address
     from .sharing import Share
+
+logger = logging.getLogger('_granian')
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -61,6 +66,8 @@ class CoreSettings:
     """Called after each exchange (access log, counters); None costs nothing."""
     on_refused: Callable[..., None] | None = None
     """Called with the arguments of `refused`; see `granian.observe.refusals`."""
+    on_exit: Callable[[], None] | None = None
+    """Called by `exited`: asks for a successor."""
     counters: Counters | None = None
     """Where `on_exchange` counts; None: the core does not measure the times that `figures` reports."""
 
@@ -78,6 +85,17 @@ class CoreSettings:
         """
         if self.on_refused is not None:
             self.on_refused(client, status, reason, observed, head)
+
+    def exited(self, error: BaseException) -> None:
+        """Log that application code outside of requests has tried to end the worker, and ask for a successor.
+
+        `error` left the event loop or the hub: SystemExit or KeyboardInterrupt of a task or greenlet, or the
+        RuntimeError after `loop.stop()`. The core goes on, so that other requests are answered.
+        """
+        forked.leave_if_child(error)
+        logger.error(WARNINGS['exited'], exc_info=error)
+        if self.on_exit is not None:
+            self.on_exit()
 
 
 class Core(Protocol):

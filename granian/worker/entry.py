@@ -128,7 +128,7 @@ class Life:
         attached = kinds.Attachments(
             on_exchange=observer(observers.all), counters=observers.counters, on_refused=observers.refusals,
             hooked=self.hooked, monitor=monitor, share=spec.share, ws_app=ws_app, in_thread=spec.in_thread,
-            every_atom=observers.every_atom,
+            every_atom=observers.every_atom, on_exit=partial(self.control.replace, ipc.Reason.ASKED),
         )  # fmt: skip
         self.core = kinds.make_core(config, list(spec.listeners), app, attached)
         observers.core = self._descriptors.core = self.core

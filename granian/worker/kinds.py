@@ -98,6 +98,8 @@ class Attachments:
     counters: Counters | None = None
     """Where `on_exchange` counts; adapters and core add their own figures."""
     on_refused: Callable[..., None] | None = None
+    on_exit: Callable[[], None] | None = None
+    """Asks for a successor: application code outside of requests has tried to end the worker."""
     hooked: Hooked | None = None
     """The user's hooks around each request."""
     monitor: Monitor | None = None
@@ -206,6 +208,7 @@ def settings(config: Config, attached: Attachments = NOTHING_ATTACHED) -> CoreSe
         proxy=layers.proxy_rule(config),
         on_exchange=attached.on_exchange,
         on_refused=attached.on_refused,
+        on_exit=attached.on_exit,
         counters=attached.counters,
     )
 

@@ -64,4 +64,6 @@ class FileWrapper:
             offset = file.tell()
         except (OSError, ValueError):
             return None
+        if status.st_size == 0:
+            return None  # a file of /proc says so, and has bytes
         return Span(file, offset, max(0, status.st_size - offset))

@@ -155,6 +155,14 @@ def test_a_pipe_is_read_in_blocks():
     assert stream.log == ['head', 'data', 'data', 'data', 'end']
 
 
+@pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='no /proc')
+def test_file_of_size_zero_is_read_to_its_end():
+    """The kernel makes files of /proc when they are read, and says 0 for their size."""
+    stream = serve(sending(open('/proc/self/status', 'rb')))
+    assert b'Name:' in stream.data
+    assert stream.ended
+
+
 def test_a_socket_is_read_in_blocks():
     ours, theirs = socket.socketpair()
     theirs.sendall(b'hello')

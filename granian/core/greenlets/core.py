@@ -63,11 +63,19 @@ class GreenletCore(BlockingCore):
         self.reactor.resume_accepting()
         self.ask_turn()
         on_ready()
-        self._done.wait()
+        self._wait_done()
         self._watchdog.close()
         self.reactor.close()
         if self._error is not None:
             raise self._error
+
+    def _wait_done(self) -> None:
+        """Wait for the end. gevent raises here what ended a greenlet of the application."""
+        while not self._done.is_set():
+            try:
+                self._done.wait()
+            except (SystemExit, KeyboardInterrupt) as error:
+                self.settings.exited(error)
 
     def _break(self, error: OSError) -> None:
         """End with an error: the hub cannot be woken any more. Any thread."""

@@ -86,6 +86,7 @@ class LoopCore:
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
         self._peak = Peak()
+        self._served = False  # becomes true when the worker is ready, and stays so
         self._cancelling = False  # a CancelledError in a handler is our doing
         self._over: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -99,8 +100,18 @@ class LoopCore:
     # -- the worker's side
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`. Raise what the lifespan's startup raises."""
-        self.loop.run_until_complete(self.serve(on_ready))
+        """Serve until `stop`. Raise what the lifespan's startup raises.
+
+        The loop runs again where a task of the application raised SystemExit, or called `loop.stop()`.
+        """
+        serving = self.loop.create_task(self.serve(on_ready))
+        while True:
+            try:
+                return self.loop.run_until_complete(serving)
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                if serving.done() or not self._served:
+                    raise
+                self.settings.exited(error)
 
     def stop(self, reload: bool = False) -> None:
         """Begin the graceful end. May be called from any thread, or a signal handler."""
@@ -149,6 +160,7 @@ class LoopCore:
                 self.acceptor.start()
             if on_ready is not None:
                 on_ready()
+            self._served = True
             self.check_over()
             try:
                 await self._over

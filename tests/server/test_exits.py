@@ -1,0 +1,45 @@
+"""Code of the application outside of requests that tries to end the worker."""
+
+import http.client
+from pathlib import Path
+
+import pytest
+
+from tests.support.server_process import serving
+
+HERE = Path(__file__).parent
+GEVENT = ('exitapps:wsgi', '--core gevent')
+ASGI = ('exitapps:asgi', '--interface asgi --loop asyncio')
+UVLOOP = ('exitapps:asgi', '--interface asgi --loop uvloop')
+RSGI = ('exitapps:rsgi', '--interface rsgi')
+
+
+@pytest.mark.parametrize(
+    ('target', 'flags', 'path'),
+    [
+        (*GEVENT, '/task'), (*GEVENT, '/callback'), (*ASGI, '/task'), (*ASGI, '/callback'), (*ASGI, '/stop'),
+        (*UVLOOP, '/task'), (*UVLOOP, '/stop'), (*RSGI, '/task'),
+    ],
+)  # fmt: skip
+def test_exit_outside_a_request_replaces_the_worker(target, flags, path):
+    """Expect an answer to the request in flight, a traceback in the log, and a server that goes on."""
+    for module in ('gevent', 'uvloop'):
+        if module in flags:
+            pytest.importorskip(module)
+    with serving('granian', target, flags, HERE) as server:
+        server.wait_for('Started worker-1')
+        assert fetch(server.port, path) == b'served'
+        server.wait_for('has tried to end the worker')
+        server.wait_for('Started worker-1', 2)
+        assert fetch(server.port, '/') == b'served'
+    assert 'SystemExit: 3' in server.log or path == '/stop'
+    assert 'ended unexpectedly' not in server.log
+
+
+def fetch(port, path):
+    client = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+    try:
+        client.request('GET', path)
+        return client.getresponse().read()
+    finally:
+        client.close()
