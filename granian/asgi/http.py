@@ -151,9 +151,9 @@ class HTTPChannel:
                 self._out_of_turn(kind)
                 return
         except InvalidResponse as error:
-            raise misuse(f'invalid {kind}: {error}') from None
+            raise misuse(f'invalid {kind}: {error}', stream.head) from None
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise misuse(f'malformed message {reprlib.repr(message)}: {error!r}') from error
+            raise misuse(f'malformed message {reprlib.repr(message)}: {error!r}', stream.head) from error
         if self._state is DONE and self._waiters:
             self._wake()
         if stream.congested:
@@ -165,9 +165,9 @@ class HTTPChannel:
 
     def _out_of_turn(self, kind: Any) -> None:
         if kind not in MESSAGES:
-            raise misuse(f'unknown message type {kind!r}')
+            raise misuse(f'unknown message type {kind!r}', self._stream.head)
         if self._state is not DONE:
-            raise misuse(f'{kind} is not possible here: the response is {self._state}')
+            raise misuse(f'{kind} is not possible here: the response is {self._state}', self._stream.head)
 
     def _send_head(self) -> None:
         if self._state is STARTED:
@@ -212,13 +212,16 @@ class HTTPChannel:
     async def _send_path(self, path: str) -> None:
         """Send a whole file as the body. A file that cannot be opened is a mistake of the application."""
         if not self._pathsend:
-            raise misuse(f'{PATHSEND} is not offered in the scope: start the server with --asgi-pathsend')
+            raise misuse(
+                f'{PATHSEND} is not offered in the scope: start the server with --asgi-pathsend',
+                self._stream.head,
+            )
         if not isinstance(path, str) or not os.path.isabs(path):
             raise ValueError('path is not an absolute one')
         try:
             file = open(path, 'rb')  # noqa: ASYNC230, SIM115 (local, faster than a thread; closed below)
         except OSError as error:
-            raise misuse(f'{PATHSEND}: {error}') from None
+            raise misuse(f'{PATHSEND}: {error}', self._stream.head) from None
         with file:
             size = os.fstat(file.fileno()).st_size
             self._send_head()

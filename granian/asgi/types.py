@@ -29,9 +29,13 @@ class ApplicationError(RuntimeError):
     """The application broke the specification. send() raises it after one line in the log."""
 
 
-def misuse(message: str) -> ApplicationError:
-    """Log a mistake of the application, and return the exception for the caller to raise."""
-    logger.error('ASGI application error: %s', message)
+def misuse(message: str, head: Head | None = None) -> ApplicationError:
+    """Log a mistake of the application, and return the exception for the caller to raise.
+
+    `head` is that of the request; a lifespan has none.
+    """
+    request = '' if head is None else f'{head.method} {ascii(head.path)[1:-1]}: '
+    logger.error('ASGI application error: %s%s', request, message)
     return ApplicationError(message)
 
 

@@ -126,16 +126,18 @@ class WebSocketChannel:
             if state is not None and self._state is not CLOSED:
                 self._state = state
         except InvalidResponse as error:
-            raise misuse(f'invalid {kind}: {error}') from None
+            raise misuse(f'invalid {kind}: {error}', self._stream.head) from None
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise misuse(f'malformed message {reprlib.repr(message)}: {error!r}') from error
+            raise misuse(
+                f'malformed message {reprlib.repr(message)}: {error!r}', self._stream.head
+            ) from error
 
     def _out_of_turn(self, kind: Any) -> None:
         if kind not in MESSAGES:
-            raise misuse(f'unknown message type {kind!r}')
+            raise misuse(f'unknown message type {kind!r}', self._stream.head)
         if self._session.closed and self._session.accepted:
             raise WebSocketClosed('the WebSocket is closed')
-        raise misuse(f'{kind} is not possible here: the WebSocket is {self._state}')
+        raise misuse(f'{kind} is not possible here: the WebSocket is {self._state}', self._stream.head)
 
     async def _close(self, message: Message) -> None:
         if self._state is OPEN:

@@ -642,3 +642,18 @@ def test_a_long_response_lets_others_have_their_turn():
 
     run(app, Counting())
     assert len(turns) >= 4
+
+
+@pytest.mark.parametrize(
+    'message',
+    [{'type': 'http.response.push'}, BODY, {'type': 'http.response.start', 'status': '200'}],
+    ids=['unknown', 'out of turn', 'malformed'],
+)
+def test_mistake_in_a_message_names_the_request(message, errors):
+    async def app(scope, receive, send):
+        await send(message)
+        await send(BODY)
+
+    run(app, FakeStream(b'POST /caf%C3%A9?secret HTTP/1.1\r\nHost: x'))
+    assert len(errors()) == 1
+    assert errors()[0].startswith('ASGI application error: POST /caf%C3%A9: ')

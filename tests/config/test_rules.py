@@ -220,6 +220,7 @@ ELSEWHERE = {
     'service_address': (CLI, 'test_variable_that_kubernetes_sets_is_passed_over'),
     'unknown_variable': (CLI, 'test_unknown_variable_is_named_with_the_nearest'),
     'refused': ('server/test_refusals', 'test_refused_request_leaves_a_trace'),
+    'exited': ('server/test_exits', 'test_exit_outside_a_request_replaces_the_worker'),
     'in_use': (NET, 'test_address_in_use_is_tried_five_times'),
     'no_ipv6': (NET, 'test_ipv6_is_passed_over_where_there_is_none'),
     'passed_sockets': ('server/test_bind', 'test_sockets_passed_by_systemd_win'),
