@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+from types import SimpleNamespace
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -334,6 +335,7 @@ def test_table(state, kind):
 
     class Session:
         accepted = closed = False
+        head = SimpleNamespace(method='GET', path='/')
         subprotocols = ()
 
         async def accept(self, subprotocol, headers):
