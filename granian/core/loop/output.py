@@ -114,9 +114,14 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         return self.http1 is not None and self.http1.buffered >= size
 
     def bound_turn(self, size: int) -> None:
-        """Count received bytes; pause reading until the next turn of the loop above TURN_INPUT."""
+        """Count received bytes; pause reading until the next turn of the loop above TURN_INPUT.
+
+        asyncio's loop reads once in a turn by itself.
+        """
         self._turn_input += size
-        if self._turn_input > TURN_INPUT and not self.reading_paused:
+        if self._turn_input <= TURN_INPUT or isinstance(self.loop, asyncio.BaseEventLoop):
+            return
+        if not self.reading_paused:
             self.pause_reading()
             self.loop.call_soon(self._read_next_turn)
 
