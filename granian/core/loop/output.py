@@ -23,8 +23,8 @@ JOIN_BELOW = 16384
 """Bytes. Larger pieces are written as they are: joining would copy them."""
 FLUSH_ABOVE = 65536
 """Bytes. More than this is written before the loop turn ends."""
-TURN_INPUT = 65536
-"""Bytes that the loop reads of a connection before the others have their turn: 20 ms of tiny chunks."""
+TURN_INPUT = 131072
+"""Bytes that the loop reads of a connection before the others have their turn: 40 ms of tiny chunks."""
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
