@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CELLS = {'clear', 'TLS', 'clear, TLS', '–'}
+CELLS = {'clear', 'TLS', 'clear, TLS', '-'}
 _TEST = re.compile(r'`([\w/]+\.py)::(\w+)`')
 
 
