@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import os
 import socket
+import threading
 import time
 
 import pytest
@@ -258,6 +259,37 @@ def test_write_timeout(serve):
     client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
     served.wait_for(lambda: outcome)
     assert outcome == [True]
+
+
+@pytest.mark.parametrize('how', ['pieces', 'file'])
+def test_slow_client_whose_kernel_buffer_drains_is_served(serve, tmp_path, how):
+    """The buffer takes longer than the timeout to become writable: what the client acknowledges counts."""
+    size = 30_000_000
+    path = tmp_path / 'file'
+    with path.open('wb') as file:
+        file.truncate(size)
+
+    async def handler(stream):
+        stream.send_response(200, [(b'content-length', b'%d' % size)])
+        if how == 'file':
+            with path.open('rb') as file:
+                await stream.send_file(file, 0, size)
+        else:
+            for _ in range(size // 50_000):
+                stream.send_data(bytes(50_000))
+                if stream.congested:
+                    await stream.drain()
+        stream.send_end()
+
+    served = serve(handler, write_timeout=0.3)
+    client = served.connect()
+    client.send(b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    pause = threading.Event()
+    received = 0
+    while received < size // 10:
+        received += len(client.sock.recv(50_000))
+        pause.wait(0.02)
+    assert received + len(client.rest()) > size
 
 
 def test_head_timeout_is_absolute(serve):

@@ -11,11 +11,12 @@ from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
+from ..progress import unacknowledged
 from .connection import OUTBOX_LIMIT, WRITING, WatchedConnection
 from .crowd import kind_of
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .receiving import RECEIVE_SIZE, receive
-from .waiting import unacknowledged, wait_readable, wait_writable
+from .waiting import wait_readable, wait_writable
 
 if TYPE_CHECKING:
     from ...protocol.head import Head

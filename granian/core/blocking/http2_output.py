@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.http2 import make_http2
 from ...protocol.http2.timers import Timers
+from ..progress import unacknowledged
 from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
-from .waiting import unacknowledged
 
 if TYPE_CHECKING:
     from .services import OpenStream, Services

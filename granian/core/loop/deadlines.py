@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
+from ..progress import unacknowledged
 
 if TYPE_CHECKING:
     from ...protocol.http2.timers import Timers
@@ -61,7 +62,8 @@ def _refuse_head(connection: LoopConnection) -> None:
 
 
 def _watch_writing(connection: LoopConnection, unsent: int, now: float) -> None:
-    """Give up on a client that has taken no bytes for the write timeout."""
+    """Give up on a client that has taken no bytes for the write timeout, neither ours nor the kernel's."""
+    unsent += unacknowledged(connection.socket.fileno())
     if unsent != connection.unsent_before:
         connection.unsent_before, connection.stuck_since = unsent, now
     elif now - connection.stuck_since >= connection.settings.write_timeout:

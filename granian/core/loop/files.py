@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..progress import unacknowledged
+
 if TYPE_CHECKING:
     from ...protocol.interface import Connection as ProtocolConnection
     from .output import LoopOutput
@@ -126,10 +128,20 @@ async def _socket_writable(stream: FileStream, out: int) -> None:
     """Wait for room in the socket's buffer or for the client to leave, up to the write timeout."""
     connection = stream.connection
     waiter = stream.writable_again()
-    timeout = connection.loop.call_later(connection.settings.write_timeout, connection.give_up)
-    connection.loop.add_writer(out, stream.writable)
+    loop, seconds = connection.loop, connection.settings.write_timeout
+
+    def check(before: int) -> None:
+        nonlocal timeout
+        left = unacknowledged(out)
+        if left == before:
+            connection.give_up()
+        else:
+            timeout = loop.call_later(seconds, check, left)
+
+    timeout = loop.call_later(seconds, check, unacknowledged(out))
+    loop.add_writer(out, stream.writable)
     try:
         await waiter
     finally:
-        connection.loop.remove_writer(out)
+        loop.remove_writer(out)
         timeout.cancel()
