@@ -462,11 +462,11 @@ class Declaration:
     )
     request_min_rate: int = opt(
         PROTO, 'int', 500, ge=0, to='core.request_min_rate',
-        help='Minimum bytes a second of a request body that WSGI waits for, after 20 s; 0: no minimum',
+        help='Minimum bytes a second of a request body, after 20 s (ASGI, RSGI: its timeout); 0: no minimum',
     )  # fmt: skip
     response_min_rate: int = opt(
         PROTO, 'int', 500, ge=0, to='core.response_min_rate',
-        help='Minimum bytes a second of a response that WSGI waits to send, after 20 s; 0: no minimum',
+        help='Minimum bytes a second of a response, after 20 s (ASGI, RSGI: its timeout); 0: no minimum',
     )  # fmt: skip
     ssl_handshake_timeout: int = opt(
         TLS, 'duration', 15, 'Timeout of a TLS handshake', ge=1, to='core.handshake_timeout'

@@ -96,8 +96,7 @@ BOTH_VERSIONS = (
 ASYNC_ONLY = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout',
               'ws_max_message_size', 'ws_max_queue', 'ws_per_message_deflate')  # fmt: skip
 ASGI_ONLY = ('asgi_pathsend', 'lifespan', 'root_path')
-WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout', 'request_body_spool', 'ws_app',
-             'request_min_rate', 'response_min_rate')  # fmt: skip
+WSGI_ONLY = ('blocking_threads', 'blocking_threads_idle_timeout', 'request_body_spool', 'ws_app')
 OF_WS_APP = ('loop', 'runtime_blocking_threads', 'ws_ping_interval', 'ws_ping_timeout', 'ws_max_message_size',
              'ws_max_queue', 'ws_per_message_deflate', 'lifespan', 'root_path')  # fmt: skip
 """Options that --ws-app obeys beside a WSGI application."""

@@ -42,9 +42,9 @@ class CoreSettings:
     body_timeout: float = 60
     write_timeout: float = 60
     request_min_rate: int = 500
-    """Bytes a second of a request body that a blocking handler waits for. 0: no minimum."""
+    """Bytes a second of a request body that a handler waits for. 0: no minimum."""
     response_min_rate: int = 500
-    """Bytes a second of a response that a blocking handler waits to send. 0: no minimum."""
+    """Bytes a second of a response that a handler waits to send. 0: no minimum."""
     keep_alive_timeout: float = 75
     handshake_timeout: float = 15
     http2_keep_alive_interval: float | None = None

@@ -1,4 +1,4 @@
-"""A client's progress with the output that the kernel holds for it."""
+"""A client's progress: with the output that the kernel holds for it, and against a minimum rate."""
 
 from __future__ import annotations
 
@@ -24,3 +24,24 @@ else:
             return int(struct.unpack('i', ioctl(fd, TIOCOUTQ, bytes(4)))[0])
         except (OSError, ValueError):  # closed
             return 0
+
+
+class Lag:
+    """How far a client is behind: the time since its last byte, put off by each byte at the minimum rate."""
+
+    __slots__ = ('_moved', '_since')
+
+    def __init__(self, since: float, moved: int) -> None:
+        self._since = since
+        self._moved = moved
+
+    def behind(self, now: float, moved: int, rate: int) -> float:
+        """Return the seconds that the client is behind. `rate` 0: any byte is enough.
+
+        Fewer bytes than before: there was room for more output, so the client has taken some.
+        """
+        gained = moved - self._moved
+        self._moved = moved
+        if gained:
+            self._since = min(now, self._since + gained / rate) if rate and gained > 0 else now
+        return now - self._since

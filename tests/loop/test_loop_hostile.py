@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import select
 import sys
+import threading
 
 import h2.config
 import h2.connection
@@ -10,7 +12,9 @@ import h2.settings
 import pytest
 
 from granian.core.loop.output import LoopOutput
+from granian.core.progress import Lag
 from granian.protocol.limits import Limits
+from tests.support.http2_client import Http2Client
 from tests.support.tls_client import wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -310,3 +314,81 @@ def test_head_is_read_on_after_much_pipelined_input(serve):
         assert client.response()[2] == b'hello'
     client.send(b'\r\n\r\n')
     assert client.response()[2] == b'hello'
+
+
+# -- clients that move a byte now and then
+
+
+@pytest.mark.parametrize('rate', [0, 100_000])
+def test_dripped_upload_is_given_up_below_the_rate(serve, rate):
+    async def handler(stream):
+        size = 0
+        while piece := await stream.read():
+            size += len(piece)
+        stream.respond(200, PLAIN, b'%d' % size)
+
+    if rate:
+        serve.errors.append('Error handling request POST /')  # as where nothing more arrives
+    served = serve(handler, body_timeout=0.4, request_min_rate=rate)
+    client = served.connect()
+    client.send(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n')
+    pause = threading.Event()
+    for _ in range(50):
+        if select.select([client.sock], [], [], 0.02)[0]:
+            break
+        client.send(b'y')
+        pause.wait(0.01)
+    assert client.response()[0] == (408 if rate else 200)
+
+
+@pytest.mark.parametrize('rate', [0, 1_000_000_000])
+def test_response_read_by_the_byte_is_given_up(serve, rate):
+    over = []
+
+    async def handler(stream):
+        stream.send_response(200, [])
+        for _ in range(1000):
+            stream.send_data(b'x' * 65536)
+            if stream.congested:
+                await stream.drain()
+        over.append(stream.disconnected)
+
+    served = serve(handler, write_timeout=0.4, response_min_rate=rate)
+    client = served.connect()
+    client.send(GET)
+    pause = threading.Event()
+    for _ in range(100):
+        if not served.core.connections and rate:
+            break
+        client.sock.recv(20_000)
+        pause.wait(0.01)
+    assert bool(served.core.connections) is not bool(rate)
+
+
+def test_lag_grows_below_the_rate_and_never_above():
+    lag = Lag(100.0, 0)
+    assert lag.behind(110.0, 50, 10) == 5
+    assert lag.behind(111.0, 1000, 10) == 0
+    assert lag.behind(121.0, 1001, 0) == 0
+    assert lag.behind(131.0, 1001, 0) == 10
+    assert lag.behind(132.0, 900, 10) == 0
+
+
+def test_http2_download_whose_queue_is_never_empty_is_whole(serve):
+    """It takes longer than the write timeout: the client opens its window by little and little."""
+    body = b'x' * 400_000
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, body)
+
+    served = serve(handler, write_timeout=0.4)
+    client = Http2Client(served.connect().sock, acknowledge=False)
+    stream = client.start()
+    pause = threading.Event()
+    while not client.responses[stream].ended:
+        client.connection.increment_flow_control_window(10_000)
+        client.connection.increment_flow_control_window(10_000, stream)
+        client.flush()
+        client.receive()
+        pause.wait(0.03)
+    assert client.responses[stream].body == body

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ...protocol.events import Event
     from ...protocol.http2.timers import Timers
     from ...stream import Address
+    from ..progress import Lag
     from .services import Services
 
 EVENTS_AT_ONCE = 64
@@ -38,8 +39,7 @@ class LoopConnection(LoopOutput[LoopStream]):
     behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
     negotiated = False
     head_since = 0.0  # arrival of the first part of an incomplete head
-    unsent_before = 0  # size of the transport's buffer at the last sweep
-    stuck_since = 0.0
+    lag: Lag | None = None  # with output that waits in the transport's buffer
     _alpn: str | None = None
     _first_bytes = b''
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
-from ..progress import unacknowledged
+from ..progress import Lag, unacknowledged
 
 if TYPE_CHECKING:
     from ...protocol.http2.timers import Timers
+    from ..contract import CoreSettings
     from .connection import LoopConnection
     from .stream import LoopStream
 
@@ -27,7 +28,7 @@ def sweep(connection: LoopConnection, now: float) -> None:
     if unsent:
         _watch_writing(connection, unsent, now)
         return
-    connection.unsent_before = 0
+    connection.lag = None
     if connection.closing:
         if now - connection.closing_since >= LINGER:
             connection.transport.abort()
@@ -62,11 +63,12 @@ def _refuse_head(connection: LoopConnection) -> None:
 
 
 def _watch_writing(connection: LoopConnection, unsent: int, now: float) -> None:
-    """Give up on a client that has taken no bytes for the write timeout, neither ours nor the kernel's."""
-    unsent += unacknowledged(connection.socket.fileno())
-    if unsent != connection.unsent_before:
-        connection.unsent_before, connection.stuck_since = unsent, now
-    elif now - connection.stuck_since >= connection.settings.write_timeout:
+    """Give up on a client that is the write timeout behind with its response, ours and the kernel's part."""
+    settings = connection.settings
+    taken = -unsent - unacknowledged(connection.socket.fileno())
+    if connection.lag is None:
+        connection.lag = Lag(now, taken)
+    elif connection.lag.behind(now, taken, settings.response_min_rate) >= settings.write_timeout:
         connection.give_up()
 
 
@@ -84,13 +86,40 @@ def _look_for_end(connection: LoopConnection) -> None:
 
 
 def _sweep_streams(connection: LoopConnection, now: float) -> None:
-    settings = connection.settings
     for stream in list(connection.streams.values()):
-        if stream.stalled_since and now - stream.stalled_since >= settings.write_timeout:
+        if _takes_too_slowly(stream, connection.settings, now):
             stream.write_timed_out = True
             connection.abort_stream(stream)
-        elif stream.waiting_since and now - stream.waiting_since >= settings.body_timeout:
+        elif _sends_too_slowly(stream, connection.settings, now):
             connection.refuse_stream(stream, 408, BODY_TIMEOUT)
+
+
+def _takes_too_slowly(stream: LoopStream, settings: CoreSettings, now: float) -> bool:
+    """Return whether the client is the write timeout behind with the stream's window (HTTP/2)."""
+    if not stream.stalled_since:
+        stream.taking = None
+        return False
+    taken = stream.bytes_sent - stream.protocol.unsent(stream.stream_id)
+    if stream.taking is None:
+        stream.taking = Lag(stream.stalled_since, taken)
+    return stream.taking.behind(now, taken, settings.response_min_rate) >= settings.write_timeout
+
+
+def _sends_too_slowly(stream: LoopStream, settings: CoreSettings, now: float) -> bool:
+    """Return whether the client has sent nothing of its body for the timeout, or is that far behind.
+
+    The rate holds until the response begins: a conversation in both directions may pause.
+    """
+    if not stream.waiting_since:
+        stream.sending = None
+        return False
+    if now - stream.waiting_since >= settings.body_timeout:
+        return True
+    if stream.status or not settings.request_min_rate:
+        return False
+    if stream.sending is None:
+        stream.sending = Lag(stream.waiting_since, stream.received)
+    return stream.sending.behind(now, stream.received, settings.request_min_rate) >= settings.body_timeout
 
 
 def _sweep_http2(connection: LoopConnection, timers: Timers, now: float) -> None:

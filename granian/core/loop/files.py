@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..progress import unacknowledged
+from ..progress import Lag, unacknowledged
 
 if TYPE_CHECKING:
     from ...protocol.interface import Connection as ProtocolConnection
@@ -128,20 +128,21 @@ async def _socket_writable(stream: FileStream, out: int) -> None:
     """Wait for room in the socket's buffer or for the client to leave, up to the write timeout."""
     connection = stream.connection
     waiter = stream.writable_again()
-    loop, seconds = connection.loop, connection.settings.write_timeout
+    loop, settings = connection.loop, connection.settings
+    interval = settings.write_timeout / 4
+    lag = Lag(loop.time(), -unacknowledged(out))
 
-    def check(before: int) -> None:
-        nonlocal timeout
-        left = unacknowledged(out)
-        if left == before:
+    def check() -> None:
+        nonlocal timer
+        if lag.behind(loop.time(), -unacknowledged(out), settings.response_min_rate) >= settings.write_timeout:
             connection.give_up()
         else:
-            timeout = loop.call_later(seconds, check, left)
+            timer = loop.call_later(interval, check)
 
-    timeout = loop.call_later(seconds, check, unacknowledged(out))
+    timer = loop.call_later(interval, check)
     loop.add_writer(out, stream.writable)
     try:
         await waiter
     finally:
         loop.remove_writer(out)
-        timeout.cancel()
+        timer.cancel()

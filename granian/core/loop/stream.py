@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ...protocol.events import Request
     from ...protocol.interface import Headers
     from ...stream import Address, TLSInfo
+    from ..progress import Lag
     from .output import LoopOutput
 
 JOIN_BELOW = 4096
@@ -51,6 +52,8 @@ class LoopStream:
     write_timed_out = False
     stalled_since = 0.0  # HTTP/2: when output began to wait for the window
     waiting_since = 0.0  # when the handler began to wait for the body, 0 when it does not
+    taking: Lag | None = None  # HTTP/2: of the client with its windows, while output waits for them
+    sending: Lag | None = None  # of the client with its body, while the handler waits for it
     received = 0  # body bytes after those in `body`
     buffered = 0  # body bytes held for the handler
     early = 0  # HTTP/1: bytes after the request, from a client that pipelines
