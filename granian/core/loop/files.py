@@ -132,9 +132,12 @@ async def _socket_writable(stream: FileStream, out: int) -> None:
     interval = settings.write_timeout / 4
     lag = Lag(loop.time(), -unacknowledged(out))
 
+    timer: asyncio.TimerHandle | None = None
+
     def check() -> None:
         nonlocal timer
-        if lag.behind(loop.time(), -unacknowledged(out), settings.response_min_rate) >= settings.write_timeout:
+        taken = -unacknowledged(out)
+        if lag.behind(loop.time(), taken, settings.response_min_rate) >= settings.write_timeout:
             connection.give_up()
         else:
             timer = loop.call_later(interval, check)
