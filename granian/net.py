@@ -79,6 +79,10 @@ class Endpoint:
             Path(os.fsdecode(name)) for name in names if not isinstance(name, tuple) and not _abstract(name)
         ]
 
+    def own_files(self) -> None:
+        """Remove the files of the Unix sockets at the end: the process that made them has left them to us."""
+        self.files = [SocketFile(path, _identity(path)) for path in self.paths]
+
     def close(self) -> None:
         """Close the sockets; remove the files that were made here."""
         for sock in self.sockets:

@@ -83,7 +83,7 @@ class Front(MPServer):
         if plan.access is not None:
             plan.notices.append(GUNICORN['logger_class'].format(name=type(log).__name__))
         self._pid_file: PidFile | None = None
-        self._succession = Succession(self.view, self._write_pid_file)
+        self._succession = Succession(self.view, self._promoted)
         self._serves = False
         """The first worker has become ready."""
         self.on_starting(self._starting)
@@ -225,6 +225,11 @@ class Front(MPServer):
     def _add_companions(self, companions: list[Companion], *args: Any) -> None:
         super()._add_companions(companions, *args)
         companions.append(self._succession)
+
+    def _promoted(self, owns_files: bool) -> None:
+        self._write_pid_file()
+        if owns_files and self._endpoint is not None:
+            self._endpoint.own_files()
 
     def _upgrade(self) -> None:
         assert self._endpoint is not None

@@ -16,6 +16,8 @@ from .process import PREDECESSOR
 
 logger = logging.getLogger('_granian')
 
+FILES = 'GUNICORN_FILES'
+"""Variable that is there if the old main process has made the files of its Unix sockets."""
 EVERY = 1.0
 """Seconds between two looks whether the old main process has ended."""
 
@@ -23,18 +25,19 @@ EVERY = 1.0
 class Succession:
     """Both ends of an upgrade, as a companion of the main loop.
 
-    `promoted` is called in a new main process once the old one has ended.
+    `promoted(owns_files)` is called in a new main process once the old one has ended.
     """
 
     sources: Sequence[Any] = ()
 
-    def __init__(self, server: Server, promoted: Callable[[], object]) -> None:
+    def __init__(self, server: Server, promoted: Callable[[bool], object]) -> None:
         given = os.environ.pop(PREDECESSOR, '')
         self.predecessor = server.master_pid = int(given) if given.isdigit() else 0
         """Process id of the old main process; 0: there is none."""
         self.due = 0.0 if self.predecessor else inf  # SIGCHLD wakes the loop when a successor ends
         self._server = server
         self._promoted = promoted
+        self._owns_files = bool(os.environ.pop(FILES, ''))
         self._files: list[net.SocketFile] = []
 
     def begin(self, endpoint: net.Endpoint) -> None:
@@ -44,6 +47,8 @@ class Succession:
             logger.warning(GUNICORN['upgrading'])
             return
         environ = {**server.cfg.env_orig, PREDECESSOR: str(os.getpid())}
+        if endpoint.files:
+            environ[FILES] = '1'
         server.reexec_pid = start_again(self._prepare, environ, endpoint.sockets)
         self._files, endpoint.files = endpoint.files, []
         self._endpoint = endpoint
@@ -66,7 +71,7 @@ class Succession:
             if os.getppid() != self.predecessor:
                 self.predecessor, self.due, server.master_pid = 0, inf, 0
                 logger.info('Master has been promoted.')
-                self._promoted()
+                self._promoted(self._owns_files)
 
     def close(self) -> None:
         pass

@@ -342,6 +342,7 @@ def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path
         wait_for(lambda: web.count('hook: exit of Master$') == 2, lambda: web.log)
     finally:
         wait_for(lambda: not Path(f'/proc/{new}').exists() or os.kill(new, signal.SIGKILL))
+    assert not (tmp_path / 'web.sock').exists()
     assert web.count('Listening at') == 2
 
 
