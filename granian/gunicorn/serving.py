@@ -227,9 +227,9 @@ class Front(MPServer):
         companions.append(self._succession)
 
     def _promoted(self, owns_files: bool) -> None:
-        self._write_pid_file()
         if owns_files and self._endpoint is not None:
             self._endpoint.own_files()
+        self._write_pid_file()
 
     def _upgrade(self) -> None:
         assert self._endpoint is not None

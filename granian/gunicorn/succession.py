@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 from .. import net
+from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server.upgrade import has_ended, start_again
 from .objects import Server
@@ -71,7 +72,10 @@ class Succession:
             if os.getppid() != self.predecessor:
                 self.predecessor, self.due, server.master_pid = 0, inf, 0
                 logger.info('Master has been promoted.')
-                self._promoted(self._owns_files)
+                try:
+                    self._promoted(self._owns_files)
+                except FatalError as error:  # another process has the pid file
+                    logger.error('%s', error)
 
     def close(self) -> None:
         pass

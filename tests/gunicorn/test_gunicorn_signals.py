@@ -386,6 +386,23 @@ def test_old_main_process_goes_on_if_the_new_one_is_stopped(start: Start, tmp_pa
     assert not (tmp_path / 'web.sock').exists()
 
 
+def test_pid_file_of_another_process_does_not_stop_a_promotion(start: Start, tmp_path: Path) -> None:
+    web = start('web', files={'gunicorn.conf.py': UPGRADE, **APP})
+    web.expect('Booting worker')
+    web.send('SIGUSR2')
+    web.expect('Booting worker', 2)
+    new = int((tmp_path / 'web.pid.2').read_text())
+    try:
+        (tmp_path / 'web.pid').write_text(str(os.getpid()))
+        assert web.stop() == 0
+        wait_for(lambda: web.count('web.pid names a running process'), lambda: web.log)
+        assert ask(str(tmp_path / 'web.sock'))['ppid'] == new
+    finally:
+        os.kill(new, signal.SIGTERM)
+        wait_for(lambda: not Path(f'/proc/{new}').exists())
+    assert not (tmp_path / 'web.pid.2').exists()
+
+
 def test_failed_upgrade_leaves_the_server_as_it_was(start: Start, tmp_path: Path) -> None:
     web = start('web', files={'gunicorn.conf.py': UPGRADE, 'broken': '', **APP})
     web.expect('Booting worker')
