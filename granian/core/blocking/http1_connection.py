@@ -114,7 +114,7 @@ class Http1Connection(Http1Output):
         buffer = self.reactor.buffer
         self.readable = False
         try:
-            data = bytes(buffer[: self.sock.recv_into(buffer)])
+            data = buffer[: self.sock.recv_into(buffer)].tobytes()
         except OSError as error:
             self._take_error(error)
             return None

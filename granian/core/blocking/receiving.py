@@ -24,6 +24,6 @@ def receive(sock: Any) -> bytes:
     except IndexError:
         buffer = memoryview(bytearray(RECEIVE_SIZE))
     try:
-        return bytes(buffer[: sock.recv_into(buffer)])
+        return buffer[: sock.recv_into(buffer)].tobytes()  # bytes(…) takes 800 instructions more
     finally:
         _free.append(buffer)

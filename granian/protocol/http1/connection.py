@@ -148,7 +148,7 @@ class Http1(ResponseSide):
         end += 4
         stop = end + head.content_length if head.plain and head.content_length else end
         # The body is cut out of the input before the rest is: a body of 10 KB is copied once.
-        body = bytes(buffer[end:stop])
+        body = bytes(buffer[end:stop]) if stop > end else b''
         self._buffer = _without(buffer, stop) if len(buffer) > stop else b''
         self._head = head
         self._state = WAITING
