@@ -556,3 +556,25 @@ def test_an_end_between_requests_is_an_end():
     connection.receive_eof()
     assert connection.must_close
     assert pull(connection) == []
+
+
+CLIENT_HELLO = b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\x0d'
+PROXY_2 = b'\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c' + bytes(12)
+PROXY_1 = b'PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ('data', 'reason'),
+    [
+        (CLIENT_HELLO, 'TLS on a port without TLS'),
+        (PROXY_2, 'unexpected data of the PROXY protocol'),
+        (PROXY_1, 'unexpected data of the PROXY protocol'),
+    ],
+    ids=['TLS', 'PROXY 2', 'PROXY 1'],
+)
+def test_bytes_of_another_protocol_are_named(data, reason):
+    http = Http1(LIMITS, CLOCK)
+    http.receive_data(data)
+    event = http.next_event()
+    assert isinstance(event, Refused)
+    assert (event.status, event.reason) == (400, reason)

@@ -37,6 +37,10 @@ _AFTER_A_MISS: Final = 8
 """Heads of equal size to wait for, after a template did not match, before another is made."""
 _PIECES_AT_ONCE: Final = 256
 """Chunks that become part of the first event. The others follow as events: the core can pause in between."""
+_TLS_HANDSHAKE: Final = 0x16
+"""First byte of a TLS client's first record (RFC 8446 5.1)."""
+_PROXY_REST: Final = b'\0\r\nQUIT\n'
+"""Start of a PROXY preamble of version 2, after its empty lines."""
 _LONE_LF: Final = re.compile(rb'(?<!\r)\n').search
 _COPIED: Final = 4096
 """Bytes: a longer rest of the input is cut off at its beginning, and not copied."""
@@ -222,11 +226,15 @@ class Http1(ResponseSide):
     def _refuse_early(self) -> Refused | None:
         """Refuse the part of a head that has arrived, if no rest can make it valid."""
         buffer = self._buffer
+        if buffer[0] == _TLS_HANDSHAKE:
+            return self._refuse(400, 'TLS on a port without TLS')
+        if buffer.startswith(_PROXY_REST):
+            return self._refuse(400, 'unexpected data of the PROXY protocol')
         if _LONE_LF(buffer, self._scanned) is not None:
             return self._refuse(400, 'line end other than CRLF in request head')
         if len(buffer) > self._limits.max_head_size:
             return self._refuse_size()
-        if buffer[0] <= 0x20 or buffer[0] >= 0x7F:  # TLS, a fold, binary junk
+        if buffer[0] <= 0x20 or buffer[0] >= 0x7F:  # a fold, binary junk
             return self._refuse(400, 'invalid request line')
         try:
             if not self._line_checked:

@@ -97,6 +97,8 @@ def _split_request_line(line: str) -> tuple[str, str, str]:
     """Read a request line of an unusual version, or say what is wrong with it."""
     parts = line.split(' ')
     if len(parts) != 3:
+        if parts[0] == 'PROXY':
+            raise BadRequest(400, 'unexpected data of the PROXY protocol')
         raise BadRequest(400, 'invalid request line')
     method, target, protocol = parts
     match = _VERSION(protocol)
