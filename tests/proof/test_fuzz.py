@@ -16,7 +16,7 @@ def test_no_input_is_a_find(name: str) -> None:
 
 @pytest.mark.parametrize('name', TARGETS)
 def test_a_broken_reader_is_found(name: str) -> None:
-    """The search itself works: a target that fails on one kind of change is told."""
+    """Check the search itself: it finds a target that fails on one kind of change."""
 
     def broken(data: bytes) -> None:
         if len(data) % 7 == 3:

@@ -48,7 +48,7 @@ STAYING = [
 @pytest.mark.parametrize(('name', 'tls'), STAYING)
 @pytest.mark.parametrize('kind', CORES)
 def test_connections_that_stay_make_room(name: str, tls: bool, kind: str, tmp_path: Path) -> None:
-    """A server with 64 descriptors, and 150 connections that are opened again when they are closed."""
+    """Hold 150 connections on a server with 64 descriptors; they are opened again when they are closed."""
     with hostile.besieged(name, kind, tls, tmp_path) as server:
         client = hostile.WellBehaved(server.port, tls)
         for _ in range(5):
