@@ -262,6 +262,7 @@ class TimedStream(Http1Stream):
         self.entered = self.answered = 0.0
 
     def start_clock(self) -> None:
+        """Begin to time the call."""
         self.waits = times_waited()
         self.entered = monotonic()
 
