@@ -280,7 +280,7 @@ class EndlessUpload(Endless):
 
 
 def test_body_of_tiny_chunks_leaves_time_for_others() -> None:
-    """No read waits for more of it, and no unit of work calls the application."""
+    """Serve a client beside an upload whose reads never wait, and whose units call no application."""
     made: list[Any] = []
     over = threading.Event()
 

@@ -27,7 +27,7 @@ steps = st.one_of(
 
 
 class Conversation:
-    """A peer that takes steps, and notes what comes of each."""
+    """A peer that takes steps, and tells their effect."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -102,7 +102,7 @@ def test_window_of_a_stream_reset_by_the_client_does_not_count(peer):
 
 
 def test_window_grown_for_others_holds_for_an_answered_stream():
-    """A stream's window is full, it is answered, and the window of all streams grows."""
+    """Fill a stream's window, answer it, and let the window of all streams grow."""
     limits = Limits(initial_stream_window_size=65535, adaptive_window=True)
     peer = Peer(limits).request(1, POST, end=False).request(3, POST, end=False)
     for _ in range(3):
