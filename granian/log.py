@@ -76,7 +76,7 @@ log_levels_map: dict[LogLevels, int] = {
 
 
 class _Kept(logging.Logger):
-    """A logger that `logging.config` neither disables nor enables.
+    """A logger that never raises, and that `logging.config` neither disables nor enables.
 
     `dictConfig` and `fileConfig` disable the loggers that exist, unless they are asked not to. An
     application calls them at any time, its first request included. What it sets by itself holds.
@@ -85,6 +85,27 @@ class _Kept(logging.Logger):
     def __setattr__(self, name: str, value: object) -> None:
         if name != 'disabled' or sys._getframe(1).f_globals.get('__name__') != 'logging.config':
             super().__setattr__(name, value)
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802 (logging's name)
+        """Return a record, a plain one where the application's record factory fails."""
+        try:
+            return super().makeRecord(*args, **kwargs)
+        except Exception:
+            return logging.LogRecord(*args[:8])
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Handle a record; the failure of a handler or filter is no failure of the server.
+
+        logging itself raises where the application has closed sys.stderr.
+        """
+        try:
+            super().handle(record)
+        except Exception as error:
+            if not self._failed:
+                self._failed = True
+                _last_words(f'granian: the log cannot be written: {error}')
+
+    _failed = False
 
 
 def _kept(name: str) -> logging.Logger:
