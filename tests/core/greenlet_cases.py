@@ -353,3 +353,20 @@ def test_unit_that_is_always_ready_leaves_turns_to_the_hub() -> None:
         pool.ready.append(Always())  # type: ignore[arg-type]
         gevent.get_hub().loop.run_callback(pool.serve)
         asked.wait()
+
+
+def test_unit_that_is_always_ready_leaves_turns_while_all_greenlets_wait() -> None:
+    asked = threading.Event()
+    pool = greenlet_pool.GreenletPool(0)
+    pool.start(asked.set)
+
+    class Always:
+        def prepare(self) -> bool:
+            if not asked.is_set():
+                pool.ready.append(self)  # type: ignore[arg-type]
+            return False
+
+    with gevent.Timeout(5):
+        pool.ready.append(Always())  # type: ignore[arg-type]
+        gevent.get_hub().loop.run_callback(pool.serve)
+        asked.wait()

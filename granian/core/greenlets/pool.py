@@ -120,11 +120,13 @@ class GreenletPool:
         """
         if self.ready:
             PoolGreenlet(self._prepare_ready, self._hub).switch()
+            if self.ready:
+                self._again()
 
     def _prepare_ready(self) -> None:
-        ready = self.ready
-        while ready:
-            prepare_next(self)
+        for _ in range(len(self.ready)):  # one may be ready again at once
+            if self.ready:
+                prepare_next(self)
 
     def _take(self) -> PoolGreenlet | None:
         """Return an idle greenlet or a new one, None where there may be no more."""

@@ -416,7 +416,7 @@ class Pool:
     def _prepare(self) -> None:
         """Do the part of the ready units that calls no application."""
         ready = self.ready
-        for _ in STINT:
+        for _ in range(min(len(ready), len(STINT))):  # one may be ready again at once
             if not ready:
                 return
             prepare_next(self)
