@@ -261,6 +261,10 @@ def configure_logging(
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
         reason = f'{error} ({error.__cause__})' if error.__cause__ else str(error)
         raise ConfigurationError(REFUSALS['log_config_invalid'].format(error=reason)) from None
+    for stream in (sys.stdout, sys.stderr):
+        output = _output_of(stream)
+        if output is not None:
+            output.remember()
     enable(enabled)
 
 

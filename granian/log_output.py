@@ -7,6 +7,7 @@ written when there is room again, by a thread of its own; lines beyond that are 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import stat
@@ -38,6 +39,8 @@ class Output:
         """A description of our own, which does not block; the descriptor's is shared with other processes."""
         self._socket: Any = None
         self._identity: tuple[int, int] | None = None
+        self._first: tuple[int, int] | None = None
+        """The file that the descriptor was at first."""
         self._waits = True
         self._kept: deque[bytes] = deque()
         self._size = 0
@@ -50,6 +53,12 @@ class Output:
     def waiting(self) -> bool:
         """Lines are kept."""
         return bool(self._kept)
+
+    def remember(self) -> None:
+        """Note what file the descriptor is, before the application runs."""
+        with contextlib.suppress(OSError):
+            status = os.fstat(self._descriptor)
+            self._first = status.st_dev, status.st_ino
 
     def write(self, text: bytes) -> None:
         """Write whole lines, as far as there is room. Raises OSError when the descriptor fails."""
@@ -106,10 +115,17 @@ class Output:
             self._identity = None
 
     def _look(self) -> None:
-        """Look at what the descriptor is: the application may have put another file in its place."""
+        """Look at what the descriptor is: the application may have put another file in its place.
+
+        Raises OSError for a socket: the application has closed the descriptor, and a client has its number.
+        """
         status = os.fstat(self._descriptor)
         identity = status.st_dev, status.st_ino
         if identity != self._identity:
+            self._first = self._first or identity
+            if identity != self._first and stat.S_ISSOCK(status.st_mode):
+                self._release()
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._release()
             self._identity = identity
             self._waits = not stat.S_ISREG(status.st_mode)

@@ -99,6 +99,26 @@ def test_descriptor_that_is_replaced_is_followed(pipe: tuple[int, int], tmp_path
     assert (tmp_path / 'file').read_bytes() == b'two\n'
 
 
+@pytest.mark.parametrize('written_before', [False, True])
+def test_socket_in_place_of_a_closed_descriptor_gets_nothing(
+    pipe: tuple[int, int], written_before: bool
+) -> None:
+    """The application has closed standard output, and a client's connection has its number."""
+    _, writer = pipe
+    output = Output(writer)
+    output.remember()
+    if written_before:
+        output.write(b'one\n')
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        os.dup2(ours.fileno(), writer)
+        with pytest.raises(OSError, match='Bad file descriptor'):
+            output.write(b'two\n')
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+
+
 def test_description_closed_by_the_application_is_not_used(pipe: tuple[int, int], tmp_path: Path) -> None:
     reader, writer = pipe
     output = Output(writer)
