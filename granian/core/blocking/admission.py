@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .work import Crew
 
 
-SHORT_TURN = 64
+SHORT_TURN = 512
 """Short connections accepted before it is another worker's turn, while none of the threads is busy."""
 
 
