@@ -8,7 +8,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.error_pages import BODY_CUT, error_parts
-from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from ..stream import TURN, ClientDisconnected, InvalidResponse, RequestBodyError
 from .types import Message, logger, misuse
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ ignores every message. A message without an entry is a mistake of the applicatio
 
 SMALL = 65536
 """Bytes: a whole response up to this size does not fill the write buffer of a connection."""
-TURN = 1 << 20
-"""Bytes of a response after which send() yields to the other tasks of the loop."""
 
 MESSAGES = frozenset({START, BODY, PATHSEND, HINT, TRAILING})
 
@@ -159,7 +157,6 @@ class HTTPChannel:
         if stream.congested:
             await stream.drain()
         elif stream.bytes_sent >= self._turn_ends:
-            # With a fast client, an application that never waits would block all other tasks.
             self._turn_ends = stream.bytes_sent + TURN
             await asyncio.sleep(0)
 

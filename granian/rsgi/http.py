@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..protocol.error_pages import error_parts
-from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from ..stream import TURN, ClientDisconnected, InvalidResponse, RequestBodyError
 from .errors import ProtocolClosed, ProtocolError
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ _PLAIN: Fields = [(b'content-type', b'text/plain; charset=utf-8')]
 class HTTPStreamTransport:
     """Sends the body of a response in pieces. The body ends when the application returns."""
 
-    __slots__ = ('_open', '_stream')
+    __slots__ = ('_open', '_stream', '_turn_ends')
 
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
         self._open = True
+        self._turn_ends = TURN
 
     async def send_bytes(self, data: bytes) -> None:
         """Send `data`; wait while the client does not read.
@@ -62,6 +63,9 @@ class HTTPStreamTransport:
                 stream.send_data(data)
             if stream.congested:
                 await stream.drain()
+            elif stream.bytes_sent >= self._turn_ends:
+                self._turn_ends = stream.bytes_sent + TURN
+                await asyncio.sleep(0)
         except InvalidResponse as error:
             raise ProtocolError(str(error)) from None
         except ClientDisconnected as error:

@@ -22,7 +22,7 @@ from ..protocol.websocket.codec import (
     may_be_sent,
 )
 from ..protocol.websocket.handshake import Handshake
-from ..stream import ClientDisconnected, Headers, InvalidResponse
+from ..stream import TURN, ClientDisconnected, Headers, InvalidResponse
 from .counted import CountedWebSocket
 from .inbox import Closed, Inbox
 from .keepalive import KeepAlive
@@ -52,7 +52,7 @@ class WebSocketSession:
     __slots__ = (
         '_answered', '_codec', '_discarded', '_flooded', '_handshake', '_inbox', '_keep_alive', '_loop',
         '_over', '_released', '_scheduled', '_settings', '_stalled', '_stream', '_tasks', '_timer',
-        'accepted', 'receive',
+        '_turn_ends', 'accepted', 'receive',
     )  # fmt: skip
 
     def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
@@ -61,6 +61,7 @@ class WebSocketSession:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._codec: WebSocket | None = None
+        self._turn_ends = TURN
         self.accepted = False
         """accept() has been called."""
         self._answered = False  # accepted, refused, or being refused in pieces
@@ -168,6 +169,9 @@ class WebSocketSession:
         stream.send_data(frame)
         if stream.congested:
             await stream.drain()
+        elif stream.bytes_sent >= self._turn_ends:
+            self._turn_ends = stream.bytes_sent + TURN
+            await asyncio.sleep(0)
 
     # the end
 

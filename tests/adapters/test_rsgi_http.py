@@ -49,6 +49,7 @@ class Stream:
         self.congestion: asyncio.Event | None = None
         self.log: list = []
         self.sent = b''
+        self.bytes_sent = 0
         self.invalid = False
 
     async def read(self):
@@ -74,6 +75,7 @@ class Stream:
         if data == b'beyond':
             raise InvalidResponse('more than Content-Length')
         self.sent += data
+        self.bytes_sent += len(data)
 
     def send_end(self):
         if self.invalid:
@@ -318,6 +320,26 @@ def test_stream():
         with pytest.raises(ProtocolClosed):
             asyncio.run(call(data))
     assert stream.sent == 'abé'.encode()
+
+
+def test_sends_that_never_wait_leave_turns_to_other_tasks():
+    ran = []
+
+    async def count():
+        while True:
+            ran.append(1)
+            await asyncio.sleep(0)
+
+    async def app(scope, protocol):
+        transport = protocol.response_stream(200, TEXT)
+        other = asyncio.ensure_future(count())
+        for _ in range(64):
+            await transport.send_bytes(b'x' * 65536)
+        other.cancel()
+        await turns()
+
+    serve(app)
+    assert len(ran) >= 8
 
 
 def test_stream_wrong_types():

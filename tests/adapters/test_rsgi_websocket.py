@@ -27,6 +27,7 @@ class Stream:
     def __init__(self, version: str = '13'):
         self.head = parse_head((REQUEST + version).encode(), Limits())
         self.disconnected = self.congested = False
+        self.bytes_sent = 0
         self.on_shutdown = None
         self.receiver = None
         self.log: list = []

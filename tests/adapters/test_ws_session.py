@@ -47,6 +47,7 @@ class Stream:
         self.congestion: asyncio.Event | None = None
         self.log: list = []
         self.sent = b''
+        self.bytes_sent = 0
         self.receiver = None
         self.reading = True
 
@@ -61,6 +62,7 @@ class Stream:
 
     def send_data(self, data):
         self.sent += data
+        self.bytes_sent += len(data)
 
     def send_end(self):
         self.log.append('end')
@@ -128,6 +130,24 @@ async def accepted(stream: Stream | None = None, **settings) -> tuple[Stream, We
 async def turns(count: int = 3) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@on_loop
+async def test_sends_that_never_wait_leave_turns_to_other_tasks():
+    _, ws = await accepted()
+    ran = []
+
+    async def count():
+        while True:
+            ran.append(1)
+            await asyncio.sleep(0)
+
+    other = asyncio.ensure_future(count())
+    for _ in range(64):
+        await ws.send(b'x' * 65536)
+    other.cancel()
+    ws._abort()
+    assert len(ran) >= 8
 
 
 # the handshake
