@@ -15,6 +15,7 @@ import pytest
 
 from granian.core.blocking import connection, http1_connection, reactor
 from granian.core.blocking.poller import SelectorPoller
+from granian.core.sharing import Shares
 from granian.stream import RequestBodyError
 from tests.support.blocking_core import GET, GET_CLOSE, read_all, read_response, running
 
@@ -159,6 +160,50 @@ def test_with_one_thread_a_silent_connection_is_waited_for(monkeypatch: pytest.M
             silent.sendall(GET_CLOSE % b'/first')
             assert read_all(silent).endswith(b'/first')
             assert read_all(sock).endswith(b'/next')
+
+
+def test_worker_that_is_alone_waits_for_no_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one thread; no idle worker could take the next connection."""
+    monkeypatch.setattr(reactor, 'SETTLE', 60.0)
+    with running(echo_path, threads=1, share=Shares().claim()) as server, server.connect():
+        assert server.request(GET_CLOSE % b'/next').endswith(b'/next')
+
+
+def test_one_silent_connection_of_many_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one thread: to wait for each of them would take a minute."""
+    monkeypatch.setattr(reactor, 'SETTLE', 1.5)
+    with running(echo_path, threads=1) as server, ExitStack() as stack:
+        for _ in range(40):
+            sock = socket.create_connection(server.address, timeout=10)
+            stack.enter_context(sock)
+        assert server.request(GET_CLOSE % b'/next').endswith(b'/next')
+
+
+class AlwaysReady:
+    """A unit of work without end, as a client that pipelines requests, or uploads without a pause."""
+
+    def __init__(self, core: Any) -> None:
+        self.submit = core.reactor.submit
+        self.over = False
+
+    def work(self) -> bool:
+        if not self.over:
+            self.submit(self)
+        return True
+
+    def prepare(self) -> bool:
+        self.work()
+        return False
+
+
+def test_worker_with_one_thread_and_ready_units_accepts() -> None:
+    with running(echo_path, threads=1) as server:
+        unit = AlwaysReady(server.core)
+        server.core.reactor.submit(unit)
+        try:
+            assert server.request(GET_CLOSE % b'/next').endswith(b'/next')
+        finally:
+            unit.over = True
 
 
 def test_idle_threads_end() -> None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .work import Crew
 
 
+FREE = 3
+"""Seconds in which a worker with one thread waits for no silent connection, for each second that it has
+waited for one. So clients that connect and send nothing do not keep the others out."""
 SHORT_TURN = 512
 """Short connections accepted before it is another worker's turn, while none of the threads is busy."""
 
@@ -31,6 +34,9 @@ class Admission:
         """Times in a row that the accept was left to another worker."""
         self._in_turn = 0
         """Connections accepted since another worker had its turn."""
+        self._settling_since = 0.0
+        """Time since which the worker waits for its newest connection; 0 if it does not."""
+        self._free_until = 0.0
 
     @property
     def overloaded(self) -> bool:
@@ -60,6 +66,35 @@ class Admission:
 
     def _has_others(self) -> bool:
         return self._share is not None and bool(self._share.others())
+
+    def leaves_to_idle(self) -> bool:
+        """Return whether a worker with one thread, which has ready units, leaves the accept to an idle one.
+
+        Five times at most: the others may be as busy, and clients that are always ready would keep it out.
+        """
+        leaves = self._left < LEAVES and self._may_have_others()
+        self._left = self._left + 1 if leaves else 0
+        return leaves
+
+    def _may_have_others(self) -> bool:
+        """Return False if no other worker accepts. Without shared memory they are not known."""
+        return self._share is None or bool(self._share.others())
+
+    def may_settle(self, now: float) -> bool:
+        """Return whether to wait for the newest connection's first bytes, where there is one thread.
+
+        An idle worker has the next connection meanwhile, so there must be one that accepts.
+        """
+        if not self._settling_since:
+            if now < self._free_until or not self._may_have_others():
+                return False
+            self._settling_since = now
+        return True
+
+    def end_settling(self, now: float) -> None:
+        """Note that the wait is over: the connection has sent something, or was silent for too long."""
+        self._free_until = now + FREE * (now - self._settling_since)
+        self._settling_since = 0.0
 
     def begin_batch(self, now: float) -> None:
         """Prepare to accept pending connections, at the monotonic time `now`.

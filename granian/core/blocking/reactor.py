@@ -235,15 +235,16 @@ class Reactor:
     def _regard_newest(self, newest: Watched) -> None:
         """Pause while the newest connection has sent nothing, where `single`. Before a poll.
 
-        It has been read once by now. Most have sent their request by then, so that accepting goes on
-        without two system calls for each connection.
+        It has been read once by now: most have sent their request, and accepting goes on at no cost.
         """
-        if newest.is_new and monotonic() < self._accept_after:
+        now = monotonic()
+        if newest.is_new and now < self._accept_after and self.admission.may_settle(now):
             self._pause_accepting()
             return
         self._newest, self._accept_after = None, 0.0
         if not self.accepting:
-            self._regulate_accepting(monotonic())
+            self.admission.end_settling(now)
+            self._regulate_accepting(now)
 
     def resume_accepting(self) -> None:
         self.accepting = True
@@ -308,7 +309,7 @@ class Reactor:
 
     def _accept_single(self, listener: Listener) -> None:
         """Accept one connection if no request waits, and no other until that one has sent something."""
-        if not self.accepting or self._ready:
+        if not self.accepting or (self._ready and self.admission.leaves_to_idle()):
             return  # level-triggered: the next poll reports it again
         if self.admission.overloaded:  # a greenlet runs while the hub polls
             self._regulate_accepting(self.now)
