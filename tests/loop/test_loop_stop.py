@@ -10,10 +10,12 @@ import pytest
 from granian.core.contract import CoreSettings
 from granian.core.loop import deadlines
 from granian.core.loop.core import LoopCore, close_loop
+from granian.core.sharing import Shares
 from granian.errors import FatalError
 from granian.protocol.limits import GRACE
 from tests.support.http2_client import Http2Client
-from tests.support.loop_core import new_loop
+from tests.support.loop_core import Client, new_loop
+from tests.support.secured import TLS
 
 PLAIN = [(b'content-type', b'text/plain')]
 UPGRADE = (
@@ -247,3 +249,24 @@ def test_startup_failure_comes_out_of_run(serve):
     served.stop()
     assert isinstance(served.error, FatalError)
     assert lifespan.calls == ['startup']
+
+
+@pytest.mark.skipif(TLS, reason='connects from the loop, where no handshake can go on')
+def test_last_call_leaves_no_connection_to_another_worker(serve):
+    """The whole server stops: the other worker, which has fewer connections, accepts no more either."""
+    shares = Shares()
+    own, other = shares.claim(), shares.claim()
+    other.publish(0)
+    served = serve(hello, share=own)
+    for _ in range(4):
+        assert served.connect().get()[0] == 200
+
+    def connect_and_stop():
+        sock = socket.create_connection(served.address)
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+        served.core._stop(False)
+        return Client(sock)
+
+    client = served.call(connect_and_stop)
+    assert client.response()[0] == 200
+    client.close()

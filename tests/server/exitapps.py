@@ -33,6 +33,10 @@ async def rsgi(scope, protocol):
     protocol.response_str(200, [], 'served')
 
 
+def _fail():
+    raise SystemError('returned a result with an exception set')
+
+
 def wsgi(environ, start_response):
     import gevent
 
@@ -40,6 +44,8 @@ def wsgi(environ, start_response):
         gevent.spawn(sys.exit, 3)
     elif environ['PATH_INFO'] == '/callback':
         gevent.get_hub().loop.run_callback(sys.exit, 3)
+    elif environ['PATH_INFO'] == '/error':
+        gevent.spawn(_fail)
     gevent.sleep(0.05)
     start_response('200 OK', [])
     return [b'served']

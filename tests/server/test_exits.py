@@ -17,8 +17,8 @@ RSGI = ('exitapps:rsgi', '--interface rsgi')
 @pytest.mark.parametrize(
     ('target', 'flags', 'path'),
     [
-        (*GEVENT, '/task'), (*GEVENT, '/callback'), (*ASGI, '/task'), (*ASGI, '/callback'), (*ASGI, '/stop'),
-        (*UVLOOP, '/task'), (*UVLOOP, '/stop'), (*RSGI, '/task'),
+        (*GEVENT, '/task'), (*GEVENT, '/callback'), (*GEVENT, '/error'), (*ASGI, '/task'),
+        (*ASGI, '/callback'), (*ASGI, '/stop'), (*UVLOOP, '/task'), (*UVLOOP, '/stop'), (*RSGI, '/task'),
     ],
 )  # fmt: skip
 def test_exit_outside_a_request_replaces_the_worker(target, flags, path):
@@ -32,7 +32,7 @@ def test_exit_outside_a_request_replaces_the_worker(target, flags, path):
         server.wait_for('has tried to end the worker')
         server.wait_for('Started worker-1', 2)
         assert fetch(server.port, '/') == b'served'
-    assert 'SystemExit: 3' in server.log or path == '/stop'
+    assert 'SystemExit: 3' in server.log or path in ('/stop', '/error')
     assert 'ended unexpectedly' not in server.log
 
 

@@ -46,7 +46,7 @@ def processor_time(thread: int) -> int:
         return 0
 
 
-if hasattr(os, 'SCHED_BATCH'):
+if hasattr(os, 'SCHED_BATCH') and hasattr(os, 'sched_setscheduler'):
 
     def use_batch_policy() -> None:
         """Have this thread, when it wakes, not take the processor from a running one at once.

@@ -74,7 +74,7 @@ class GreenletCore(BlockingCore):
         while not self._done.is_set():
             try:
                 self._done.wait()
-            except (SystemExit, KeyboardInterrupt) as error:
+            except Hub.SYSTEM_ERROR as error:
                 self.settings.exited(error)
 
     def _break(self, error: OSError) -> None:

@@ -30,8 +30,8 @@ logger = logging.getLogger('_granian')
 
 BURST = 16
 """Connections accepted in one step; the others are left to the next turn, or to another worker."""
-LAST_CALL = 256
-"""Maximum bursts accepted when the server stops: a storm of connections must not delay the stop."""
+LAST_CALL = 4096
+"""Maximum connections accepted when the server stops: a storm of them must not delay the stop."""
 PAUSE = 0.2
 """Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
 
@@ -130,7 +130,7 @@ class Acceptor:
         """Accept the connections in the listen queue: no other worker will, and they would be reset."""
         for listener in self.listeners:
             for _ in range(LAST_CALL):
-                if not self.accept(listener):
+                if not self._accept_one(listener):  # no other worker has it
                     break
 
     def cancel_handshakes(self) -> None:

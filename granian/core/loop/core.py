@@ -109,7 +109,7 @@ class LoopCore:
             try:
                 return self.loop.run_until_complete(serving)
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
-                if serving.done() or not self._served:
+                if serving.done() or not self._served or self.loop.is_closed():
                     raise
                 self.settings.exited(error)
 
