@@ -100,6 +100,26 @@ def test_unread_responses_park_the_further_requests(monkeypatch: pytest.MonkeyPa
     assert max(left) <= LEFT_LIMIT
 
 
+def test_response_that_waits_for_its_turn_is_whole() -> None:
+    """The first stream takes all of the connection's window, for longer than the write timeout."""
+    body = MEGABYTE[:600_000]
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, body)
+
+    pause = threading.Event()
+    with running(handler, write_timeout=0.6) as server, server.connect() as sock:
+        client = Http2Client(sock, window=1_000_000, acknowledge=False)
+        streams = [client.start() for _ in range(2)]
+        while not all(client.responses[each].ended for each in streams):
+            client.connection.increment_flow_control_window(10_000)
+            client.flush()
+            client.receive()
+            assert [client.responses[each].reset for each in streams] == [None, None]
+            pause.wait(0.02)
+        assert [client.responses[each].body == body for each in streams] == [True, True]
+
+
 def test_write_takes_one_large_piece_at_most() -> None:
     offers = []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking import http1_output, http2_stream, patience
+from granian.core.blocking import http1_output, http2_output, http2_stream, patience
 from granian.stream import ClientDisconnected, RequestBodyError
 from tests.support.blocking_core import read_all, running
 from tests.support.http2_client import Http2Client
@@ -142,3 +142,53 @@ def test_response_read_above_the_rate_is_sent_whole(monkeypatch: pytest.MonkeyPa
             assert not outcome.over.wait(0.02)
         assert size + len(read_all(sock)) > SIZE
         assert outcome.errors == []
+
+
+class Looks:
+    """Stands for `unacknowledged`, of a client that takes a megabyte between looks, and at last nothing."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, fd: int) -> int:
+        self.count += 1
+        return 100_000_000 - 1_000_000 * min(self.count, 10)
+
+
+def test_outbox_waits_while_the_client_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's buffer takes longer to become writable than the write timeout, as a slow client's may."""
+    looks = Looks()
+    monkeypatch.setattr(http1_output, 'unacknowledged', looks)
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, b'x' * 200_000)
+
+    with running(handler, write_timeout=0.1) as server, server.connect() as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: a\r\n\r\n' * 100)
+        wait_for_the_end(server.core)
+    assert looks.count > 10
+
+
+def test_http2_outbox_waits_while_the_client_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks()
+    monkeypatch.setattr(http2_output, 'unacknowledged', looks)
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, b'x' * SIZE)
+
+    with running(handler, write_timeout=0.1) as server, server.connect() as sock:
+        client = Http2Client(sock, window=2 * SIZE)
+        client.connection.increment_flow_control_window(2 * SIZE)
+        client.start()
+        wait_for_the_end(server.core)
+    assert looks.count > 10
+
+
+def wait_for_the_end(core: Any) -> None:
+    """Wait until the core has accepted and closed its connection."""
+    pause = threading.Event()
+    for _ in range(500):
+        if core.reactor.accepted and not core.reactor.connections:
+            return
+        pause.wait(0.02)
+    raise AssertionError('the connection is open')

@@ -12,10 +12,11 @@ import h2.connection
 import h2.settings
 import pytest
 
+from granian.core.loop.deadlines import sweep
 from granian.core.loop.output import LoopOutput
 from granian.core.progress import Lag
 from granian.protocol.limits import Limits
-from granian.stream import ClientDisconnected
+from granian.stream import ClientDisconnected, RequestBodyError
 from tests.support.http2_client import Http2Client
 from tests.support.tls_client import wrapped
 
@@ -380,7 +381,7 @@ def test_http2_download_whose_queue_is_never_empty_is_whole(serve):
     async def handler(stream):
         stream.respond(200, PLAIN, body)
 
-    served = serve(handler, write_timeout=0.4)
+    served = serve(handler, write_timeout=0.4, body_timeout=0.4)
     client = Http2Client(served.connect().sock, acknowledge=False)
     stream = client.start()
     pause = threading.Event()
@@ -391,3 +392,90 @@ def test_http2_download_whose_queue_is_never_empty_is_whole(serve):
         client.receive()
         pause.wait(0.03)
     assert client.responses[stream].body == body
+
+
+def test_http2_download_that_waits_for_its_turn_is_whole(serve):
+    """The first stream takes all of the connection's window, for longer than the write timeout."""
+    body = b'x' * 600_000
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, body)
+
+    served = serve(handler, write_timeout=0.6)
+    client = Http2Client(served.connect().sock, window=1_000_000, acknowledge=False)
+    streams = [client.start() for _ in range(2)]
+    pause = threading.Event()
+    while not all(client.responses[each].ended for each in streams):
+        client.connection.increment_flow_control_window(10_000)
+        client.flush()
+        client.receive()
+        assert [client.responses[each].reset for each in streams] == [None, None]
+        pause.wait(0.02)
+    assert [client.responses[each].body == body for each in streams] == [True, True]
+
+
+def test_http2_stream_is_cut_where_the_client_takes_nothing(serve):
+    """Both streams wait for the connection's window."""
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, BODY)
+
+    served = serve(handler, write_timeout=0.2)
+    client = Http2Client(served.connect().sock, window=1_000_000, acknowledge=False)
+    streams = [client.start() for _ in range(2)]
+    client.finish(*streams)
+    assert [client.responses[each].reset is not None for each in streams] == [True, True]
+
+
+def test_uploads_of_one_client_share_the_minimum_rate(serve):
+    """Four streams at 200 bytes a second, where one alone must have 500."""
+
+    async def handler(stream):
+        while await stream.read():
+            pass
+        stream.respond(200, PLAIN, b'')
+
+    served = serve(handler)
+    client = Http2Client(served.connect().sock)
+    streams = [client.start(method='POST', end=False) for _ in range(4)]
+
+    def waiting():
+        return [
+            each for one in served.core.connections for each in one.streams.values() if each.waiting_since
+        ]
+
+    served.wait_for(lambda: len(waiting()) == 4)
+
+    def pass_time():
+        connection, now = connection_of(served), served.loop.time()
+        for second in range(300):
+            for stream in connection.streams.values():
+                stream.received += 200
+                stream.waiting_since = now + second
+            sweep(connection, now + second)
+        return len(connection.streams)
+
+    assert served.call(pass_time) == 4
+    for stream in streams:
+        client.send(stream, b'', end=True)
+    client.finish(*streams)
+    assert {client.responses[stream].status for stream in streams} == {200}
+
+
+def test_refused_upload_is_read_on_until_its_client_has_the_answer(serve):
+    """The bad chunk ends a turn of much input, and more follows: unread, it would reset the connection."""
+    sizes = []
+
+    async def handler(stream):
+        with contextlib.suppress(RequestBodyError):
+            while piece := await stream.read():
+                sizes.append(len(piece))
+
+    client = serve(handler).connect()
+    client.send(b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+    for size in (100_000, 60_000):
+        client.send(b'%x\r\n' % size + b'x' * size + b'\r\n')
+    client.send(b'zz\r\n' + b'x' * 16_000_000)
+    assert client.response()[0] == 400
+    assert client.rest() == b''
+    assert not client.was_reset

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hyperframe.frame import DataFrame, PingFrame, SettingsFrame, WindowUpdateFrame
 
-from granian.protocol.http2.h2_engine import H2Engine
 from granian.protocol.http2.output import USEFUL
 from tests.support.rows import rows
 
@@ -131,9 +130,9 @@ def test_end_of_a_response_never_waits(peer):
 
 
 def test_stream_without_the_connections_window_is_starved(peer):
-    if isinstance(peer.server, H2Engine):
-        pytest.skip('h2 keeps the windows')
     Downloads(peer, 2)
     assert peer.server.is_starved(3)
+    assert peer.server.data_sent == WINDOW
     peer.send(WindowUpdateFrame(0, window_increment=10 * SIZE))
     assert not peer.server.is_starved(3), 'its own window is shut'
+    assert peer.server.data_sent == 2 * WINDOW

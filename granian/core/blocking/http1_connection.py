@@ -325,7 +325,7 @@ class Http1Connection(Http1Output):
         elif http.must_close:
             self.end(linger=self._may_have_input(stream))
         elif self.outbox and (not self.corked or http.idle):
-            self.set_deadline(WRITING, now + self.settings.write_timeout)
+            self.await_room()
             self.release()
         elif not http.idle:
             self.phase = PIPELINED
@@ -371,6 +371,8 @@ class Http1Connection(Http1Output):
             head = None if self._body is None else self._body.request.head
             self.settings.refused(self.client, 408, BODY_TIMEOUT, head=head)
             self.refuse(408, BODY_TIMEOUT)
+        elif self.phase == WRITING and self.keeps_rate():
+            self.release()
         else:
             self.close()
 

@@ -34,7 +34,9 @@ class Running(Protocol):
 class Http1Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
-    __slots__ = ('corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing')
+    __slots__ = (
+        '_unacknowledged', 'corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing',
+    )  # fmt: skip
 
     outbox: bytes
 
@@ -45,6 +47,8 @@ class Http1Output(WatchedConnection):
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         """Patience with a client that takes its response; None until the handler has waited for room."""
+        self._unacknowledged = 0
+        """Bytes that the client had not acknowledged when the write timeout began."""
         self.counted = False
         """The exchange counts as one whose handler waits: see `crowd`."""
         self.stream: Running | None = None
@@ -226,9 +230,25 @@ class Http1Output(WatchedConnection):
             return False
         self.outbox = self.outbox[sent:]
         if self.outbox:
-            self.set_deadline(WRITING, monotonic() + self.settings.write_timeout)
+            self.await_room()
             return False
         return True
+
+    def await_room(self) -> None:
+        """Wait until the socket takes more of the outbox, for the write timeout. The owner."""
+        self._unacknowledged = unacknowledged(self.fd)
+        self.set_deadline(WRITING, monotonic() + self.settings.write_timeout)
+
+    def keeps_rate(self) -> bool:
+        """Return whether the client has taken enough during the write timeout; then wait for as long again.
+
+        The socket of a slow client may become writable much later: see `unacknowledged`.
+        """
+        settings = self.settings
+        before = self._unacknowledged
+        self.await_room()
+        taken = before - self._unacknowledged
+        return taken > 0 and taken >= settings.response_min_rate * settings.write_timeout
 
     def write_joined(self, data: bytes) -> None:
         """Send behind the outbox, or leave it there for the next response (--http1-pipeline-flush)."""
@@ -255,7 +275,7 @@ class Http1Output(WatchedConnection):
         if self in self.core.handed_over:
             self.end_hand_over()
         elif self.outbox:
-            self.set_deadline(WRITING, monotonic() + self.settings.write_timeout)
+            self.await_room()
             self.release()
         elif linger:
             self.linger()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
+from ..progress import Lag
 from .connection import (
     CLOSED,
     IDLE,
@@ -42,7 +43,7 @@ class Http2Connection(Http2Output):
     """A connection as a unit of work, which makes its streams units of work."""
 
     __slots__ = (
-        '_failed', 'gathering', 'streams',
+        '_failed', '_lag', 'gathering', 'streams',
     )  # fmt: skip
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
@@ -52,6 +53,8 @@ class Http2Connection(Http2Output):
         self.gathering: dict[int, Http2Stream] = {}
         """Those of them whose body is still read before a thread runs them."""
         self._failed = False
+        self._lag = Lag(0.0, 0)
+        """Of the client with all its streams, while there are `finished` ones."""
         self.deadline = monotonic() + self.settings.head_timeout
 
     # -- reading; the leader, which owns the connection --------------------------------------
@@ -273,7 +276,10 @@ class Http2Connection(Http2Output):
                 self.push(self.http.abort(stream_id))
                 self.flush()
             elif self.http.unsent(stream_id):
-                self.finished[stream_id] = monotonic()
+                now = monotonic()
+                if not self.finished:
+                    self._lag = Lag(now, self.http.data_sent)
+                self.finished[stream_id] = now
             self.resume()
             if not self.streams:
                 self.update_deadline(monotonic())
@@ -354,22 +360,37 @@ class Http2Connection(Http2Output):
         """Handle the deadlines that are over. The leader calls it."""
         with self.lock:
             now = monotonic()
-            write_timeout = self.settings.write_timeout
             if self.phase == LINGERING:
                 self.close()
                 return
+            self.note_progress(now)
             if self.timers.overdue(now):
                 self.lose()
                 self.close()
                 return
-            for stream_id in [key for key, since in self.finished.items() if now >= since + write_timeout]:
-                del self.finished[stream_id]
-                self.push(self.http.abort(stream_id))
+            self._abort_untaken(now)
             for stream in list(self.gathering.values()):
                 if now >= stream.since + self.settings.body_timeout:
                     self._refuse(stream, 408, BODY_TIMEOUT)
             self.push(self.timers.act(now, self._busy))
             self._end_turn()
+
+    def _abort_untaken(self, now: float) -> None:
+        """Reset finished streams of whose rest the client has taken nothing for the write timeout.
+
+        One that waits for the connection's window waits for its turn: the client's progress with all its
+        streams counts.
+        """
+        settings = self.settings
+        behind = self._lag.behind(now, self.http.data_sent, settings.response_min_rate)
+        for stream_id, since in list(self.finished.items()):
+            if now < since + settings.write_timeout:
+                continue
+            if behind < settings.write_timeout and self.http.is_starved(stream_id):
+                self.finished[stream_id] = now
+                continue
+            del self.finished[stream_id]
+            self.push(self.http.abort(stream_id))
 
     def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
         """Answer a request that no thread runs yet."""

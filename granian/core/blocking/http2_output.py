@@ -40,7 +40,7 @@ class Http2Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
     __slots__ = (
-        '_lost', '_out', '_paused', '_tried', '_writing', 'deferred', 'finished', 'held', 'http',
+        '_lost', '_out', '_paused', '_taken', '_tried', '_writing', 'deferred', 'finished', 'held', 'http',
         'lock', 'memo', 'parked', 'sent', 'timers', 'waiting',
     )  # fmt: skip
 
@@ -55,6 +55,8 @@ class Http2Output(WatchedConnection):
         self._out: list[bytes | memoryview] = []
         self.sent = 0
         """Bytes that the kernel has taken."""
+        self._taken = 0
+        """Bytes that the client had acknowledged when the socket took no more."""
         self._writing = False
         """A thread is writing, without the lock."""
         self._tried = False
@@ -195,6 +197,7 @@ class Http2Output(WatchedConnection):
         timers = self.timers
         if sent or timers.stuck_since == math.inf:
             timers.stuck_since = monotonic()
+            self._taken = self.taken()
             self.update_deadline(timers.stuck_since)
         if self.reactor.level_triggered and self.registered and self.phase < LINGERING:
             self.reactor.rearm(self.fd, True)
@@ -202,6 +205,18 @@ class Http2Output(WatchedConnection):
     def taken(self) -> int:
         """Return how many bytes the client has acknowledged, where the platform knows."""
         return self.sent - unacknowledged(self.fd)
+
+    def note_progress(self, now: float) -> None:
+        """Restart the write timeout, if it is over and the client has taken enough meanwhile. The leader.
+
+        The socket of a slow client may become writable much later: see `unacknowledged`.
+        """
+        settings = self.settings
+        if now < self.timers.stuck_since + settings.write_timeout:
+            return
+        before, self._taken = self._taken, self.taken()
+        if self._taken - before >= max(1, settings.response_min_rate * settings.write_timeout):
+            self.timers.stuck_since = now
 
     def flush_soon(self) -> None:
         """Write together with the other responses of this turn, where the leader's turn goes on."""

@@ -249,7 +249,7 @@ class LoopConnection(LoopOutput[LoopStream]):
             pass
         elif type(event) is EndOfRequest:
             stream.end_request()
-            if stream.response_ended:
+            if stream.response_ended and not self.protocol.unsent(stream.stream_id):
                 self._finish(stream)
         elif type(event) is RequestFailed:
             self._fail(stream, event)

@@ -11,7 +11,7 @@ from ...protocol.limits import GRACE, LINGER, RECENT
 from ..progress import Lag, unacknowledged
 
 if TYPE_CHECKING:
-    from ...protocol.http2.timers import Timers
+    from ...protocol.http2.timers import Timed, Timers
     from ..contract import CoreSettings
     from .connection import LoopConnection
     from .stream import LoopStream
@@ -35,7 +35,7 @@ def sweep(connection: LoopConnection, now: float) -> None:
     elif connection.timers is not None:
         _sweep_http2(connection, connection.timers, now)
     elif connection.streams:
-        _sweep_streams(connection, now)
+        _sweep_bodies(connection, now)
     elif connection.head_since:
         if now - connection.head_since >= connection.settings.head_timeout:
             _refuse_head(connection)
@@ -85,27 +85,38 @@ def _look_for_end(connection: LoopConnection) -> None:
             connection.client_left()
 
 
-def _sweep_streams(connection: LoopConnection, now: float) -> None:
-    for stream in list(connection.streams.values()):
-        if _takes_too_slowly(stream, connection.settings, now):
-            stream.write_timed_out = True
-            connection.abort_stream(stream)
-        elif _sends_too_slowly(stream, connection.settings, now):
+def _sweep_bodies(connection: LoopConnection, now: float) -> None:
+    """Refuse requests whose body arrives too slowly. The streams of one client share the minimum rate."""
+    settings = connection.settings
+    streams = list(connection.streams.values())
+    waiting = sum(1 for stream in streams if stream.waiting_since and not stream.status)
+    rate = settings.request_min_rate // max(1, waiting)
+    for stream in streams:
+        if _sends_too_slowly(stream, settings, rate, now):
             connection.refuse_stream(stream, 408, BODY_TIMEOUT)
 
 
-def _takes_too_slowly(stream: LoopStream, settings: CoreSettings, now: float) -> bool:
-    """Return whether the client is the write timeout behind with the stream's window (HTTP/2)."""
+def _takes_too_slowly(stream: LoopStream, settings: CoreSettings, http2: Timed, now: float) -> bool:
+    """Return whether the client is the write timeout behind with the stream's window.
+
+    A stream that waits for the connection's window waits for its turn: the client's progress with all its
+    streams counts.
+    """
     if not stream.stalled_since:
-        stream.taking = None
+        stream.taking = stream.sharing = None
         return False
+    rate, timeout = settings.response_min_rate, settings.write_timeout
     taken = stream.bytes_sent - stream.protocol.unsent(stream.stream_id)
-    if stream.taking is None:
-        stream.taking = Lag(stream.stalled_since, taken)
-    return stream.taking.behind(now, taken, settings.response_min_rate) >= settings.write_timeout
+    own = stream.taking = stream.taking or Lag(stream.stalled_since, taken)
+    shared = stream.sharing = stream.sharing or Lag(stream.stalled_since, http2.data_sent)
+    behind = own.behind(now, taken, rate)
+    if http2.is_starved(stream.stream_id) and shared.behind(now, http2.data_sent, rate) < timeout:
+        stream.taking = Lag(now, taken)
+        return False
+    return behind >= timeout
 
 
-def _sends_too_slowly(stream: LoopStream, settings: CoreSettings, now: float) -> bool:
+def _sends_too_slowly(stream: LoopStream, settings: CoreSettings, rate: int, now: float) -> bool:
     """Return whether the client has sent nothing of its body for the timeout, or is that far behind.
 
     The rate holds until the response begins: a conversation in both directions may pause.
@@ -115,15 +126,19 @@ def _sends_too_slowly(stream: LoopStream, settings: CoreSettings, now: float) ->
         return False
     if now - stream.waiting_since >= settings.body_timeout:
         return True
-    if stream.status or not settings.request_min_rate:
+    if stream.status or not rate:
         return False
     if stream.sending is None:
         stream.sending = Lag(stream.waiting_since, stream.received)
-    return stream.sending.behind(now, stream.received, settings.request_min_rate) >= settings.body_timeout
+    return stream.sending.behind(now, stream.received, rate) >= settings.body_timeout
 
 
 def _sweep_http2(connection: LoopConnection, timers: Timers, now: float) -> None:
-    _sweep_streams(connection, now)
+    for stream in list(connection.streams.values()):
+        if _takes_too_slowly(stream, connection.settings, timers.http, now):
+            stream.write_timed_out = True
+            connection.abort_stream(stream)
+    _sweep_bodies(connection, now)
     if timers.overdue(now):
         connection.transport.abort()
     else:

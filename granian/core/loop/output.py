@@ -131,7 +131,8 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
             self.resume_reading(None if self.multiplexed else self.streams.get(1))
 
     def pause_reading(self) -> None:
-        if not (self.reading_paused or self.lost or self.transport.is_closing()):
+        """Stop reading. Not while the connection closes: input is discarded then (see `end`)."""
+        if not (self.reading_paused or self.closing or self.lost or self.transport.is_closing()):
             self.reading_paused = True
             self.transport.pause_reading()
 

@@ -53,6 +53,7 @@ class LoopStream:
     stalled_since = 0.0  # HTTP/2: when output began to wait for the window
     waiting_since = 0.0  # when the handler began to wait for the body, 0 when it does not
     taking: Lag | None = None  # HTTP/2: of the client with its windows, while output waits for them
+    sharing: Lag | None = None  # … and of the same client with all its streams
     sending: Lag | None = None  # of the client with its body, while the handler waits for it
     received = 0  # body bytes after those in `body`
     buffered = 0  # body bytes held for the handler
@@ -314,14 +315,17 @@ class LoopStream:
 
     def end_request(self) -> None:
         self.request_ended = True
+        self.waiting_since = 0.0
         if self._receiver is not None:
             self._deliver()
         elif self._readers:
             _wake(self._readers)
 
     def discard(self) -> None:
-        """Drop the unread body: the response is complete, so no handler will read it."""
-        self.waiting_since = self.connection.loop.time()
+        """Drop the unread body: the response is complete, so no handler will read it. Watch the rest."""
+        self.watch_window()
+        if not self.request_ended:
+            self.waiting_since = self.connection.loop.time()
         while self._pieces:
             self.connection.write(self.protocol.consumed(self.stream_id, self._pieces.popleft().credit))
         self.buffered = 0

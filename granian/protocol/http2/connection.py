@@ -247,6 +247,11 @@ class Http2:
         return stream is not None and stream.queued > 0 and stream.send_window > self._output.window
 
     @property
+    def data_sent(self) -> int:
+        """Bytes of DATA that the connection's window has let through."""
+        return self._output.granted - self._output.window
+
+    @property
     def idle(self) -> bool:
         return not self._table.active and self._receiver.empty
 

@@ -83,6 +83,7 @@ class H2Output(Output):
             queue.appendleft(piece[allowed:])
             piece = piece[:allowed]
         stream.queued -= len(piece)
+        self.granted += len(piece)  # h2 has the window; ours stays as it was
         last = stream.ending and not queue and stream.trailers is None
         self._h2.send_data(stream.stream_id, bytes(piece), end_stream=last)
         self.flush()
@@ -366,6 +367,14 @@ class H2Engine(Http2):
 
     make_session = H2Session
     make_receiver = H2Receiver
+    _session: H2Session
+
+    def is_starved(self, stream_id: int) -> bool:
+        stream, connection = self._table.active.get(stream_id), self._session.h2
+        if stream is None or not stream.queued or stream_id not in connection.streams:
+            return False
+        own: int = connection.streams[stream_id].outbound_flow_control_window
+        return own > connection.outbound_flow_control_window
 
     def respond(
         self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None

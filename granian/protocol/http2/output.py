@@ -31,7 +31,7 @@ class Output:
 
     __slots__ = (
         '_guard', '_largest_window', '_on_end', '_parts', '_step', '_stream_step', 'blocked',
-        'encoder', 'max_frame', 'probing', 'stream_window', 'window',
+        'encoder', 'granted', 'max_frame', 'probing', 'stream_window', 'window',
     )  # fmt: skip
 
     def __init__(self, guard: Guard, on_end: Callable[[Stream], None]) -> None:
@@ -43,6 +43,8 @@ class Output:
         """Bytes of the largest frame that the client takes."""
         self.window = frames.DEFAULT_WINDOW
         """Bytes that the connection's window still allows."""
+        self.granted = self.window
+        """Bytes that it has allowed since the connection began."""
         self.stream_window = frames.DEFAULT_WINDOW
         """Bytes that a new stream's window allows (SETTINGS_INITIAL_WINDOW_SIZE)."""
         self.blocked: dict[int, Stream] = {}
@@ -161,6 +163,7 @@ class Output:
 
     def open_window(self, increment: int) -> list[int]:
         self.window += increment
+        self.granted += increment
         if self.window > frames.MAX_WINDOW:
             raise BrokenConnection(frames.FLOW_CONTROL_ERROR, 'the connection window is too large')
         if self.window > self._largest_window:

@@ -42,6 +42,10 @@ class Timed(Protocol):
     @property
     def awaiting_pong(self) -> bool: ...
 
+    @property
+    def data_sent(self) -> int: ...
+
+    def is_starved(self, stream_id: int) -> bool: ...
     def ping(self) -> bytes: ...
     def shutdown(self) -> bytes: ...
 
@@ -49,11 +53,11 @@ class Timed(Protocol):
 class Timers:
     """One connection's. `busy`, an argument of several methods: a stream is in use."""
 
-    __slots__ = ('_durations', '_http', '_pong_due', 'head_since', 'idle_since', 'leaving_since', 'next_ping',
+    __slots__ = ('_durations', '_pong_due', 'head_since', 'http', 'idle_since', 'leaving_since', 'next_ping',
                  'stuck_since')  # fmt: skip
 
     def __init__(self, http: Timed, durations: Durations, now: float) -> None:
-        self._http = http
+        self.http = http
         self._durations = durations
         self.head_since: float | None = now
         """Time since which the first request, or the rest of a head, is awaited; None: neither is."""
@@ -79,7 +83,7 @@ class Timers:
             return
         if self.idle_since is None:
             self.idle_since = now
-        if not self._http.idle:
+        if not self.http.idle:
             if self.head_since is None:
                 self.head_since = now  # absolute: more bytes of the same head do not move it
         elif self.head_since is not None and self.head_since > self.idle_since:
@@ -93,22 +97,22 @@ class Timers:
         if self.leaving_since is not None:
             return b''
         quiet_since = self.idle_since if self.head_since is None else self.head_since
-        quiet = quiet_since is not None and self._http.idle and now - quiet_since >= RECENT
+        quiet = quiet_since is not None and self.http.idle and now - quiet_since >= RECENT
         return self._go_away(now, final=quiet)
 
     def _go_away(self, now: float, final: bool) -> bytes:
         """Return the first GOAWAY; with `final`, or after the first, the second (else a PONG brings it)."""
-        out = b'' if self.leaving_since is not None else self._http.shutdown()
+        out = b'' if self.leaving_since is not None else self.http.shutdown()
         final = final or self.leaving_since is not None
         if self.leaving_since is None:
             self.leaving_since = now
-        return out + self._http.shutdown() if final else out
+        return out + self.http.shutdown() if final else out
 
     # ---- what is due
 
     def deadline(self, busy: bool) -> float:
         """Return the earliest time at which something may be due."""
-        if not self._http.awaiting_pong:
+        if not self.http.awaiting_pong:
             self._pong_due = math.inf
         stuck = self.stuck_since + self._durations.write_timeout
         earliest = min(self.next_ping, self._pong_due, stuck)
@@ -128,14 +132,14 @@ class Timers:
         """Return whether to give the client up: it takes no output, or does not answer a PING."""
         if now >= self.stuck_since + self._durations.write_timeout:
             return True
-        return self._http.awaiting_pong and now >= self._pong_due
+        return self.http.awaiting_pong and now >= self._pong_due
 
     def act(self, now: float, busy: bool) -> bytes:
         """Return what is due now: a keep-alive PING, or GOAWAY to a client that was quiet for too long."""
         out = b''
         if now >= self.next_ping:
-            if not self._http.awaiting_pong:
-                out = self._http.ping()
+            if not self.http.awaiting_pong:
+                out = self.http.ping()
                 self._pong_due = now + self._durations.http2_keep_alive_timeout
             self.next_ping = now + self._interval
         if not busy and now >= self._quiet_until():
