@@ -156,7 +156,7 @@ class Looks:
 
 
 def test_outbox_waits_while_the_client_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's buffer takes longer to become writable than the write timeout, as a slow client's may."""
+    """Keep the kernel's buffer full for longer than the write timeout, as a slow client may."""
     looks = Looks()
     monkeypatch.setattr(http1_output, 'unacknowledged', looks)
 
