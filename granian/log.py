@@ -75,16 +75,10 @@ log_levels_map: dict[LogLevels, int] = {
 }
 
 
-class _Kept(logging.Logger):
-    """A logger that never raises, and that `logging.config` neither disables nor enables.
+class SafeLogger(logging.Logger):
+    """A logger that never raises."""
 
-    `dictConfig` and `fileConfig` disable the loggers that exist, unless they are asked not to. An
-    application calls them at any time, its first request included. What it sets by itself holds.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != 'disabled' or sys._getframe(1).f_globals.get('__name__') != 'logging.config':
-            super().__setattr__(name, value)
+    _failed = False
 
     def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802 (logging's name)
         """Return a record, a plain one where the application's record factory fails."""
@@ -105,19 +99,29 @@ class _Kept(logging.Logger):
                 self._failed = True
                 _last_words(f'granian: the log cannot be written: {error}')
 
-    _failed = False
+
+class KeptLogger(SafeLogger):
+    """A logger that `logging.config` neither disables nor enables, either.
+
+    `dictConfig` and `fileConfig` disable the loggers that exist, unless they are asked not to. An
+    application calls them at any time, its first request included. What it sets by itself holds.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != 'disabled' or sys._getframe(1).f_globals.get('__name__') != 'logging.config':
+            super().__setattr__(name, value)
 
 
-def _kept(name: str) -> logging.Logger:
-    """Return the logger of that name as a `_Kept`, whatever class it was made of."""
+def change_class(name: str, kind: type[SafeLogger]) -> logging.Logger:
+    """Return the logger of that name. It is of `kind` from now on, and stays of its class as well."""
     found = logging.getLogger(name)
-    if not isinstance(found, _Kept):
-        found.__class__ = type('KeptLogger', (_Kept, type(found)), {})
+    if not isinstance(found, kind):
+        found.__class__ = type(kind.__name__, (kind, type(found)), {})
     return found
 
 
-logger = _kept('_granian')
-access_logger = _kept('granian.access')
+logger = change_class('_granian', KeptLogger)
+access_logger = change_class('granian.access', KeptLogger)
 
 
 if TYPE_CHECKING:
@@ -261,11 +265,16 @@ def configure_logging(
     except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
         reason = f'{error} ({error.__cause__})' if error.__cause__ else str(error)
         raise ConfigurationError(REFUSALS['log_config_invalid'].format(error=reason)) from None
+    remember_streams()
+    enable(enabled)
+
+
+def remember_streams() -> None:
+    """Note what files the standard streams are, before the application runs: see `Output.remember`."""
     for stream in (sys.stdout, sys.stderr):
         output = _output_of(stream)
         if output is not None:
             output.remember()
-    enable(enabled)
 
 
 def enable(enabled: bool = True) -> None:

@@ -79,6 +79,11 @@ class Endpoint:
             Path(os.fsdecode(name)) for name in names if not isinstance(name, tuple) and not _abstract(name)
         ]
 
+    @property
+    def closed(self) -> bool:
+        """True once the sockets are closed here."""
+        return any(sock.fileno() < 0 for sock in self.sockets)
+
     def own_files(self) -> None:
         """Remove the files of the Unix sockets at the end: the process that made them has left them to us."""
         self.files = [SocketFile(path, _identity(path)) for path in self.paths]

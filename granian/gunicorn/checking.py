@@ -7,9 +7,10 @@ from typing import NoReturn
 
 from ..errors import FatalError
 from ..worker.entry import trace
-from . import process, translate, workers
+from . import process
 from .contract import Served
 from .loader import SettingsError, say
+from .translate import Plan
 
 
 def check(app: Served) -> NoReturn:
@@ -18,8 +19,7 @@ def check(app: Served) -> NoReturn:
         say(hint)
     try:
         process.prepare(app.cfg)
-        kind = workers.resolve(app.cfg.worker_class, app.cfg.threads)
-        translate.native(app.cfg, kind)
+        Plan(app)
         app.wsgi()
     except SettingsError as error:
         sys.exit(str(error))

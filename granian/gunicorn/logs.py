@@ -25,14 +25,8 @@ from .cfg import Cfg
 from .loader import SettingsError, attribute
 from .words import in_gunicorns_words
 
-LEVELS = {
-    'critical': logging.CRITICAL,
-    'error': logging.ERROR,
-    'warning': logging.WARNING,
-    'warn': logging.WARNING,
-    'info': logging.INFO,
-    'debug': logging.DEBUG,
-}
+LEVELS = {level.value: number for level, number in native.log_levels_map.items() if level.value != 'notset'}
+"""Numbers of the log levels by gunicorn's words."""
 DATE = '[%Y-%m-%d %H:%M:%S %z]'
 ERROR_FORMAT = '%(asctime)s [%(process)d] [%(levelname)s] %(message)s'
 ACCESS_FORMAT = '%(message)s'
@@ -94,8 +88,6 @@ class Logger:
         self.loglevel = LEVELS.get((cfg.loglevel or 'info').lower(), logging.INFO)
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
-        if cfg.capture_output and cfg.errorlog not in (None, '', '-'):
-            self._capture(cfg.errorlog)
         self._set_handler(self.error_log, cfg.errorlog, self._text('error_fmt'), sys.stderr)
         self._set_handler(self.access_log, cfg.accesslog, self._text('access_fmt'), sys.stdout)
         if cfg.syslog:
@@ -103,6 +95,8 @@ class Logger:
             if not cfg.disable_redirect_access_to_syslog:
                 self._set_syslog(self.access_log, 'access')
         configure(cfg)
+        if cfg.capture_output and cfg.errorlog not in (None, '', '-'):
+            self._capture(cfg.errorlog)
 
     def _text(self, name: str) -> str:
         """Return a format. What a file has set on gunicorn's own Logger counts where the class sets none."""
@@ -347,10 +341,14 @@ def make(cfg: Cfg) -> Logger:
     """Return the logger that `logger_class` names, set up. Raises SettingsError."""
     given = cfg.settings['logger_class'].get()
     found = Logger if given is None or given in (*OURS, *STATSD) else _logger_class(given)
+    for name in ('gunicorn.error', 'gunicorn.access'):
+        native.change_class(name, native.SafeLogger)
     try:
-        return found(cfg)
+        log: Logger = found(cfg)
     except (RuntimeError, OSError, ValueError) as error:
         raise refusal(error) from None
+    native.remember_streams()
+    return log
 
 
 def _logger_class(given: Any) -> Any:

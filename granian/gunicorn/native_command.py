@@ -18,9 +18,9 @@ _PYTHON_ONLY = (
 )  # fmt: skip
 
 
-def command(options: Mapping[str, Any], cfg: Cfg, target: str) -> str:
-    """Return the native command line for these options."""
-    words = ['granian']
+def command(options: Mapping[str, Any], cfg: Cfg, app_uri: str | None) -> str:
+    """Return the native command line for these options and APP, whose attribute has another default there."""
+    words, target = ['granian'], app_uri or cfg.proc_name
     for name, value in options.items():
         option = OPTIONS.get(name)
         if option is None or not option.flags or value in (None, (), []) or value == option.default:
@@ -35,7 +35,7 @@ def command(options: Mapping[str, Any], cfg: Cfg, target: str) -> str:
         path = cfg.settings[name].get()
         if path not in (None, '', '-'):
             words += [flag, path]
-    return ' '.join(map(shlex.quote, [*words, target]))
+    return ' '.join(map(shlex.quote, [*words, target if ':' in target else f'{target}:application']))
 
 
 def _words(flags: str, value: Any) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .. import net
@@ -164,7 +165,7 @@ class Front(MPServer):
             logger.warning(notice)
         if logger.isEnabledFor(logging.DEBUG):
             options, cfg = self.plan.options, self.app.cfg
-            logger.debug(GUNICORN['native'], native_command.command(options, cfg, _target(self.app)))
+            logger.debug(GUNICORN['native'], native_command.command(options, cfg, self.app.app_uri))
             beyond = native_command.beyond(options, cfg)
             if beyond:
                 logger.debug(GUNICORN['python_only'], ', '.join(beyond))
@@ -231,6 +232,9 @@ class Front(MPServer):
             self._endpoint.own_files()
         self._write_pid_file()
 
+    def _heir(self) -> int:
+        return self._succession.heir
+
     def _upgrade(self) -> None:
         assert self._endpoint is not None
         self._succession.begin(self._endpoint)
@@ -251,8 +255,9 @@ class Front(MPServer):
         except Exception as error:
             self.app.cfg, self.plan = before, old_plan
             process.set_environment(before)
-            with suppress(Exception):  # the old log file may be out of reach by now
-                self.log.setup(before)
+            for restore in (partial(self.log.setup, before), self._write_pid_file):
+                with suppress(Exception):  # the old files may be out of reach by now
+                    restore()
             self._set_loggers(self.config)
             logger.error(GUNICORN['reload_failed'].format(error=_one_line(error)))
             return False
@@ -266,8 +271,8 @@ class Front(MPServer):
             endpoint = self._other_endpoint(config, old_plan, undo)
             process.set_environment(cfg)
             process.extend_path(cfg)
-            self.log.setup(cfg)
             self._write_pid_file()
+            self.log.setup(cfg)  # last: it may redirect standard output
             undo.pop_all()
         self._set_loggers(config)
         for notice in self.plan.notices:
@@ -367,12 +372,6 @@ class Front(MPServer):
         if around.needed:
             self.on_request(around.before)
             self.on_response(around.after)
-
-
-def _target(app: Served) -> str:
-    """Return APP as the native command line has it: the attribute has another default there."""
-    name = app.app_uri or app.cfg.proc_name
-    return name if ':' in name else f'{name}:application'
 
 
 _REASONS = {3: 'Worker failed to boot.', 4: 'App failed to load.'}

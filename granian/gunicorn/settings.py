@@ -212,7 +212,7 @@ def defaults(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     Raises ValueError.
     """
     found = {name: setting.default for name, setting in TABLE.items()}
-    found['chdir'] = os.getcwd()
+    found['chdir'] = start_folder(environ)
     if 'PORT' in environ:
         found['bind'] = [f'0.0.0.0:{environ["PORT"]}']
     if 'WEB_CONCURRENCY' in environ:
@@ -220,6 +220,18 @@ def defaults(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     if 'FORWARDED_ALLOW_IPS' in environ:
         found['forwarded_allow_ips'] = environ['FORWARDED_ALLOW_IPS']
     return found
+
+
+def start_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the current folder by the name that the shell has for it.
+
+    A symbolic link in it may lead to another release at the next reload.
+    """
+    name = environ.get('PWD', '')
+    try:
+        return name if os.path.isabs(name) and os.path.samefile(name, os.curdir) else os.getcwd()
+    except OSError:
+        return os.getcwd()
 
 
 def _number(name: str, environ: Mapping[str, str]) -> int:

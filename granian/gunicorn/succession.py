@@ -18,7 +18,7 @@ from .process import PREDECESSOR
 logger = logging.getLogger('_granian')
 
 FILES = 'GUNICORN_FILES'
-"""Variable that is there if the old main process has made the files of its Unix sockets."""
+"""Variable that is not empty if the old main process has made the files of its Unix sockets."""
 EVERY = 1.0
 """Seconds between two looks whether the old main process has ended."""
 
@@ -41,15 +41,24 @@ class Succession:
         self._owns_files = bool(os.environ.pop(FILES, ''))
         self._files: list[net.SocketFile] = []
 
+    @property
+    def heir(self) -> int:
+        """Process id of the main process that goes on when this one ends; 0: there is none."""
+        return self._server.reexec_pid or self.predecessor
+
     def begin(self, endpoint: net.Endpoint) -> None:
-        """Start a new main process, unless there are two already. The socket files are left to it."""
+        """Start a new main process, unless there are two already or this one stops.
+
+        The socket files are left to the new one.
+        """
         server = self._server
-        if server.reexec_pid or self.predecessor:
+        if self.heir:
             logger.warning(GUNICORN['upgrading'])
+        if self.heir or endpoint.closed:
             return
-        environ = {**server.cfg.env_orig, PREDECESSOR: str(os.getpid())}
-        if endpoint.files:
-            environ[FILES] = '1'
+        owns_files = '1' if endpoint.files else ''
+        environ = {**server.cfg.env_orig, PREDECESSOR: str(os.getpid()), FILES: owns_files}
+        environ.pop('WATCHDOG_PID', None)  # systemd watches the new one, too, once it has no other
         server.reexec_pid = start_again(self._prepare, environ, endpoint.sockets)
         self._files, endpoint.files = endpoint.files, []
         self._endpoint = endpoint
@@ -67,6 +76,8 @@ class Succession:
         if server.reexec_pid and has_ended(server.reexec_pid):
             server.reexec_pid = 0
             self._endpoint.files = self._files
+            if self._endpoint.closed:  # by a reload that has opened other addresses
+                self._endpoint.close()
         if self.predecessor and now >= self.due:
             self.due = now + EVERY
             if os.getppid() != self.predecessor:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import log
 from ..config import Config, api_arguments
 from ..messages import GUNICORN
 from ..observe.atoms import expression_of
@@ -252,7 +251,7 @@ def access_wanted(cfg: Cfg) -> bool:
 def level_name(text: str | None) -> str:
     """Return the native log level; an unknown word is info."""
     name = (text or 'info').strip().lower()
-    return name if name in log.LogLevels._value2member_map_ and name != 'notset' else 'info'
+    return name if name in logs.LEVELS else 'info'
 
 
 def _tls(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .settings import Setting
+from .settings import Setting, start_folder
 
 
 def validate(setting: Setting, value: Any) -> Any:
@@ -94,7 +94,7 @@ def existing(value: Any) -> list[str]:
 
 
 def folder(value: Any) -> str:
-    found = os.path.abspath(os.path.join(os.getcwd(), text(value) or ''))
+    found = os.path.abspath(os.path.join(start_folder(), text(value) or ''))
     if not os.path.isdir(found):
         raise ValueError(f"can't chdir to {value!r}")
     return found

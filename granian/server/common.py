@@ -76,9 +76,10 @@ class AbstractServer(ProcessHooks):
     """--reload watches the files of loaded modules once a second, also where watchfiles is installed."""
     _upgrade: Callable[[], object] | None = None
     """Called at SIGUSR2, which is a warning without it."""
+    _heir: Callable[[], int] = staticmethod(lambda: 0)
+    """Returns the id of the main process that goes on when this one ends; 0: there is none."""
     quick_signals = False
-    """SIGINT and SIGQUIT end the server without waiting for requests, as gunicorn's do; a worker reopens
-    its log files on SIGUSR1."""
+    """SIGINT and SIGQUIT end the server without waiting for requests; workers reopen log files on SIGUSR1."""
 
     def serve(
         self,
@@ -263,7 +264,7 @@ class AbstractServer(ProcessHooks):
 
             companions.append(WorkersGauge(config.statsd_sender(), supervisor, monotonic()))
         if Notifier.needed():
-            companions.append(Notifier(supervisor, os.environ, monotonic()))
+            companions.append(Notifier(supervisor, os.environ, monotonic(), self._heir))
         if OrphanReaper.needed():
             companions.append(OrphanReaper(partial(_pids, supervisor, watch)))
         if config.workers_max_rss is not None:

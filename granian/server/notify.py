@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
 from time import monotonic_ns
 from typing import Any
 
 from .supervisor import Supervisor
 from .tables import ServerState, WorkerState
+
+SEND_WAIT = 1.0
+"""Seconds that a notification waits for a manager that does not read."""
 
 
 class Notifier:
@@ -21,8 +24,16 @@ class Notifier:
 
     sources: Sequence[Any] = ()
 
-    def __init__(self, supervisor: Supervisor, environ: Mapping[str, str], now: float) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        environ: Mapping[str, str],
+        now: float,
+        heir: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`heir()` returns the id of the main process that goes on when this one ends; 0: there is none."""
         self._supervisor = supervisor
+        self._heir = heir
         self._address = environ['NOTIFY_SOCKET'].replace('@', '\0', 1)
         self._interval = _watchdog(environ)
         self._generation = self._reloads = 0
@@ -42,7 +53,8 @@ class Notifier:
         if supervisor.state is ServerState.STOPPING:
             if not self._stopping:
                 self._stopping = True
-                self._send('STOPPING=1', 'STATUS=Stopping')
+                heir = self._heir()
+                self._send(*([f'MAINPID={heir}'] if heir else ['STOPPING=1', 'STATUS=Stopping']))
             return
         if self._ready and supervisor.reloads != self._reloads:
             # A reload that was refused is over at once: READY=1 follows below.
@@ -68,6 +80,7 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(SEND_WAIT)
                 sender.connect(self._address)
                 sender.send('\n'.join(lines).encode())
         except OSError:  # the manager has gone, or does not read: nothing depends on it

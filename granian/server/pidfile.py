@@ -56,8 +56,17 @@ class PidFile:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError) as exc:
-        return isinstance(exc, PermissionError)
-    return True
+    except PermissionError:
+        pass
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Return whether a process has ended, and its parent has not noticed yet. Linux tells."""
+    try:
+        state = Path(f'/proc/{pid}/stat').read_bytes().rpartition(b') ')[2][:1]
+    except OSError:
+        return False
+    return state == b'Z'

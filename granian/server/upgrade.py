@@ -5,10 +5,14 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
+from .. import log
+from .._signals import HANDLED
 from ..net import FIRST_PASSED
+from .signals import held_back
 
 logger = logging.getLogger('_granian')
 
@@ -20,7 +24,10 @@ def start_again(
 
     `prepare` is called there, and returns the command. It gets the sockets as systemd passes them.
     """
-    pid = os.fork()
+    with held_back():
+        pid = os.fork()
+        if not pid:
+            _leave_signals()
     if pid:
         return pid
     try:
@@ -33,9 +40,17 @@ def start_again(
         passed = {'LISTEN_FDS': str(len(sockets)), 'LISTEN_PID': str(os.getpid())}
         os.execve(command[0], list(command), {**environ, **passed})
     except Exception:
+        log.reopen_log_files()  # a socket may have taken the number of a log file
         logger.exception('The command cannot be started again')
     finally:
         os._exit(127)
+
+
+def _leave_signals() -> None:
+    """Give signals their usual meaning. The parent's handlers would hand ours to the parent."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def has_ended(pid: int) -> bool:

@@ -313,7 +313,7 @@ def fails(flags: str) -> None:
 def test_client_without_pongs_is_closed_and_others_stay(name: str, certificate: Path) -> None:
     if 'gevent' in name:
         pytest.importorskip('gevent')
-    served, context, asgi = start(name, certificate, f'{FLAGS} --ws-ping-interval 1 --ws-ping-timeout 1')
+    served, context, asgi = start(name, certificate, f'{FLAGS} --ws-ping-interval 1 --ws-ping-timeout 2')
     with served as server, ExitStack() as stack:
         site = Site(server, context, asgi)
         answers = stack.enter_context(site.open(ping_interval=None))

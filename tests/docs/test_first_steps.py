@@ -62,6 +62,7 @@ def run(folder: Path, line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.timeout(240)  # four servers, three commands of Django
 def test_each_step_works_in_an_empty_folder(tmp_path: Path) -> None:
     pytest.importorskip('channels')
     checks = iter(CHECKS)

@@ -244,3 +244,58 @@ def test_status_of_a_failed_request_has_its_reason(start: Start) -> None:
     web = start(*LOCAL, 'broken', files={'gunicorn.conf.py': OWN_ACCESS, 'broken.py': BROKEN})
     request(web.listening(), '/x?y')
     web.expect(r'^500 Internal Server Error of /x\?y$')
+
+
+FAILING = """
+import logging
+class Failing(logging.Handler):
+    def emit(self, record):
+        raise RuntimeError('no room')
+for name in ('gunicorn.access', 'gunicorn.error'):
+    logging.getLogger(name).addHandler(Failing())
+"""
+
+
+@pytest.mark.parametrize('format', [['--access-logformat', '%(r)s'], ['--log-level', 'debug']])
+def test_failing_handlers_stop_no_request(start: Start, format: list[str]) -> None:
+    web = start(*LOCAL, '--access-logfile', '-', *format, 'web', files={'web.py': FAILING + WSGI})
+    port = web.listening()
+    assert [request(port)[0] for _ in range(3)] == [200] * 3
+    web.expect('GET / HTTP/1.1', 3)
+    web.expect('granian: the log cannot be written: no room')
+    assert web.stop() == 0
+    assert not web.count('Traceback')
+
+
+TAKEN = """
+import os, socket
+def application(environ, start_response):
+    global ours, theirs
+    text = b''
+    if environ['PATH_INFO'] == '/take':
+        os.close(1)
+        ours, theirs = sorted(socket.socketpair(), key=socket.socket.fileno)
+        assert ours.fileno() == 1
+    else:
+        try:
+            text = theirs.recv(9999, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass
+    start_response('200 OK', [])
+    return [text]
+"""
+
+
+def test_socket_with_the_number_of_standard_output_gets_no_line(start: Start) -> None:
+    web = start(*LOCAL, '--access-logfile', '-', 'web', files={'web.py': TAKEN})
+    port = web.listening()
+    assert request(port, '/take')[0] == 200
+    seen: list[str] = []
+
+    def tried() -> bool:
+        seen.append(request(port)[2])
+        return bool(seen[-1] or web.count('the log cannot be written: Bad file descriptor'))
+
+    wait_for(tried)
+    assert set(seen) == {''}
+    assert web.stop() == 0

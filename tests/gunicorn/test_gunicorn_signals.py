@@ -79,6 +79,9 @@ BROKEN = {
     'logconfig_dict = {"handlers": {"x": {"class": "no.such"}}}': '.*no.such.*',
     'bind = "unix:other.sock"; accesslog = "none/access.log"': '.*none/access.log.*',
     'pidfile = "none/web.pid"; raw_env = ["MODE=new"]': '.*none/web.pid.*',
+    'capture_output, errorlog, accesslog = True, "other.log", "none/second.log"': '.*none/second.log.*',
+    'capture_output, errorlog, pidfile = True, "other.log", "none/second.pid"': '.*none/second.pid.*',
+    'pidfile, accesslog = "other.pid", "none/third.log"': '.*none/third.log.*',
 }
 """Configuration files that cannot be used, and the line that says why."""
 
@@ -98,6 +101,7 @@ def test_hup_with_a_broken_file_changes_nothing(start: Start, tmp_path: Path) ->
     assert ask(port)['mode'] == 'old'
     assert (tmp_path / 'web.pid').read_text().strip() == str(web.pid)
     assert not (tmp_path / 'other.sock').exists()
+    assert not (tmp_path / 'other.pid').exists()
     assert web.stop() == 0
 
 
@@ -163,6 +167,34 @@ def test_hup_sets_raw_env_again(start: Start, tmp_path: Path) -> None:
     (tmp_path / 'gunicorn.conf.py').write_text('raw_env = []')
     web.send('SIGHUP')
     wait_for(lambda: ask(port)['mode'] == 'outer')
+    assert web.stop() == 0
+
+
+@BOTH
+def test_relative_paths_of_a_reload_mean_what_they_meant(start: Start, tmp_path: Path, kind: str) -> None:
+    files = {'sub/web.py': WSGI, 'watched.txt': '', 'gunicorn.conf.py': 'chdir, reload_extra_files = "sub", "watched.txt"'}
+    web = start(*LOCAL, 'web', kind=kind, files=files)
+    port = web.listening()
+    assert ask(port)['cwd'] == str(tmp_path / 'sub')
+    web.send('SIGHUP')
+    web.expect('Booting worker', 2)
+    wait_for(lambda: ask(port)['cwd'] == str(tmp_path / 'sub'))
+    assert web.stop() == 0
+
+
+@BOTH
+def test_reload_follows_a_link_in_the_name_of_the_folder(start: Start, tmp_path: Path, kind: str) -> None:
+    files = {f'releases/{number}/web.py': WSGI for number in (1, 2)}
+    link = tmp_path / 'current'
+    link.symlink_to('releases/1')
+    web = start(*LOCAL, 'web', kind=kind, files=files, cwd=link, env={'PWD': str(link)})
+    port = web.listening()
+    assert ask(port)['cwd'].endswith('releases/1')
+    link.unlink()
+    link.symlink_to('releases/2')
+    web.send('SIGHUP')
+    wait_for(lambda: ask(port)['cwd'].endswith('releases/2'), lambda: web.log)
+    assert not web.count('WARNING')
     assert web.stop() == 0
 
 
@@ -303,119 +335,6 @@ def test_term_lets_what_runs_end(start: Start) -> None:
     assert web.stop() == 0
     thread.join()
     assert answers == [200]
-
-
-UPGRADE = """
-import os
-bind = 'unix:web.sock'
-pidfile = 'web.pid'
-def pre_exec(server):
-    server.log.info('hook: pre_exec in a child: %s', os.getppid() == server.pid)
-    if os.path.exists('broken'):
-        raise ValueError('not now')
-def on_exit(server):
-    server.log.info('hook: exit of %s', server.master_name)
-"""
-
-
-@BOTH
-def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path, kind: str) -> None:
-    web = start('web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP})
-    web.expect('Booting worker')
-    sock = str(tmp_path / 'web.sock')
-    wait_for(lambda: ask(sock)['ppid'] == web.pid)
-    web.send('SIGUSR2')
-    web.expect('hook: pre_exec in a child: True')
-    web.expect('Booting worker', 2)
-    new = int((tmp_path / 'web.pid.2').read_text())
-    try:
-        web.send('SIGUSR2')  # of no effect now
-        wait_for(lambda: {ask(sock)['ppid'] for _ in range(20)} == {web.pid, new})
-        assert web.stop('SIGQUIT') == 0
-        wait_for(lambda: web.count('Master has been promoted'), lambda: web.log)
-        wait_for(
-            lambda: (tmp_path / 'web.pid').exists() and (tmp_path / 'web.pid').read_text().strip() == str(new)
-        )
-        assert not (tmp_path / 'web.pid.2').exists()
-        assert {ask(sock)['ppid'] for _ in range(10)} == {new}
-        os.kill(new, signal.SIGTERM)
-        wait_for(lambda: web.count('hook: exit of Master$') == 2, lambda: web.log)
-    finally:
-        wait_for(lambda: not Path(f'/proc/{new}').exists() or os.kill(new, signal.SIGKILL))
-    assert not (tmp_path / 'web.sock').exists()
-    assert web.count('Listening at') == 2
-
-
-@BOTH
-def test_usr2_to_a_daemon_keeps_it_one(start: Start, tmp_path: Path, kind: str) -> None:
-    pid_file, sock = tmp_path / 'web.pid', str(tmp_path / 'web.sock')
-    daemon = start(
-        '-D', '--error-logfile', 'web.log', 'web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP}
-    )
-    assert daemon.ended() == 0
-    log = tmp_path / 'web.log'
-    wait_for(lambda: log.exists() and 'Booting worker' in log.read_text())
-    pids = [int(pid_file.read_text())]
-    try:
-        os.kill(pids[0], signal.SIGUSR2)
-        wait_for(lambda: log.read_text().count('Booting worker') == 2, log.read_text)
-        pids.append(int((tmp_path / 'web.pid.2').read_text()))
-        os.kill(pids[0], signal.SIGTERM)
-        wait_for(lambda: 'has been promoted' in log.read_text(), log.read_text)
-        wait_for(lambda: pid_file.exists() and pid_file.read_text().strip() == str(pids[1]))
-        assert ask(sock)['ppid'] == pids[1]
-    finally:
-        for pid in pids:
-            wait_for(lambda pid=pid: not Path(f'/proc/{pid}').exists() or os.kill(pid, signal.SIGTERM))
-
-
-@BOTH
-def test_old_main_process_goes_on_if_the_new_one_is_stopped(start: Start, tmp_path: Path, kind: str) -> None:
-    web = start('web', kind=kind, files={'gunicorn.conf.py': UPGRADE, **APP})
-    web.expect('Booting worker')
-    for age in (2, 3):  # a second try
-        web.send('SIGUSR2')
-        web.expect('Booting worker', age)
-        new = int((tmp_path / 'web.pid.2').read_text())
-        os.kill(new, signal.SIGTERM)
-        web.expect('hook: exit of Master.2$', age - 1)
-        wait_for(lambda new=new: not Path(f'/proc/{new}').exists())
-    assert ask(str(tmp_path / 'web.sock'))['ppid'] == web.pid
-    assert (tmp_path / 'web.pid').read_text().strip() == str(web.pid)
-    assert web.stop() == 0
-    assert not (tmp_path / 'web.sock').exists()
-
-
-def test_pid_file_of_another_process_does_not_stop_a_promotion(start: Start, tmp_path: Path) -> None:
-    web = start('web', files={'gunicorn.conf.py': UPGRADE, **APP})
-    web.expect('Booting worker')
-    web.send('SIGUSR2')
-    web.expect('Booting worker', 2)
-    new = int((tmp_path / 'web.pid.2').read_text())
-    try:
-        (tmp_path / 'web.pid').write_text(str(os.getpid()))
-        assert web.stop() == 0
-        wait_for(lambda: web.count('web.pid names a running process'), lambda: web.log)
-        assert ask(str(tmp_path / 'web.sock'))['ppid'] == new
-    finally:
-        os.kill(new, signal.SIGTERM)
-        wait_for(lambda: not Path(f'/proc/{new}').exists())
-    assert not (tmp_path / 'web.pid.2').exists()
-
-
-def test_failed_upgrade_leaves_the_server_as_it_was(start: Start, tmp_path: Path) -> None:
-    web = start('web', files={'gunicorn.conf.py': UPGRADE, 'broken': '', **APP})
-    web.expect('Booting worker')
-    web.send('SIGUSR2')
-    web.expect('ValueError: not now')
-    wait_for(lambda: len(children(web.pid)) == 1)
-    (tmp_path / 'broken').unlink()
-    (tmp_path / 'web.py').write_text('raise ValueError("of new code")')
-    web.send('SIGUSR2')
-    web.expect('Reason: Worker failed to boot')
-    wait_for(lambda: len(children(web.pid)) == 1)
-    assert ask(str(tmp_path / 'web.sock'))['ppid'] == web.pid
-    assert web.stop() == 0
 
 
 def test_quit_to_a_worker_replaces_it(start: Start) -> None:

@@ -67,3 +67,16 @@ def test_two_tables_give_each_combination_and_fixtures_are_passed():
 def test_table_without_rows_is_refused():
     with pytest.raises(AssertionError, match='without rows'):
         rows('a', [])(lambda a: None)
+
+
+def test_asynchronous_test_is_refused():
+    async def test(a):
+        raise AssertionError
+
+    with pytest.raises(AssertionError, match='asynchronous'):
+        rows('a', [1])(test)
+
+
+def test_marks_of_a_row_are_refused():
+    with pytest.raises(AssertionError, match='marks'):
+        rows('a', [pytest.param(1, marks=pytest.mark.xfail)])(lambda a: None)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.server_process import serving
+
 APP = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b""]\n'
 
 
@@ -77,6 +79,17 @@ def test_application_that_fails_is_never_ready(tmp_path: Path, told: socket.sock
     except BlockingIOError:
         pass
     assert b'READY=1' not in heard
+
+
+def test_manager_that_does_not_read_holds_nothing_up(tmp_path: Path, told: socket.socket) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                sender.sendto(b'X=1', str(tmp_path / 'notify'))
+    (tmp_path / 'served.py').write_text(APP)
+    with serving('granian', 'served:app', '', tmp_path, NOTIFY_SOCKET=str(tmp_path / 'notify')) as server:
+        server.wait_for('Started worker-1')
 
 
 def test_watchdog_is_notified_again_and_again(tmp_path: Path, told: socket.socket) -> None:

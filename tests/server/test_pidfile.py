@@ -32,6 +32,16 @@ def test_live_process_is_respected(path):
     assert path.read_text() == f'{os.getpid()}\n'
 
 
+@pytest.mark.skipif(not os.path.exists('/proc/self/stat'), reason='needs /proc')
+def test_ended_process_that_is_not_reaped_does_not_count(path):
+    with subprocess.Popen(['sleep', '60']) as other:
+        path.write_text(str(other.pid))
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        PidFile(path).acquire()
+    assert path.read_text() == f'{os.getpid()}\n'
+
+
 @pytest.mark.parametrize('content', ['', 'nonsense', '-1', '0', '999999999999999999999', '\0\xff', '12 13'])
 def test_stale_or_senseless_content_is_replaced(path, content):
     path.write_text(content)

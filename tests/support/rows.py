@@ -60,6 +60,7 @@ def _loop(test: Callable[..., None], table: list[Row]) -> Callable[..., None]:
             raise AssertionError(_report(failed, len(table))) from failed[0][1]
 
     assert table, f'{test.__name__} has a table without rows'
+    assert not inspect.iscoroutinefunction(test), f'{test.__name__} is asynchronous: nothing would run it'
     signature = inspect.signature(test)
     fixtures = [p for name, p in signature.parameters.items() if name not in table[0][1]]
     run.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]
@@ -76,6 +77,7 @@ def _report(failed: list[tuple[str, BaseException]], total: int) -> str:
 
 def _row(keys: tuple[str, ...], entry: Any, index: int, ids: Any) -> Row:
     param = entry if isinstance(entry, type(pytest.param())) else None
+    assert not (param and param.marks), f'a row has no marks of its own: {entry}'
     values = param.values if param else (entry,) if len(keys) == 1 else entry
     name = (param and param.id) or _given_name(ids, index, values) or '-'.join(map(_name, values))
     return name, dict(zip(keys, values, strict=True))

@@ -10,6 +10,7 @@ from ..._internal import put_first
 from .. import flags, loader
 from ..cfg import Cfg
 from ..loader import SettingsError
+from ..settings import start_folder
 
 
 class BaseApplication:
@@ -27,7 +28,7 @@ class BaseApplication:
         self.cfg: Cfg
         self.callable: Any = None
         self.logger: Any = None
-        self.start_dir = os.getcwd()
+        self.start_dir = start_folder()
         self.hints: list[str] = []
         """A line for each name in the configuration file that resembles a setting and is none."""
         self.do_load_config()
@@ -66,6 +67,7 @@ class BaseApplication:
         """Load the settings again, for SIGHUP. Raises SettingsError and leaves `cfg` where that fails."""
         before = self.cfg
         try:
+            os.chdir(self.start_dir)  # relative paths mean what they meant at the start
             self.load_default_config()
             self.cfg.__dict__['env_orig'] = before.env_orig  # what the environment was before any raw_env
             self.load_config()
@@ -74,6 +76,8 @@ class BaseApplication:
             if isinstance(error, SettingsError):
                 raise
             raise SettingsError(str(error) or type(error).__name__) from error
+        finally:
+            os.chdir(before.chdir)
 
     def wsgi(self) -> Any:
         """Return the application; load it the first time."""
