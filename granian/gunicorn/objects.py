@@ -61,7 +61,7 @@ class Server(View):
         self.num_workers = self.cfg.workers
         self.systemd = 'LISTEN_FDS' in os.environ
         self.START_CTX: dict[Any, Any] = {
-            0: sys.executable, 'args': sys.orig_argv[1:], 'cwd': app.start_dir,
+            0: sys.executable, 'args': [sys.executable, *sys.orig_argv[1:]], 'cwd': app.start_dir,
         }  # fmt: skip
         """The command line that SIGUSR2 starts again; pre_exec may change it."""
         self._native = native

@@ -44,7 +44,7 @@ class Succession:
     @property
     def heir(self) -> int:
         """Process id of the main process that goes on when this one ends; 0: there is none."""
-        return self._server.reexec_pid or self.predecessor
+        return self._server.reexec_pid or (self.predecessor if os.getppid() == self.predecessor else 0)
 
     def begin(self, endpoint: net.Endpoint) -> None:
         """Start a new main process, unless there are two already or this one stops.
@@ -63,13 +63,13 @@ class Succession:
         self._files, endpoint.files = endpoint.files, []
         self._endpoint = endpoint
 
-    def _prepare(self) -> list[str]:
-        """Return the command of the new main process, which calls this."""
+    def _prepare(self) -> tuple[str, list[str]]:
+        """Return program and arguments of the new main process, which calls this."""
         server = self._server
         server.cfg.pre_exec(server)
         context = server.START_CTX
         os.chdir(context['cwd'])
-        return [context[0], *context['args']]
+        return context[0], context['args']
 
     def look(self, ready: Collection[Any], now: float) -> None:
         server = self._server

@@ -18,11 +18,14 @@ logger = logging.getLogger('_granian')
 
 
 def start_again(
-    prepare: Callable[[], Sequence[str]], environ: Mapping[str, str], sockets: Sequence[socket.socket]
+    prepare: Callable[[], tuple[str, list[str]]],
+    environ: Mapping[str, str],
+    sockets: Sequence[socket.socket],
 ) -> int:
     """Start a command in a process of its own, and return the process id.
 
-    `prepare` is called there, and returns the command. It gets the sockets as systemd passes them.
+    `prepare` is called there, and returns the program and its arguments, its name the first of them. It gets
+    the sockets as systemd passes them.
     """
     with held_back():
         pid = os.fork()
@@ -31,14 +34,14 @@ def start_again(
     if pid:
         return pid
     try:
-        command = prepare()
+        program, arguments = prepare()
         above = FIRST_PASSED + len(sockets)
         copies = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, above) for sock in sockets]
         for number, copy in enumerate(copies, FIRST_PASSED):
             os.dup2(copy, number)  # inherited, unlike all others
             os.close(copy)
         passed = {'LISTEN_FDS': str(len(sockets)), 'LISTEN_PID': str(os.getpid())}
-        os.execve(command[0], list(command), {**environ, **passed})
+        os.execvpe(program, arguments, {**environ, **passed})
     except Exception:
         log.reopen_log_files()  # a socket may have taken the number of a log file
         logger.exception('The command cannot be started again')

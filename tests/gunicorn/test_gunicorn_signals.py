@@ -172,7 +172,11 @@ def test_hup_sets_raw_env_again(start: Start, tmp_path: Path) -> None:
 
 @BOTH
 def test_relative_paths_of_a_reload_mean_what_they_meant(start: Start, tmp_path: Path, kind: str) -> None:
-    files = {'sub/web.py': WSGI, 'watched.txt': '', 'gunicorn.conf.py': 'chdir, reload_extra_files = "sub", "watched.txt"'}
+    files = {
+        'sub/web.py': WSGI,
+        'watched.txt': '',
+        'gunicorn.conf.py': 'chdir, reload_extra_files = "sub", "watched.txt"',
+    }
     web = start(*LOCAL, 'web', kind=kind, files=files)
     port = web.listening()
     assert ask(port)['cwd'] == str(tmp_path / 'sub')

@@ -30,10 +30,14 @@ bind = 'unix:web.sock'
 pidfile = 'web.pid'
 def pre_exec(server):
     server.log.info('hook: pre_exec in a child: %s', os.getppid() == server.pid)
+    server.START_CTX['args'] += ['--name', 'successor']
+    assert server.START_CTX['args'][0] == server.START_CTX[0]
     if os.path.exists('broken'):
         raise ValueError('not now')
 def on_exit(server):
     server.log.info('hook: exit of %s', server.master_name)
+def when_ready(server):
+    server.log.info('hook: %s is ready', server.proc_name)
 """
 
 
@@ -80,6 +84,7 @@ def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path
     wait_for(lambda: ask(sock)['ppid'] == web.pid)
     with upgraded(web, tmp_path) as new:
         web.expect('hook: pre_exec in a child: True')
+        web.expect(r'hook: successor\S* is ready')
         web.send('SIGUSR2')  # of no effect now
         wait_for(lambda: {ask(sock)['ppid'] for _ in range(20)} == {web.pid, new})
         assert web.stop('SIGQUIT') == 0
@@ -185,7 +190,9 @@ def test_killed_new_main_process_leaves_the_old_one(start: Start, tmp_path: Path
 
 def test_all_addresses_are_passed_on_and_keep_tls(start: Start, tmp_path: Path) -> None:
     make_pair(tmp_path, 'tls')
-    several = "bind = ['127.0.0.1:0', 'unix:web.sock', '127.0.0.1:0']\ncertfile, keyfile = 'tls.pem', 'tls.key'"
+    several = (
+        "bind = ['127.0.0.1:0', 'unix:web.sock', '127.0.0.1:0']\ncertfile, keyfile = 'tls.pem', 'tls.key'"
+    )
     conf = UPGRADE.replace("bind = 'unix:web.sock'", several)
     web = start('web', files={'gunicorn.conf.py': conf, **APP})
     addresses = web.expect(r'Listening at: (\S+)')[1]
