@@ -31,7 +31,7 @@ class Notifier:
         now: float,
         heir: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`heir()` returns the id of the main process that goes on when this one ends; 0: there is none."""
+        """Take `heir`, which returns the id of the main process that outlives this one, or 0."""
         self._supervisor = supervisor
         self._heir = heir
         self._address = environ['NOTIFY_SOCKET'].replace('@', '\0', 1)

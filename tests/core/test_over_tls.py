@@ -41,10 +41,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize(('core', 'cases'), CASES)
 def test_core_passes_over_tls(core: str, cases: str, certificate: Path) -> None:
     options = ['-q', '-p', 'no:cacheprovider', '--timeout', '20', '-k', f'not ({" or ".join(CLEAR_ONLY)})']
     command = [sys.executable, '-c', RUN[core], *options, TESTS / cases]
     env = {**os.environ, 'GRANIAN_TEST_CORE': core, 'GRANIAN_TEST_TLS': str(certificate)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=55)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
