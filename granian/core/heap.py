@@ -16,25 +16,36 @@ MANY: Final = 200
 """Connections whose memory is worth a return: 1,000 of TLS have 45 MiB."""
 
 
+TRIMS: Final = 3
+"""Times that memory is returned, a second apart: what TLS keeps is free some time after its connection."""
+
+
 class Peak:
     """The most connections since memory was returned for the last time."""
 
-    __slots__ = ('most',)
+    __slots__ = ('_trims', 'most')
 
     def __init__(self) -> None:
         self.most = 0
+        self._trims = 0
 
     @property
-    def is_high(self) -> bool:
-        """Return whether memory is to be returned once most of the connections have left."""
-        return self.most >= MANY
+    def is_due(self) -> bool:
+        """Return whether to look again in a second, though nothing happens."""
+        return self.most >= MANY or self._trims > 0
 
-    def look(self, connections: int) -> None:
-        """Note how many connections there are. Return memory when three of four have left. Once a second."""
+    def note(self, connections: int) -> None:
+        """Note how many connections there are, when some are new: a crowd may not stay for a second."""
         if connections > self.most:
             self.most = connections
-        elif self.is_high and connections < self.most // 4:
+
+    def look(self, connections: int) -> None:
+        """Return memory when three of four connections have left. Once a second."""
+        if self.most >= MANY and connections < self.most // 4:
             self.most = connections
+            self._trims = TRIMS
+        if self._trims:
+            self._trims -= 1
             trim()
 
 

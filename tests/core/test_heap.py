@@ -70,16 +70,18 @@ def test_watchdog_gives_up_where_there_is_no_trim(monkeypatch: pytest.MonkeyPatc
     assert trim() is False
 
 
-def test_memory_is_returned_once_when_most_connections_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_returned_when_most_connections_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[int] = []
     monkeypatch.setattr(heap, 'trim', lambda: trimmed.append(1))
     peak = heap.Peak()
-    for connections in (10, heap.MANY - 1, 0, heap.MANY * 4, heap.MANY, heap.MANY - 1):
+    for connections in (10, heap.MANY - 1, 0, heap.MANY * 4, heap.MANY):
+        peak.note(connections)
+        peak.look(connections)
         assert not trimmed
-        peak.look(connections)
-    for connections in (heap.MANY - 1, 50, 0):
-        peak.look(connections)
-    assert trimmed == [1]
+    for _ in range(heap.TRIMS + 2):
+        peak.look(50)
+    assert trimmed == [1] * heap.TRIMS
+    assert not peak.is_due
 
 
 def blocking(connect: Callable[[Callable[[], socket.socket]], None]) -> None:
@@ -102,10 +104,10 @@ def test_core_without_connections_returns_their_memory(
 ) -> None:
     trimmed = threading.Event()
     noted: list[int] = []
-    look = heap.Peak.look
+    note = heap.Peak.note
     monkeypatch.setattr(heap, 'MANY', 4)
     monkeypatch.setattr(heap, 'trim', trimmed.set)
-    monkeypatch.setattr(heap.Peak, 'look', lambda self, count: (noted.append(count), look(self, count)))
+    monkeypatch.setattr(heap.Peak, 'note', lambda self, count: (noted.append(count), note(self, count)))
 
     def crowd(connect: Callable[[], socket.socket]) -> None:
         clients = [connect() for _ in range(6)]

@@ -178,7 +178,7 @@ class Reactor:
             self.suspect = False
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
-            return IDLE_CHECK if self._peak.is_high else None
+            return IDLE_CHECK if self._peak.is_due else None
         longest = IDLE_CHECK
         if not (self.accepting or self.stopping):
             pause = self._accept_after - monotonic()
@@ -254,8 +254,9 @@ class Reactor:
 
     def _publish(self) -> None:
         """Publish the number of connections to the other workers, or that this worker does not accept."""
-        self._published = len(self.connections)
-        self.admission.publish(self._published, self.accepting)
+        self._published = connections = len(self.connections)
+        self._peak.note(connections)
+        self.admission.publish(connections, self.accepting)
 
     def _pause_accepting(self) -> None:
         if self.accepting:

@@ -192,6 +192,7 @@ class LoopCore:
 
     def joined(self, connection: LoopConnection) -> None:
         self.connections.add(connection)
+        self._peak.note(len(self.connections))
         if self.stopping:
             shut_down(connection)
 
