@@ -55,10 +55,10 @@ def _raise(error: OSError) -> None:
 
 
 class Reactor:
-    """Owns the listeners, the poller and the table of connections.
+    """Owns the listeners, the poller and the table of connections, and fills the pool's queue.
 
-    It fills the pool's queue. Accepting pauses at `backpressure` requests that run or wait for a thread.
-    `connect(sock, address, listener)` makes a connection. The leader flushes `deferred` before it polls.
+    Accepting pauses at `backpressure` requests that run or wait for a thread. `connect` makes a connection
+    of a socket, its address and its listener. The leader flushes `deferred` before it polls.
     """
 
     socket_class: Callable[..., Any] = socket.socket
@@ -103,7 +103,6 @@ class Reactor:
         self.suspect = False
         """Something has failed: poll at once, to find out whether polling still works."""
         self._accept_after = 0.0
-        self._next_second = 0.0
         self._room = Room(self.connections)
         self._peak = Peak()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
@@ -143,8 +142,8 @@ class Reactor:
                 continue
             if connection.owner.acquire(False):
                 ready.append(connection)
-        if len(connections) != self._published:
-            self._publish()  # once for all that have been accepted
+        if len(connections) != self._published:  # once for all that have been accepted
+            self._publish()
         if now >= self.next_sweep or now >= self._next_second:
             self._keep_time(now)
         if not self.accepting or self.admission.may_be_overloaded():
@@ -254,9 +253,9 @@ class Reactor:
 
     def _publish(self) -> None:
         """Publish the number of connections to the other workers, or that this worker does not accept."""
-        self._published = connections = len(self.connections)
-        self._peak.note(connections)
-        self.admission.publish(connections, self.accepting)
+        self._published = len(self.connections)
+        self._peak.note(self._published)
+        self.admission.publish(self._published, self.accepting)
 
     def _pause_accepting(self) -> None:
         if self.accepting:
