@@ -251,7 +251,7 @@ def test_startup_failure_comes_out_of_run(serve):
     assert lifespan.calls == ['startup']
 
 
-@pytest.mark.skipif(TLS, reason='connects from the loop, where no handshake can go on')
+@pytest.mark.skipif(bool(TLS), reason='connects from the loop, where no handshake can go on')
 def test_last_call_leaves_no_connection_to_another_worker(serve):
     """The whole server stops: the other worker, which has fewer connections, accepts no more either."""
     shares = Shares()
