@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from .work import Crew
 
 
-FREE = 3
-"""Seconds in which a worker with one thread waits for no silent connection, for each second that it has
-waited for one. So clients that connect and send nothing do not keep the others out."""
+CREDIT = 0.4
+"""Seconds that a worker with one thread may wait for silent connections. So clients that connect and send
+nothing do not keep the others out."""
+REFILL = 3
+"""Seconds without such a wait that give one second of it back."""
 SHORT_TURN = 512
 """Short connections accepted before it is another worker's turn, while none of the threads is busy."""
 
@@ -36,7 +38,8 @@ class Admission:
         """Connections accepted since another worker had its turn."""
         self._settling_since = 0.0
         """Time since which the worker waits for its newest connection; 0 if it does not."""
-        self._free_until = 0.0
+        self._credit = CREDIT
+        self._credited_at = 0.0
 
     @property
     def overloaded(self) -> bool:
@@ -68,11 +71,11 @@ class Admission:
         return self._share is not None and bool(self._share.others())
 
     def leaves_to_idle(self) -> bool:
-        """Return whether a worker with one thread, which has ready units, leaves the accept to an idle one.
+        """Return whether a worker with one thread leaves the accept to an idle one: it has ready units.
 
         Five times at most: the others may be as busy, and clients that are always ready would keep it out.
         """
-        leaves = self._left < LEAVES and self._may_have_others()
+        leaves = bool(self._pool.ready) and self._left < LEAVES and self._may_have_others()
         self._left = self._left + 1 if leaves else 0
         return leaves
 
@@ -86,14 +89,17 @@ class Admission:
         An idle worker has the next connection meanwhile, so there must be one that accepts.
         """
         if not self._settling_since:
-            if now < self._free_until or not self._may_have_others():
+            self._credit = min(CREDIT, self._credit + (now - self._credited_at) / REFILL)
+            self._credited_at = now
+            if self._credit <= 0 or not self._may_have_others():
                 return False
             self._settling_since = now
         return True
 
     def end_settling(self, now: float) -> None:
         """Note that the wait is over: the connection has sent something, or was silent for too long."""
-        self._free_until = now + FREE * (now - self._settling_since)
+        self._credit -= now - self._settling_since
+        self._credited_at = now
         self._settling_since = 0.0
 
     def begin_batch(self, now: float) -> None:

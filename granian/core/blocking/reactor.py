@@ -309,7 +309,7 @@ class Reactor:
 
     def _accept_single(self, listener: Listener) -> None:
         """Accept one connection if no request waits, and no other until that one has sent something."""
-        if not self.accepting or (self._ready and self.admission.leaves_to_idle()):
+        if not self.accepting or self.admission.leaves_to_idle():
             return  # level-triggered: the next poll reports it again
         if self.admission.overloaded:  # a greenlet runs while the hub polls
             self._regulate_accepting(self.now)
