@@ -80,13 +80,13 @@ class Admission:
         return leaves
 
     def _may_have_others(self) -> bool:
-        """Return False if no other worker accepts. Without shared memory they are not known."""
-        return self._share is None or bool(self._share.others())
+        """Return False if there is no other worker. Without shared memory they are not known."""
+        return self._share is None or not self._share.is_alone()
 
     def may_settle(self, now: float) -> bool:
         """Return whether to wait for the newest connection's first bytes, where there is one thread.
 
-        An idle worker has the next connection meanwhile, so there must be one that accepts.
+        An idle worker has the next connection meanwhile, so there must be another.
         """
         if not self._settling_since:
             self._credit = min(CREDIT, self._credit + (now - self._credited_at) / REFILL)
