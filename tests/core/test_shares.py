@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from granian.core import sharing
-from granian.core.blocking.admission import SHORT_TURN, Admission
+from granian.core.blocking.admission import CREDIT, SHORT_TURN, Admission
 from granian.core.sharing import AHEAD, CHURN, Share, Shares
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no shared memory there')
@@ -131,6 +131,21 @@ def test_turns_are_longer_for_short_connections_of_idle_threads(short: bool, bus
             assert admission.pause_for_others(0) == 0
             ends.append(admission.ends_turn())
         assert len(ends) == turn
+
+
+def test_run_of_a_request_costs_no_wait_for_silent_connections() -> None:
+    one, other = two()
+    other.publish(0)
+    settings: Any = SimpleNamespace(backpressure=100, threads=1, share=one)
+    admission = Admission(settings, SimpleNamespace(busy=0, ready=[]))  # type: ignore[arg-type]
+    for begin in (10.0, 12.0, 14.0):
+        assert admission.may_settle(begin)
+        admission.charge_settling(begin + 0.01)  # the poll, in which the request has come
+        admission.end_settling()  # after the request, which ran for a second
+    assert admission.may_settle(15.0)
+    admission.charge_settling(15.0 + CREDIT)
+    admission.end_settling()
+    assert not admission.may_settle(15.0 + CREDIT)
 
 
 def _publish(share: Share) -> None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .work import Crew
 
 
+SETTLE = 0.2
+"""Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 CREDIT = 0.4
 """Seconds that a worker with one thread may wait for silent connections. So clients that connect and send
 nothing do not keep the others out."""
@@ -96,10 +98,14 @@ class Admission:
             self._settling_since = now
         return True
 
-    def end_settling(self, now: float) -> None:
+    def charge_settling(self, now: float) -> None:
+        """Take the time of a poll from the credit. The run of a request that arrived in it costs none."""
+        if self._settling_since:
+            self._credit -= now - self._settling_since
+            self._settling_since = self._credited_at = now
+
+    def end_settling(self) -> None:
         """Note that the wait is over: the connection has sent something, or was silent for too long."""
-        self._credit -= now - self._settling_since
-        self._credited_at = now
         self._settling_since = 0.0
 
     def begin_batch(self, now: float) -> None:

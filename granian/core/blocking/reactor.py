@@ -22,7 +22,7 @@ from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
 from ..heap import Peak
 from ..listener import Listener
-from .admission import Admission
+from .admission import SETTLE, Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 from .receiving import RECEIVE_SIZE
 from .room import ACCEPT_PAUSE, Room
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 ACCEPT_BATCH = 16
 """Connections accepted for one event. More would favour one worker over its siblings."""
-SETTLE = 0.2
-"""Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 LAST_CALL = 4096
 """Maximum connections taken from the listen queue when the server stops."""
 READ_OR_END = READ | HANGUP
@@ -167,6 +165,8 @@ class Reactor:
             self._publish()
         events = self._poller.poll(0 if self._ready or self.deferred else timeout)
         self.polling = False
+        if self._newest is not None:
+            self.admission.charge_settling(monotonic())
         return events
 
     def _timeout(self) -> float | None:
@@ -242,7 +242,7 @@ class Reactor:
             return
         self._newest, self._accept_after = None, 0.0
         if not self.accepting:
-            self.admission.end_settling(now)
+            self.admission.end_settling()
             self._regulate_accepting(now)
 
     def resume_accepting(self) -> None:
