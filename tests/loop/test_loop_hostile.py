@@ -356,6 +356,7 @@ def test_response_read_by_the_byte_is_given_up(serve, rate):
     served = serve(handler, write_timeout=0.4, response_min_rate=rate)
     client = served.connect()
     client.send(GET)
+    assert client.sock.recv(1)  # before that the server may not have accepted it
     pause = threading.Event()
     for _ in range(1000 if rate else 100):
         if not served.core.connections:
