@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from granian.core import sharing
-from granian.core.blocking.admission import CREDIT, SHORT_TURN, Admission
+from granian.core.blocking.admission import BUSY_LEAVES, CREDIT, SHORT_TURN, Admission
 from granian.core.sharing import AHEAD, CHURN, Share, Shares
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no shared memory there')
@@ -146,6 +146,20 @@ def test_run_of_a_request_costs_no_wait_for_silent_connections() -> None:
     admission.charge_settling(15.0 + CREDIT)
     admission.end_settling()
     assert not admission.may_settle(15.0 + CREDIT)
+
+
+def test_busy_greenlet_leaves_the_accept_though_no_other_accepts() -> None:
+    """A worker that has just answered publishes it after its client knows."""
+    one, other = two()
+    other.leave()
+    settings: Any = SimpleNamespace(backpressure=100, threads=1, share=one)
+    pool: Any = SimpleNamespace(busy=1, ready=[], due=[])
+    admission = Admission(settings, pool)
+    assert not admission.overloaded
+    left = [admission.leaves_while_busy() for _ in range(BUSY_LEAVES + 1)]
+    assert left == [True] * BUSY_LEAVES + [False]
+    pool.busy = 0
+    assert not admission.leaves_while_busy()
 
 
 def _publish(share: Share) -> None:

@@ -16,6 +16,8 @@ SETTLE = 0.2
 CREDIT = 0.4
 """Seconds that a worker with one thread may wait for silent connections. So clients that connect and send
 nothing do not keep the others out."""
+BUSY_LEAVES = 50
+"""How often the worker leaves the accept while its only greenlet is busy: another may be about to be free."""
 REFILL = 3
 """Seconds without such a wait that give one second of it back."""
 SHORT_TURN = 512
@@ -38,6 +40,8 @@ class Admission:
         """Times in a row that the accept was left to another worker."""
         self._in_turn = 0
         """Connections accepted since another worker had its turn."""
+        self._left_busy = 0
+        """Times in a row that it was left although no other worker accepted."""
         self._settling_since = 0.0
         """Time since which the worker waits for its newest connection; 0 if it does not."""
         self._credit = CREDIT
@@ -79,6 +83,18 @@ class Admission:
         """
         leaves = bool(self._pool.ready) and self._left < LEAVES and self._may_have_others()
         self._left = self._left + 1 if leaves else 0
+        return leaves
+
+    def leaves_while_busy(self) -> bool:
+        """Return whether a worker whose only greenlet is busy leaves the accept though no other accepts.
+
+        A worker that has just answered says so after its client knows. Here the connection would wait as it
+        does in the kernel's queue.
+        """
+        leaves = (
+            self._pool.busy >= self._threads and self._left_busy < BUSY_LEAVES and self._may_have_others()
+        )
+        self._left_busy = self._left_busy + 1 if leaves else 0
         return leaves
 
     def _may_have_others(self) -> bool:

@@ -22,6 +22,7 @@ from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
 from ..heap import Peak
 from ..listener import Listener
+from ..sharing import LEAVE_FOR
 from .admission import SETTLE, Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 from .receiving import RECEIVE_SIZE
@@ -42,10 +43,6 @@ SWEEP_COST = 5e-6
 """Seconds of pause per connection between two sweeps: about 100 times the cost of looking at one."""
 
 logger = logging.getLogger('_granian')
-
-
-def _nothing() -> None:
-    pass
 
 
 def _raise(error: OSError) -> None:
@@ -106,7 +103,7 @@ class Reactor:
         self.level_triggered = not isinstance(self._poller, EpollPoller)
         self.register = self._poller.register
         self.rearm = self._poller.rearm
-        self.drained: Callable[[], None] = _nothing
+        self.drained: Callable[[], None] = lambda: None
         self.broken: Callable[[OSError], None] = _raise
         """Called, from any thread, when poll() cannot be woken any more."""
         self._tick(self.now)
@@ -223,11 +220,11 @@ class Reactor:
         """Pause while too many requests run or wait for a thread. Idle connections do not count."""
         if self._newest is not None:
             return  # the next poll begins with a look at it
-        if self.accepting:
-            if self.admission.overloaded:
-                self._pause_accepting()
-                self._publish()
-        elif not self.stopping and now >= self._accept_after and not self.admission.overloaded:
+        overloaded = self.admission.overloaded
+        if self.accepting and overloaded:
+            self._pause_accepting()
+            self._publish()
+        elif not (self.accepting or self.stopping or overloaded) and now >= self._accept_after:
             self.admission.leaving = False
             self.resume_accepting()
 
@@ -313,6 +310,10 @@ class Reactor:
             return  # level-triggered: the next poll reports it again
         if self.admission.overloaded:  # a greenlet runs while the hub polls
             self._regulate_accepting(self.now)
+            return
+        if self.admission.leaves_while_busy():
+            self._accept_after = self.now + LEAVE_FOR
+            self._pause_accepting()
             return
         accepted = self.accepted
         if self._accept_one(listener) and self.accepted > accepted and self.connections:
