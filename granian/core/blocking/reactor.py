@@ -298,8 +298,7 @@ class Reactor:
                 return
             if self._poller.exclusive and admission.ends_turn():
                 if self.accepting:
-                    # Registered again, the listener is the last in the kernel's queue of waiters: the
-                    # next connection wakes another worker.
+                    # Registered again, it is the kernel's last waiter: the next wakes another worker.
                     self._poller.unlisten(fd)
                     self._poller.listen(fd)
                 return
