@@ -14,8 +14,6 @@ TRIM_EVERY: Final = 30.0
 """Seconds between two returns of free memory."""
 MANY: Final = 200
 """Connections whose memory is worth a return: 1,000 of TLS have 45 MiB."""
-
-
 TRIMS: Final = 3
 """Times that memory is returned, a second apart: what TLS keeps is free some time after its connection."""
 

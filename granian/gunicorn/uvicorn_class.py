@@ -1,4 +1,4 @@
-"""What applications expect of uvicorn's worker class: its CONFIG_KWARGS, its paths, and its loggers."""
+"""uvicorn's worker class as applications use it: its CONFIG_KWARGS, its paths, and its loggers."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def check(wire: Wire, expected: Any) -> None:  # noqa: C901 (one branch for each
 H2_DIFFERS = {
     'http2/8.1.2.1/3 pseudo-field in trailers': 'where the answer came first, h2 may ignore the trailers',
 }
-"""What the second engine does not do, and why."""
+"""Cases that the second engine does not pass, with the reasons."""
 
 
 @pytest.mark.parametrize('name', CASES['/'])

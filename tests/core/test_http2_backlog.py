@@ -11,7 +11,7 @@ from granian.core.blocking import reactor
 from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, Http2Output
 from granian.core.blocking.poller import SelectorPoller
 from tests.support.blocking_core import running
-from tests.support.http2_client import Http2Client
+from tests.support.http2_client import Http2Client, download_side_by_side
 
 TEXT = [(b'Content-Type', b'text/plain')]
 WINDOW = 1 << 27
@@ -107,17 +107,8 @@ def test_response_that_waits_for_its_turn_is_whole() -> None:
     def handler(stream: Any) -> None:
         stream.respond(200, TEXT, body)
 
-    pause = threading.Event()
     with running(handler, write_timeout=0.6) as server, server.connect() as sock:
-        client = Http2Client(sock, window=1_000_000, acknowledge=False)
-        streams = [client.start() for _ in range(2)]
-        while not all(client.responses[each].ended for each in streams):
-            client.connection.increment_flow_control_window(10_000)
-            client.flush()
-            client.receive()
-            assert [client.responses[each].reset for each in streams] == [None, None]
-            pause.wait(0.02)
-        assert [client.responses[each].body == body for each in streams] == [True, True]
+        download_side_by_side(sock, body)
 
 
 def test_write_takes_one_large_piece_at_most() -> None:

@@ -151,7 +151,7 @@ def test_kept_connection_does_not_delay_the_next(http: str, monkeypatch: pytest.
 
 
 def test_with_one_thread_a_silent_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may send a request at any moment; meanwhile an idle worker takes the next connection."""
+    """A silent client may send its request at any moment: an idle worker takes the next connection."""
     monkeypatch.setattr(reactor, 'SETTLE', 60.0)
     with running(echo_path, threads=1) as server, server.connect() as silent:
         wait_until(lambda: not server.core.reactor.accepting)

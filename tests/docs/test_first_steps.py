@@ -42,7 +42,7 @@ CHECKS: list[list[Check]] = [
     ],
     [lambda server: page(server, '/static/admin/css/base.css', 'DJANGO Admin'), chat],
 ]
-"""What is asked of each server that the page starts, in its order."""
+"""Requests to each server that the page starts, in its order."""
 
 
 def write(folder: Path, text: str) -> None:

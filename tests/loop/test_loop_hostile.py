@@ -17,7 +17,7 @@ from granian.core.loop.output import LoopOutput
 from granian.core.progress import Lag
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected
-from tests.support.http2_client import Http2Client
+from tests.support.http2_client import Http2Client, download_side_by_side
 from tests.support.tls_client import wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -404,16 +404,7 @@ def test_http2_download_that_waits_for_its_turn_is_whole(serve):
         stream.respond(200, PLAIN, body)
 
     served = serve(handler, write_timeout=0.6)
-    client = Http2Client(served.connect().sock, window=1_000_000, acknowledge=False)
-    streams = [client.start() for _ in range(2)]
-    pause = threading.Event()
-    while not all(client.responses[each].ended for each in streams):
-        client.connection.increment_flow_control_window(10_000)
-        client.flush()
-        client.receive()
-        assert [client.responses[each].reset for each in streams] == [None, None]
-        pause.wait(0.02)
-    assert [client.responses[each].body == body for each in streams] == [True, True]
+    download_side_by_side(served.connect().sock, body)
 
 
 def test_http2_stream_is_cut_where_the_client_takes_nothing(serve):

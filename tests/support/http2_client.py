@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 import h2.config
@@ -134,3 +135,17 @@ class Http2Client:
     def read_to_end(self) -> None:
         while self.receive():
             pass
+
+
+def download_side_by_side(sock: socket.socket, body: bytes) -> None:
+    """Download `body` by two streams, 10,000 bytes at a time of the window that they share. Check both."""
+    client = Http2Client(sock, window=1_000_000, acknowledge=False)
+    streams = [client.start() for _ in range(2)]
+    pause = threading.Event()
+    while not all(client.responses[each].ended for each in streams):
+        client.connection.increment_flow_control_window(10_000)
+        client.flush()
+        client.receive()
+        assert [client.responses[each].reset for each in streams] == [None, None]
+        pause.wait(0.02)
+    assert [client.responses[each].body == body for each in streams] == [True, True]

@@ -54,7 +54,7 @@ class Http2Connection(Http2Output):
         """Those of them whose body is still read before a thread runs them."""
         self._failed = False
         self._lag = Lag(0.0, 0)
-        """Of the client with all its streams, while there are `finished` ones."""
+        """Lag of the client with all its streams, while there are `finished` ones."""
         self.deadline = monotonic() + self.settings.head_timeout
 
     # -- reading; the leader, which owns the connection --------------------------------------

@@ -140,7 +140,7 @@ class H2Receiver(Receiver):
     _session: H2Session
 
     _depends_on_itself = False
-    """Whether the header block that h2 is reading makes its stream depend on itself (RFC 7540 5.3.1)."""
+    """True if the header block that h2 reads makes its stream depend on itself (RFC 7540 5.3.1)."""
     _dropped = 0
     """Bytes of DATA that h2 has not seen, and whose connection window has not been given back."""
 
