@@ -16,10 +16,6 @@ FIRST_GRACE: Final = 2.0
 """The same for the first request of a new connection, when the worker is replaced: TLS takes round trips, and
 a client that has just connected does not expect to be turned away."""
 
-SPARE_FOR: Final = 0.1
-"""Seconds: a connection that has been idle or incomplete for less is not closed to free its descriptor. So a
-client has this time to send its request, however fast others connect."""
-
 SERVER: Final = 'granian'
 """Default value of the Server field."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from granian.core import spare
 from granian.core.blocking import room
 from tests.support.blocking_core import running
 from tests.support.http2_client import Http2Client
@@ -17,7 +18,7 @@ def test_http2_connection_with_half_a_body_is_forgotten(
     length: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No handler runs for it, so no handler's end would let a worker stop."""
-    monkeypatch.setattr(room, 'SPARE_FOR', 0.0)
+    monkeypatch.setattr(spare, 'PROMPT', 0.0)
 
     def handler(stream: Any) -> None:
         stream.respond(200, [], b'')

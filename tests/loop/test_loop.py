@@ -532,7 +532,7 @@ def test_backpressure_counts_requests_not_connections(serve):
 
 def test_out_of_descriptors(serve, monkeypatch):
     """EMFILE makes room by dropping the longest idle connection, and accepting goes on (S-D-06)."""
-    monkeypatch.setattr('granian.core.loop.accept.SPARE_FOR', 0)
+    monkeypatch.setattr('granian.core.spare.PROMPT', 0)
     served = serve(hello)
     first = served.connect()
     first.get()

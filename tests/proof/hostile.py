@@ -40,7 +40,10 @@ REST, QUIET = 10.0, 0.25
 """Seconds in which a server must recover from an attack, and of one look at its use of the processor."""
 MOST_KEPT, MOST_IDLE = 40.0, 0.3
 """MiB above those before that a server may keep, and its share of a processor, after it has recovered."""
-LEGEND = 'p99 of the well-behaved client in ms; most MiB more; MiB more afterwards'
+LEGEND = (
+    'p99 of the well-behaved client in ms; processor time of the longest turn in ms; '
+    'most MiB more; MiB more afterwards'
+)
 REQUEST = b'GET /quick/well HTTP/1.1\r\nHost: test\r\n\r\n'
 
 
@@ -106,6 +109,22 @@ class WellBehaved:
             self._done = True
             thread.join()
 
+    def open_http2(self) -> None:
+        """Open an HTTP/2 connection: the first loads modules."""
+        context = client_context(http2=True)
+        with socket.create_connection(('127.0.0.1', self.port), self.timeout) as plain:
+            sock = context.wrap_socket(plain, server_hostname='localhost') if self.tls else plain
+            sock.sendall(attacks.START)
+            sock.recv(4096)
+            sock.close()
+
+    def longest_turn(self) -> float:
+        """Return the processor time, in ms, of the server's longest turn since the last call."""
+        with self.connect() as sock:
+            sock.sendall(b'GET /turns/x HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n')
+            answer = b''.join(iter(lambda: sock.recv(4096), b''))
+        return float(answer.rpartition(b'\r\n\r\n')[2])
+
     def share(self, part: float) -> float:
         """Return the milliseconds within which this part of the answers came."""
         ordered = sorted(self.times)
@@ -126,6 +145,8 @@ class Result:
     """Seconds that this took."""
     alive: bool
     log: str
+    turn: float | None
+    """Processor time of the server's longest turn in ms, where it is one of ours (see `turns`)."""
 
     def faults(self) -> list[str]:
         """Return what must not be, whatever the attack."""
@@ -145,6 +166,8 @@ class Result:
 
 def attack(name: str, server: Server, tls: bool, count: int, seconds: float, rest: float) -> Result:
     client = WellBehaved(server.port, tls)
+    if server.kind in OURS:
+        client.longest_turn()
     before = most = server.memory()
     descriptors = server.descriptors()
     spent = server.processor_time()
@@ -167,7 +190,8 @@ def attack(name: str, server: Server, tls: bool, count: int, seconds: float, res
         busy = holds or idle > MOST_IDLE / 3
         resting = busy and time.monotonic() < ended + rest
     alive, rested = server.process.poll() is None, time.monotonic() - ended
-    return Result(client, before, most, server.memory(), attacked, idle, rested, alive, server.log)
+    turn = client.longest_turn() if alive and server.kind in OURS else None
+    return Result(client, before, most, server.memory(), attacked, idle, rested, alive, server.log, turn)
 
 
 @contextlib.contextmanager
@@ -210,19 +234,22 @@ def prove(
 ) -> Result:
     """Attack a server of its own and return what was seen."""
     few_files = f'prlimit --nofile={DESCRIPTORS}' if name in STAYING else ''
-    with serving(served_by(name, kind), folder, tls, prefix=few_files) as server:
+    with serving(served_by(name, kind), folder, tls, prefix=few_files, PROOF_TURNS='1') as server:
         for _ in range(20):  # what is made once is not counted
             warm = WellBehaved(server.port, tls)
             warm.once(warm.once(None))
+        if ATTACKS[name] in HTTP2:
+            warm.open_http2()
         count = FEW if name in FLOODS else min(many, 150) if name in STAYING else many
         return attack(name, server, tls, count, seconds, rest)
 
 
 def line(name: str, kind: str, tls: bool, result: Result) -> str:
     client = result.client
+    turn = f'turn {result.turn:.0f}  ' if result.turn is not None else ''
     return (
         f'{name:18} {kind + (", TLS" if tls else ""):14} {len(client.times):5} answers  '
-        f'{len(client.errors)} errors  p50 {client.share(0.5):5.1f}  p99 {client.share(0.99):6.1f}  '
+        f'{len(client.errors)} errors  {turn}p50 {client.share(0.5):5.1f}  p99 {client.share(0.99):6.1f}  '
         f'most {client.share(1):5.0f} ms  '
         f'{result.before:4.0f} > {result.most:4.0f} > {result.after:4.0f} MiB  '
         f'processor {result.attacked:.2f} > {result.idle:.2f} in {result.rested:.1f} s'
@@ -230,11 +257,12 @@ def line(name: str, kind: str, tls: bool, result: Result) -> str:
 
 
 def cell(results: list[Result | None]) -> str:
-    """Return p99, in clear and over TLS, and the MiB that the attack cost at most, and that are kept."""
+    """Return p99, in clear and over TLS, the longest turn, and the MiB of the attack: most, and kept."""
     parts = [
         ', '.join(figure(result) if result else '-' for result in results)
         for figure in (
             lambda result: f'{result.client.share(0.99):.0f}' + '!' * bool(result.faults()),
+            lambda result: f'{result.turn:.0f}' if result.turn is not None else '-',
             lambda result: f'{result.most - result.before:.0f}',
             lambda result: f'{result.after - result.before:.0f}',
         )

@@ -6,6 +6,7 @@
 /echo/TOKEN      the request body
 /large/BYTES     as many bytes
 /tasks/x         the number of asyncio tasks; of greenlets with WSGI
+/turns/x         the longest turn of the core since the last such request, see `turns`
 WebSocket        each message comes back
 
 The token is in the header X-Token and in the body: `TOKEN` alone, or ten lines of it.
@@ -15,8 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import time
+
+if os.environ.get('PROOF_TURNS'):
+    import turns
 
 PIECE = b'x' * 65536
 
@@ -48,6 +53,8 @@ def wsgi(environ, start_response):
         time.sleep(0.005)
     elif kind == 'tasks':
         body = str(greenlets()).encode()
+    elif kind == 'turns':
+        body = turns.take()
     start_response('200 OK', [*fields, ('Content-Length', str(len(body)))])
     return [body]
 
@@ -89,6 +96,8 @@ async def http(scope, receive, send):
         await asyncio.sleep(0.005)
     elif kind == 'tasks':
         body = str(len(asyncio.all_tasks())).encode()
+    elif kind == 'turns':
+        body = turns.take()
     fields.append((b'content-length', str(len(body)).encode()))
     await send({'type': 'http.response.start', 'status': 200, 'headers': fields})
     await send({'type': 'http.response.body', 'body': body})
@@ -124,4 +133,6 @@ async def rsgi(scope, protocol):
         await asyncio.sleep(0.005)
     elif kind == 'tasks':
         body = str(len(asyncio.all_tasks())).encode()
+    elif kind == 'turns':
+        body = turns.take()
     protocol.response_bytes(200, fields, body)

@@ -26,6 +26,11 @@ class BodyAhead:
         self._parts: list[bytes] = []
         self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Number of bytes that have been read."""
+        return self._size if self._spool is None else self._spool.size
+
     def add(self, data: bytes) -> bool:
         """Take a piece. Return True once the request can run. Raises BodyRefused."""
         if self._spool is not None:

@@ -79,8 +79,8 @@ class WatchedConnection:
         return self.phase == HEAD and self.is_idle
 
     @property
-    def spare_since(self) -> float:
-        """Time since which no request has been complete; math.inf while one is answered.
+    def spare_from(self) -> float:
+        """Time from which it may be closed to free its descriptor; math.inf while a request is answered.
 
         Any thread; may be outdated at once.
         """

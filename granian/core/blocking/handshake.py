@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 class Handshake:
     """A socket whose TLS handshake is in progress."""
 
-    __slots__ = ('_wrapped', 'socket')
+    __slots__ = ('_answered', '_wrapped', 'socket')
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, on_end: Callable[[], None]) -> None:
         self._wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.socket = TLSSocket(self._wrapped, on_end)
         """The connection's socket, in place of the plain one."""
+        self._answered = False
 
     def step(self) -> TLSInfo | None:
         """Take one step; return the facts of the connection after the last one. Raises OSError."""
@@ -32,6 +33,12 @@ class Handshake:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
         return tls_info(self._wrapped)
+
+    @property
+    def answered(self) -> bool:
+        """True once our part of the handshake has been sent: the client's rest takes a round trip."""
+        self._answered = self._answered or bool(self._wrapped.shared_ciphers())
+        return self._answered
 
     @property
     def alpn(self) -> str | None:

@@ -11,6 +11,7 @@ from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ...protocol.limits import GRACE
 from ...stream import ClientDisconnected
+from ..spare import body_spare_from, spare_from
 from .body_ahead import PREFETCH, BodyAhead
 from .connection import BODY, HEAD, IDLE, LINGERING, PIPELINED, RUNNING, WRITING
 from .crowd import kind_of
@@ -386,10 +387,11 @@ class Http1Connection(Http1Output):
         return self.phase == IDLE or (self.phase == HEAD and self.http.idle)
 
     @property
-    def spare_since(self) -> float:
-        phase = self.phase
+    def spare_from(self) -> float:
+        phase, body = self.phase, self._body
         if phase == HEAD:
-            return self.deadline - self.settings.head_timeout  # its first bytes, or the accept
-        if phase == BODY:
-            return self.deadline - self.settings.body_timeout  # its last bytes
-        return self.idle_since if phase in (IDLE, LINGERING) else math.inf
+            return spare_from(self.deadline - self.settings.head_timeout)  # its first bytes, or the accept
+        if phase == BODY and body is not None:
+            since = self.deadline - self.settings.body_timeout  # its last bytes
+            return body_spare_from(since, body.size, body.request.head)
+        return spare_from(self.idle_since) if phase in (IDLE, LINGERING) else math.inf

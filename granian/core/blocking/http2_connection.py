@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
 from ..progress import Lag
-from .connection import (
-    CLOSED,
-    IDLE,
-    LINGERING,
-    OUTBOX_LIMIT,
-    RUNNING,
-)
+from ..spare import body_spare_from, spare_from
+from .connection import CLOSED, IDLE, LINGERING, OUTBOX_LIMIT, RUNNING
 from .http2_output import Http2Output
 from .http2_stream import Http2Stream
 from .receiving import RECEIVE_SIZE, receive
@@ -315,10 +310,12 @@ class Http2Connection(Http2Output):
         return not self.streams and not self.finished and self.http.idle
 
     @property
-    def spare_since(self) -> float:
+    def spare_from(self) -> float:
         if self.finished or len(self.streams) > len(self.gathering):
             return math.inf
-        return max((stream.since for stream in self.gathering.values()), default=self.idle_since)
+        bodies = self.gathering.values()
+        times = [body_spare_from(each.since, each.body_size or len(each.body), each.head) for each in bodies]
+        return max(times, default=spare_from(self.idle_since))
 
     def close(self) -> None:
         """Close the socket. Streams whose handler runs keep the connection in memory until they end."""

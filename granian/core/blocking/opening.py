@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
+from ..spare import spare_from
 from .connection import CLOSED, HEAD, LINGERING, WatchedConnection
 from .receiving import RECEIVE_SIZE, receive
 from .upgrading import http1_class
@@ -51,8 +52,8 @@ class Opening(WatchedConnection):
         return self.phase == HEAD  # also during a handshake; `_become` leaves it closed
 
     @property
-    def spare_since(self) -> float:
-        return self.idle_since
+    def spare_from(self) -> float:
+        return spare_from(self.idle_since, self._handshake is not None and self._handshake.answered)
 
     @property
     def grace(self) -> float:

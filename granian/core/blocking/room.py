@@ -6,7 +6,6 @@ import heapq
 from collections.abc import Mapping
 from time import monotonic
 
-from ...protocol.limits import SPARE_FOR
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .work import Watched
 
@@ -39,21 +38,21 @@ class Room:
 
 
 def make_room(connections: Mapping[int, Watched]) -> float:
-    """Close the connections that have been idle or incomplete for longest. The leader.
+    """Close the connections that could be spared first: idle or incomplete ones (see `spare`). The leader.
 
     Return the seconds to wait before the next accept: 0 if some were closed. If none may be closed yet,
-    the time until the first may be (after SPARE_FOR), at most ACCEPT_PAUSE. The application needs
-    descriptors too, so this closes more than the next accept needs.
+    the time until the first may be, at most ACCEPT_PAUSE. The application needs descriptors too, so this
+    closes more than the next accept needs.
     """
     now = monotonic()
     pause = ACCEPT_PAUSE
     # Copied first: other threads close connections meanwhile.
-    spare = [(each.spare_since, fd, each) for fd, each in list(connections.items())]
-    for since, _, connection in heapq.nsmallest(ROOM, spare):
-        if since > now - SPARE_FOR:
-            return min(pause, since + SPARE_FOR - now)
+    spare = [(each.spare_from, fd, each) for fd, each in list(connections.items())]
+    for spare_from, _, connection in heapq.nsmallest(ROOM, spare):
+        if spare_from > now:
+            return min(pause, spare_from - now)
         if connection.owner.acquire(False):
-            if connection.spare_since <= now - SPARE_FOR:
+            if connection.spare_from <= now:
                 connection.close()
                 pause = 0.0
             else:

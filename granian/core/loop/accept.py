@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
-import math
 import socket
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
-from ...protocol.limits import SPARE_FOR
 from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
+from ..spare import spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .connection import LoopConnection
-from .deadlines import spare_since
+from .deadlines import connection_spare_from
 from .services import Services
 from .tls import TLSLayer
 
@@ -34,6 +34,10 @@ LAST_CALL = 4096
 """Maximum connections accepted when the server stops: a storm of them must not delay the stop."""
 PAUSE = 0.2
 """Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
+
+
+ROOM = 8
+"""Connections aborted at once when the system has run out of descriptors."""
 
 
 class Host(Services[LoopConnection], Protocol):
@@ -66,7 +70,7 @@ class Acceptor:
         self.pressed = False
         """The worker has so many requests that no more connections are taken."""
         self._room_due = False
-        """A connection has been aborted to free its descriptor, and is not closed yet."""
+        """Connections have been aborted to free their descriptors, and none is closed yet."""
         self._core = core
         self._accepting = False
         self._closed = False
@@ -206,30 +210,29 @@ class Acceptor:
         self.resume()
 
     def _make_room(self) -> float:
-        """Abort the connection that has been idle or incomplete for longest.
+        """Abort the connections that could be spared first: idle or incomplete ones (see `spare`).
 
-        Return the seconds to wait before the next accept: PAUSE if there is none, less if it has
-        been so for less than SPARE_FOR. One at a time: its descriptor is free when the loop has
-        closed it (`room_made`).
+        Return the seconds to wait before the next accept: 0 if some were aborted. If none may be yet, the
+        time until the first may be, at most PAUSE. Their descriptors are free when the loop has closed
+        them (`room_made`).
         """
         if self._room_due:
             return 0.0
-        since: dict[LoopConnection | TLSLayer | asyncio.Task[None], float] = {}
-        since.update(self.joining.items())
-        since.update((layer, layer.since) for layer in self.handshakes)
-        since.update((each, spare_since(each)) for each in self._core.connections)
-        longest = min(since, key=since.__getitem__, default=None)
-        if longest is None or since[longest] == math.inf:
-            return PAUSE
-        early = since[longest] + SPARE_FOR - self._core.loop.time()
-        if early > 0:
-            return early
-        self._room_due = True
-        if isinstance(longest, asyncio.Task):
-            longest.cancel()
-        else:
-            (longest if isinstance(longest, TLSLayer) else longest.transport).abort()
-        return 0.0
+        spare: dict[LoopConnection | TLSLayer | asyncio.Task[None], float] = {}
+        spare.update((task, spare_from(since)) for task, since in self.joining.items())
+        spare.update((layer, layer.spare_from) for layer in self.handshakes)
+        spare.update((each, connection_spare_from(each)) for each in self._core.connections)
+        now = self._core.loop.time()
+        for each in heapq.nsmallest(ROOM, spare, key=spare.__getitem__):
+            early = spare[each] - now
+            if early > 0:
+                return 0.0 if self._room_due else min(PAUSE, early)
+            self._room_due = True
+            if isinstance(each, asyncio.Task):
+                each.cancel()
+            else:
+                (each if isinstance(each, TLSLayer) else each.transport).abort()
+        return 0.0 if self._room_due else PAUSE
 
     def room_made(self) -> None:
         """Note that a connection is closed."""

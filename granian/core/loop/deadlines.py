@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
 from ..progress import Lag, unacknowledged
+from ..spare import spare_from
 
 if TYPE_CHECKING:
     from ...protocol.http2.timers import Timed, Timers
@@ -46,13 +47,13 @@ def sweep(connection: LoopConnection, now: float) -> None:
             connection.end()
 
 
-def spare_since(connection: LoopConnection) -> float:
-    """Return the time since which no request has been complete; math.inf while one is answered."""
+def connection_spare_from(connection: LoopConnection) -> float:
+    """Return the time from which it may be closed to free its descriptor; math.inf while it is used."""
     if connection.transport.get_write_buffer_size():
         return math.inf
     if connection.streams:
-        return max(each.spare_since for each in connection.streams.values())
-    return connection.closing_since or connection.head_since or connection.since
+        return max(each.spare_from for each in connection.streams.values())
+    return spare_from(connection.closing_since or connection.head_since or connection.since)
 
 
 def _refuse_head(connection: LoopConnection) -> None:

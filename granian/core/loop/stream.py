@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ...protocol.events import Data
 from ...stream import ClientDisconnected, RequestBodyError
+from ..spare import body_spare_from
 from .files import send_file_by_kernel, send_file_by_reading
 
 if TYPE_CHECKING:
@@ -138,9 +139,11 @@ class LoopStream:
         return piece.data
 
     @property
-    def spare_since(self) -> float:
-        """Time of the last bytes of a body that the handler waits for; math.inf if it does not."""
-        return self.waiting_since if self.waiting_since and not self.status else math.inf
+    def spare_from(self) -> float:
+        """Time from which its connection may be closed to free a descriptor; math.inf if answered."""
+        if self.status or not self.waiting_since:
+            return math.inf
+        return body_spare_from(self.waiting_since, self.bytes_received, self.head)
 
     async def _wait_for_body(self) -> None:
         if self._readers is None:

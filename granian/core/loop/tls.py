@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
+from ..spare import spare_from
 
 if TYPE_CHECKING:
     from ...protocol.limits import Clock
@@ -55,11 +56,19 @@ class TLSLayer(asyncio.Protocol):
         self._to_send = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=True)
         self._agreed = False
+        self._answered = (
+            False  # our part of the handshake has been sent: the client's rest takes a round trip
+        )
         self._deaf = False  # input is discarded
         self._client_ended = False
         self._notified = False  # close_notify has been sent
         self._raw: Any = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def spare_from(self) -> float:
+        """Time from which it may be closed to free its descriptor."""
+        return spare_from(self.since, self._answered)
 
     # -- what the loop calls
 
@@ -112,6 +121,7 @@ class TLSLayer(asyncio.Protocol):
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
+            self._answered = self._answered or bool(self._to_send.pending)
             self._flush()
         except (ssl.SSLError, ValueError, OSError) as error:
             self._flush()  # the alert
