@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .constants import LogLevels
 from .errors import ConfigurationError
 from .log_output import LAST_WAIT, Output
-from .messages import REFUSALS
+from .messages import REFUSALS, WARNINGS
 
 __all__ = [
     'DEFAULT_ACCESSLOG_FMT', 'LOGGING_CONFIG', 'ConsoleHandler', 'LogLevels', 'access_logger',
@@ -358,12 +358,29 @@ def _file_handlers() -> list[logging.FileHandler]:
 
 
 def _reopen(handler: logging.FileHandler) -> None:
-    """Close the file and open it again by its name, for log rotation. Raises OSError."""
+    """Open the file again by its name, for log rotation. Where that fails, the open file goes on."""
     handler.acquire()
     try:
-        if handler.stream is not None:
-            handler.flush()
-            handler.stream.close()
+        old = handler.stream
+        if old is None:
+            return
+        handler.flush()
+        missing = not os.path.exists(handler.baseFilename)
+        try:
             handler.stream = handler._open()
+            if missing:
+                _give_like(old, handler.stream)
+        except OSError as error:
+            logger.error(WARNINGS['log_not_reopened'], handler.baseFilename, error.strerror or error)
+        if handler.stream is not old:
+            old.close()
     finally:
         handler.release()
+
+
+def _give_like(old: Any, new: Any) -> None:
+    """Give a new log file to the owner of the old one: the workers' user, who opens it next."""
+    if os.name == 'posix' and os.geteuid() == 0:
+        status = os.fstat(old.fileno())
+        with contextlib.suppress(OSError):  # a network folder where root has no rights
+            os.fchown(new.fileno(), status.st_uid, status.st_gid)

@@ -12,6 +12,7 @@ import pytest
 from granian import log
 from granian.errors import ConfigurationError
 from granian.log import LogLevels, access_logger, configure_logging, logger
+from granian.messages import WARNINGS
 
 PREFIX = rf'\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{{4}}\] \[{os.getpid()}\] '
 """Time and process id, as every line of the server's log has them."""
@@ -98,6 +99,36 @@ def test_files_are_reopened_after_a_rotation(tmp_path: Path) -> None:
     access_logger.info('three')
     assert (tmp_path / 'access.log.1').read_text() == 'one\ntwo\n'
     assert file.read_text() == 'three\n'
+
+
+def test_file_that_cannot_be_reopened_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / 'access.log'
+    handler = {'class': 'logging.FileHandler', 'filename': str(file), 'formatter': 'access'}
+    configure_logging(LogLevels.info, {'handlers': {'access': handler}})
+    file.rename(tmp_path / 'access.log.1')
+    file.mkdir()
+    logger.propagate = True
+    log.reopen_log_files()
+    access_logger.info('one')
+    assert (tmp_path / 'access.log.1').read_text() == 'one\n'
+    (record,) = caplog.records
+    assert record.getMessage() == WARNINGS['log_not_reopened'] % (file, 'Is a directory')
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='gives a file away')
+def test_reopened_file_belongs_to_the_workers_user(tmp_path: Path) -> None:
+    """The main process, which is root, makes the new file; the workers have to open it, too."""
+    file = tmp_path / 'access.log'
+    handler = {'class': 'logging.FileHandler', 'filename': str(file), 'formatter': 'access'}
+    configure_logging(LogLevels.info, {'handlers': {'access': handler}})
+    os.chown(file, 65534, 65533)
+    file.rename(tmp_path / 'access.log.1')
+    log.reopen_log_files()
+    assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65533)
+    file.rename(tmp_path / 'access.log.2')
+    file.touch()  # as `create` of logrotate does: its owner is left as it is
+    log.reopen_log_files()
+    assert file.stat().st_uid == 0
 
 
 def test_misspelt_key_is_named_with_the_nearest() -> None:

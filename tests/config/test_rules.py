@@ -221,6 +221,7 @@ ELSEWHERE = {
     'unknown_variable': (CLI, 'test_unknown_variable_is_named_with_the_nearest'),
     'refused': ('server/test_refusals', 'test_refused_request_leaves_a_trace'),
     'exited': ('server/test_exits', 'test_exit_outside_a_request_replaces_the_worker'),
+    'log_not_reopened': ('config/test_logging', 'test_file_that_cannot_be_reopened_goes_on'),
     'in_use': (NET, 'test_address_in_use_is_tried_five_times'),
     'no_ipv6': (NET, 'test_ipv6_is_passed_over_where_there_is_none'),
     'passed_sockets': ('server/test_bind', 'test_sockets_passed_by_systemd_win'),

@@ -108,6 +108,21 @@ def test_files_are_reopened_on_usr1(real, tmp_path):
     assert '/one' not in file.read_text()
 
 
+def test_usr1_with_a_file_that_cannot_be_opened_ends_nothing(real, tmp_path):
+    file = tmp_path / 'access.log'
+    server = real(log_access=True, log_access_format='%(path)s', log_dictconfig=access_to(file))
+    server.wait_ready()
+    file.rename(tmp_path / 'old.log')
+    file.mkdir()
+    server.signal(signal.SIGUSR1)
+    server.expect('cannot be opened again')  # by the main process
+    server.expect('cannot be opened again')  # by the worker
+    server.get('/two')
+    until(tmp_path / 'old.log', '/two\n')
+    server.signal()
+    assert server.wait() == 0
+
+
 @pytest.mark.proves('--log')
 def test_off(real, tmp_path):
     path = tmp_path / 's'
