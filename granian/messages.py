@@ -185,6 +185,7 @@ GUNICORN = {
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
     'signalled': 'Worker (pid:%s) was sent %s!',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
+    'not_again': 'The command cannot be started again: %s',
     'upgrading': 'Ignoring SIGUSR2: there is a second main process already',
     'native': 'The same natively: %s',
     'python_only': 'Not in that command line, but in Python: %s',

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Sequence
 from math import inf
+from time import monotonic
 from typing import Any
 
 from .. import net
@@ -35,16 +36,23 @@ class Succession:
         given = os.environ.pop(PREDECESSOR, '')
         self.predecessor = server.master_pid = int(given) if given.isdigit() else 0
         """Process id of the old main process; 0: there is none."""
-        self.due = 0.0 if self.predecessor else inf  # SIGCHLD wakes the loop when a successor ends
+        self.due = 0.0
         self._server = server
         self._promoted = promoted
+        self._is_child = os.getppid() == self.predecessor
         self._owns_files = bool(os.environ.pop(FILES, ''))
         self._files: list[net.SocketFile] = []
 
     @property
     def heir(self) -> int:
         """Process id of the main process that goes on when this one ends; 0: there is none."""
-        return self._server.reexec_pid or (self.predecessor if os.getppid() == self.predecessor else 0)
+        return self._server.reexec_pid or (0 if self._alone() else self.predecessor)
+
+    def _alone(self) -> bool:
+        """Return whether there is no old main process, or no longer."""
+        if self._is_child:
+            return os.getppid() != self.predecessor
+        return not self.predecessor or has_ended(self.predecessor)
 
     def begin(self, endpoint: net.Endpoint) -> None:
         """Start a new main process, unless there are two already or this one stops.
@@ -52,6 +60,7 @@ class Succession:
         The socket files are left to the new one.
         """
         server = self._server
+        self.look((), monotonic())
         if self.heir:
             logger.warning(GUNICORN['upgrading'])
         if self.heir or endpoint.closed:
@@ -59,7 +68,14 @@ class Succession:
         owns_files = '1' if endpoint.files else ''
         environ = {**server.cfg.env_orig, PREDECESSOR: str(os.getpid()), FILES: owns_files}
         environ.pop('WATCHDOG_PID', None)  # systemd watches the new one, too, once it has no other
-        server.reexec_pid = start_again(self._prepare, environ, endpoint.sockets)
+        # systemd kills a main process that is not its child without SIGTERM: the new one is init's.
+        orphan = 'NOTIFY_SOCKET' in environ
+        try:
+            server.reexec_pid = start_again(self._prepare, environ, endpoint.sockets, orphan)
+        except OSError as error:  # no more processes
+            logger.error(GUNICORN['not_again'], error.strerror)
+            return
+        self.due = 0.0
         self._files, endpoint.files = endpoint.files, []
         self._endpoint = endpoint
 
@@ -78,15 +94,14 @@ class Succession:
             self._endpoint.files = self._files
             if self._endpoint.closed:  # by a reload that has opened other addresses
                 self._endpoint.close()
-        if self.predecessor and now >= self.due:
-            self.due = now + EVERY
-            if os.getppid() != self.predecessor:
-                self.predecessor, self.due, server.master_pid = 0, inf, 0
-                logger.info('Master has been promoted.')
-                try:
-                    self._promoted(self._owns_files)
-                except FatalError as error:  # another process has the pid file
-                    logger.error('%s', error)
+        if self.predecessor and self._alone():
+            self.predecessor = server.master_pid = 0
+            logger.info('Master has been promoted.')
+            try:
+                self._promoted(self._owns_files)
+            except FatalError as error:  # another process has the pid file
+                logger.error('%s', error)
+        self.due = now + EVERY if self.heir else inf  # SIGCHLD tells of a child's end only
 
     def close(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -14,11 +15,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from front_apps import WSGI
 from front_server import Deployment, Start, ask, children, request, wait_for
 
+from granian.gunicorn.succession import Succession
+from granian.messages import GUNICORN
+from granian.net import Endpoint
 from tests.support.certificates import make_pair
 
 BOTH = pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
@@ -311,3 +316,37 @@ def test_systemd_is_given_the_new_main_process(start: Start, tmp_path: Path) -> 
             assert (web.pid, 'STOPPING=1') not in manager.lines
             end(new)
             manager.wait_for(new, 'STOPPING=1')
+
+
+def test_new_main_process_is_not_a_child_under_systemd(start: Start, tmp_path: Path) -> None:
+    """systemd ends a main process that is not its own child by SIGKILL, without SIGTERM."""
+    web = start(
+        'web', env={'NOTIFY_SOCKET': str(tmp_path / 'none')}, files={'gunicorn.conf.py': UPGRADE, **APP}
+    )
+    web.expect('Booting worker')
+    for boots in (2, 3):
+        with upgraded(web, tmp_path, boots) as new:
+            assert new not in children(web.pid)
+            if boots == 2:
+                end(new)  # the next SIGUSR2 starts another
+    with upgraded(web, tmp_path, 4) as new:
+        assert web.stop() == 0
+        wait_for(lambda: web.count('Master has been promoted'), lambda: web.log)
+        assert ask(str(tmp_path / 'web.sock'))['ppid'] == new
+        end(new)
+    assert not (tmp_path / 'web.sock').exists()
+
+
+def test_upgrade_without_processes_left_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, 'fork', refuse)
+    server = SimpleNamespace(cfg=SimpleNamespace(env_orig={}), reexec_pid=0)
+    Succession(server, lambda owns_files: None).begin(Endpoint([]))  # type: ignore[arg-type]
+    assert [record.getMessage() for record in caplog.records] == [
+        GUNICORN['not_again'] % os.strerror(errno.EAGAIN)
+    ]
+    assert server.reexec_pid == 0
