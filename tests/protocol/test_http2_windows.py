@@ -136,3 +136,32 @@ def test_stream_without_the_connections_window_is_starved(peer):
     peer.send(WindowUpdateFrame(0, window_increment=10 * SIZE))
     assert not peer.server.is_starved(3), 'its own window is shut'
     assert peer.server.data_sent == 2 * WINDOW
+
+
+@pytest.mark.parametrize('increment', [5_000, 16_384, 30_000])
+def test_pieces_of_the_connections_window_are_shared_in_turn(peer, increment):
+    peer.send(SettingsFrame(0, settings={4: 1 << 24}))
+    downloads = Downloads(peer, 3)
+    downloads.read()
+    before = dict(downloads.received)
+    for _ in range(30):
+        peer.send(WindowUpdateFrame(0, window_increment=increment))
+        downloads.read()
+    got = [downloads.received[each] - before[each] for each in before]
+    assert sum(got) >= 29 * increment
+    assert max(got) - min(got) <= 2 * 16_384, got
+
+
+def test_small_response_beside_large_ones_has_its_turn(peer):
+    peer.send(SettingsFrame(0, settings={4: 1 << 24}))
+    downloads = Downloads(peer, 2)
+    downloads.read()
+    peer.request(5)
+    peer.got(peer.server.respond(5, 200, [], b'x' * 20_000))
+    downloads.received[5] = 0
+    turns = 0
+    while downloads.received[5] < 20_000:
+        peer.send(WindowUpdateFrame(0, window_increment=16_384))
+        downloads.read()
+        turns += 1
+    assert turns <= 2 * 3

@@ -83,6 +83,7 @@ class H2Output(Output):
             queue.appendleft(piece[allowed:])
             piece = piece[:allowed]
         stream.queued -= len(piece)
+        stream.turn += len(piece)
         self.granted += len(piece)  # h2 has the window; ours stays as it was
         last = stream.ending and not queue and stream.trailers is None
         self._h2.send_data(stream.stream_id, bytes(piece), end_stream=last)

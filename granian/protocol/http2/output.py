@@ -21,6 +21,8 @@ from .streams import Stream
 
 USEFUL = 4096
 """Bytes of a window that are worth a frame, where more than they hold waits to be sent."""
+TURN = 16384
+"""Bytes that a stream may send before the others that wait have their turn."""
 WINDOW_SMALL_PING = b'granian3'
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -124,6 +126,7 @@ class Output:
             piece, queue[0] = view[:allowed], view[allowed:]
             size = allowed
         stream.queued -= size
+        stream.turn += size
         stream.send_window -= size
         self.window -= size
         last = stream.ending and not queue and stream.trailers is None
@@ -192,13 +195,30 @@ class Output:
         return self._pump() if change > 0 else []
 
     def _pump(self, small: bool = False) -> list[int]:
-        """Let the waiting streams send a frame each in turn, while the connection's window lasts."""
+        """Let the waiting streams send in turn, while the connection's window lasts."""
+        blocked = self.blocked
         moved: dict[int, None] = {}
         progress = True
-        while progress and self.window > 0 and self.blocked:
+        while progress:
             progress = False
-            for stream in list(self.blocked.values()):
-                if self._send_frame(stream, small):
+            for stream_id, stream in list(blocked.items()):
+                if self.window <= 0:
+                    return list(moved)
+                if self._take_turn(stream, small):
                     progress = True
-                    moved[stream.stream_id] = None
+                    moved[stream_id] = None
         return list(moved)
+
+    def _take_turn(self, stream: Stream, small: bool) -> bool:
+        """Send what the windows allow of a stream's TURN; at its end the stream is the last in turn.
+
+        A turn that the windows cut goes on when they open: pieces of any size are shared alike.
+        """
+        queued = stream.queued
+        while stream.queue and self._send_frame(stream, small):
+            if stream.turn >= TURN:
+                stream.turn = 0
+                if stream.queue:
+                    self.blocked[stream.stream_id] = self.blocked.pop(stream.stream_id)
+                return True
+        return stream.queued < queued

@@ -110,7 +110,7 @@ class Stream:
     __slots__ = (
         'body_received', 'content_length', 'continue_wanted', 'credit', 'discarded', 'ending', 'last_data',
         'method', 'no_body', 'promised', 'queue', 'queued', 'receive_window', 'released', 'request',
-        'responded', 'send_window', 'state', 'stream_id', 'to_give_back', 'trailers', 'tunnel',
+        'responded', 'send_window', 'state', 'stream_id', 'to_give_back', 'trailers', 'tunnel', 'turn',
     )  # fmt: skip
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int) -> None:
@@ -143,6 +143,8 @@ class Stream:
         self.send_window = send_window
         self.queue: deque[bytes | bytearray | memoryview] = deque()
         self.queued = 0
+        self.turn = 0
+        """Bytes sent in its turn, see `Output`."""
         self.ending = False
         """The handler has sent its last byte; some may wait in the queue."""
         self.trailers: list[tuple[bytes, bytes]] | None = None
