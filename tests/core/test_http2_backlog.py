@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import Any
 
@@ -11,7 +12,7 @@ from granian.core.blocking import reactor
 from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, Http2Output
 from granian.core.blocking.poller import SelectorPoller
 from tests.support.blocking_core import running
-from tests.support.http2_client import Http2Client, download_side_by_side
+from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
 
 TEXT = [(b'Content-Type', b'text/plain')]
 WINDOW = 1 << 27
@@ -109,6 +110,30 @@ def test_response_that_waits_for_its_turn_is_whole() -> None:
 
     with running(handler, write_timeout=0.6) as server, server.connect() as sock:
         download_side_by_side(sock, body)
+
+
+@pytest.mark.parametrize('whole', [True, False])
+def test_small_response_does_not_wait_for_a_large_one(whole: bool) -> None:
+    """The windows admit all, the socket takes little."""
+    answered = threading.Event()
+
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/small':
+            stream.respond(200, TEXT, b'small')
+            answered.set()
+            return
+        stream._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        if whole:
+            stream.respond(200, TEXT, MEGABYTE * 8)
+        else:
+            stream.send_response(200, TEXT)
+            stream.send_data(MEGABYTE * 8)
+            stream.send_end()
+
+    with running(handler) as server, server.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client = Http2Client(sock, window=WINDOW, acknowledge=False)
+        assert received_before_small(client, 8 * len(MEGABYTE), answered) < 2 * len(MEGABYTE)
 
 
 def test_write_takes_one_large_piece_at_most() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import select
+import socket
 import sys
 import threading
 
@@ -17,7 +18,7 @@ from granian.core.loop.output import LoopOutput
 from granian.core.progress import Lag
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected
-from tests.support.http2_client import Http2Client, download_side_by_side
+from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
 from tests.support.tls_client import wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -405,6 +406,33 @@ def test_http2_download_that_waits_for_its_turn_is_whole(serve):
 
     served = serve(handler, write_timeout=0.6)
     download_side_by_side(served.connect().sock, body)
+
+
+@pytest.mark.parametrize('whole', [True, False])
+def test_http2_small_response_does_not_wait_for_a_large_one(serve, whole):
+    """The windows admit all, the socket takes little."""
+    body = b'x' * 8_000_000
+
+    async def handler(stream):
+        if stream.head.path == '/small':
+            stream.respond(200, PLAIN, b'small')
+            return
+        stream.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        if whole:
+            stream.respond(200, PLAIN, body)
+        else:
+            stream.send_response(200, PLAIN)
+            for start in range(0, len(body), 1_000_000):
+                stream.send_data(body[start : start + 1_000_000])
+                await stream.drain()
+            stream.send_end()
+
+    sock = serve(handler).connect().sock
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client = Http2Client(sock, window=1 << 27, acknowledge=False)
+    at_once = threading.Event()
+    at_once.set()
+    assert received_before_small(client, len(body), at_once) < 2_000_000
 
 
 def test_http2_stream_is_cut_where_the_client_takes_nothing(serve):

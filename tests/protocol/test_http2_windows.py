@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hyperframe.frame import DataFrame, PingFrame, SettingsFrame, WindowUpdateFrame
 
-from granian.protocol.http2.output import USEFUL
+from granian.protocol.http2.frames import LARGEST_SENT
+from granian.protocol.http2.output import ROOM, USEFUL
 from tests.support.rows import rows
 
 SIZE = 500_000
@@ -165,3 +166,21 @@ def test_small_response_beside_large_ones_has_its_turn(peer):
         downloads.read()
         turns += 1
     assert turns <= 2 * 3
+
+
+def test_socket_that_takes_little_is_shared_in_turn(peer):
+    peer.send(
+        SettingsFrame(0, settings={4: 1 << 24}), WindowUpdateFrame(0, window_increment=(1 << 31) - 1 - WINDOW)
+    )
+    peer.server.bound_output()
+    downloads = Downloads(peer, 3, 4 * ROOM)
+    downloads.read()
+    while peer.server.holds_back:
+        moved = peer.server.send_more()
+        peer.got(peer.server.data_to_send())
+        assert sum(downloads.read()) < ROOM + LARGEST_SENT
+        unsent = [each for each in downloads.received if peer.server.unsent(each)]
+        assert set(unsent) <= set(moved)
+        got = [downloads.received[each] for each in unsent[1:]]  # the first was alone for a while
+        assert not got or max(got) - min(got) <= 16_384
+    assert downloads.complete

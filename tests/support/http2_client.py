@@ -149,3 +149,22 @@ def download_side_by_side(sock: socket.socket, body: bytes) -> None:
         assert [client.responses[each].reset for each in streams] == [None, None]
         pause.wait(0.02)
     assert [client.responses[each].body == body for each in streams] == [True, True]
+
+
+def received_before_small(client: Http2Client, large: int, small: threading.Event) -> int:
+    """Download `/large`, then `/small` beside it. Return the bytes of the large one that came first.
+
+    `small` is set by the server when it has the small response, or before.
+    """
+    client.connection.increment_flow_control_window(1 << 27)
+    client.keep = False
+    first = client.start('/large')
+    while not client.responses[first].received:
+        client.receive()
+    second = client.start('/small')
+    assert small.wait(10)
+    client.finish(second)
+    received = client.responses[first].received
+    client.finish(first, second)
+    assert client.responses[first].received == large
+    return received

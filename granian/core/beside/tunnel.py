@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, RequestFailed
 from ...stream import ClientDisconnected
-from ..blocking.connection import OUTBOX_LIMIT
 from ..blocking.services import report
 
 if TYPE_CHECKING:
@@ -211,9 +210,7 @@ class Http2Tunnel:
             return self._is_congested()
 
     def _is_congested(self) -> bool:
-        connection = self._connection
-        limit = connection.settings.limits.max_send_buffer_size
-        return connection.outbox > OUTBOX_LIMIT or connection.http.unsent(self.stream_id) > limit
+        return self._connection.is_full(self.stream_id)
 
     async def drain(self) -> None:
         connection = self._connection

@@ -134,7 +134,7 @@ class Http2Connection(Http2Output):
                 self.reactor.failed += 1
                 self.settings.refused(self.client, event.status, event.reason, head=event.head)
             elif type(event) is Writable:
-                self._on_writable(event.stream_id)
+                self.on_writable(event.stream_id)
             else:
                 self._on_event(event)
         self.push(self.http.data_to_send())
@@ -231,7 +231,7 @@ class Http2Connection(Http2Output):
         del self.gathering[stream_id]
         self.core.pool.ready.append(stream)
 
-    def _on_writable(self, stream_id: int) -> None:
+    def on_writable(self, stream_id: int) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None:
             stream.wake()

@@ -50,6 +50,7 @@ class Http2Output(WatchedConnection):
         super().__init__(sock, client, server, core)
         self.memo: dict[str, Any] = {}
         self.http = make_http2(core.settings.limits, core.reactor.clock)
+        self.http.bound_output()
         self.lock = Lock()
         self.outbox = 0
         self._out: list[bytes | memoryview] = []
@@ -89,6 +90,10 @@ class Http2Output(WatchedConnection):
 
     def break_off(self) -> None:
         """Have the connection closed after a failure of our own. Any thread; the lock is free."""
+        raise NotImplementedError
+
+    def on_writable(self, stream_id: int) -> None:
+        """Note that bytes of a stream that waited are in the output. The lock is held."""
         raise NotImplementedError
 
     def lose(self) -> None:
@@ -134,7 +139,7 @@ class Http2Output(WatchedConnection):
         if self._writing:
             self._tried = True
             return
-        if not self._out or self.phase >= LINGERING:
+        if not (self._out or self.http.holds_back) or self.phase >= LINGERING:
             return
         self._writing = True
         self._write()
@@ -148,14 +153,15 @@ class Http2Output(WatchedConnection):
             self.call_leader()
         if self.waiting and self.outbox <= OUTBOX_LIMIT:
             for stream in self.waiting:
-                stream.wake()
+                if not self.is_full(stream.stream_id):
+                    stream.wake()
         if self.parked:
             self.resume()
 
     def _write(self) -> None:
         out = self._out
         lock = self.lock
-        while out and self.phase < LINGERING:
+        while (out or (self.http.holds_back and self._add_more())) and self.phase < LINGERING:
             self._tried = False
             data = self._take_output()
             lock.release()
@@ -179,6 +185,20 @@ class Http2Output(WatchedConnection):
                     continue  # another thread saw room, and left the write to us
                 return
             self.timers.stuck_since = math.inf
+
+    def _add_more(self) -> bool:
+        """Add output of the streams that wait for the socket. Return whether there is some."""
+        for stream_id in self.http.send_more():
+            self.on_writable(stream_id)
+        self.push(self.http.data_to_send())
+        return bool(self._out)
+
+    def is_full(self, stream_id: int) -> bool:
+        """Return whether a handler has to wait before it sends more on this stream."""
+        unsent = self.http.unsent(stream_id)
+        if unsent > self.settings.limits.max_send_buffer_size or self.outbox > OUTBOX_LIMIT:
+            return True
+        return unsent > 0 and self.http.holds_back
 
     def _take_output(self) -> bytes | memoryview:
         """Return the next output to write: a large piece as it is, small ones together."""

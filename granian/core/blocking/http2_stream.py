@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError
-from .connection import OUTBOX_LIMIT
 from .crowd import kind_of
 from .http2_output import LEFT_LIMIT
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
@@ -368,20 +367,21 @@ class Http2Stream(BlockingStream):
     def _wait_for_room(self) -> None:
         """Wait while much of this stream, or of the connection, is unsent. The connection's lock is held."""
         connection = self._connection
-        limit = connection.settings.limits.max_send_buffer_size
-        if connection.http.unsent(self.stream_id) > limit or connection.outbox > OUTBOX_LIMIT:
+        if connection.is_full(self.stream_id):
             connection.held += 1
             try:
-                self._await_room(limit)
+                self._await_room()
             finally:
                 connection.held -= 1
                 connection.resume()
 
-    def _await_room(self, limit: int) -> None:
+    def _await_room(self) -> None:
         connection = self._connection
         unsent = connection.http.unsent
+        limit = connection.settings.limits.max_send_buffer_size
         patience = self._writing
-        while (rest := unsent(self.stream_id)) > limit or connection.outbox > OUTBOX_LIMIT:
+        while connection.is_full(self.stream_id):
+            rest = unsent(self.stream_id)
             if patience is None:
                 settings = connection.settings
                 self._writing = patience = Patience(settings.response_min_rate, settings.write_timeout)

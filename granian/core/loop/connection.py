@@ -1,8 +1,7 @@
 """One connection on the asyncio loop: bytes to events, events to streams, and back.
 
-Written over stream identifiers, so that HTTP/1 (one stream at a time) and HTTP/2 (many) are the same
-code. Everything runs on the loop's thread: there are no locks. The quick path, a whole request answered
-by one `respond`, makes at most one task and one `transport.write`, no future and no timer.
+HTTP/1 is the case of one stream at a time, HTTP/2 of many. Everything runs on the loop's thread: no locks.
+The quick path, a whole request and one `respond`, makes at most one task and one write, no future, no timer.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ class LoopConnection(LoopOutput[LoopStream]):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
     timers: Timers | None = None  # HTTP/2
-    slow = False  # HTTP/2, or writing is paused: input takes the general way
     behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
     negotiated = False
     head_since = 0.0  # arrival of the first part of an incomplete head
@@ -121,7 +119,8 @@ class LoopConnection(LoopOutput[LoopStream]):
             self.end()
             return
         if version == HTTP2:
-            self.protocol, self.timers = self.core.make_http2()
+            self.http2, self.timers = self.core.make_http2()
+            self.protocol = self.http2
             self.multiplexed = self.slow = True
         else:
             self.protocol = self.http1 = Http1(self.settings.limits, self.core.clock)
@@ -156,14 +155,12 @@ class LoopConnection(LoopOutput[LoopStream]):
             stream.lose()
         self.core.left(self)
 
-    def pause_writing(self) -> None:
-        self.writing_paused = self.slow = True
-
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.slow = self.multiplexed
         if self.negotiated and not self.closing and (self.multiplexed or not self.streams):
             self._schedule_next()  # requests were kept waiting, see `_input_waits`
+            if self.multiplexed:
+                self._read_on()  # once: `_next` may write as much as the socket takes
 
     # -- input
 
@@ -204,12 +201,12 @@ class LoopConnection(LoopOutput[LoopStream]):
                     break
         finally:
             self._pumping = False
+        waits = self._input_waits()  # before output of other streams fills the socket again
         if self.multiplexed:
-            out = protocol.data_to_send()
-            if out:
+            if out := protocol.data_to_send():
                 self.write(out)
             self.flush()
-        if self._input_waits():
+        if waits:
             self.pause_reading()
         elif not streams:
             self._between_exchanges()
@@ -254,11 +251,14 @@ class LoopConnection(LoopOutput[LoopStream]):
         elif type(event) is RequestFailed:
             self._fail(stream, event)
         elif type(event) is Writable:
-            stream.watch_window()
-            if not stream.congested:
-                stream.writable()
-            if stream.response_ended and not self.protocol.unsent(stream.stream_id):
-                self._finish(stream)
+            self.on_writable(stream)
+
+    def on_writable(self, stream: LoopStream) -> None:
+        stream.watch_window()
+        if not stream.congested:
+            stream.writable()
+        if stream.response_ended and not self.protocol.unsent(stream.stream_id):
+            self._finish(stream)
 
     def _fail(self, stream: LoopStream, event: RequestFailed) -> None:
         """End a request that the client has cut, or whose rest breaks a rule."""

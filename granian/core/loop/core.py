@@ -220,6 +220,7 @@ class LoopCore:
         from ...protocol.http2.timers import Timers
 
         http2 = make_http2(self.settings.limits, self.clock)
+        http2.bound_output()
         return http2, Timers(http2, self.settings, self.loop.time())
 
     def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:

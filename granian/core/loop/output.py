@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ...protocol.http1 import Http1
+    from ...protocol.http2 import Http2
     from ...protocol.interface import Connection as ProtocolConnection
     from ...stream import Address, TLSInfo
     from ..contract import CoreSettings
@@ -54,6 +55,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     transport: Any  # asyncio.Transport, uvloop's (which is no subclass of it) or tls.TLSLayer
     protocol: ProtocolConnection
     http1: Http1 | None = None  # `protocol`, by its class
+    http2: Http2 | None = None
     socket: socket.socket
     context: Context
     """Context of callbacks that outlive a request."""
@@ -66,6 +68,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     memo: dict[str, Any]
 
     multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn
+    slow = False  # HTTP/2, or writing is paused: input takes the general way
     direct = False  # HTTP/1: a whole response may go straight to the transport
     writing_paused = False
     reading_paused = False
@@ -97,6 +100,10 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     def abort_stream(self, stream: StreamT) -> None:
         """Break the exchange off so that the client can tell."""
+        raise NotImplementedError
+
+    def on_writable(self, stream: StreamT) -> None:
+        """Note that output of the stream that waited has left it."""
         raise NotImplementedError
 
     def open_tunnel(self, stream: StreamT, receiver: Callable[[bytes], None]) -> None:
@@ -139,10 +146,11 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     # -- writing
 
     def pause_writing(self) -> None:
-        self.writing_paused = True
+        self.writing_paused = self.slow = True
 
     def resume_writing(self) -> None:
         self.writing_paused = False
+        self.slow = self.multiplexed
         for stream in (*self.streams.values(), *self.draining):
             stream.writable()
 
@@ -223,6 +231,18 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
             if data and not self.lost:
                 self.transport.write(data)
                 self._look_for_failure()
+        if self.http2 is not None and self.http2.holds_back:
+            self._write_more(self.http2)
+
+    def _write_more(self, http2: Http2) -> None:
+        """Write output of the streams that wait for the socket, until it takes no more."""
+        while http2.holds_back and not (self.writing_paused or self.lost):
+            moved = http2.send_more()
+            self.transport.write(http2.data_to_send())
+            self._look_for_failure()
+            for stream_id in moved:
+                if stream_id in self.streams:
+                    self.on_writable(self.streams[stream_id])
 
     def handler_ended(self, stream: StreamT) -> None:
         """Free the place of a stream that was broken off (HTTP/2).

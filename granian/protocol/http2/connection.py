@@ -10,6 +10,7 @@ from ..response import checked_status, read_pairs
 from . import frames
 from .answers import head_fields, trailer_fields
 from .control import KEEP_ALIVE_PING, SHUTDOWN_PING
+from .output import ROOM
 from .receiving import Receiver
 from .session import Session
 from .streams import Stream
@@ -242,9 +243,24 @@ class Http2:
         return stream.queued if stream is not None else 0
 
     def is_starved(self, stream_id: int) -> bool:
-        """Return whether a stream waits for the window of the connection, not for its own."""
+        """Return whether a stream waits for the connection's window or the socket, not for its own window."""
         stream = self._table.active.get(stream_id)
-        return stream is not None and stream.queued > 0 and stream.send_window > self._output.window
+        return stream is not None and self._output.is_starved(stream)
+
+    # A core that tells when its socket has taken the output: one large response does not delay the others.
+
+    def bound_output(self) -> None:
+        """From now on, have no more than ROOM bytes of DATA sent before `send_more` is called."""
+        self._output.room = ROOM
+
+    @property
+    def holds_back(self) -> bool:
+        """`send_more` has to be called when the socket has taken the output."""
+        return self._output.room <= 0
+
+    def send_more(self) -> list[int]:
+        """Output more of the streams that wait, for `data_to_send`. Return those that could send."""
+        return self._output.send_more()
 
     @property
     def data_sent(self) -> int:

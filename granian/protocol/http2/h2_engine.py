@@ -66,13 +66,19 @@ class H2Output(Output):
         """Use windows that h2 has opened. Return the streams that could send."""
         return self._pump()
 
+    def is_starved(self, stream: Stream) -> bool:
+        if not stream.queued or stream.stream_id not in self._h2.streams:
+            return False
+        own: int = self._h2.streams[stream.stream_id].outbound_flow_control_window
+        return own > self._h2.outbound_flow_control_window or self.room <= 0 < own
+
     def _send_frame(self, stream: Stream, small: bool = False) -> bool:
         """Give h2 one DATA frame of the stream's queue, as large as the windows allow.
 
         Return False if nothing is queued or a window is shut. `small` is for the lean engine.
         """
         queue = stream.queue
-        if not queue:
+        if not queue or self.room <= 0:
             return False
         window = self._h2.local_flow_control_window(stream.stream_id)
         allowed = min(window, self._h2.max_outbound_frame_size, frames.LARGEST_SENT)
@@ -84,6 +90,7 @@ class H2Output(Output):
             piece = piece[:allowed]
         stream.queued -= len(piece)
         stream.turn += len(piece)
+        self.room -= len(piece)
         self.granted += len(piece)  # h2 has the window; ours stays as it was
         last = stream.ending and not queue and stream.trailers is None
         self._h2.send_data(stream.stream_id, bytes(piece), end_stream=last)
@@ -369,13 +376,6 @@ class H2Engine(Http2):
     make_session = H2Session
     make_receiver = H2Receiver
     _session: H2Session
-
-    def is_starved(self, stream_id: int) -> bool:
-        stream, connection = self._table.active.get(stream_id), self._session.h2
-        if stream is None or not stream.queued or stream_id not in connection.streams:
-            return False
-        own: int = connection.streams[stream_id].outbound_flow_control_window
-        return own > connection.outbound_flow_control_window
 
     def respond(
         self, stream_id: int, status: int, headers: Headers, body: bytes, reason: bytes | None = None

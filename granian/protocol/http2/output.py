@@ -6,6 +6,9 @@ that rest as a small update, which would let through a small frame, and so on: s
 - the client has shown that it returns parts of this window, so more is on its way;
 - a PING goes out: when it is answered, every update that the bytes sent so far bring has been received,
   and the small rest is used after all.
+
+The socket is a window too (`room`), if the core calls `send_more`: a large response leaves in parts, and
+between them the others of the connection have their turn.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ USEFUL = 4096
 """Bytes of a window that are worth a frame, where more than they hold waits to be sent."""
 TURN = 16384
 """Bytes that a stream may send before the others that wait have their turn."""
+ROOM = 196608
+"""Bytes of DATA that the core may hold for the socket."""
 WINDOW_SMALL_PING = b'granian3'
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -33,7 +38,7 @@ class Output:
 
     __slots__ = (
         '_guard', '_largest_window', '_on_end', '_parts', '_step', '_stream_step', 'blocked',
-        'encoder', 'granted', 'max_frame', 'probing', 'stream_window', 'window',
+        'encoder', 'granted', 'max_frame', 'probing', 'room', 'stream_window', 'window',
     )  # fmt: skip
 
     def __init__(self, guard: Guard, on_end: Callable[[Stream], None]) -> None:
@@ -45,6 +50,8 @@ class Output:
         """Bytes of the largest frame that the client takes."""
         self.window = frames.DEFAULT_WINDOW
         """Bytes that the connection's window still allows."""
+        self.room = math.inf
+        """Bytes of DATA that may be output before the core calls `send_more`; inf: it never does."""
         self.granted = self.window
         """Bytes that it has allowed since the connection began."""
         self.stream_window = frames.DEFAULT_WINDOW
@@ -112,7 +119,7 @@ class Output:
         """Send one DATA frame, if the windows allow one. `small`: however few bytes they allow."""
         allowed = min(stream.send_window, self.window, self.max_frame)
         queue = stream.queue
-        if not queue or allowed <= 0:
+        if not queue or allowed <= 0 or self.room <= 0:
             return False
         piece = queue[0]
         size = len(piece)
@@ -129,6 +136,7 @@ class Output:
         stream.turn += size
         stream.send_window -= size
         self.window -= size
+        self.room -= size
         last = stream.ending and not queue and stream.trailers is None
         flags = frames.END_STREAM if last else 0
         self._parts.append(frames.frame_header(size, frames.DATA, flags, stream.stream_id))
@@ -157,7 +165,16 @@ class Output:
             self.probing = True
             self._parts.append(frames.ping_frame(WINDOW_SMALL_PING))
 
-    # ---- the client's windows; each method returns the streams that could send
+    def is_starved(self, stream: Stream) -> bool:
+        """Return whether a stream waits for the connection's window or the socket, not for its own window."""
+        return stream.queued > 0 and (stream.send_window > self.window or self.room <= 0 < stream.send_window)
+
+    # ---- windows that open; each method returns the streams that could send
+
+    def send_more(self) -> list[int]:
+        """Output up to ROOM bytes of the streams that wait: the socket has taken the output before."""
+        self.room = ROOM
+        return self._pump()
 
     def on_pong(self) -> list[int]:
         """Use the small rest of the windows: no larger one has come within a round trip."""
@@ -202,7 +219,7 @@ class Output:
         while progress:
             progress = False
             for stream_id, stream in list(blocked.items()):
-                if self.window <= 0:
+                if self.window <= 0 or self.room <= 0:
                     return list(moved)
                 if self._take_turn(stream, small):
                     progress = True
