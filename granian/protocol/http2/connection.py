@@ -250,7 +250,7 @@ class Http2:
     # A core that tells when its socket has taken the output: one large response does not delay the others.
 
     def bound_output(self) -> None:
-        """From now on, have no more than ROOM bytes of DATA sent before `send_more` is called."""
+        """Output no more than ROOM bytes of DATA until `send_more` is called, from now on."""
         self._output.room = ROOM
 
     @property
