@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import struct
@@ -56,6 +57,26 @@ def test_keep_alive_and_close() -> None:
             assert response.endswith(b'\r\n\r\n' + path)
         sock.sendall(GET_CLOSE % b'/c')
         assert read_all(sock).endswith(b'/c')
+
+
+def connections_in_memory() -> int:
+    return sum(isinstance(each, connection.WatchedConnection) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize('request_head', [GET, GET_CLOSE], ids=['client closes', 'server closes'])
+def test_closed_connection_is_freed_without_the_collector(request_head: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = connections_in_memory()
+        with running(echo_path) as server:
+            for _ in range(3):
+                with server.connect() as sock:
+                    sock.sendall(request_head % b'/')
+                    assert read_response(sock).endswith(b'/')
+            wait_until(lambda: connections_in_memory() == before)
+    finally:
+        gc.enable()
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:

@@ -377,6 +377,11 @@ class Http1Connection(Http1Output):
         else:
             self.close()
 
+    def close(self) -> None:
+        """Close, and drop the streams: they refer to the connection, and garbage would be left."""
+        super().close()
+        self.stream = self._stream = self._timed_stream = None
+
     @property
     def grace(self) -> float:
         served = self._stream is not None or self._timed_stream is not None

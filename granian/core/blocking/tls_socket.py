@@ -93,6 +93,7 @@ class TLSSocket:
         with self._lock:
             self._say_goodbye()
             self._tls.close()
+        self.on_end = _nothing  # the connection's method: garbage would be left
 
     def _say_goodbye(self) -> None:
         if self._notify:
@@ -101,3 +102,7 @@ class TLSSocket:
                 self._tls.unwrap()
             except (OSError, ValueError):
                 pass  # it is sent; do not wait for the client's answer
+
+
+def _nothing() -> None:
+    pass
