@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import sys
 import tracemalloc
+from pathlib import Path
 
-from granian.core.blocking.receiving import RECEIVE_SIZE, receive
+import pytest
+
+from granian.core.blocking.receiving import RECEIVE_SIZE, make_buffer, receive
 
 
 def test_read_allocates_no_more_than_has_arrived() -> None:
@@ -38,3 +44,26 @@ def test_no_more_than_one_size_is_read() -> None:
         client.setblocking(False)
         sent = client.send(b'x' * (2 * RECEIVE_SIZE))
         assert len(receive(server)) == min(sent, RECEIVE_SIZE)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='no /proc')
+def test_buffer_takes_only_the_memory_that_was_read_into() -> None:
+    def used() -> int:
+        return int(re.findall(r'RssAnon:\s*(\d+) kB', Path('/proc/self/status').read_text())[0])
+
+    used()
+    before = used()
+    buffers = [make_buffer() for _ in range(64)]
+    assert used() - before < 64 * RECEIVE_SIZE // 1024 // 2
+    assert len(buffers[0]) == RECEIVE_SIZE
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork')
+def test_forked_child_has_a_buffer_of_its_own() -> None:
+    buffer = make_buffer()
+    buffer[:5] = b'ours!'
+    if not (pid := os.fork()):
+        buffer[:5] = b'child'
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert buffer[:5] == b'ours!'

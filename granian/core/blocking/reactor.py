@@ -25,7 +25,7 @@ from ..listener import Listener
 from ..sharing import LEAVE_FOR
 from .admission import SETTLE, Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
-from .receiving import RECEIVE_SIZE
+from .receiving import make_buffer
 from .room import ACCEPT_PAUSE, Room
 from .work import Crew, Deferred, Watched
 
@@ -92,7 +92,7 @@ class Reactor:
         self._poller: Poller = self.make_poller()
         self.polling = False
         """True while the leader is inside poll()."""
-        self.buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self.buffer = make_buffer()
         """The leader reads requests into it: see `receiving`."""
         self.deferred = deferred
         self.suspect = False
