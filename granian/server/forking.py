@@ -21,22 +21,14 @@ _select = select.select  # gevent may put its own in its place; and sleep() fail
 
 
 class ForkedProcess:
-    """A child that runs `target()` and ends; offers what a `multiprocessing.Process` offers."""
+    """A child made by `fork`; offers what a `multiprocessing.Process` offers."""
 
-    def __init__(self, target: Callable[[], object], name: str) -> None:
+    def __init__(self, name: str, pid: int, sentinel: int) -> None:
         self.name = name
-        self._status: int | None = None
-        self.sentinel, ending = os.pipe()
+        self.pid = pid
+        self.sentinel = sentinel
         """Readable once the child, and every process that has inherited from it, has ended."""
-        try:
-            self.pid = os.fork()
-        except OSError:
-            os.close(self.sentinel)
-            os.close(ending)
-            raise
-        if not self.pid:
-            _run_child(target, name, ending)
-        os.close(ending)
+        self._status: int | None = None
 
     @property
     def exitcode(self) -> int | None:
@@ -80,6 +72,44 @@ class ForkedProcess:
         if self.sentinel >= 0:
             os.close(self.sentinel)
             self.sentinel = -1
+
+
+def fork(*children: tuple[str, Callable[[], object]]) -> list[ForkedProcess]:
+    """Fork a child for each name and function: it calls the function and ends.
+
+    A page of memory that this process writes to between two forks is copied once more, so nothing but the
+    forks happens there. Raises OSError, with no child left, when one cannot be made.
+    """
+    pipes: list[tuple[int, int]] = []
+    pids: list[int] = []
+    try:
+        for _ in children:
+            pipes.append(os.pipe())
+        for name, target in children:
+            pid = os.fork()
+            if not pid:
+                _run_child(target, name, _own_end(pipes, len(pids)))
+            pids.append(pid)
+    except OSError:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for sentinel, _ in pipes:
+            os.close(sentinel)
+        raise
+    finally:
+        for _, ending in pipes:
+            os.close(ending)
+    return [ForkedProcess(name, pid, sentinel) for (name, _), pid, (sentinel, _) in zip(children, pids, pipes)]
+
+
+def _own_end(pipes: list[tuple[int, int]], index: int) -> int:
+    """Close what the child with this index has inherited of the others; return its own pipe's end."""
+    for other, (sentinel, ending) in enumerate(pipes):
+        os.close(sentinel)
+        if other != index:
+            os.close(ending)
+    return pipes[index][1]
 
 
 def _run_child(target: Callable[[], object], name: str, ending: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,12 +16,13 @@ from ..constants import Cores
 from ..core.sharing import make_shares
 from ..errors import ConfigurationError
 from ..messages import WARNINGS, refusal
+from ..pipes import PipeEnd
 from ..worker import entry, kinds
 from ..worker.ending import flush_streams
 from ..worker.hooks import Hooked, Worker
 from ..worker.spec import WorkerSpec
 from .common import AbstractServer, Loader, SpawnTarget
-from .forking import ForkedProcess
+from .forking import fork
 from .handles import Process, ProcessHandle, pipe_ends
 from .roster import Launch
 from .signals import held_back
@@ -38,7 +40,7 @@ class MPServer(AbstractServer):
 
 
 class ProcessLauncher:
-    """Starts worker processes: `launch(worker)`."""
+    """Starts worker processes: `launch(workers)`."""
 
     def __init__(
         self,
@@ -65,17 +67,39 @@ class ProcessLauncher:
         elif target is None:
             kinds.prepare_fork(self._config)
 
-    def __call__(self, worker: Worker) -> ProcessHandle:
-        """Start a worker and return its handle. Raises OSError where no process can be made."""
-        ours, theirs = pipe_ends()
+    def __call__(self, workers: Sequence[Worker]) -> list[ProcessHandle]:
+        """Start workers and return their handles. Raises OSError where no process can be made."""
+        ends: list[PipeEnd] = []
+        specs: list[WorkerSpec] = []
+        try:
+            for worker in workers:
+                ours, theirs = pipe_ends()
+                ends.append(ours)
+                specs.append(self._spec(worker, theirs))
+            with held_back():
+                processes = self._start(specs)
+        except BaseException:
+            for ours in ends:
+                ours.close()
+            for spec in specs:
+                if spec.share is not None:
+                    spec.share.free()
+            raise
+        finally:
+            for spec in specs:
+                spec.control.close()
+        return [
+            ProcessHandle(process, ours, spec.share) for process, ours, spec in zip(processes, ends, specs)
+        ]
+
+    def _spec(self, worker: Worker, control: PipeEnd) -> WorkerSpec:
         server = self._server
-        share = self._shares.claim() if self._shares is not None else None
-        spec = WorkerSpec(
-            share=share,
+        return WorkerSpec(
+            share=self._shares.claim() if self._shares is not None else None,
             number=worker.number,
             config=self._config,
             listeners=self._listeners,
-            control=theirs,
+            control=control,
             working_dir=server.working_dir,
             logging=server.logging,
             loader=self._loader,
@@ -86,17 +110,6 @@ class ProcessLauncher:
             logging_inherited=server.logging_inherited or self._carries_logging(),
             access_logger=server.access_logger,
         )
-        try:
-            with held_back():
-                process = self._start(spec)
-        except BaseException:
-            ours.close()
-            if share is not None:
-                share.free()
-            raise
-        finally:
-            theirs.close()
-        return ProcessHandle(process, ours, share)
 
     def _carries_logging(self) -> bool:
         """Return whether fork gives a worker the very logging that it would set up.
@@ -108,18 +121,19 @@ class ProcessLauncher:
         own = server.logging is not None or config.statsd is not None or config.preload
         return self._method == 'fork' and not own and config.core != Cores.gevent
 
-    def _start(self, spec: WorkerSpec) -> Process:
-        """Start the process by the configured method, with its signals held back."""
+    def _start(self, specs: Sequence[WorkerSpec]) -> Sequence[Process]:
+        """Start the processes by the configured method, with their signals held back."""
         if self._method == 'fork':
-            return ForkedProcess(partial(self._target, spec), spec.name)
+            return fork(*((spec.name, partial(_run_alone, self._target, spec, specs)) for spec in specs))
         import multiprocessing
 
-        context = multiprocessing.get_context(self._method)
-        process: Any = context.Process(target=self._target, args=(spec,), name=spec.name)  # type: ignore[attr-defined]
+        context: Any = multiprocessing.get_context(self._method)
+        processes = [context.Process(target=self._target, args=(spec,), name=spec.name) for spec in specs]
         flush_streams()
         with unflushed():
-            process.start()
-        return process  # type: ignore[no-any-return]
+            for process in processes:
+                process.start()
+        return processes
 
     def _check(self) -> None:
         """Raise ConfigurationError for a value that cannot be copied to a worker under this start method."""
@@ -139,6 +153,14 @@ class ProcessLauncher:
                 raise ConfigurationError(
                     refusal('not_picklable', name=name, method=self._method, error=exc)
                 ) from None
+
+
+def _run_alone(target: SpawnTarget, spec: WorkerSpec, specs: Sequence[WorkerSpec]) -> None:
+    """Run a forked worker. It has inherited the others' ends of their pipes, and closes them."""
+    for other in specs:
+        if other is not spec:
+            other.control.close()
+    target(spec)
 
 
 def start_method(asked: str | None, needs_fork: str) -> str:

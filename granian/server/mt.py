@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .. import net
@@ -128,7 +129,7 @@ class ThreadHandle(Handle):
 
 
 class ThreadLauncher:
-    """Starts worker threads: `launch(worker)`."""
+    """Starts worker threads: `launch(workers)`."""
 
     def __init__(
         self,
@@ -149,7 +150,10 @@ class ThreadLauncher:
         self._config = replace(for_workers(server.config), process_name=None)
         os.chdir(server.working_dir)
 
-    def __call__(self, worker: Worker) -> ThreadHandle:
+    def __call__(self, workers: Sequence[Worker]) -> list[ThreadHandle]:
+        return [self._start(worker) for worker in workers]
+
+    def _start(self, worker: Worker) -> ThreadHandle:
         ours, theirs = make_pipe()
         spec = WorkerSpec(
             number=worker.number,

@@ -23,7 +23,7 @@ from .. import log, net
 from .._signals import HANDLED, nothing
 from ..config import Config
 from ..pipes import PipeEnd
-from .forking import ForkedProcess
+from .forking import fork
 from .handles import Process, pipe_ends
 from .signals import held_back
 
@@ -188,7 +188,7 @@ def watch_forks() -> bool:
 
 def _start(spec: WatchSpec, forks: bool) -> Process:
     if forks:
-        return ForkedProcess(partial(watch, spec), 'granian-reload')
+        return fork(('granian-reload', partial(watch, spec)))[0]
     import multiprocessing
 
     process = multiprocessing.Process(target=watch, args=(spec,), name='granian-reload', daemon=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..worker.hooks import Worker, call_and_log
 from .handles import Handle
 from .hooks import ProcessHooks, call
 
-Launch = Callable[[Worker], Handle]
+Launch = Callable[[Sequence[Worker]], Sequence[Handle]]
 
 logger = logging.getLogger('_granian')
 
@@ -19,24 +19,34 @@ class Roster:
 
     def __init__(self, hooks: ProcessHooks) -> None:
         self.launcher: Launch | None = None
-        """Starts the process of a worker; may be replaced while the server runs."""
+        """Starts the processes of workers; may be replaced while the server runs."""
         self.alive: dict[int, Worker] = {}
         """By process id."""
         self._hooks = hooks
         self._serves = False
 
-    def launch(self, number: int, age: int) -> Handle:
-        """Start a worker."""
-        worker = Worker(number, age)
-        for hook in self._hooks.hooks_before_worker:
-            hook(worker)
+    def launch(self, *places: tuple[int, int]) -> list[Handle]:
+        """Start a worker for each number and age, and return their handles.
+
+        All at once, unless hooks run in between: then one worker after the other.
+        """
+        workers = [Worker(number, age) for number, age in places]
+        if not self._hooks.hooks_before_worker and not self._hooks.hooks_worker:
+            return self._launch(workers)
+        return [handle for worker in workers for handle in self._launch([worker])]
+
+    def _launch(self, workers: Sequence[Worker]) -> list[Handle]:
+        for worker in workers:
+            for hook in self._hooks.hooks_before_worker:
+                hook(worker)
         assert self.launcher is not None
-        handle = self.launcher(worker)
-        handle.worker = worker
-        worker.pid = handle.pid
-        if worker.pid is not None:
-            self.alive[worker.pid] = worker
-        return handle
+        handles = list(self.launcher(workers))
+        for worker, handle in zip(workers, handles):
+            handle.worker = worker
+            worker.pid = handle.pid
+            if worker.pid is not None:
+                self.alive[worker.pid] = worker
+        return handles
 
     def serving(self, handle: Handle) -> None:
         """Note that a worker has become ready."""

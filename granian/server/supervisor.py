@@ -11,7 +11,7 @@ the first ones.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -61,14 +61,14 @@ def up_to(limit: float) -> float:
 class Supervisor:
     """Starts, stops and kills workers as events arrive. One thread.
 
-    `launch(number, age)` starts a worker and returns its handle. `on_reload` is called before the workers
+    `launch(*places)` starts a worker for each (number, age) and returns their handles. `on_reload` is called before the workers
     are replaced, and returns False to forbid that. `on_resize(new, old)` is called when the number of
     workers changes (old is None at first).
     """
 
     size: int
     policy: Policy
-    launch: Callable[[int, int], Handle]
+    launch: Callable[..., Sequence[Handle]]
     on_reload: Callable[[], object] = lambda: None
     on_resize: Callable[[int, int | None], object] = lambda new, old: None
     jitter: Callable[[float], float] = up_to
@@ -100,10 +100,9 @@ class Supervisor:
         """Start the first workers, all at once."""
         self._now = now
         self.on_resize(self.size, None)
-        for number in range(1, self.size + 1):
-            slot = Slot(number)
-            self.slots.append(slot)
-            slot.worker = self._launch(slot)
+        self.slots += map(Slot, range(1, self.size + 1))
+        for slot, worker in zip(self.slots, self._launch(*self.slots)):
+            slot.worker = worker
 
     def server_event(self, event: ServerEvent, now: float) -> None:
         """Handle an event that concerns the server as a whole."""
@@ -272,10 +271,13 @@ class Supervisor:
         worker.kill_at = inf
         worker.handle.kill()
 
-    def _launch(self, slot: Slot) -> WorkerRecord:
-        """Start a worker for a slot and record it. Raises OSError where no process can be made."""
-        age = self.counts.spawns + 1
-        handle = self.launch(slot.number, age)
+    def _launch(self, *slots: Slot) -> list[WorkerRecord]:
+        """Start workers for slots and record them. Raises OSError where no process can be made."""
+        ages = range(self.counts.spawns + 1, self.counts.spawns + len(slots) + 1)
+        handles = self.launch(*((slot.number, age) for slot, age in zip(slots, ages)))
+        return [self._record(*each) for each in zip(slots, ages, handles)]
+
+    def _record(self, slot: Slot, age: int, handle: Handle) -> WorkerRecord:
         logger.info('Booting worker with pid: %s (worker-%d)', handle.pid, slot.number)
         worker = WorkerRecord(slot, handle, self.generation, age)
         if self.policy.start_timeout is not None:
@@ -423,7 +425,7 @@ class Supervisor:
                 if other is not slot and (other.reason is not None or other.worker is None):
                     other.not_before = max(other.not_before, self._paced_until)
         try:
-            self.newcomer = self._launch(slot)
+            (self.newcomer,) = self._launch(slot)
         except OSError as exc:  # no memory, or no room for another process: later, perhaps
             logger.error('worker-%d cannot be started: %s', slot.number, exc.strerror or exc)
             slot.not_before = self._now + (RETRY if slot.worker is not None else RETRY_EMPTY)

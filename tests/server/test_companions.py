@@ -145,13 +145,12 @@ def test_replacement_says_why(caplog):
 REAP = """
 import os, time
 from granian.server.companions import OrphanReaper
-from granian.server.forking import ForkedProcess
+from granian.server.forking import fork
 
 def ended(pid):  # and not yet waited for
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
-worker = ForkedProcess(lambda: os._exit(7), 'worker')
-living = ForkedProcess(lambda: time.sleep(60), 'living')
+worker, living = fork(('worker', lambda: os._exit(7)), ('living', lambda: time.sleep(60)))
 reaper = OrphanReaper(lambda: {worker.pid, living.pid})
 orphans = []
 for _ in range(3):

@@ -49,10 +49,10 @@ class World:
         )
         self.supervisor.start(self.now)
 
-    def launch(self, number, age):
-        handle = FakeHandle(number)
-        self.launched.append(handle)
-        return handle
+    def launch(self, *places):
+        handles = [FakeHandle(number) for number, age in places]
+        self.launched += handles
+        return handles
 
     def reloaded(self):
         self.reloads += 1
@@ -482,7 +482,7 @@ def test_a_late_ready_does_not_undo_a_stop():
 def test_a_worker_that_the_system_does_not_let_start_is_tried_later(running, caplog):
     world = running(1, on_death=OnDeath.RESPAWN)
 
-    def refuse(number, age):
+    def refuse(*places):
         raise OSError(11, 'Resource temporarily unavailable')
 
     world.supervisor.launch = refuse

@@ -1,0 +1,107 @@
+"""Children forked one right after the other, and who forks them so."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from granian.server.hooks import ProcessHooks
+from granian.server.roster import Roster
+
+if sys.platform == 'win32':
+    pytest.skip('no fork', allow_module_level=True)
+
+SENTINELS = """
+import os, select, time
+from granian.server.forking import fork
+
+early, late = fork(('early', lambda: os._exit(7)), ('late', lambda: time.sleep(60)))
+print(select.select([early.sentinel], [], [], 20)[0] == [early.sentinel], late.is_alive())
+early.join()
+late.kill()
+print(select.select([late.sentinel], [], [], 20)[0] == [late.sentinel])
+late.join()
+print(early.exitcode, late.exitcode)
+"""
+
+REFUSED = """
+import os, time
+from granian.server import forking
+
+real, pids = os.fork, []
+
+def fork():
+    if len(pids) == 2:
+        raise BlockingIOError(11, 'Resource temporarily unavailable')
+    pids.append(real())
+    return pids[-1]
+
+os.fork = fork
+before = os.listdir('/dev/fd')
+try:
+    forking.fork(*[('child', lambda: time.sleep(60))] * 3)
+except OSError as error:
+    print(error.errno)
+print(before == os.listdir('/dev/fd'))
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print('no child')
+"""
+
+
+def run(script):
+    return subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60)
+
+
+def test_end_of_one_child_is_seen_while_a_sibling_lives():
+    done = run(SENTINELS)
+    assert done.stdout == 'True True\nTrue\n7 -9\n', done.stderr
+
+
+def test_fork_that_fails_leaves_no_child_and_no_descriptor():
+    done = run(REFUSED)
+    assert done.stdout == '11\nTrue\nno child\n', done.stderr
+
+
+class Process:
+    def __init__(self, pid):
+        self.pid = pid
+        self.worker = None
+
+
+class Launches:
+    """A launcher that notes which workers it starts together."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, workers):
+        self.made.append([worker.number for worker in workers])
+        return [Process(worker.number) for worker in workers]
+
+
+@pytest.mark.parametrize('register', ['before_worker', 'on_worker_start', ''])
+def test_workers_are_started_together_unless_hooks_run_between(register):
+    hooks = ProcessHooks()
+    if register:
+        getattr(hooks, register)(lambda worker: None)
+    roster = Roster(hooks)
+    roster.launcher = launches = Launches()
+    handles = roster.launch((1, 1), (2, 2), (3, 3))
+    assert [handle.pid for handle in handles] == [1, 2, 3]
+    assert launches.made == ([[1], [2], [3]] if register else [[1, 2, 3]])
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='no /proc')
+def test_workers_hold_no_ends_of_the_others_pipes(serve):
+    server = serve('fakeapp:app', 'fork', workers=3)
+    pids = [server.expect(rf'Booting worker with pid: (\d+) \(worker-{number}\)')[1] for number in (1, 2, 3)]
+    server.expect('Started worker-', 3)
+    held = [{os.readlink(fd) for fd in Path(f'/proc/{pid}/fd').iterdir()} for pid in pids]
+    main = {os.readlink(fd) for fd in Path(f'/proc/{server.process.pid}/fd').iterdir()}
+    ends = [{name for name in names if name.startswith('socket:')} - main for names in held]
+    assert all(ends)
+    assert not (ends[0] & ends[1] or ends[1] & ends[2] or ends[0] & ends[2])
