@@ -100,7 +100,9 @@ def fork(*children: tuple[str, Callable[[], object]]) -> list[ForkedProcess]:
     finally:
         for _, ending in pipes:
             os.close(ending)
-    return [ForkedProcess(name, pid, sentinel) for (name, _), pid, (sentinel, _) in zip(children, pids, pipes)]
+    return [
+        ForkedProcess(name, pid, sentinel) for (name, _), pid, (sentinel, _) in zip(children, pids, pipes)
+    ]
 
 
 def _own_end(pipes: list[tuple[int, int]], index: int) -> int:

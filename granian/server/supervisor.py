@@ -61,9 +61,9 @@ def up_to(limit: float) -> float:
 class Supervisor:
     """Starts, stops and kills workers as events arrive. One thread.
 
-    `launch(*places)` starts a worker for each (number, age) and returns their handles. `on_reload` is called before the workers
-    are replaced, and returns False to forbid that. `on_resize(new, old)` is called when the number of
-    workers changes (old is None at first).
+    `launch(*places)` starts a worker for each (number, age) and returns their handles. `on_reload` is called
+    before the workers are replaced, and returns False to forbid that. `on_resize(new, old)` is called when
+    the number of workers changes (old is None at first).
     """
 
     size: int

@@ -302,7 +302,6 @@ class Http1Connection(Http1Output):
         return False
 
     def _begin_timed(self, request: Request) -> TimedStream:
-        """Begin the exchange as one that is timed."""
         self._timed_stream = stream = self._timed_stream or TimedStream(self)
         stream.begin(request)
         self.core.pool.enter_timed()
@@ -378,9 +377,8 @@ class Http1Connection(Http1Output):
             self.close()
 
     def close(self) -> None:
-        """Close, and drop the streams: they refer to the connection, and garbage would be left."""
         super().close()
-        self.stream = self._stream = self._timed_stream = None
+        self.stream = self._stream = self._timed_stream = None  # they refer to this connection
 
     @property
     def grace(self) -> float:
