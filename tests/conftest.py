@@ -5,8 +5,12 @@ None has a deadline: a busy machine is slow to draw examples.
 
 from __future__ import annotations
 
+import gc
+import sys
+from collections.abc import Generator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import rows
@@ -16,6 +20,28 @@ for _name, _count in (('few', 5), ('many', 150)):
         _name, max_examples=_count, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
 settings.load_profile('few')
+
+# Modules, tests and fixtures live until the end of the run: a collection while they are made finds nothing.
+gc.disable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """Keep the byte code of tests, also where PYTHONDONTWRITEBYTECODE is set.
+
+    pytest rewrites each `assert`: 2 s for these tests, at each run that finds no byte code.
+    """
+    given, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = given
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been made so far out of all later collections."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

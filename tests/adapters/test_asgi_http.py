@@ -214,7 +214,7 @@ def test_early_hints():
     assert [name for name, *_ in calls[2:]] == ['response', 'data', 'data', 'end']
 
 
-@pytest.mark.parametrize('taken', [True, False])
+@rows('taken', [True, False])
 def test_trailers(taken):
     async def app(scope, receive, send):
         await send({**START, 'trailers': True})
@@ -531,7 +531,7 @@ def test_who_cut_the_body_short_and_still_reads_gets_400(errors):
     assert errors() == []
 
 
-@pytest.mark.parametrize('gone', [True, False])
+@rows('gone', [True, False])
 def test_disconnect_comes_when_the_client_leaves_and_not_before(gone):
     events = []
 
@@ -565,8 +565,8 @@ def test_disconnect_comes_when_the_response_is_complete():
     run(app)
 
 
-@pytest.mark.parametrize('read', [True, False])
-@pytest.mark.parametrize('pieces', [None, [b'a', b'b']])
+@rows('read', [True, False])
+@rows('pieces', [None, [b'a', b'b']])
 def test_receive_after_the_response_is_a_disconnect(read, pieces):
     async def app(scope, receive, send):
         if read:

@@ -215,7 +215,7 @@ def test_a_second_response_is_an_error(first, second):
     assert [entry[0] for entry in serve(app).log if isinstance(entry, tuple)] == [200]
 
 
-@pytest.mark.parametrize('second', RESPONSES)
+@rows('second', RESPONSES)
 def test_a_stream_that_a_second_response_ends_is_whole(second, caplog):
     """Emmett's `sse` and `stream` make one each time; a server that ignores it serves them well."""
 
@@ -395,7 +395,7 @@ def test_stream_waits_for_a_slow_client_and_ends_with_it(caplog):
 # the body
 
 
-@pytest.mark.parametrize(('pieces', 'body'), [((), b''), ((b'abc',), b'abc'), ((b'a', b'b', b'c'), b'abc')])
+@rows(('pieces', 'body'), [((), b''), ((b'abc',), b'abc'), ((b'a', b'b', b'c'), b'abc')])
 def test_whole_body_once(pieces, body):
     async def app(scope, protocol):
         assert await protocol() == body

@@ -9,6 +9,7 @@ from granian.protocol.interface import InvalidResponse
 from granian.protocol.limits import Limits
 from granian.rsgi import ProtocolClosed, ProtocolError, WebsocketMessageType, rsgi_handler
 from granian.websocket_session import WebSocketSettings
+from tests.support.rows import rows
 
 REQUEST = (
     'GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
@@ -122,7 +123,7 @@ def test_accept_twice():
     assert serve(app).log == [101, 'end']
 
 
-@pytest.mark.parametrize(('status', 'answered'), [(None, 403), (401, 401), (200, 200)])
+@rows(('status', 'answered'), [(None, 403), (401, 401), (200, 200)])
 def test_close_before_accept_refuses(status, answered):
     async def app(scope, protocol):
         protocol.close(status)
@@ -133,7 +134,7 @@ def test_close_before_accept_refuses(status, answered):
     assert serve(app).log == [answered]
 
 
-@pytest.mark.parametrize('status', [1, 101, 5000])
+@rows('status', [1, 101, 5000])
 def test_a_status_that_cannot_refuse(status):
     async def app(scope, protocol):
         with pytest.raises(ProtocolError):
@@ -142,7 +143,7 @@ def test_a_status_that_cannot_refuse(status):
     assert len(serve(app).log) == 1
 
 
-@pytest.mark.parametrize(('status', 'code'), [(None, 1000), (200, 1000), (4001, 4001), (1005, 1000)])
+@rows(('status', 'code'), [(None, 1000), (200, 1000), (4001, 4001), (1005, 1000)])
 def test_close_after_accept(status, code):
     async def app(scope, protocol):
         transport = await protocol.accept()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from granian import __version__
 from granian.protocol.http1.grammar import parse_head
 from granian.protocol.limits import Limits
@@ -46,15 +44,13 @@ def test_a_plain_request():
     assert type(env) is dict
 
 
-@pytest.mark.parametrize(
-    ('version', 'protocol'), [('1.0', 'HTTP/1.0'), ('1.1', 'HTTP/1.1'), ('2', 'HTTP/2.0')]
-)
+@rows(('version', 'protocol'), [('1.0', 'HTTP/1.0'), ('1.1', 'HTTP/1.1'), ('2', 'HTTP/2.0')])
 def test_server_protocol(version, protocol):
     assert environ_of(FakeStream(make_head(version=version)))['SERVER_PROTOCOL'] == protocol
 
 
-@pytest.mark.parametrize('multithread', [True, False])
-@pytest.mark.parametrize('multiprocess', [True, False])
+@rows('multithread', [True, False])
+@rows('multiprocess', [True, False])
 def test_multithread_and_multiprocess_are_what_we_were_told(multithread, multiprocess):
     env = environ_of(multithread=multithread, multiprocess=multiprocess)
     assert (env['wsgi.multithread'], env['wsgi.multiprocess']) == (multithread, multiprocess)
@@ -148,7 +144,7 @@ def test_prefix(option, path, info):
         assert stream.status == 200
 
 
-@pytest.mark.parametrize('option', [None, '', '/', '//'])
+@rows('option', [None, '', '/', '//'])
 def test_no_prefix(option):
     env = environ_of(FakeStream(make_head(target='/p')), url_path_prefix=option)
     assert (env['SCRIPT_NAME'], env['PATH_INFO']) == ('', '/p')

@@ -8,7 +8,6 @@ from typing import Any
 from wsgiref.validate import validator
 
 import h11
-import pytest
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1 import Http1
@@ -171,7 +170,7 @@ def test_100_continue_comes_with_the_first_read():
     assert wire.run(app).endswith(b'POST /x k')
 
 
-@pytest.mark.parametrize(
+@rows(
     'request_',
     [
         b'POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nhello',

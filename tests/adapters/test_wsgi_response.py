@@ -226,7 +226,7 @@ def test_late_start_response_after_an_empty_block():
     assert whole(serve(app)) == (201, b'late', None)
 
 
-@pytest.mark.parametrize('result', [[b'x'], [], Body(b'x'), Body(), [b'a', b'b'], SizedBody(b'x')])
+@rows('result', [[b'x'], [], Body(b'x'), Body(), [b'a', b'b'], SizedBody(b'x')])
 def test_start_response_never_called(result, caplog):
     stream = serve(lambda environ, start_response: result)
     assert whole(stream)[:2] == (500, b'500 Internal Server Error\n')
@@ -373,7 +373,7 @@ def test_less_than_content_length_breaks_off(caplog):
     assert len(errors_in(caplog)) == 1
 
 
-@pytest.mark.parametrize('result', [[b'ab'], [b'a', b'b'], [], [b''], SizedBody(b'ab'), Body()])
+@rows('result', [[b'ab'], [b'a', b'b'], [], [b''], SizedBody(b'ab'), Body()])
 def test_less_than_content_length_is_a_500_while_it_can_be(result, caplog):
     stream = serve(returning(result, headers=[('Content-Length', '4')]))
     assert whole(stream) == (500, b'500 Internal Server Error\n', '26')
@@ -457,9 +457,7 @@ class Odd(BaseException):
     """As gevent's GreenletExit and Timeout are."""
 
 
-@pytest.mark.parametrize(
-    'error', [ValueError('x'), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), Odd(), MemoryError()]
-)
+@rows('error', [ValueError('x'), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), Odd(), MemoryError()])
 def test_an_exception_is_logged_once_with_its_traceback_and_answered(error, caplog):
     def app(environ, start_response):
         start_response('200 OK', list(TEXT))
@@ -473,7 +471,7 @@ def test_an_exception_is_logged_once_with_its_traceback_and_answered(error, capl
     assert record.getMessage() == r'Error handling request GET /x\x85'
 
 
-@pytest.mark.parametrize('error', [ValueError('x'), SystemExit(1), Odd()])
+@rows('error', [ValueError('x'), SystemExit(1), Odd()])
 def test_an_exception_in_the_iterable(error, caplog):
     before, after = Body(error=error), Body(b'a', error=error)
     stream = serve(returning(before))
@@ -516,7 +514,7 @@ def test_a_client_that_left_is_no_error(caplog):
     assert not [record for record in caplog.records if record.levelname != 'DEBUG']
 
 
-@pytest.mark.parametrize('result', [[b'ab'], [b'a', b'b'], SizedBody(b'ab'), Body(b'a', b'b')])
+@rows('result', [[b'ab'], [b'a', b'b'], SizedBody(b'ab'), Body(b'a', b'b')])
 def test_a_client_that_left_before_anything(result, caplog):
     stream = FakeStream()
     stream.gone_after = 0

@@ -118,7 +118,7 @@ def test_S_R_01_tab_and_obs_text_pass():
     assert b'\r\nX-A: b\tc\xe4\r\n' in exchange().respond(1, 200, [(b'X-A', b'b\tc\xe4')], b'')
 
 
-@pytest.mark.parametrize('reason', [b'O\r\nK', b'\n', b'a\x00', b'\x7f'], ids=lambda r: f'S-R-01-{r!r}')
+@rows('reason', [b'O\r\nK', b'\n', b'a\x00', b'\x7f'], ids=lambda r: f'S-R-01-{r!r}')
 def test_bad_reason_is_refused(reason):
     connection = exchange()
     for steps in (False, True):
@@ -252,7 +252,7 @@ def test_S_R_03_less():
     assert feed(connection, GET) == []
 
 
-@pytest.mark.parametrize('body', [b'hell', b'hello!'])
+@rows('body', [b'hell', b'hello!'])
 def test_S_R_03_whole_response_of_another_length(body):
     connection = exchange()
     with pytest.raises(InvalidResponse, match='Content-Length says 5'):
@@ -273,7 +273,7 @@ def test_S_R_03_by_the_kernel():
     assert connection.idle
 
 
-@pytest.mark.parametrize(
+@rows(
     ('data', 'headers', 'raw'),
     [(GET, [], False), (GET10, [], True), (HEAD, [(b'Content-Length', b'5')], False), (GET10,
      [(b'Content-Length', b'5')], True)],
@@ -292,7 +292,7 @@ def test_raw_body(data, headers, raw):
 # -- S-R-04: what belongs to the connection is ours
 
 
-@pytest.mark.parametrize('steps', [False, True], ids=['S-R-04-respond', 'S-R-04-steps'])
+@rows('steps', [False, True], ids=['S-R-04-respond', 'S-R-04-steps'])
 def test_hop_by_hop_fields_are_dropped(steps):
     connection = exchange()
     headers = [
@@ -430,7 +430,7 @@ def test_shutdown_while_idle():
     assert feed(connection, GET) == []
 
 
-@pytest.mark.parametrize('steps', [False, True])
+@rows('steps', [False, True])
 def test_shutdown_while_busy(steps):
     connection = exchange()
     connection.shutdown()
@@ -466,7 +466,7 @@ def test_half_closed_client_gets_its_answers():
         assert connection.must_close is last
 
 
-@pytest.mark.parametrize('steps', [False, True])
+@rows('steps', [False, True])
 def test_the_end_comes_while_the_response_is_made(steps):
     connection = exchange()
     connection.receive_eof()
@@ -583,7 +583,7 @@ def test_special_exchanges_are_not_quick(data):
     assert not connection._quick
 
 
-@pytest.mark.parametrize('end', ['shutdown', 'receive_eof'])
+@rows('end', ['shutdown', 'receive_eof'])
 def test_an_exchange_that_becomes_the_last_is_not_quick_any_more(end):
     connection = exchange()
     assert connection._quick

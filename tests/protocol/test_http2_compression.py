@@ -75,7 +75,7 @@ HUFFMAN = [
 ]
 
 
-@pytest.mark.parametrize('blocks', [PLAIN, HUFFMAN])
+@rows('blocks', [PLAIN, HUFFMAN])
 def test_rfc_7541_appendix_c(blocks):
     decoder = Decoder(65536)
     for block, fields in zip(blocks, REQUESTS):

@@ -378,14 +378,14 @@ def test_small_pieces_that_wait_become_one_frame(peer):
 
 
 def test_data_of_one_read_is_one_event(peer):
-    """4,000 frames of a byte are no 4,000 events, also where two streams take turns."""
+    """1,000 frames of a byte are no 1,000 events, also where two streams take turns."""
     peer.request(1, POST, end=False).request(3, POST, end=False)
     peer.take_events()
-    frames = [DataFrame(stream_id, data=b'x').serialize() for _ in range(2000) for stream_id in (1, 3)]
+    frames = [DataFrame(stream_id, data=b'x').serialize() for _ in range(500) for stream_id in (1, 3)]
     peer.server.receive_data(b''.join(frames))
     peer.pull()
     assert len(peer.events) < 10
     for stream_id in (1, 3):
         events = [event for event in peer.events if event.stream_id == stream_id]
         assert b''.join(getattr(event, 'data', b'') for event in events) != b''
-        assert sum(getattr(event, 'credit', 0) for event in events) == 2000
+        assert sum(getattr(event, 'credit', 0) for event in events) == 500

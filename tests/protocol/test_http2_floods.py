@@ -14,6 +14,7 @@ from hyperframe.frame import (
 )
 
 from granian.protocol.events import Data, Request, RequestFailed
+from granian.protocol.http2 import guard, table
 from granian.protocol.http2.output import Output
 from granian.protocol.limits import Limits
 from tests.support.rows import rows
@@ -21,6 +22,20 @@ from tests.support.rows import rows
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
 POST = [(':method', 'POST'), *GET[1:]]
 ENHANCE_YOUR_CALM = 11
+NOISE, NOISE_PER_SECOND = 100, 50
+RESETS, RESETS_PER_SECOND = 40, 4
+
+
+@pytest.fixture(autouse=True)
+def small_budgets(monkeypatch):
+    """Shrink the budgets, so that a few frames are a flood.
+
+    `test_http2_tables.py` tests the budgets at their own size.
+    """
+    monkeypatch.setattr(guard, 'NOISE', NOISE)
+    monkeypatch.setattr(guard, 'NOISE_PER_SECOND', NOISE_PER_SECOND)
+    monkeypatch.setattr(guard, 'RESETS', RESETS)
+    monkeypatch.setattr(guard, 'RESETS_PER_SECOND', RESETS_PER_SECOND)
 
 
 def raw_frame(kind, flags, stream_id, payload=b''):
@@ -28,12 +43,12 @@ def raw_frame(kind, flags, stream_id, payload=b''):
 
 
 def flood(peer, frame, count):
-    """Send the same frame over and over, in reads of some size; how many went in before the end."""
+    """Send the same frame again and again, ten in a read; return how many went in before the end."""
     data = frame if isinstance(frame, bytes) else frame.serialize()
-    for sent in range(0, count, 100):
-        peer.feed(data * 100)
+    for sent in range(0, count, 10):
+        peer.feed(data * 10)
         if peer.server.must_close:
-            return sent + 100
+            return sent + 10
     return count
 
 
@@ -50,13 +65,13 @@ def test_rapid_reset(peer, answered):
         if peer.server.must_close:
             break
     assert peer.goaway() == ENHANCE_YOUR_CALM
-    assert 90 < number < 110
+    assert 0.9 * RESETS < number < 1.1 * RESETS
 
 
 def test_rapid_reset_in_one_read_makes_no_requests(peer):
     requests = b''.join(
         peer.headers(2 * n + 1).serialize() + RstStreamFrame(2 * n + 1, error_code=8).serialize()
-        for n in range(500)
+        for n in range(200)
     )
     peer.feed(requests)
     assert peer.goaway() == ENHANCE_YOUR_CALM
@@ -80,9 +95,9 @@ def test_cancelled_streams_count_until_their_handler_ends(make_peer):
 
 
 def test_resets_are_forgiven_with_time(peer):
-    for second in range(30):
+    for second in range(15):  # 45 resets, more than the budget
         peer.clock.date = b'Sun, 06 Nov 1994 08:50:%02d GMT' % second
-        for _ in range(9):
+        for _ in range(RESETS_PER_SECOND - 1):
             stream_id = peer.server._table.highest + 2 | 1
             peer.request(stream_id).send(RstStreamFrame(stream_id, error_code=8)).got(
                 peer.server.abort(stream_id)
@@ -94,7 +109,7 @@ def test_resets_are_forgiven_with_time(peer):
 
 
 def test_cancelling_after_the_response_costs_nothing(peer):
-    for number in range(300):
+    for number in range(RESETS + 20):
         stream_id = 2 * number + 1
         peer.request(stream_id, POST, end=False).got(peer.server.respond(stream_id, 200, [], b'x'))
         peer.send(RstStreamFrame(stream_id, error_code=0))
@@ -124,11 +139,11 @@ def test_resets_that_the_client_makes_us_send(make_peer, name):
         if peer.goaway() is not None:
             break
     assert peer.goaway() == ENHANCE_YOUR_CALM
-    assert 90 < number < 110
+    assert 0.9 * RESETS < number < 1.1 * RESETS
 
 
 def test_both_directions_share_one_counter(peer):
-    for number in range(60):
+    for number in range(24):
         peer.request(4 * number + 1).send(RstStreamFrame(4 * number + 1)).got(
             peer.server.abort(4 * number + 1)
         )
@@ -138,7 +153,7 @@ def test_both_directions_share_one_counter(peer):
 
 def test_streams_refused_without_end(make_peer):
     peer = make_peer(Limits(max_concurrent_streams=10))
-    for number in range(200):
+    for number in range(2 * RESETS):
         peer.request(2 * number + 1)
     assert peer.goaway() == ENHANCE_YOUR_CALM
 
@@ -186,10 +201,10 @@ def test_frames_that_carry_nothing(make_peer, name):
     """CVE-2019-9512, 9515, 9518 and kin."""
     peer = make_peer()
     peer.request(1, POST, end=False).request(3).got(peer.server.respond(3, 200, [], b''))
-    sent = flood(peer, FRAMES[name], 20_000)
+    sent = flood(peer, FRAMES[name], 20 * NOISE)
     assert peer.goaway() == ENHANCE_YOUR_CALM
-    assert sent <= 1300
-    assert sum(f.body_len + 9 for f in peer.frames) < 40_000
+    assert sent <= 1.3 * NOISE
+    assert sum(f.body_len + 9 for f in peer.frames) < 40 * NOISE
 
 
 @rows('name', FRAMES)
@@ -197,9 +212,9 @@ def test_a_little_of_it_for_a_long_time_is_fine(make_peer, name):
     peer = make_peer()
     peer.request(1, POST, end=False).request(3).got(peer.server.respond(3, 200, [], b''))
     data = FRAMES[name] if isinstance(FRAMES[name], bytes) else FRAMES[name].serialize()
-    for second in range(28):  # 1,120 of them: more than a flood's budget (NOISE)
+    for second in range(28):  # 112 of them: more than a flood's budget
         peer.clock.date = b'Sun, 06 Nov 1994 08:%02d:%02d GMT' % divmod(second, 60)
-        peer.feed(data * 40)
+        peer.feed(data * 4)
     assert peer.goaway() is None
 
 
@@ -210,15 +225,15 @@ def test_window_drip(peer):
     )
     flood(peer, WindowUpdateFrame(1, window_increment=1), 10_000)
     assert peer.goaway() == ENHANCE_YOUR_CALM
-    assert len(peer.body()) < 1300
+    assert len(peer.body()) < 1.3 * NOISE
 
 
 def test_an_honest_download_is_no_flood(peer):
-    """A client that acknowledges every frame, twice, for 24 MiB: 3,072 updates."""
+    """A client acknowledges each frame, twice, for 3 MiB: 384 updates, of which the budget pays 100."""
     peer.send(SettingsFrame(0, settings={4: 2**24}), WindowUpdateFrame(0, window_increment=2**24 - 65535))
     peer.request(1).got(peer.server.send_response(1, 200, []))
     received = 0
-    for _ in range(24):
+    for _ in range(3):
         peer.got(peer.server.send_data(1, b'x' * 2**20))
         sizes = [f.body_len for f in peer.take() if isinstance(f, DataFrame)]
         received += sum(sizes)
@@ -226,20 +241,20 @@ def test_an_honest_download_is_no_flood(peer):
             *(WindowUpdateFrame(stream_id, window_increment=size) for size in sizes for stream_id in (0, 1))
         )
     received += len(peer.body())
-    assert received == 24 * 2**20
+    assert received == 3 * 2**20
     assert peer.goaway() is None
 
 
 def test_an_honest_upload_is_no_flood(peer):
     peer.request(1, POST, end=False)
     total = 0
-    for _ in range(1000):
+    for _ in range(200):
         peer.data(1, b'x' * 16384).send(PingFrame(0, opaque_data=b'measured'))
         for event in peer.take_events():
             if isinstance(event, Data):
                 total += len(event.data)
                 peer.got(peer.server.consumed(1, event.credit))
-    assert total == 16_384_000
+    assert total == 200 * 16_384
     assert peer.goaway() is None
 
 
@@ -276,13 +291,13 @@ def test_a_somewhat_large_list_is_a_431(peer):
 
 def test_empty_field_names(peer):
     """CVE-2019-9516."""
-    for number in range(150):
+    for number in range(RESETS + 10):
         peer.raw(1, 5, 2 * number + 1, b'\x82\x86\x84' + b'\0\0\0' * 50)
     assert peer.goaway() == ENHANCE_YOUR_CALM
 
 
 def test_early_answers_leave_no_pile_of_half_closed_streams(peer):
-    for number in range(500):
+    for number in range(RESETS + 20):
         peer.request(2 * number + 1, POST, end=False).got(peer.server.respond(2 * number + 1, 200, [], b''))
     assert len(peer.server._table.draining) <= 32
     assert peer.server.idle
@@ -290,12 +305,13 @@ def test_early_answers_leave_no_pile_of_half_closed_streams(peer):
     assert peer.goaway() is None
 
 
-def test_what_is_remembered_of_old_streams_is_bounded(peer):
-    for number in range(1200):
+def test_what_is_remembered_of_old_streams_is_bounded(peer, monkeypatch):
+    monkeypatch.setattr(table, 'REMEMBERED', 64)
+    for number in range(150):
         stream_id = 4 * number + 1
         peer.request(stream_id).got(peer.server.abort(stream_id))
     server = peer.server
-    assert server._table.size <= 1024 + 64
+    assert server._table.size <= 2 * 64 + table.SKIPPED_RANGES
     assert peer.goaway() is None
 
 

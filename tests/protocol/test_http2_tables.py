@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from granian.protocol.http2 import frames
-from granian.protocol.http2.guard import CREDIT, NOISE, RESETS, Guard, seconds_of_day
+from granian.protocol.http2.guard import (
+    CREDIT,
+    NOISE,
+    NOISE_PER_SECOND,
+    RESETS,
+    RESETS_PER_SECOND,
+    Guard,
+    seconds_of_day,
+)
 from granian.protocol.http2.streams import CLOSED, RECEIVED, TRANSITIONS, Step, Stream, StreamState, Verdict
+from granian.protocol.http2.table import REMEMBERED
 from granian.protocol.http2.windows import LARGEST, Adaptive
 from granian.protocol.limits import Clock
 from tests.support.rows import rows
@@ -58,6 +67,29 @@ def test_a_stream_refuses_a_move_that_is_not_in_the_table():
 
 def test_the_clock_is_the_date_line():
     assert seconds_of_day(b'Sun, 06 Nov 1994 08:49:37 GMT') == 8 * 3600 + 49 * 60 + 37
+
+
+def test_budgets_have_the_sizes_that_are_documented():
+    assert (RESETS, RESETS_PER_SECOND) == (100, 10)
+    assert (NOISE, NOISE_PER_SECOND) == (1000, 500)
+    assert REMEMBERED == 512
+
+
+@rows(
+    ('spend', 'budget', 'per_second'),
+    [(Guard.reset, RESETS, RESETS_PER_SECOND), (Guard.frame, NOISE, NOISE_PER_SECOND)],
+)
+def test_budget_is_spent_by_one_too_many(spend, budget, per_second):
+    clock = Clock(b'Sun, 06 Nov 1994 08:00:00 GMT')
+    guard = Guard(clock)
+    for _ in range(budget):
+        spend(guard)
+    clock.date = b'Sun, 06 Nov 1994 08:00:01 GMT'
+    for _ in range(per_second):
+        spend(guard)
+    assert guard.exhausted is None
+    spend(guard)
+    assert guard.exhausted
 
 
 def test_budgets_leak_over_midnight():

@@ -23,6 +23,7 @@ from granian.protocol.http2 import Http2
 from granian.protocol.limits import Clock, Limits
 from granian.stream import InvalidResponse
 from tests.support.http2_peer import Peer
+from tests.support.rows import rows
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 WARM_UP = 10
@@ -167,7 +168,7 @@ def test_new_rule_for_a_name_holds_everywhere(monkeypatch):
     assert ask_http2('GET', '/', [*FIELDS, ('X-Unseen-B', '1')], Limits()) is None
 
 
-@pytest.mark.parametrize(
+@rows(
     ('limits', 'target', 'fields'),
     [
         (Limits(max_request_line=100), '/' + 'a' * 100, FIELDS),
@@ -192,7 +193,7 @@ def test_sizes_at_their_limit_are_accepted():
     assert ask_http1(connection, 'GET', '/', [*FIELDS[:2], ('X-Requested-With', 'a' * 11)]) is None
 
 
-@pytest.mark.parametrize(
+@rows(
     ('limits', 'data', 'status'),
     [
         (Limits(max_request_line=20), b'GET /' + b'a' * 20, 414),
@@ -208,7 +209,7 @@ def test_size_over_its_limit_has_its_status(limits, data, status):
     assert event.status == status
 
 
-@pytest.mark.parametrize(('header_map', 'key'), [('drop', None), ('dangerous', 'HTTP_X_REQUESTED_WITH')])
+@rows(('header_map', 'key'), [('drop', None), ('dangerous', 'HTTP_X_REQUESTED_WITH')])
 def test_header_map_decides_what_wsgi_sees(header_map, key):
     fields = [('Host', 'a.example'), ('X_Requested_With', '1')]
     heard = everywhere('GET', '/', fields, Limits(header_map=header_map))
@@ -253,7 +254,7 @@ def status_over_http2(status: Any) -> int:
     return int(dict(peer.fields()[-1])[':status'])
 
 
-@pytest.mark.parametrize('ask', [status_over_http1, status_over_http2])
+@rows('ask', [status_over_http1, status_over_http2])
 def test_status_may_be_an_int_enum_and_nothing_else(ask: Callable[[Any], int]) -> None:
     assert ask(HTTPStatus.NOT_FOUND) == 404
     for wrong in (200.0, True, '200', None, 1000, 99):
