@@ -9,8 +9,10 @@ import h2.connection
 import httpx
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
+from granian.core.loop.accept import Acceptor
+from granian.core.loop.tls import TLSLayer
 from granian.protocol.limits import Limits
-from tests.support.tls_client import HalfClosing, client_context, wrapped
+from tests.support.tls_client import Begun, HalfClosing, client_context, wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
 
@@ -39,6 +41,45 @@ def test_plain_http_on_a_tls_port_is_answered_readably(serve, tls):
     assert status == 400
     assert b'https' in body
     assert client.closed()
+
+
+def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
+    monkeypatch.setattr('granian.core.handshakes.STEPS', 4)
+    steps = [0]
+    step, begin = TLSLayer._shake_hands, Acceptor._next_steps
+
+    def count_step(self):
+        steps[-1] += 1
+        step(self)
+
+    def count_turn(self):
+        steps.append(0)
+        begin(self)
+
+    monkeypatch.setattr(TLSLayer, '_shake_hands', count_step)
+    monkeypatch.setattr(Acceptor, '_next_steps', count_turn)
+    with contextlib.ExitStack() as stack:
+        listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        address = listener.getsockname()
+        clients = [Begun(stack.enter_context(socket.create_connection(address, 10))) for _ in range(40)]
+        serve(hello, listeners=[listener], tls=tls)
+        answers = [client.get()[:12] for client in clients]
+    assert answers == [b'HTTP/1.1 200'] * 40
+    assert sum(steps) >= 40
+    assert max(steps) <= 4
+
+
+def test_client_that_leaves_while_its_handshake_waits_is_forgotten(serve, tls, monkeypatch):
+    monkeypatch.setattr('granian.core.handshakes.STEPS', 2)
+    with contextlib.ExitStack() as stack:
+        listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        address = listener.getsockname()
+        clients = [Begun(stack.enter_context(socket.create_connection(address, 10))) for _ in range(20)]
+        for client in clients[1::2]:
+            client.sock.close()
+        served = serve(hello, listeners=[listener], tls=tls)
+        assert [client.get()[:12] for client in clients[::2]] == [b'HTTP/1.1 200'] * 10
+        served.wait_for(lambda: not (served.core.acceptor.handshakes or served.core.acceptor._steps.waits))
 
 
 def test_a_silent_client_costs_only_its_timeout(serve, tls):

@@ -46,7 +46,9 @@ def test_blocking_handshake_is_answered_once_the_clients_part_is_whole(pki: Any)
 
 def test_loop_handshake_is_given_a_round_trip_once_answered(pki: Any) -> None:
     now = SimpleNamespace(time=lambda: 100.0, call_later=lambda *_: SimpleNamespace(cancel=lambda: None))
-    host: Any = SimpleNamespace(handshake_timeout=1, handshake_begun=lambda layer: None)
+    host: Any = SimpleNamespace(
+        handshake_timeout=1, handshake_begun=lambda layer: None, may_step=lambda layer: True
+    )
     loop: Any = now
     connection: Any = None
     layer = TLSLayer(loop, connection, server_context(pki), host)

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from granian.core import handshakes
 from granian.core.blocking import connection, http1_connection, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.tls import TLSSettings, make_context
 from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_all, read_response, running
 from tests.support.http2_client import Http2Client
+from tests.support.tls_client import Begun
 
 TEXT = [(b'Content-Type', b'text/plain')]
 
@@ -42,6 +44,33 @@ def serve(pki):
 def connected(server: Any, context: ssl.SSLContext) -> Any:
     with server.connect() as raw, context.wrap_socket(raw, server_hostname='localhost') as sock:
         yield sock
+
+
+def test_handshakes_of_a_crowd_leave_turns_to_others(serve, monkeypatch):
+    monkeypatch.setattr(handshakes, 'STEPS', 4)
+    steps = [0]
+    may_step, gather = handshakes.HandshakeTurns.may_step, reactor.Reactor.gather
+
+    def count_step(self, opening):
+        may = may_step(self, opening)
+        steps[-1] += may
+        return may
+
+    def count_turn(self):
+        steps.append(0)
+        gather(self)
+
+    monkeypatch.setattr(handshakes.HandshakeTurns, 'may_step', count_step)
+    monkeypatch.setattr(reactor.Reactor, 'gather', count_turn)
+    with ExitStack() as stack:
+        listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        address = listener.getsockname()
+        clients = [Begun(stack.enter_context(socket.create_connection(address, 10))) for _ in range(40)]
+        stack.enter_context(serve(describe, listener=listener))
+        answers = [client.get()[:12] for client in clients]
+    assert answers == [b'HTTP/1.1 200'] * 40
+    assert sum(steps) >= 40
+    assert max(steps) <= 4
 
 
 def describe(stream: Any) -> None:

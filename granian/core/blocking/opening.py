@@ -104,9 +104,11 @@ class Opening(WatchedConnection):
         Without the last step the connection is released or closed. The signature takes a millisecond,
         without the interpreter's lock.
         """
-        handshake = self._handshake or self._begin_tls(context)
-        if handshake is None:
+        if self._handshake is None and not self._looks_like_tls():
             return False, True
+        if not self.reactor.handshakes.may_step(self):
+            return False, True  # it stays owned until the reactor queues it again
+        handshake = self._handshake or self._begin_tls(context)
         leads = self.core.pool.pass_lead()
         try:
             self.tls = handshake.step()
@@ -123,21 +125,26 @@ class Opening(WatchedConnection):
         self.deadline = monotonic() + self.settings.head_timeout
         return True, leads
 
-    def _begin_tls(self, context: ssl.SSLContext) -> Handshake | None:
-        """Look at the first bytes, then give the socket to OpenSSL. Return None if they are not TLS."""
-        from .handshake import Handshake, answer_to_plain_http
+    def _looks_like_tls(self) -> bool:
+        """Look at the first bytes. Without any, or if they are not TLS, end the connection."""
+        from .handshake import answer_to_plain_http
 
         first = self.sock.recv(16, socket.MSG_PEEK)
         if not first:
             self.close()
-            return None
+            return False
         answer = answer_to_plain_http(first, self.reactor.clock)
         if answer is not None:
             self._refuse(400, 'HTTP in clear text on a port with TLS', answer)
-            return None
-        self._handshake = Handshake(self.sock, context, self.note_end)
-        self.sock = self._handshake.socket
-        return self._handshake
+        return answer is None
+
+    def _begin_tls(self, context: ssl.SSLContext) -> Handshake:
+        """Give the socket to OpenSSL."""
+        from .handshake import Handshake
+
+        self._handshake = handshake = Handshake(self.sock, context, self.note_end)
+        self.sock = handshake.socket
+        return handshake
 
     # -- the HTTP version ---------------------------------------------------------------
 

@@ -3,9 +3,8 @@
 Only the leader runs `gather`, so nothing here needs a lock. Any thread may call `submit`,
 `forget`, `retain`, `let_go` and `wake`.
 
-Deadlines are kept on the connections and swept, not queued: setting one is an attribute. A
-sweep of 10,000 connections takes about half a millisecond. It happens at the earliest
-deadline, but seldom enough to take no more than a few percent of the time.
+Deadlines are kept on the connections and swept, not queued. A sweep of 10,000 connections takes about half a
+millisecond. It happens at the earliest deadline, but takes no more than a few percent of the time.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
+from ..handshakes import HandshakeTurns
 from ..heap import Peak
 from ..listener import Listener
 from ..sharing import LEAVE_FOR
@@ -52,8 +52,7 @@ def _raise(error: OSError) -> None:
 class Reactor:
     """Owns the listeners, the poller and the table of connections, and fills the pool's queue.
 
-    Accepting pauses at `backpressure` requests that run or wait for a thread. `connect` makes a connection
-    of a socket, its address and its listener. The leader flushes `deferred` before it polls.
+    `connect` makes a connection of a socket, its address and its listener.
     """
 
     socket_class: Callable[..., Any] = socket.socket
@@ -94,12 +93,13 @@ class Reactor:
         """True while the leader is inside poll()."""
         self.buffer = make_buffer()
         """The leader reads requests into it: see `receiving`."""
-        self.deferred = deferred
+        self.deferred = deferred  # the leader flushes it before it polls
         self.suspect = False
         """Something has failed: poll at once, to find out whether polling still works."""
         self._accept_after = 0.0
         self._room = Room(self.connections)
         self._peak = Peak()
+        self.handshakes: HandshakeTurns[Any] = HandshakeTurns()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
         self.register = self._poller.register
         self.rearm = self._poller.rearm
@@ -157,6 +157,9 @@ class Reactor:
         sees the other: the work wakes us, and the new number is published.
         """
         timeout = self._timeout()
+        if self.handshakes.begun:
+            for opening in self.handshakes.begin_turn():
+                self._ready.append(opening)
         self.polling = True
         if len(self.connections) != self._published:
             self._publish()
@@ -170,7 +173,7 @@ class Reactor:
         """Return how long the next poll may last, None where nothing but an event ends it."""
         if self._newest is not None:
             self._regard_newest(self._newest)
-        if self.suspect:
+        if self.suspect or self.handshakes.waits:
             self.suspect = False
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
@@ -182,7 +185,6 @@ class Reactor:
         return max(0.0, min(longest, self.next_sweep - monotonic()))
 
     def _keep_time(self, now: float) -> None:
-        """Set the Date field and expire connections, where either is due."""
         if now >= self._next_second:
             self._tick(now)
         if now >= self.next_sweep:
@@ -278,7 +280,7 @@ class Reactor:
         self.stopping = True
 
     def _accept(self, fd: int) -> None:
-        """Accept pending connections, where `fd` is a listener and not a connection just closed."""
+        """Accept where `fd` is a listener, and not a connection just closed."""
         listener = self._listeners.get(fd)
         if listener is not None and self.single:
             self._accept_single(listener)
@@ -361,7 +363,6 @@ class Reactor:
             self.wake()
 
     def wake(self) -> None:
-        """Have poll() return, now or when it is called next."""
         try:
             self._poller.wake()
         except OSError as error:  # the application has closed a descriptor of ours
@@ -382,7 +383,6 @@ class Reactor:
         self.connections[-id(connection)] = connection
 
     def let_go(self, connection: Watched) -> None:
-        """Drop a closed connection whose last handler has ended."""
         self.connections.pop(-id(connection), None)
         if self.stopping and not self.connections:
             self.drained()

@@ -47,7 +47,8 @@ def make_room(connections: Mapping[int, Watched]) -> float:
     now = monotonic()
     pause = ACCEPT_PAUSE
     # Copied first: other threads close connections meanwhile.
-    spare = [(each.spare_from, fd, each) for fd, each in list(connections.items())]
+    held = [(fd, each) for fd, each in list(connections.items()) if not each.owner.locked()]
+    spare = [(each.spare_from, fd, each) for fd, each in held]
     for spare_from, _, connection in heapq.nsmallest(ROOM, spare):
         if spare_from > now:
             return min(pause, spare_from - now)

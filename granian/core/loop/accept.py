@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...messages import WARNINGS
+from ..handshakes import HandshakeTurns
 from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
 from ..spare import spare_from
@@ -65,6 +66,9 @@ class Acceptor:
         """Accepted, without a transport yet, and when."""
         self.handshakes: set[TLSLayer] = set()
         """TLS is being negotiated."""
+        self._steps: HandshakeTurns[TLSLayer] = HandshakeTurns()
+        self._turn_due = False
+        """A turn of handshakes begins soon."""
         self.clock: Clock = core.clock
         self.handshake_timeout = core.settings.handshake_timeout
         self.pressed = False
@@ -241,8 +245,24 @@ class Acceptor:
     def handshake_begun(self, layer: TLSLayer) -> None:
         self.handshakes.add(layer)
 
+    def may_step(self, layer: TLSLayer) -> bool:
+        if not self._turn_due:
+            self._turn_due = True
+            self._core.loop.call_soon(self._next_steps)
+        return self._steps.may_step(layer)
+
+    def _next_steps(self) -> None:
+        """Begin a turn of handshakes."""
+        for layer in self._steps.begin_turn():
+            if self._steps.may_step(layer):
+                layer.go_on()
+        self._turn_due = self._steps.begun
+        if self._turn_due:
+            self._core.loop.call_soon(self._next_steps)
+
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
         self.handshakes.discard(layer)
+        self._steps.forget(layer)
         if error is not None:
             self._core.connections_failed += 1
             logger.debug('TLS handshake failed: %s', error)

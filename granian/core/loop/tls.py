@@ -33,6 +33,10 @@ class Handshakes(Protocol):
         """Note a layer that has its transport."""
         ...
 
+    def may_step(self, layer: TLSLayer) -> bool:
+        """Return whether the layer may take a step in this turn of the loop. Else `go_on` is called later."""
+        ...
+
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
         """Forget the layer: its connection exists from now on, or `error` says why not."""
         ...
@@ -87,11 +91,12 @@ class TLSLayer(asyncio.Protocol):
                 self._answer_plain_http()
                 return
             self._received.write(data)
-            self._shake_hands()
-            if not self._agreed:
-                return
-        else:
-            self._received.write(data)
+            if self._handshakes.may_step(self):
+                self._shake_hands()
+            else:
+                self._raw.pause_reading()
+            return
+        self._received.write(data)
         self._read()
 
     def eof_received(self) -> bool:
@@ -117,7 +122,14 @@ class TLSLayer(asyncio.Protocol):
 
     # -- the handshake
 
+    def go_on(self) -> None:
+        """Take the step that has waited for its turn. The core."""
+        if not self._raw.is_closing():
+            self._raw.resume_reading()
+            self._shake_hands()
+
     def _shake_hands(self) -> None:
+        """Take the next step with what has been received."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -131,6 +143,7 @@ class TLSLayer(asyncio.Protocol):
             self._agreed = True
             self._over()
             self._connection.connection_made(self)
+            self._read()
 
     def _over(self, error: object = None) -> None:
         if self._timer is not None:
