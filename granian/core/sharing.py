@@ -24,9 +24,10 @@ AHEAD = 2
 more for every four that the least loaded has."""
 WINDOW = 0.5
 """Seconds after which the counts of begun and ended connections are halved."""
-CHURN = 64
-"""Connections beyond those there are that begin and end within a window or two: they are short, and their
-numbers say little. Then a worker accepts without regard to the others: each moment left would cost rate."""
+CHURN = 16
+CHURN_EACH = 8
+"""Connections, and so many for each that is open, that begin and end within a window or two: they are short,
+and their numbers say little. Then a worker accepts without regard to the others, which would cost rate."""
 
 _FREE = -2
 _AWAY = -1
@@ -96,7 +97,7 @@ class Share:
             self._begun = self._begun // 2 if lately else 0
             self._ended = self._ended // 2 if lately else 0
             self._window_ends = now + WINDOW
-        return min(self._begun, self._ended) <= CHURN + self._counts[self._index]
+        return min(self._begun, self._ended) <= CHURN + CHURN_EACH * self._counts[self._index]
 
     def is_ahead(self, connections: int) -> bool:
         """Return whether this worker has so many more connections than another that accepts."""

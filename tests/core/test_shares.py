@@ -11,7 +11,7 @@ import pytest
 
 from granian.core import sharing
 from granian.core.blocking.admission import BUSY_LEAVES, CREDIT, SHORT_TURN, Admission
-from granian.core.sharing import AHEAD, CHURN, Share, Shares
+from granian.core.sharing import AHEAD, CHURN, CHURN_EACH, Share, Shares
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no shared memory there')
 
@@ -46,7 +46,7 @@ def test_worker_that_does_not_accept_is_not_waited_for() -> None:
 def test_short_connections_are_accepted_without_regard_to_others() -> None:
     one, other = two()
     other.publish(0)
-    for _ in range(CHURN + AHEAD + 1):
+    for _ in range(CHURN + AHEAD * CHURN_EACH + 1):
         one.publish(1)
         one.publish(0)
     one.publish(AHEAD)
@@ -71,7 +71,7 @@ def test_short_connections_are_remembered_for_a_window() -> None:
     one, other = two()
     other.publish(0)
     now = sharing.monotonic()
-    for _ in range(3 * CHURN):
+    for _ in range(3 * (CHURN + AHEAD * CHURN_EACH)):
         one.publish(1)
         one.publish(0)
     one.publish(AHEAD)
@@ -127,7 +127,7 @@ def test_turns_are_longer_for_short_connections_of_idle_threads(short: bool, bus
     for _ in range(3):
         ends = []
         while not (ends and ends[-1]):
-            admission.begin_batch(sharing.monotonic())
+            admission.begin_batch(sharing.monotonic(), True)
             assert admission.pause_for_others(0) == 0
             ends.append(admission.ends_turn())
         assert len(ends) == turn

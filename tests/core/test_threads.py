@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from granian.core.blocking import connection, http1_connection, reactor
+from granian.core.blocking.admission import Admission
 from granian.core.blocking.poller import SelectorPoller
 from granian.core.sharing import Shares
 from granian.stream import RequestBodyError
@@ -181,6 +182,32 @@ def test_with_one_thread_a_silent_connection_is_waited_for(monkeypatch: pytest.M
             silent.sendall(GET_CLOSE % b'/first')
             assert read_all(silent).endswith(b'/first')
             assert read_all(sock).endswith(b'/next')
+
+
+def test_pending_short_connections_are_not_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has ended before the next is accepted, so the worker is never ahead of an idle one."""
+    pauses: list[float] = []
+    decide = Admission.pause_for_others
+
+    def noted(admission: Admission, connections: int) -> float:
+        pauses.append(decide(admission, connections))
+        return pauses[-1]
+
+    monkeypatch.setattr(Admission, 'pause_for_others', noted)
+    shares = Shares()
+    share, idle = shares.claim(), shares.claim()
+    assert idle is not None
+    idle.publish(0)
+    listener = socket.create_server(('127.0.0.1', 0))
+    with ExitStack() as stack:
+        socks = [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(12)]
+        for sock in socks:
+            sock.sendall(GET_CLOSE % b'/')
+        stack.enter_context(running(echo_path, listener=listener, share=share))
+        for sock in socks:
+            assert read_all(sock).endswith(b'/')
+    assert len(pauses) >= 12
+    assert not any(pauses)
 
 
 def test_worker_that_is_alone_waits_for_no_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:

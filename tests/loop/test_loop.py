@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from granian.core.loop import deadlines, files
+from granian.core.loop import accept, deadlines, files
+from granian.core.sharing import Shares
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
 
@@ -506,6 +507,21 @@ def test_system_exit_does_not_end_the_worker(serve):
     client = serve(handler).connect()
     assert client.get('/exit')[0] == 500
     assert client.get('/')[0] == 200
+
+
+def test_accept_is_left_no_longer_than_the_worker_is_ahead(serve, monkeypatch):
+    monkeypatch.setattr(accept, 'LEAVE_FOR', 60.0)
+    shares = Shares()
+    share, idle = shares.claim(), shares.claim()
+    idle.publish(0)
+    served = serve(hello, share=share)
+    first, second = served.connect(), served.connect()
+    assert first.get()[0] == second.get()[0] == 200
+    third = served.connect()
+    third.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    served.wait_for(lambda: served.core.acceptor._leaving)
+    first.close()
+    assert third.response()[0] == 200
 
 
 def test_backpressure_counts_requests_not_connections(serve):

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .work import Crew
 
 
+ACCEPT_BATCH = 16
+"""Maximum connections accepted for one event. More would favour one worker over its siblings."""
 SETTLE = 0.2
 """Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 CREDIT = 0.4
@@ -124,15 +126,18 @@ class Admission:
         """Note that the wait is over: the connection has sent something, or was silent for too long."""
         self._settling_since = 0.0
 
-    def begin_batch(self, now: float) -> None:
-        """Prepare to accept pending connections, at the monotonic time `now`.
+    def begin_batch(self, now: float, exclusive: bool) -> int:
+        """Prepare to accept pending connections, at the monotonic time `now`. Return their maximum number.
 
         While connections are short, the others' numbers are not read for each: that is 2 of 57 µs.
+        Else, where a connection wakes every worker (not `exclusive`), each worker accepts one. A short
+        one has ended before the next poll, so no worker is ahead because of it.
         """
         share = self._share
         if share is not None:
             self.leaving = False
             self.regards_others = share.regards_others(now)
+        return 1 if self.regards_others and not exclusive else ACCEPT_BATCH
 
     def pause_for_others(self, connections: int) -> float:
         """Return the seconds for which to leave the next connection to another worker; 0.0 to accept it."""

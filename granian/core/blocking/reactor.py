@@ -32,8 +32,6 @@ from .work import Crew, Deferred, Watched
 if TYPE_CHECKING:
     from ..contract import CoreSettings, Listeners
 
-ACCEPT_BATCH = 16
-"""Connections accepted for one event. More would favour one worker over its siblings."""
 LAST_CALL = 4096
 """Maximum connections taken from the listen queue when the server stops."""
 READ_OR_END = READ | HANGUP
@@ -290,8 +288,7 @@ class Reactor:
     def _accept_batch(self, fd: int, listener: Listener) -> None:
         """Accept pending connections; where other workers accept as well, only this worker's share."""
         admission = self.admission
-        admission.begin_batch(self.now)
-        for _ in range(ACCEPT_BATCH):
+        for _ in range(admission.begin_batch(self.now, self._poller.exclusive)):
             if admission.regards_others and (leave_for := admission.pause_for_others(len(self.connections))):
                 self._accept_after = self.now + leave_for
                 self._pause_accepting()

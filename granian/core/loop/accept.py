@@ -85,6 +85,8 @@ class Acceptor:
         """The accept is left to another worker for a moment."""
         self._left = 0
         """How often it has been left in a row."""
+        self._left_until: asyncio.TimerHandle
+        """Ends the moment for which the accept is left."""
 
     def start(self) -> None:
         for listener in self.listeners:
@@ -152,7 +154,8 @@ class Acceptor:
         share = self._share
         if share is not None and not share.regards_others(monotonic()):
             share, self._left = None, 0
-        for _ in range(BURST):
+        # One where the others' numbers count: if it is short it ends soon, and no worker is ahead by it.
+        for _ in range(BURST if share is None else 1):
             if share is not None and self._leaves_to_others(share):
                 return False
             if not self._accept_one(listener):
@@ -183,12 +186,20 @@ class Acceptor:
         self._left += 1
         self._leaving = True
         self.pause()
-        self._core.loop.call_later(LEAVE_FOR, self._take_again)
+        self._left_until = self._core.loop.call_later(LEAVE_FOR, self._take_again)
         return True
 
     def _take_again(self) -> None:
         self._leaving = False
         self.resume()
+
+    def note_end(self) -> None:
+        """Publish that a connection has ended. If this worker is not ahead any more, it accepts again."""
+        self.publish()
+        share = self._share
+        if self._leaving and share is not None and not share.is_ahead(self._count()):
+            self._left_until.cancel()
+            self._core.in_own_context(self._take_again)
 
     def _accept_failed(self, error: OSError) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""

@@ -198,7 +198,7 @@ class LoopCore:
 
     def left(self, connection: LoopConnection) -> None:
         self.connections.discard(connection)
-        self.acceptor.publish()
+        self.acceptor.note_end()
         self.acceptor.room_made()
         if self.stopping:
             self.check_over()
