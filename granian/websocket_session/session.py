@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _OPEN, _CLOSE_DUE = State.OPEN, State.CLOSE_DUE
 _LAST_WORD = 1.0  # seconds between the peer's close frame and ours, while messages wait for the application
 _DISCARDED_AT_ONCE = 1024  # messages after our close frame, in one turn of the loop (1 ms)
+_STOPPING = 3.0  # seconds for the answer to our close frame when the worker stops, at most
 _LINGER = 1.0  # seconds in which input is thrown away after a message that was too big
 
 
@@ -199,6 +200,8 @@ class WebSocketSession:
 
     def _on_shutdown(self, reload: bool) -> None:
         self.shutdown(RESTART if reload else GOING_AWAY)
+        if self._codec is not None and self._codec.state is State.CLOSING and not self._released:
+            self._restart_timer(min(_STOPPING, self._settings.close_timeout), self._abort)
 
     async def finish(self, code: int = 1000) -> None:
         """End for an application that has returned: close with `code` if it did not (1011 after an

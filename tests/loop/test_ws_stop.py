@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
 
 from granian.asgi import asgi_handler
+from granian.core.loop.output import LoopOutput
 from granian.rsgi import rsgi_handler
-from granian.websocket_session import WebSocketSettings
+from granian.websocket_session import WebSocketSettings, session
 from tests.support.http2_client import Http2Client, Response
 from tests.support.ws_frames import close, text
 
@@ -58,6 +60,10 @@ class Http1:
         assert self.client.closed()
         return frame
 
+    def be_left(self):
+        self.client.exactly(4)
+        assert self.client.closed()
+
 
 class Http2:
     def __init__(self, served):
@@ -83,6 +89,11 @@ class Http2:
         self.client.finish(self.stream)
         return self.response.body[4:]
 
+    def be_left(self):
+        self._until(8)
+        self.client.finish(self.stream)
+        assert self.response.reset is not None
+
 
 @pytest.mark.parametrize(('reload', 'code'), [(False, 1001), (True, 1012)])
 @pytest.mark.parametrize('wire', [Http1, Http2])
@@ -96,6 +107,58 @@ def test_stop(serve, interface, wire, reload, code):
     assert client.close_frame() == b'\x88\x02' + code.to_bytes(2, 'big')
     assert app.ended.wait(10)
     assert app.ends == [code if interface == 'asgi' else 0]
+    served.stop()
+
+
+@pytest.mark.parametrize('wire', [Http1, Http2])
+@pytest.mark.parametrize('interface', ['asgi', 'rsgi'])
+def test_client_that_does_not_answer_the_close_is_left(serve, monkeypatch, interface, wire):
+    """Long before the close timeout, which holds while the server runs."""
+    monkeypatch.setattr(session, '_STOPPING', 0.1)
+    app = Told()
+    make = {'asgi': asgi_handler, 'rsgi': rsgi_handler}[interface]
+    served = serve(make(getattr(app, interface), websockets=WebSocketSettings(close_timeout=600)))
+    client = wire(served)
+    served.begin_stop()
+    client.be_left()
+    served.stop()
+
+
+def test_client_that_began_to_close_before_the_stop_is_left(serve, monkeypatch):
+    monkeypatch.setattr(session, '_STOPPING', 0.1)
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({'type': 'websocket.accept'})
+        await send({'type': 'websocket.close', 'code': 4000})
+
+    served = serve(asgi_handler(app, websockets=WebSocketSettings(close_timeout=600)))
+    client = served.connect()
+    client.send(UPGRADE)
+    assert client.head()[0] == 101
+    assert client.exactly(4) == b'\x88\x02\x0f\xa0'
+    served.begin_stop()
+    assert client.closed()
+    served.stop()
+
+
+def test_client_that_does_not_read_its_messages_is_left(serve, monkeypatch):
+    monkeypatch.setattr(session, '_STOPPING', 0.1)
+    paused = threading.Event()
+    pause = LoopOutput.pause_writing
+    monkeypatch.setattr(LoopOutput, 'pause_writing', lambda self: (pause(self), paused.set()))
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({'type': 'websocket.accept'})
+        with contextlib.suppress(OSError):
+            while True:
+                await send({'type': 'websocket.send', 'bytes': b'x' * 65536})
+
+    served = serve(asgi_handler(app, websockets=WebSocketSettings(close_timeout=600)))
+    client = served.connect()
+    client.send(UPGRADE)
+    assert paused.wait(10)
     served.stop()
 
 

@@ -322,9 +322,9 @@ class LoopConnection(LoopOutput[LoopStream]):
             self._drop(stream)
             return
         self.flush()
-        if stream.status and stream.head.version == '1.0':
-            # A body that only the end of the connection delimits: only a reset tells that it was cut.
-            self.reset()
+        unread = stream.raw and self.transport.get_write_buffer_size()
+        if unread or (stream.status and stream.head.version == '1.0'):
+            self.reset()  # nothing else ends a tunnel that is not read, or tells that such a body was cut
         self._drop(stream)
         self.end()
 
