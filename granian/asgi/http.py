@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..protocol.error_pages import BODY_CUT, error_parts
 from ..stream import TURN, ClientDisconnected, InvalidResponse, RequestBodyError
+from ..unsized import IN_MEMORY, has_true_size, read_first, send_unsized
 from .types import Message, logger, misuse
 
 if TYPE_CHECKING:
@@ -220,12 +221,33 @@ class HTTPChannel:
         except OSError as error:
             raise misuse(f'{PATHSEND}: {error}', self._stream.head) from None
         with file:
-            size = os.fstat(file.fileno()).st_size
-            self._send_head()
-            await self._stream.send_file(file, 0, size)
+            about = os.fstat(file.fileno())
+            if has_true_size(about):
+                self._send_head()
+                await self._stream.send_file(file, 0, about.st_size)
+            else:
+                await self._send_unsized(file.fileno(), about.st_size)
             self._state = DONE
             if not self._stream.disconnected:
                 self._stream.send_end()
+
+    async def _send_unsized(self, descriptor: int, apparent: int) -> None:
+        """Send a file that has not its `apparent` size. A Content-Length of that size is the file's, too."""
+        content = read_first(descriptor)
+        fields = [
+            (name, value)
+            for name, value in self._headers
+            if (name.lower(), value) != (b'content-length', b'%d' % apparent)
+        ]
+        whole = len(content) <= IN_MEMORY
+        if whole and len(fields) < len(self._headers):
+            fields.append((b'content-length', b'%d' % len(content)))
+        self._headers = cast('Headers', fields)
+        self._send_head()
+        if whole:
+            self._stream.send_data(content)
+        else:
+            await send_unsized(self._stream, descriptor, 0, None)
 
     # -- the end of the application
 

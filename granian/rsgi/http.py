@@ -6,11 +6,12 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..protocol.error_pages import error_parts
 from ..stream import TURN, ClientDisconnected, InvalidResponse, RequestBodyError
+from ..unsized import IN_MEMORY, has_true_size, read_first, send_unsized
 from .errors import ProtocolClosed, ProtocolError
 
 if TYPE_CHECKING:
@@ -199,7 +200,11 @@ class HTTPProtocol:
             self._no_file(error)
             return
         try:
-            size = os.fstat(file.fileno()).st_size
+            about = os.fstat(file.fileno())
+            if not has_true_size(about):
+                self._unsized_file(status, fields, file, start, end)
+                return
+            size = about.st_size
             ranged = end is not None
             end = size if end is None else min(end, size)
             if start >= end and ranged:
@@ -212,7 +217,8 @@ class HTTPProtocol:
                 return
             if end - start > _READ_AT_ONCE:
                 self._begin(status, fields)
-                self._sending = asyncio.get_running_loop().create_task(self._send_file(file, start, end))
+                sending = self._stream.send_file(file, start, end - start)
+                self._sending = asyncio.get_running_loop().create_task(self._send_file(file, sending))
                 return
             content = os.pread(file.fileno(), end - start, start)
             if len(content) == end - start:
@@ -227,12 +233,30 @@ class HTTPProtocol:
             if self._sending is None:
                 file.close()
 
-    async def _send_file(self, file: BinaryIO, start: int, end: int) -> None:
+    def _unsized_file(self, status: int, fields: Fields, file: BinaryIO, start: int, end: int | None) -> None:
+        """Respond with a file whose size is not known before it has been read. Raises what `_file` does."""
+        content = read_first(file.fileno())
+        if len(content) > IN_MEMORY:
+            self._begin(status, fields)
+            if self._stream.head.method == 'HEAD':
+                self._stream.send_end()
+            else:
+                sending = send_unsized(self._stream, file.fileno(), start, end)
+                self._sending = asyncio.get_running_loop().create_task(self._send_file(file, sending))
+        elif end is not None and start >= len(content):
+            self._refuse(416, [(b'content-range', b'bytes */%d' % len(content))])
+        else:
+            content = content[start:end]
+            fields.append((b'content-length', b'%d' % len(content)))
+            self._stream.respond(status, fields, content)
+            self._responded = True
+
+    async def _send_file(self, file: BinaryIO, sending: Awaitable[None]) -> None:
         """Send a large file. One that has shrunk breaks the response off, and is logged."""
         stream = self._stream
         with file:
             try:
-                await stream.send_file(file, start, end - start)
+                await sending
                 if not stream.disconnected:
                     stream.send_end()
             except ClientDisconnected:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 
 from ..dates import http_date
 from .paths import inside, names
-from .types import content_type
+from .types import content_coding, content_type
 
 RECENT: Final = 0.5
 """Seconds for which the disk is not asked again: a change is seen within a second."""
@@ -112,8 +112,8 @@ class File:
             shared.append(('Vary', 'Accept-Encoding'))
         for form in forms:
             own = [('Last-Modified', http_date(form.modified)), ('ETag', form.etag)]
-            if form.coding:
-                own.append(('Content-Encoding', form.coding))
+            if coding := form.coding or content_coding(name):
+                own.append(('Content-Encoding', coding))
             form.fields = (*shared, *own)
 
     def with_form(self, old: Representation, new: Representation) -> File:
@@ -200,7 +200,7 @@ def _look(path: str, mount: Mount, known: File | None) -> File | None:
     elif below.endswith('/'):
         return None
     forms = [_read(real, '', known, status)]
-    for coding, suffix in CODINGS if mount.precompressed else ():
+    for coding, suffix in CODINGS if mount.precompressed and not content_coding(asked) else ():
         try:
             real, status = _resolve(folder, asked + suffix)
             forms.append(_read(real, coding, known, status))

@@ -175,6 +175,7 @@ _TYPES: Final = {
     '.step': 'model/step',
     '.stl': 'model/stl',
     '.svg': 'image/svg+xml',
+    '.svgz': 'image/svg+xml',
     '.swf': 'application/x-shockwave-flash',
     '.tar': 'application/x-tar',
     '.tgz': 'application/gzip',
@@ -224,6 +225,9 @@ _TYPES: Final = {
 }
 """Registered at IANA where there is a registration, else the name in common use."""
 
+_CODED: Final = {'.svgz': 'gzip'}
+"""Types whose files are compressed by definition: browsers show them only with a Content-Encoding."""
+
 _PYTHONS: Final = mimetypes.MimeTypes().types_map[True]
 """Types that Python itself knows, for extensions that are not in our table."""
 
@@ -233,3 +237,8 @@ def content_type(name: str) -> str:
     extension = os.path.splitext(name)[1].lower()
     found = _TYPES.get(extension) or _PYTHONS.get(extension) or 'application/octet-stream'
     return f'{found}; charset=utf-8' if found.startswith('text/') else found
+
+
+def content_coding(name: str) -> str:
+    """Return the Content-Encoding that belongs to the type, '' for nearly all (`a.tgz` is a gzip file)."""
+    return _CODED.get(os.path.splitext(name)[1].lower(), '')

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+from ..unsized import has_true_size
+
 
 @dataclass(frozen=True)
 class Span:
@@ -25,6 +27,8 @@ class FileWrapper:
 
     def __init__(self, filelike: Any, block_size: int = 8192) -> None:
         self.filelike = filelike
+        self.false_size: int | None = None
+        """Size that a file of /proc or /sys seems to have; `span()` sets it."""
         self.block_size = block_size
         if hasattr(filelike, 'close'):
             self.close = filelike.close
@@ -64,6 +68,7 @@ class FileWrapper:
             offset = file.tell()
         except (OSError, ValueError):
             return None
-        if status.st_size == 0:
-            return None  # a file of /proc says so, and has bytes
+        if not has_true_size(status):
+            self.false_size = max(0, status.st_size - offset)
+            return None
         return Span(file, offset, max(0, status.st_size - offset))

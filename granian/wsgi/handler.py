@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..forked import leave_if_child
 from ..protocol.error_pages import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError, log_failure
+from ..unsized import IN_MEMORY
 from .environ import environ_maker, normalize_prefix
 from .files import FileWrapper
 from .forwarder import with_forwarder_headers
@@ -193,7 +195,10 @@ class Response:
         declared = content_length(self.headers)
         span = wrapper.span()
         if span is None:
-            self._deliver(wrapper.blocks(declared), False)
+            if wrapper.false_size is not None and declared in (None, wrapper.false_size):
+                self._deliver_unsized(wrapper.blocks(None))
+            else:
+                self._deliver(wrapper.blocks(declared), False)
             return
         bodiless = self.status in (204, 304)
         if declared is None and not bodiless:
@@ -203,6 +208,17 @@ class Response:
         if count and not bodiless and self.stream.head.method != 'HEAD':
             self.stream.send_file(span.file, span.offset, count)
         self._end()
+
+    def _deliver_unsized(self, blocks: Iterator[bytes]) -> None:
+        """Send a file of /proc or /sys. A Content-Length that the application took from its size is wrong."""
+        self.headers = [each for each in self.headers if each[0].lower() != 'content-length']
+        first = b''
+        for block in blocks:
+            first += block
+            if len(first) > IN_MEMORY:
+                self._deliver(chain((first,), blocks), False)
+                return
+        self._deliver((first,), True)
 
     def _begin(self) -> None:
         if not self.status:

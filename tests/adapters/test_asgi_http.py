@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import logging
+import os
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,11 @@ from granian.asgi import http as channel
 from granian.asgi.types import ApplicationError
 from granian.errors import ConfigurationError
 from granian.stream import ClientDisconnected, TLSInfo
+from granian.unsized import IN_MEMORY
 from tests.support.asgi_fakes import FakeStream, RequestBodyError
 from tests.support.rows import rows
 from tests.support.turns import turns
+from tests.support.unsized import unsized_files
 
 START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'a', b'b')]}
 BODY = {'type': 'http.response.body', 'body': b'x'}
@@ -237,6 +241,25 @@ def test_pathsend(tmp_path):
 
     calls = run(app, pathsend=True).calls
     assert calls == [('response', 200, [(b'a', b'b')]), ('file', str(path), 0, 5), ('end', [])]
+
+
+@pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
+@pytest.mark.parametrize('declared', [True, False])
+def test_pathsend_of_a_file_without_a_true_size(declared):
+    """Of /proc and /sys; `declared` is a Content-Length that the application took from the size."""
+    for name in unsized_files():
+        content = Path(name).read_bytes()
+        length = [(b'content-length', b'%d' % os.stat(name).st_size)] if declared else []
+
+        async def app(scope, receive, send):
+            await send({'type': 'http.response.start', 'status': 200, 'headers': length})  # noqa: B023
+            await send({'type': 'http.response.pathsend', 'path': name})  # noqa: B023
+
+        calls = run(app, pathsend=True).calls
+        right = [(b'content-length', b'%d' % len(content))] if declared and len(content) <= IN_MEMORY else []
+        assert calls[0] == ('response', 200, right)
+        assert b''.join(data for kind, data in calls[1:-1]) == content
+        assert calls[-1] == ('end', [])
 
 
 def test_pathsend_is_not_offered_by_default(errors):

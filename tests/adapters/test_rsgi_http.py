@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from io import FileIO
+from pathlib import Path
 
 import pytest
 
@@ -23,8 +24,10 @@ from granian.rsgi import (
 )
 from granian.rsgi.handler import _warn_once
 from granian.stream import ClientDisconnected, RequestBodyError
+from granian.unsized import IN_MEMORY
 from tests.support.rows import rows
 from tests.support.turns import turns
+from tests.support.unsized import unsized_files
 
 TEXT = [('content-type', 'text/plain')]
 
@@ -537,6 +540,21 @@ def test_what_is_no_range(start, end, error):
         protocol.response_empty(204, [])
 
     serve(app)
+
+
+@pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
+def test_file_without_a_true_size_is_sent_whole():
+    """Of /proc and /sys: a small one with the Content-Length of its bytes, a large one without."""
+    for name in unsized_files():
+        content = Path(name).read_bytes()
+        stream = serve(file_app(name))
+        if len(content) <= IN_MEMORY:
+            assert stream.log == [(200, {b'content-length': b'%d' % len(content)}, content)]
+        else:
+            assert stream.log[0] == (200, {})
+            assert stream.sent == content
+            assert stream.log[-1] == 'end'
+        assert serve(file_app(name, 1, 5)).log[0][1:] in (({b'content-length': b'4'}, content[1:5]), ({},))
 
 
 def test_files_that_cannot_be_sent(tmp_path, caplog):

@@ -338,6 +338,19 @@ def test_the_same_bytes_under_another_coding_have_another_etag(folder):
     assert len(tags) == 3
 
 
+@pytest.mark.parametrize('accepted', ['gzip', 'identity', None])
+@pytest.mark.parametrize('precompressed', [True, False])
+def test_file_that_is_compressed_by_its_type_says_so(folder, precompressed, accepted):
+    for name in ('a.svgz', 'a.svgz.br', 'a.tgz'):
+        put(folder / name, b'\x1f\x8b')
+    site = Site(folder, precompressed=precompressed)
+    asked = {} if accepted is None else {'Accept_Encoding': accepted}
+    fields = site.ask('/static/a.svgz', **asked).fields
+    assert (fields['Content-Type'], fields['Content-Encoding']) == ('image/svg+xml', 'gzip')
+    assert 'Vary' not in fields
+    assert 'Content-Encoding' not in site.ask('/static/a.tgz', **asked).fields
+
+
 def test_304_of_a_coded_file_says_vary(coded):
     etag = coded.ask('/static/app.js', Accept_Encoding='br').fields['ETag']
     reply = coded.ask('/static/app.js', Accept_Encoding='br', If_None_Match=etag)
@@ -391,6 +404,9 @@ def test_a_sibling_that_leads_out_or_is_no_file_is_none(folder, tmp_path):
         ('a.wasm', 'application/wasm'),
         ('a.avif', 'image/avif'),
         ('a.mp4', 'video/mp4'),
+        ('a.svgz', 'image/svg+xml'),
+        ('a.tgz', 'application/gzip'),
+        ('a.svg.gz', 'application/gzip'),
         ('a.unknown', 'application/octet-stream'),
         ('a', 'application/octet-stream'),
     ],

@@ -9,10 +9,13 @@ import io
 import os
 import socket
 import tempfile
+from pathlib import Path
 
 import pytest
 
+from granian.unsized import IN_MEMORY
 from granian.wsgi.files import FileWrapper
+from tests.support.unsized import unsized_files
 from tests.support.wsgi_fakes import TEXT, FakeStream, make_head, serve
 
 CONTENT = bytes(range(256)) * 200
@@ -155,12 +158,19 @@ def test_a_pipe_is_read_in_blocks():
     assert stream.log == ['head', 'data', 'data', 'data', 'end']
 
 
-@pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='no /proc')
-def test_file_of_size_zero_is_read_to_its_end():
-    """The kernel makes files of /proc when they are read, and says 0 for their size."""
-    stream = serve(sending(open('/proc/self/status', 'rb')))
-    assert b'Name:' in stream.data
-    assert stream.ended
+@pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
+@pytest.mark.parametrize('declared', [True, False])
+@pytest.mark.parametrize('buffering', [-1, 0])
+def test_file_without_a_true_size_is_read_to_its_end(declared, buffering):
+    """Of /proc and /sys; `declared` is a Content-Length that the application took from the size."""
+    for name in unsized_files():
+        length = [('Content-Length', str(os.stat(name).st_size))] if declared else []
+        stream = serve(sending(open(name, 'rb', buffering), headers=TEXT + length))
+        content = Path(name).read_bytes()
+        assert stream.data == content
+        assert stream.ended
+        lengths = [value for key, value in stream.headers if key.lower() == b'content-length']
+        assert lengths in ([b'%d' % len(content)] if len(content) < IN_MEMORY else [], [])
 
 
 def test_a_socket_is_read_in_blocks():
