@@ -1,24 +1,13 @@
-"""The `granian` command: handles SIGTERM before anything else is imported."""
+"""The `granian` command."""
 
 from __future__ import annotations
 
-import os
-import signal
-from types import FrameType
+from ._early import prepare
 
 
 def main() -> None:
-    """Run the command line.
-
-    The kernel drops signals to PID 1 that it has no handler for: a container that is stopped while this
-    process still imports would wait for its grace period.
-    """
-    if os.getpid() == 1:
-        signal.signal(signal.SIGTERM, _leave)
+    """Run the command line."""
+    prepare()
     from .cli import entrypoint
 
     entrypoint()
-
-
-def _leave(signum: int, frame: FrameType | None) -> None:
-    os._exit(0)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
+from .._early import prepare
+
 
 def main() -> None:
     """Run the command line. Ends by SystemExit."""
+    prepare()
     from .app.wsgiapp import run
 
     name = os.path.basename(sys.argv[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import log, net
+from .. import _early, log, net
 from .._internal import put_first
 from ..config import Config, signature
 from ..errors import ConfigurationError
@@ -99,9 +99,10 @@ class AbstractServer(ProcessHooks):
             # This is a worker under `spawn` or `forkserver`, which imports the script that started the
             # server: a script without `if __name__ == '__main__'` calls this again.
             return
-        loader = target_loader
-        if loader is not None and wrap_loader:
-            loader = partial(loader, self.config.target)
+        _early.open_standard_streams()
+        loader = (
+            partial(target_loader, self.config.target) if target_loader and wrap_loader else target_loader
+        )
         if self.config.check:
             self._check(loader)
             return

@@ -164,7 +164,7 @@ class Life:
         if monitor is not None:
             # The stacks of all threads, written by the C handler: a thread may hold the interpreter lock.
             if hasattr(faulthandler, 'register'):
-                faulthandler.register(ipc.DUMP, all_threads=True)
+                faulthandler.register(ipc.DUMP, 2)  # sys.stderr may be an object without a descriptor
             monitor.start()
 
     def _beat(self) -> None:

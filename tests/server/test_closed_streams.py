@@ -2,6 +2,11 @@
 
 import http.client
 import logging
+import os
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +72,59 @@ def test_failing_record_factory_raises_nothing(caplog):
     finally:
         logging.setLogRecordFactory(usual)
     assert caplog.messages == ['a line of ours']
+
+
+CLOSED = """
+import os, sys
+for number in map(int, filter(None, sys.argv[1].split(','))):
+    os.close(number)
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+PID = """
+import os
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [str(os.getpid()).encode()]
+"""
+STREAM_OF_ITS_OWN = """
+import sys
+class Lines:
+    def write(self, text): pass
+    def flush(self): pass
+sys.stderr = Lines()
+"""
+FRONT = 'granian.gunicorn -t 20 --bind unix:web.sock app:app'
+NATIVE = 'granian --interface wsgi --worker-timeout 20 --uds web.sock app:app'
+
+
+@pytest.mark.parametrize('command', [FRONT, NATIVE, NATIVE.replace('--uds', '--core gevent --uds')])
+@pytest.mark.parametrize('numbers', ['2', '1,2', '0,1,2', ''])
+def test_worker_lives_without_standard_streams(tmp_path, command, numbers):
+    """With a worker timeout the stacks of a hanging worker go to standard error."""
+    (tmp_path / 'app.py').write_text(PID if numbers else STREAM_OF_ITS_OWN + PID)
+    process = subprocess.Popen(
+        [sys.executable, '-c', CLOSED, numbers, '-m', *command.split()],
+        cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(HERE.parent.parent)},
+    )  # fmt: skip
+    try:
+        answers = {unix_answer(tmp_path / 'web.sock') for _ in range(3)}
+        assert len(answers) == 1, answers
+        streams = {os.readlink(f'/proc/{process.pid}/fd/{number}') for number in numbers.split(',') if number}
+        assert streams <= {os.devnull}
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def unix_answer(path):
+    """Return the response to a request, once there is a server."""
+    end = time.monotonic() + 20
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        while client.connect_ex(str(path)):
+            assert time.monotonic() < end, 'no server'
+            time.sleep(0.01)
+        client.sendall(b'GET / HTTP/1.0\r\nHost: a\r\n\r\n')
+        head, _, body = b''.join(iter(lambda: client.recv(4096), b'')).partition(b'\r\n\r\n')
+    assert head.startswith(b'HTTP/1.1 200 '), head
+    return body

@@ -292,21 +292,21 @@ import os, signal, sys, time
 class Late:
     # The first import of the command line takes its time, and a signal arrives meanwhile.
     def find_spec(self, name, path=None, target=None):
-        if name == 'granian.cli':
+        if name in ('granian.cli', 'granian.gunicorn.app'):
             os.kill(1, signal.SIGTERM)
             time.sleep(20)
 sys.meta_path.insert(0, Late())
-from granian._start import main
-main()
 """
 
 
-def test_sigterm_is_not_lost_while_pid_1_imports():
+@pytest.mark.parametrize('room', ['granian._start', 'granian.gunicorn'])
+def test_sigterm_is_not_lost_while_pid_1_imports(room):
     if not _may_unshare():
         pytest.skip('no right to make a PID namespace')
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
-        [*UNSHARE, sys.executable, '-c', STOPPED_EARLY], capture_output=True, text=True, timeout=15,
+        [*UNSHARE, sys.executable, "-c", f"{STOPPED_EARLY}from {room} import main; main()"],
+        capture_output=True, text=True, timeout=15,
         env={**os.environ, 'PYTHONPATH': str(root)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
