@@ -44,9 +44,15 @@ def scope_of(stream, **options):
 
 @pytest.fixture
 def errors(caplog):
-    """The messages of what was logged as an error."""
+    """Return the messages that were logged as errors since the last call."""
     caplog.set_level(logging.DEBUG)
-    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+    def taken():
+        records = list(caplog.records)
+        caplog.clear()
+        return [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+
+    return taken
 
 
 # -- the scope
@@ -274,7 +280,7 @@ def test_pathsend_is_not_offered_by_default(errors):
     assert '--asgi-pathsend' in errors()[0]
 
 
-@pytest.mark.parametrize('pathsend', [True, False])
+@rows('pathsend', [True, False])
 def test_lost_pathsend_message_is_explained(pathsend, errors):
     async def drops_what_it_does_not_know(scope, receive, send):
         await send(START)
@@ -291,8 +297,8 @@ def test_pathsend_of_a_missing_file(errors):
         await send({'type': 'http.response.pathsend', 'path': '/no/such/file'})
 
     assert run(app, pathsend=True).status == 500
-    assert len(errors()) == 1
-    assert 'No such file' in errors()[0]
+    (line,) = errors()
+    assert 'No such file' in line
 
 
 def test_messages_after_the_end_are_ignored(errors):
@@ -363,8 +369,8 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize('message', MALFORMED)
-@pytest.mark.parametrize('swallow', [False, True])
+@rows('message', MALFORMED)
+@rows('swallow', [False, True])
 def test_malformed_first_message(message, swallow, errors):
     raised = []
 
@@ -382,7 +388,7 @@ def test_malformed_first_message(message, swallow, errors):
     assert len(errors()) == (2 if swallow else 1)  # the mistake, and that it gave no response
 
 
-@pytest.mark.parametrize('message', [
+@rows('message', [
     {'type': 'http.response.body', 'body': 'text'},
     {'type': 'http.response.body', 'body': None},
     {'type': 'http.response.body', 'body': 7, 'more_body': True},
@@ -399,7 +405,7 @@ def test_malformed_body(message, errors):
     assert len(errors()) == 1
 
 
-@pytest.mark.parametrize('start', [
+@rows('start', [
     {'type': 'http.response.start', 'status': '200'},
     {'type': 'http.response.start', 'status': 200, 'headers': [('name', 'value')]},
     {'type': 'http.response.start', 'status': 200, 'headers': [(b'name', 'value')]},
@@ -415,7 +421,7 @@ def test_what_http_does_not_allow(start, errors):
     assert len(errors()) == 1
 
 
-@pytest.mark.parametrize(('sent', 'outcome'), [([], 500), ([START], 500), ([START, MORE], None)])
+@rows(('sent', 'outcome'), [([], 500), ([START], 500), ([START, MORE], None)])
 def test_returned_too_early(sent, outcome, errors):
     async def app(scope, receive, send):
         for message in sent:
@@ -427,7 +433,7 @@ def test_returned_too_early(sent, outcome, errors):
     assert len(errors()) == 1
 
 
-@pytest.mark.parametrize(('sent', 'outcome'), [([], 500), ([START], 500), ([START, MORE], None)])
+@rows(('sent', 'outcome'), [([], 500), ([START], 500), ([START, MORE], None)])
 def test_exception(sent, outcome, errors):
     async def app(scope, receive, send):
         for message in sent:
@@ -439,7 +445,7 @@ def test_exception(sent, outcome, errors):
     assert errors() == ['Error handling request GET /']
 
 
-@pytest.mark.parametrize('error', [SystemExit(3), KeyboardInterrupt()])
+@rows('error', [SystemExit(3), KeyboardInterrupt()])
 def test_base_exception_is_a_500_and_names_the_request(error, errors):
     async def app(scope, receive, send):
         raise error
@@ -667,7 +673,7 @@ def test_a_long_response_lets_others_have_their_turn():
     assert len(turns) >= 4
 
 
-@pytest.mark.parametrize(
+@rows(
     'message',
     [{'type': 'http.response.push'}, BODY, {'type': 'http.response.start', 'status': '200'}],
     ids=['unknown', 'out of turn', 'malformed'],
@@ -678,5 +684,5 @@ def test_mistake_in_a_message_names_the_request(message, errors):
         await send(BODY)
 
     run(app, FakeStream(b'POST /caf%C3%A9?secret HTTP/1.1\r\nHost: x'))
-    assert len(errors()) == 1
-    assert errors()[0].startswith('ASGI application error: POST /caf%C3%A9: ')
+    (line,) = errors()
+    assert line.startswith('ASGI application error: POST /caf%C3%A9: ')

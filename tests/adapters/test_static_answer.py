@@ -45,7 +45,7 @@ def test_an_empty_file(site):
     assert reply.fields['Content-Type'] == 'text/javascript; charset=utf-8'
 
 
-@pytest.mark.parametrize('path', ['/static/hello.txt', '/static/big.bin', '/static/no', '/static/../x'])
+@rows('path', ['/static/hello.txt', '/static/big.bin', '/static/no', '/static/../x'])
 def test_head_says_what_get_does(site, path):
     get, head = site.ask(path), site.ask(path, 'HEAD')
     assert head.fields == get.fields
@@ -193,7 +193,7 @@ def test_one_range(site, wanted, content_range, body):
     assert {'ETag', 'Last-Modified', 'Cache-Control', 'Content-Type'} <= set(reply.fields)
 
 
-@pytest.mark.parametrize(
+@rows(
     'wanted',
     ['bytes=13-', 'bytes=13-13', 'bytes=99999999999999999999-', 'bytes=' + '9' * 5000 + '-', 'bytes=-0'],
 )
