@@ -252,7 +252,7 @@ def test_pathsend(tmp_path):
 @pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
 @pytest.mark.parametrize('declared', [True, False])
 def test_pathsend_of_a_file_without_a_true_size(declared):
-    """Of /proc and /sys; `declared` is a Content-Length that the application took from the size."""
+    """Send files of /proc and /sys; `declared` is a Content-Length, taken from the size."""
     for name in unsized_files():
         content = Path(name).read_bytes()
         length = [(b'content-length', b'%d' % os.stat(name).st_size)] if declared else []
@@ -331,7 +331,7 @@ WAY_TO = {
 
 @rows(('state', 'kind'), list(itertools.product(WAY_TO, messages())))
 def test_table(state, kind):
-    """Each state with each message leads where the table says, or is a mistake; the end takes everything."""
+    """Try each message in each state: it leads where the table says, or is a mistake."""
     stream = FakeStream()
     one = channel.HTTPChannel(stream, pathsend=True)
 

@@ -148,7 +148,7 @@ STATES = [module.NEW, module.STARTING, module.RUNNING, module.STOPPING, module.O
 
 @rows(('state', 'message'), list(itertools.product(STATES, sorted(module.MESSAGES))))
 def test_table(state, message):
-    """A message of the application's is taken where the table has it, and a mistake elsewhere."""
+    """Take a message of the application where the table has it, and report a mistake elsewhere."""
 
     async def walk():
         lifespan = LifespanProtocol(returns)

@@ -220,7 +220,7 @@ def test_a_second_response_is_an_error(first, second):
 
 @rows('second', RESPONSES)
 def test_a_stream_that_a_second_response_ends_is_whole(second, caplog):
-    """Emmett's `sse` and `stream` make one each time; a server that ignores it serves them well."""
+    """Ignore the second response that Emmett's `sse` and `stream` make each time."""
 
     async def app(scope, protocol):
         await protocol.response_stream(200, []).send_str('all')
@@ -544,7 +544,7 @@ def test_what_is_no_range(start, end, error):
 
 @pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
 def test_file_without_a_true_size_is_sent_whole():
-    """Of /proc and /sys: a small one with the Content-Length of its bytes, a large one without."""
+    """Send a small file of /proc or /sys with the Content-Length of its bytes, a large one without."""
     for name in unsized_files():
         content = Path(name).read_bytes()
         stream = serve(file_app(name))

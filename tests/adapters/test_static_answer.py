@@ -132,7 +132,7 @@ def test_what_is_no_date_is_not_said(site, date):
 
 
 def test_the_three_forms_of_a_date(site):
-    """RFC 9110 5.6.7."""
+    """Read each form of RFC 9110 5.6.7."""
     t = time.gmtime(OLD)
     for form in ('%a, %d %b %Y %H:%M:%S GMT', '%A, %d-%b-%y %H:%M:%S GMT', '%a %b %e %H:%M:%S %Y'):
         assert site.ask(If_Modified_Since=time.strftime(form, t)).status == 304
@@ -161,7 +161,7 @@ def test_order_of_conditions(site):
 
 
 def test_a_modification_time_in_the_future(folder):
-    """RFC 9110 8.8.2.1."""
+    """Send the time of the response instead of a later one (RFC 9110 8.8.2.1)."""
     put(folder / 'later.txt', b'x', time.time() + 5000)
     modified = Site(folder).ask('/static/later.txt').fields['Last-Modified']
     assert modified in [formatdate(int(time.time()) - ago, usegmt=True) for ago in range(3)]
@@ -270,7 +270,7 @@ def with_coded_files(folder):
 
 @pytest.fixture(scope='module')
 def coded(tmp_path_factory):
-    """Files with compressed siblings; no test changes them."""
+    """Make files with compressed siblings; no test changes them."""
     return with_coded_files(fill(tmp_path_factory.mktemp('coded')))
 
 

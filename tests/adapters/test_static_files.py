@@ -80,7 +80,7 @@ def test_dot_files_where_asked_for(folder):
 
 
 def test_links_inside_are_followed_and_links_out_are_not(folder, tmp_path):
-    """S-S-03 (aiohttp's CVE-2024-23334)."""
+    """Refuse links that lead out of the folder (S-S-03, aiohttp's CVE-2024-23334)."""
     os.symlink('hello.txt', folder / 'inside.txt')
     os.symlink(tmp_path / 'outside.txt', folder / 'out.txt')
     os.symlink('../outside.txt', folder / 'out2.txt')
@@ -99,7 +99,7 @@ def test_links_inside_are_followed_and_links_out_are_not(folder, tmp_path):
 
 
 def test_a_mount_that_is_a_link_may_be_switched(tmp_path, folder):
-    """Deployments do `ln -sfn release-2 current`."""
+    """Switch the link as deployments do: `ln -sfn release-2 current`."""
     put(tmp_path / 'second' / 'hello.txt', b'second')
     current = tmp_path / 'current'
     current.symlink_to(folder)
@@ -111,7 +111,7 @@ def test_a_mount_that_is_a_link_may_be_switched(tmp_path, folder):
 
 
 def test_only_regular_files(folder):
-    """S-S-09: a FIFO would hold the thread until somebody writes."""
+    """Refuse a FIFO, which would hold the thread until a process writes to it (S-S-09)."""
     os.mkfifo(folder / 'fifo')
     site = Site(folder)
     assert site.ask('/static/fifo').status == 404
@@ -163,7 +163,7 @@ def test_a_change_is_seen(folder, name):
 
 
 def test_a_change_that_leaves_size_and_time_of_modification_is_seen(folder):
-    """As `rsync -t` or `tar x` may: the inode's own time of change tells."""
+    """See a change by `rsync -t` or `tar x` by the inode's own time of change."""
     site = Site(folder)
     before = site.ask()
     put(folder / 'hello.txt', b'HELLO, WORLD\n')
@@ -173,7 +173,7 @@ def test_a_change_that_leaves_size_and_time_of_modification_is_seen(folder):
 
 
 def test_a_file_changed_a_moment_ago_is_read_again(folder, monkeypatch):
-    """Two writes within one tick of the file system's clock look the same."""
+    """Read a recent file again: two writes within one tick of the file system's clock look the same."""
     path = put(folder / 'hello.txt', b'one', time.time())
     site = Site(folder)
     assert site.ask().body == b'one'
@@ -237,7 +237,7 @@ def test_memory_is_bounded(folder, monkeypatch):
 
 
 def test_etags(folder):
-    """The content's, so the same on every machine, for small files; time and size for big ones."""
+    """Make the ETag of a small file from its content, of a big one from time and size."""
     put(folder / 'copy.txt', b'hello, world\n', OLD - 100)
     site = Site(folder)
     assert site.ask().fields['ETag'] == site.ask('/static/copy.txt').fields['ETag']
@@ -249,7 +249,7 @@ def test_etags(folder):
 
 
 def test_a_file_that_grows_while_it_is_read(folder, monkeypatch):
-    """It is not taken for a small one, and what is said of it is what is read."""
+    """Do not take a growing file for a small one, and announce the size that was read."""
     monkeypatch.setattr(files, 'SMALL', 8)
     path = folder / 'log.txt'
     put(path, b'12345678')

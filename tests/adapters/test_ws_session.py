@@ -96,7 +96,7 @@ class Stream:
 
 
 def on_loop(test):
-    """Run a test on a loop; an error nobody saw, or a task left over, fails it."""
+    """Run a test on a loop; an error that the loop caught, or a task left over, fails it."""
 
     @functools.wraps(test)
     def run(*args, **kwargs):

@@ -162,7 +162,7 @@ def test_a_pipe_is_read_in_blocks():
 @pytest.mark.parametrize('declared', [True, False])
 @pytest.mark.parametrize('buffering', [-1, 0])
 def test_file_without_a_true_size_is_read_to_its_end(declared, buffering):
-    """Of /proc and /sys; `declared` is a Content-Length that the application took from the size."""
+    """Read files of /proc and /sys; `declared` is a Content-Length, taken from the size."""
     for name in unsized_files():
         length = [('Content-Length', str(os.stat(name).st_size))] if declared else []
         stream = serve(sending(open(name, 'rb', buffering), headers=TEXT + length))

@@ -118,7 +118,7 @@ def echo(environ, start_response):
 
 
 def parts(response: bytes, method: str = 'GET') -> tuple[bytes, dict[bytes, bytes], bytes]:
-    """What a client makes of it: status line, headers, body (as far as it came)."""
+    """Return status line, headers and body (as far as it arrived) as a client reads them."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method=method, target='/', headers=[('Host', 'h')]))
     client.send(h11.EndOfMessage())

@@ -100,7 +100,7 @@ def test_a_list_subclass_is_iterated_and_closed():
     ],
 )  # fmt: skip
 def test_status_lines(status, code, reason):
-    """None: the protocol room has the registered phrase."""
+    """Return None for a registered phrase, which the protocol room has."""
     stream = serve(returning([b'x'], status))
     assert (stream.status, stream.reason) == (code, reason)
 

@@ -33,7 +33,7 @@ def post(*fields: bytes, body: bytes = b'') -> bytes:
 
 
 def body_of(data: bytes) -> tuple:
-    """The one request in `data`: (body, how it ended, …)."""
+    """Return (body, how it ended, …) of the one request in `data`."""
     (_, *_), (kind, *how), *_ = verdict(data)
     assert kind == 'body'
     return tuple(how)
@@ -192,7 +192,7 @@ def test_S_F_10_extension_without_end_is_bounded():
     ],
 )
 def test_the_guard_stops_before_h11_would(good, body):
-    """S-F-09 and S-F-10 do not rest on h11 alone: what is out of order never reaches it."""
+    """Stop at each fault before h11 reads it: S-F-09 and S-F-10 do not rest on h11 alone."""
     guard = ChunkGuard(Limits())
     assert guard.scan(body)[0] == good
     assert guard.error is not None

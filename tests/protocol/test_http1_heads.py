@@ -29,7 +29,7 @@ def values(head, name: str) -> list[str]:
 
 
 def test_the_plain_head_is_accepted():
-    """What the refusals below differ from by one thing each."""
+    """Accept the head that each refused head below differs from in one thing."""
     assert [entry[0] for entry in verdict(get())] == ['request', 'body', 'closes']
     parsed = head(b'X-Y:  a \t b\t ')
     assert (parsed.method, parsed.target, parsed.path, parsed.query) == ('GET', '/', '/', '')
@@ -258,7 +258,7 @@ def test_S_H_11_field_count():
 
 
 def both_ways(data: bytes, **limits) -> list[tuple]:
-    """As `verdict`, for what is too long to go byte by byte."""
+    """Return the story of bytes that are too long for `verdict`, whole and in parts of 4 KiB."""
     whole = story([data], False, lambda: connect(**limits))
     cut = [data[i : i + 4096] for i in range(0, len(data), 4096)]
     assert story(cut, False, lambda: connect(**limits)) == whole

@@ -38,7 +38,7 @@ def chunks(data: bytes, edges: list[int], trailers: bytes = b'') -> bytes:
 
 @st.composite
 def requests(draw, plain: bool = False, framings=('none', 'length', 'chunked')) -> bytes:
-    """One valid request, with its body."""
+    """Draw a valid request with its body."""
     framing = draw(st.sampled_from([f for f in framings if not plain or f != 'chunked']))
     method = draw(st.sampled_from([b'GET', b'POST', b'HEAD', b'OPTIONS', b'PURGE']))
     version = b'1.1' if framing == 'chunked' else draw(st.sampled_from([b'1.0', b'1.1']))
@@ -76,7 +76,7 @@ def test_damaged_bytes_do_no_more_than_end_the_connection(data, position, damage
     position %= len(data)
     data = data[:position] + damage + data[position + len(damage) :]
     whole, cut = story([data]), story(pieces(data, edges))
-    # A head with two faults may be refused for either, by what came first: the status may differ, no more.
+    # A head with two faults may be refused for either, by how it was split: only the status may differ.
     assert [entry[:1] if entry[0] == 'refused' else entry for entry in whole] == [
         entry[:1] if entry[0] == 'refused' else entry for entry in cut
     ]
@@ -84,7 +84,7 @@ def test_damaged_bytes_do_no_more_than_end_the_connection(data, position, damage
 
 @pytest.fixture(scope='module')
 def force_lane():
-    """Makes every head take the h11 lane, inside a `with`."""
+    """Make every head take the h11 lane, inside a `with`."""
 
     def in_lane(block, limits):
         head = parse_head(block, limits)
@@ -110,7 +110,7 @@ def test_both_lanes_tell_the_same_story(force_lane, valid, bad, edges, eof):
 
 
 def tell_of_h11(data: bytes) -> tuple:
-    """One request as h11 alone reads it."""
+    """Return one request as h11 alone reads it."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     head = connection.next_event()
@@ -162,7 +162,7 @@ def test_h11_agrees_about_requests(data, edges):
 
 @given(st.binary(max_size=300) | st.lists(junk | requests(), max_size=3).map(b''.join))
 def test_what_we_accept_h11_accepts(data):
-    """Our grammar is the stricter: a first head that makes a Request here makes one there."""
+    """Accept no first head that h11 refuses: our grammar is the stricter."""
     connection = connect()
     connection.receive_data(data)
     event = connection.next_event()
@@ -185,7 +185,7 @@ statuses = st.sampled_from([200, 201, 204, 205, 304, 404, 500, 599])
 
 @st.composite
 def responses(draw) -> tuple:
-    """(request, status, headers, body pieces): a response an application may give."""
+    """Draw (request, status, headers, body pieces): a response that an application may give."""
     method = draw(st.sampled_from([b'GET', b'HEAD', b'POST']))
     version = draw(st.sampled_from([b'1.0', b'1.1']))
     lines = [b'Host: x']
@@ -205,7 +205,7 @@ def responses(draw) -> tuple:
 
 
 def answer(wire, status, headers, parts, whole: bool) -> tuple[bytes, bool]:
-    """Our response, and whether the connection closes after it."""
+    """Return our response, and whether the connection closes after it."""
     connection = connect()
     connection.receive_data(wire)
     assert isinstance(connection.next_event(), Request)
@@ -219,7 +219,7 @@ def answer(wire, status, headers, parts, whole: bool) -> tuple[bytes, bool]:
 
 
 def read_response(wire: bytes, out: bytes) -> tuple:
-    """A response as h11's client reads it: all but what is the server's own to say."""
+    """Return a response as h11's client reads it, without the fields that the server adds."""
     client = h11.Connection(h11.CLIENT)
     method, target, _ = wire.split(b'\r\n')[0].split(b' ')
     client.send(h11.Request(method=method, target=target, headers=[(b'Host', b'x')]))
@@ -243,7 +243,7 @@ def read_response(wire: bytes, out: bytes) -> tuple:
 
 
 def answer_of_h11(wire, status, headers, parts) -> tuple[bytes, bool]:
-    """What h11 as a server makes of the same response."""
+    """Return what h11 as a server makes of the same response."""
     server = h11.Connection(h11.SERVER)
     server.receive_data(wire)
     while not isinstance(server.next_event(), h11.EndOfMessage):
@@ -299,7 +299,7 @@ def test_the_lane_is_really_forced(force_lane, monkeypatch):
 
 @given(requests(framings=['length', 'chunked']), st.integers(0, 400), cuts)
 def test_a_cut_body_is_never_a_shorter_one(data, keep, edges):
-    """S-F-12: whatever is missing, the end is told as a failure."""
+    """Report a failure wherever the body is cut (S-F-12)."""
     start = data.index(b'\r\n\r\n') + 4
     cut = data[: start + keep % max(1, len(data) - start)]
     if cut == data:

@@ -192,7 +192,7 @@ def test_S_R_02_HEAD_has_the_length_of_its_body():
     _, fields, body = split_response(exchange(HEAD).respond(1, 200, [], b'hello'))
     assert (fields[b'content-length'], body) == ([b'5'], b'')
     _, fields, body = split_response(exchange(HEAD).respond(1, 200, [], b''))
-    assert (fields.get(b'content-length'), body) == (None, b'')  # nobody knows
+    assert (fields.get(b'content-length'), body) == (None, b'')  # its length is unknown
 
 
 def test_S_R_02_informational():
@@ -509,7 +509,7 @@ WAYS = {
 
 
 def arrive(state: str):
-    """A connection in this state, by the table's own way there."""
+    """Return a connection that has reached this state by the table's own moves."""
     connection = connect()
     # An upgrade, so that accept_tunnel is possible; with a rest of a body to come where COMPLETE must last.
     data = UPGRADE
@@ -552,7 +552,7 @@ def test_every_command_in_every_state(state, command):
 
 
 def test_the_quick_way_is_the_tables_way():
-    """`respond` skips the table for a simple exchange: the same bytes, the same state after."""
+    """Compare `respond`, which skips the table for a simple exchange: same bytes, same state after."""
     headers = [(b'Content-Type', b'a/b'), (b'Content-Length', b'5')]
     for given in (headers, headers[:1], []):
         for data in (GET, GET[:-2] + b'Content-Length: 2\r\n\r\nok'):
@@ -605,7 +605,7 @@ def test_response_field():
 
 @pytest.fixture
 def response_tables():
-    """The module whose tables the test fills; afterwards they are as before."""
+    """Return the module whose tables the test fills; restore them afterwards."""
     from granian.protocol import response
 
     tables = (

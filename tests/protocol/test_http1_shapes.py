@@ -27,14 +27,17 @@ ASKED = ('x-forwarded-proto', 'x-forwarded-for', 'x-a', 'host')
 
 
 def template(shape: shapes.Shape, lines: list[bytes]) -> shapes.Template:
-    """It is not made at the first asking."""
+    """Return the template of these lines; the first request for it makes none."""
     while (made := shape.template(lines)) is None:
         pass
     return made
 
 
 def templates(*names: str, values: tuple[bytes, ...] = ()) -> list[shapes.Template]:
-    """For heads of these names, as text and as bytes; with the first of these values given, and so on."""
+    """Return the templates for heads of these names, as text and as bytes.
+
+    The first has no value given, the second the first value, and so on.
+    """
     lines = [name.encode() + b': ' + value for name, value in zip(names, values)]
     fields = [field_for(name) for name in names]
     kinds = [shapes.Shape(names, fields, raw) for raw in (False, True)]
@@ -56,14 +59,17 @@ def told(head) -> list:
 
 
 def as_environ(head) -> list[tuple]:
-    """The fields by what is prepared for WSGI."""
+    """Return the fields by what is prepared for WSGI."""
     given, others = head.environ
     return [*given.items(), *((key, value) for key, value in others if key is not None)]
 
 
 def same(made: list[shapes.Template], block: bytes) -> bool:
-    """Whether the first template takes the block. What any takes, `parse_head` does, and makes the
-    same of it; and where more is given, no more is taken."""
+    """Return whether the first template takes the block.
+
+    A head that any template takes is taken by `parse_head`, with the same result. A template with more
+    values given takes no more heads.
+    """
     taken = [template.read(form(block + END)) for template in made for form in (bytes, bytearray)]
     for kinds in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4]):
         assert len({head is None for head in kinds}) == 1
@@ -159,7 +165,7 @@ values = st.lists(st.sampled_from(PIECES) | st.sampled_from(GOOD) | st.binary(ma
 
 @given(st.data())
 def test_what_a_shape_takes_parse_head_takes_and_says_the_same(data):
-    """Heads near the shape: some lines changed, dropped, doubled, moved or run together."""
+    """Draw heads near the shape: some lines changed, dropped, doubled, moved or run together."""
     lines = [name.encode() + b': ' + value for name, value in zip(NAMES, GOOD, strict=True)]
     lines.insert(0, data.draw(st.sampled_from([b'GET / HTTP/1.1', b'POST /a?b HTTP/1.1', b'GET / HTTP/1.0'])))
     for _ in range(data.draw(st.integers(0, 3))):
@@ -371,7 +377,7 @@ WIRE = b'GET / HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n'
 
 @pytest.fixture
 def shaped(empty, monkeypatch):
-    """A connection that knows its client's shape, and the heads that then took the long way."""
+    """Return a connection that knows its client's shape, and the heads that took the long way after that."""
     monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
     connection = connect()
     exchange(connection, WIRE)
@@ -403,7 +409,7 @@ def test_the_third_head_alike_takes_the_short_way(shaped):
     ],
 )
 def test_a_head_that_says_more_than_its_lines_is_no_template(empty, monkeypatch, head):
-    """Its lines, given, would be taken to say what they say in most heads: nothing."""
+    """Make no template of lines whose meaning is more than the lines themselves."""
     monkeypatch.setattr(shapes, '_ASKED_ENOUGH', 1)
     connection = connect()
     for _ in range(3):
@@ -417,7 +423,7 @@ few = st.sampled_from([b'1', b'2', b'33'])
 
 @given(st.lists(st.tuples(few, few, few, few), min_size=4, max_size=30), st.booleans())
 def test_whatever_changes_from_head_to_head(values, raw):
-    """A connection reads each head as `parse_head` does, whatever it has learnt from those before."""
+    """Read each head as `parse_head` does, whatever the connection has learnt from earlier heads."""
     connection = connect(raw_fields=raw)
     kept = shapes._shapes, shapes._asked, shapes._ASKED_ENOUGH
     shapes._shapes, shapes._asked, shapes._ASKED_ENOUGH = {}, {}, 1

@@ -311,7 +311,7 @@ def test_window_is_given_back_when_the_application_reads(peer):
     peer.take()
     for _ in range(40):
         peer.data(1, b'x' * 16_000)
-    assert peer.frames == [], 'nobody has read'
+    assert peer.frames == [], 'the application has not read'
     for event in [e for e in peer.events if isinstance(e, Data)]:
         peer.got(server.consumed(1, event.credit))
     updates = [(f.stream_id, f.window_increment) for f in peer.frames]
@@ -378,7 +378,7 @@ def test_small_pieces_that_wait_become_one_frame(peer):
 
 
 def test_data_of_one_read_is_one_event(peer):
-    """1,000 frames of a byte are no 1,000 events, also where two streams take turns."""
+    """Make no 1,000 events of 1,000 frames of a byte, also where two streams take turns."""
     peer.request(1, POST, end=False).request(3, POST, end=False)
     peer.take_events()
     frames = [DataFrame(stream_id, data=b'x').serialize() for _ in range(500) for stream_id in (1, 3)]

@@ -54,7 +54,7 @@ def flood(peer, frame, count):
 
 @pytest.mark.parametrize('answered', [False, True])
 def test_rapid_reset(peer, answered):
-    """CVE-2023-44487: with and without a core that answers each."""
+    """Refuse CVE-2023-44487, with and without a core that answers each request."""
     for number in range(200):
         stream_id = 2 * number + 1
         peer.feed(peer.headers(stream_id).serialize())
@@ -131,7 +131,7 @@ MADE_RESETS = {
 
 @rows('name', MADE_RESETS)
 def test_resets_that_the_client_makes_us_send(make_peer, name):
-    """CVE-2025-8671, MadeYouReset: the same counter."""
+    """Count resets that the client provokes by the same counter (CVE-2025-8671, MadeYouReset)."""
     peer = make_peer()
     for number in range(200):
         stream_id = 4 * number + 1
@@ -159,7 +159,7 @@ def test_streams_refused_without_end(make_peer):
 
 
 def test_continuation_without_end(peer):
-    """VU#421644, by number and by size."""
+    """Bound CONTINUATION frames by number and by size (VU#421644)."""
     peer.send(peer.headers(1, end_headers=False))
     count = 0
     while not peer.server.must_close and count < 100:
@@ -198,7 +198,7 @@ FRAMES = {
 
 @rows('name', FRAMES)
 def test_frames_that_carry_nothing(make_peer, name):
-    """CVE-2019-9512, 9515, 9518 and kin."""
+    """Refuse CVE-2019-9512, 9515, 9518 and their kin."""
     peer = make_peer()
     peer.request(1, POST, end=False).request(3).got(peer.server.respond(3, 200, [], b''))
     sent = flood(peer, FRAMES[name], 20 * NOISE)
@@ -219,7 +219,7 @@ def test_a_little_of_it_for_a_long_time_is_fine(make_peer, name):
 
 
 def test_window_drip(peer):
-    """CVE-2019-9511, 9517: a response drawn out a byte at a time."""
+    """Refuse a client that draws a response out by a byte at a time (CVE-2019-9511, 9517)."""
     peer.send(SettingsFrame(0, settings={4: 0})).request(1).got(
         peer.server.respond(1, 200, [], b'x' * 10_000)
     )
@@ -229,7 +229,7 @@ def test_window_drip(peer):
 
 
 def test_an_honest_download_is_no_flood(peer):
-    """A client acknowledges each frame, twice, for 3 MiB: 384 updates, of which the budget pays 100."""
+    """Acknowledge each frame, twice, for 3 MiB: 384 updates, of which the budget pays 100."""
     peer.send(SettingsFrame(0, settings={4: 2**24}), WindowUpdateFrame(0, window_increment=2**24 - 65535))
     peer.request(1).got(peer.server.send_response(1, 200, []))
     received = 0
@@ -259,7 +259,7 @@ def test_an_honest_upload_is_no_flood(peer):
 
 
 def test_many_settings_in_one_frame_cost_one_change(peer, monkeypatch):
-    """2,730 initial windows at 200 streams would be half a million changes."""
+    """Send 2,730 initial windows at 200 streams, which would be half a million changes."""
     for number in range(200):
         peer.request(2 * number + 1)
     entries = b''.join(b'\0\4' + (70_000 + n).to_bytes(4, 'big') for n in range(2730))
@@ -276,7 +276,7 @@ def test_many_settings_in_one_frame_cost_one_change(peer, monkeypatch):
 
 
 def test_hpack_bomb(peer):
-    """CVE-2016-6581: a few bytes that stand for megabytes end the connection, not the memory."""
+    """End the connection when a few bytes stand for megabytes (CVE-2016-6581)."""
     entry = peer.encoder.encode([*GET, ('x-a', 'b' * 4000)])
     peer.raw(1, 5, 1, entry + b'\xbe' * 12_000)
     assert peer.goaway() == ENHANCE_YOUR_CALM
@@ -290,7 +290,7 @@ def test_a_somewhat_large_list_is_a_431(peer):
 
 
 def test_empty_field_names(peer):
-    """CVE-2019-9516."""
+    """Refuse CVE-2019-9516."""
     for number in range(RESETS + 10):
         peer.raw(1, 5, 2 * number + 1, b'\x82\x86\x84' + b'\0\0\0' * 50)
     assert peer.goaway() == ENHANCE_YOUR_CALM

@@ -54,7 +54,7 @@ any_frame = st.one_of(
 
 @st.composite
 def conversation(draw):
-    """Frames that make sense, now and then one that does not."""
+    """Draw frames that make sense, now and then one that does not."""
     encoder = hpack.Encoder()
     out = [PREFACE, SettingsFrame(0).serialize()]
     for number in range(draw(st.integers(1, 4))):
@@ -79,7 +79,7 @@ def conversation(draw):
 
 
 def told(server: Http2, pieces: list[bytes]) -> tuple[list, dict[int, tuple[bytes, bool]]]:
-    """What a conversation comes to, however it was cut: bodies joined, the rest in order."""
+    """Return the events of a conversation in order, with the parts of each body joined."""
     order: list = []
     bodies: dict[int, tuple[bytes, bool]] = {}
     for piece in pieces:
@@ -182,7 +182,7 @@ class Oracle:
     st.one_of(st.just(0), st.integers(1000, 100_000)),
 )
 def test_h2_understands_us(exchanges, window):  # noqa: C901 (counts `turn` within it; both ends of one exchange in order)
-    """Responses of any size under any window, several at once, with early hints and trailers."""
+    """Send responses of any size under any window, several at once, with early hints and trailers."""
     oracle, server = Oracle(), Http2(Limits(), Clock())
     oracle.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
     uploads: dict[int, int] = {}

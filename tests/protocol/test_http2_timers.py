@@ -113,7 +113,7 @@ def test_stop_waits_for_requests_on_recent_connections(connection, age, final):
 
 
 def test_stop_noted_twice_sends_one_goaway(connection):
-    """A connection whose version is known only during the stop is told by both."""
+    """Note the stop twice, as for a connection whose version is known only during the stop."""
     connection.request(1, 0)
     connection.peer.take()
     connection.peer.got(connection.timers.leave(10))

@@ -93,7 +93,7 @@ def test_client_that_gives_back_whole_windows_never_waits(make_peer, window):
 
 
 def held_back(peer) -> Downloads:
-    """A client that has shown that it returns parts, and now returns a very small one."""
+    """Return a client that has returned parts, and now returns a very small one."""
     downloads = Downloads(peer, 1)
     downloads.read()
     for increment in (16_384, 100):

@@ -99,7 +99,7 @@ FIELDS: Fields = [('Host', 'a.example'), ('Accept', '*/*'), ('X-Requested-With',
 
 @pytest.fixture(autouse=True)
 def _templates_at_once(monkeypatch):
-    """A template is made when it is first asked for, and no template of another test is used."""
+    """Make a template at the first request for it, and use none of another test."""
     monkeypatch.setattr(templates, '_ASKED_ENOUGH', 1)
     for name in ('_templates', '_shapes', '_asked'):
         monkeypatch.setattr(templates, name, {})

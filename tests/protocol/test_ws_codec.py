@@ -133,7 +133,7 @@ def test_message_of_as_many_larger_fragments_is_joined():
 
 @pytest.mark.usefixtures('few_fragments')
 def test_message_of_many_short_compressed_lines_is_joined():
-    """A client that streams JSON lines sends each as a fragment: 25 bytes become 10."""
+    """Send JSON lines, each as a fragment, as a streaming client does: 25 bytes become 10."""
     deflater = zlib.compressobj(wbits=-15)
     lines = [b'{"id": %d, "ok": true}\n' % n for n in range(FRAGMENTS + 100)]
     pieces = [deflater.compress(line) + deflater.flush(zlib.Z_SYNC_FLUSH) for line in lines]
@@ -482,7 +482,7 @@ def by_wsproto(data: bytes, parameters: DeflateParameters | None) -> list:
 
 
 def comparable(events: list) -> list:
-    """The words of a violation may differ."""
+    """Return the events without the words of violations, which may differ."""
     return [
         ('violation', event.code) if isinstance(event, Close) and event.violation else event
         for event in events
