@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,8 @@ async def send_unsized(stream: AsyncStream, descriptor: int, start: int, end: in
 
     They are read on the loop: the kernel makes them, no disk is waited for.
     """
+    import asyncio  # WSGI workers do without it
+
     while not stream.disconnected and (end is None or start < end):
         size = PIECE if end is None else min(PIECE, end - start)
         piece = os.pread(descriptor, size, start)
