@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .. import forked
 from ..messages import WARNINGS
-from ..protocol.limits import Limits
+from ..protocol.limits import FIRST_GRACE, Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -47,6 +47,8 @@ class CoreSettings:
     """Bytes a second of a response that a handler waits to send. 0: no minimum."""
     keep_alive_timeout: float = 75
     handshake_timeout: float = 15
+    first_grace: float = FIRST_GRACE
+    """Time that a reload gives to connections without a request yet; limited by their own timeouts."""
     http2_keep_alive_interval: float | None = None
     http2_keep_alive_timeout: float = 20
     pipeline_flush: bool = False

@@ -12,9 +12,9 @@ RECENT: Final = 2.0
 time of use once a second may be a second behind."""
 GRACE: Final = 0.25
 """Seconds in which a request that is on its way may still arrive when the worker stops."""
-FIRST_GRACE: Final = 2.0
-"""The same for the first request of a new connection, when the worker is replaced: TLS takes round trips, and
-a client that has just connected does not expect to be turned away."""
+FIRST_GRACE: Final = 10.0
+"""The same for the first request of a connection, when the worker is replaced: a client that has connected
+does not expect to be turned away, and need not repeat its request. nginx gives it all of the head timeout."""
 
 SERVER: Final = 'granian'
 """Default value of the Server field."""

@@ -15,7 +15,7 @@ from ..constants import Cores, HTTPModes, Interfaces
 from ..core.contract import Core, CoreSettings, Listeners
 from ..errors import ConfigurationError
 from ..messages import REFUSALS, WARNINGS
-from ..protocol.limits import Limits
+from ..protocol.limits import FIRST_GRACE, GRACE, Limits
 from . import layers
 from .detect import hint_for, resolve
 
@@ -203,6 +203,7 @@ def settings(config: Config, attached: Attachments = NOTHING_ATTACHED) -> CoreSe
         threads=config.worker_threads,
         # Requests in flight are cancelled some time before the worker is killed.
         drain_timeout=config.workers_kill_timeout * 0.9 if config.workers_kill_timeout else None,
+        first_grace=_first_grace(config),
         tls=_tls(config),
         share=attached.share,
         proxy=layers.proxy_rule(config),
@@ -211,6 +212,14 @@ def settings(config: Config, attached: Attachments = NOTHING_ATTACHED) -> CoreSe
         on_exit=attached.on_exit,
         counters=attached.counters,
     )
+
+
+def _first_grace(config: Config) -> float:
+    """Return the seconds for first requests at a reload: few while developing, when old code would answer."""
+    if config.reload:
+        return GRACE
+    timeout = config.workers_kill_timeout
+    return min(FIRST_GRACE, timeout / 2) if timeout else FIRST_GRACE
 
 
 def _wsgi(parts: Parts) -> BlockingCore:

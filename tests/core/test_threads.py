@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking import connection, http1_connection, reactor
+from granian.core.blocking import connection, reactor
 from granian.core.blocking.admission import Admission
 from granian.core.blocking.poller import SelectorPoller
 from granian.core.sharing import Shares
@@ -630,9 +630,8 @@ def test_observers_hear_of_each_exchange() -> None:
 
 
 def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):
-    """A client that has just connected may be slow; one that has had its answer is not waited for."""
-    for module in (connection, http1_connection):
-        monkeypatch.setattr(module, 'GRACE', 0)
+    """However long ago it connected; one that has had its answer is not waited for."""
+    monkeypatch.setattr(connection, 'RECENT', 0)
     with running(lambda stream: stream.respond(200, [], b'')) as server:
         served, new = server.connect(), server.connect()
         served.sendall(GET % b'/')

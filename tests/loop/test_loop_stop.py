@@ -134,8 +134,8 @@ def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
 
 
 def test_first_request_of_a_connection_has_longer_at_a_reload(serve, monkeypatch):
-    """A client that has just connected may be slow; one that has had its answer is not waited for."""
-    monkeypatch.setattr(deadlines, 'GRACE', 0)
+    """However long ago it connected; one that has had its answer is not waited for."""
+    monkeypatch.setattr(deadlines, 'RECENT', 0)
     served = serve(hello)
     used, new = served.connect(), served.connect()
     used.get()

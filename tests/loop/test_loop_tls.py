@@ -9,9 +9,11 @@ import h2.connection
 import httpx
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
+from granian.core.loop import deadlines
 from granian.core.loop.accept import Acceptor
 from granian.core.loop.tls import TLSLayer
 from granian.protocol.limits import Limits
+from tests.support.http2_client import Http2Client
 from tests.support.tls_client import Begun, HalfClosing, client_context, wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -99,6 +101,35 @@ def test_a_silent_client_does_not_hold_the_stop(serve, tls):
     begun = time.monotonic()
     served.stop()
     assert time.monotonic() - begun < 10
+
+
+def test_first_request_over_tls_may_come_late_at_a_reload(serve, tls, monkeypatch):
+    """Of a client in any state of its handshake, and however long ago it connected."""
+    monkeypatch.setattr(deadlines, 'RECENT', 0)
+    served = serve(hello, tls=tls)
+    raw, ready = served.connect(), wrapped(served, 'http/1.1')
+    begun = Begun(served.connect().sock)
+    served.wait_for(lambda: len(served.core.acceptor.handshakes) == 2)
+    served.begin_stop(True)
+    served.wait_for(lambda: served.core._stop_told)
+    raw.sock = client_context('http/1.1').wrap_socket(raw.sock)
+    for client in (raw, ready):
+        assert client.get()[0] == 200
+    assert begun.get().startswith(b'HTTP/1.1 200 ')
+    served.stop()
+
+
+def test_http2_client_without_a_request_is_told_at_a_reload(serve, tls):
+    """GOAWAY names no stream: the client may repeat its requests elsewhere."""
+    served = serve(hello, tls=tls)
+    sock = wrapped(served, 'h2').sock
+    served.wait_for(lambda: served.core.connections)
+    served.begin_stop(True)
+    client = Http2Client(sock)
+    with contextlib.suppress(OSError):
+        client.read_to_end()
+    assert client.goaways[-1] == (0, 0)
+    served.stop()
 
 
 def test_a_broken_handshake(serve, tls):

@@ -286,6 +286,34 @@ def test_stop_during_a_handshake(serve):
         assert silent.recv(1) == b''
 
 
+def test_first_request_over_tls_may_come_late_at_a_reload(serve, make_client, monkeypatch):
+    """Of a client in any state of its handshake, and however long ago it connected."""
+    monkeypatch.setattr(connection, 'RECENT', 0)
+    with serve(describe) as server, ExitStack() as stack:
+        raw, begun, ready = (stack.enter_context(server.connect()) for _ in range(3))
+        ready = make_client('http/1.1').wrap_socket(ready, server_hostname='localhost')
+        begun = Begun(begun)
+        until(lambda: len(server.core.reactor.connections) == 3)
+        server.core.stop(reload=True)
+        until(lambda: server.core.reactor.stopping)
+        raw = make_client('http/1.1').wrap_socket(raw, server_hostname='localhost')
+        for sock in (raw, ready):
+            sock.sendall(GET % b'/')
+            assert sock.recv(4096).startswith(b'HTTP/1.1 200 ')
+        assert begun.get().startswith(b'HTTP/1.1 200 ')
+
+
+def test_http2_client_without_a_request_is_told_at_a_reload(serve, make_client, monkeypatch):
+    """GOAWAY names no stream: the client may repeat its requests elsewhere."""
+    with serve(describe) as server, connected(server, make_client('h2')) as sock:
+        until(lambda: server.core.reactor.connections)
+        server.core.stop(reload=True)
+        client = Http2Client(sock)
+        with suppress(OSError):
+            client.read_to_end()
+        assert client.goaways[-1] == (0, 0)
+
+
 def test_sessions_are_resumed_by_openssl(pki, serve):
     """The command everybody tries, with TLS 1.2's tickets."""
     with serve(describe) as server:

@@ -111,9 +111,13 @@ class WatchedConnection:
             self.reactor.next_sweep = deadline
 
     def prepare_stop(self, now: float) -> None:
-        """End an idle connection now, or after its grace where it was used recently. The owner."""
+        """End an idle connection now, or after its grace where it is recent. The owner.
+
+        At a reload one without a first request is recent, however old: its client cannot know.
+        """
         if self.is_idle:
-            self.deadline = now + self.grace if now - self.idle_since < RECENT else now
+            recent = now - self.idle_since < RECENT or self.grace > GRACE
+            self.deadline = min(self.deadline, now + self.grace if recent else now)
 
     def abandon(self) -> None:
         """Make a new lock, in a forked child: a thread that the child does not have may hold the old one."""

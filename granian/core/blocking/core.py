@@ -10,7 +10,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
-from ...protocol.limits import FIRST_GRACE
 from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening
@@ -135,7 +134,7 @@ class BlockingCore:
         reactor = self.reactor
         reactor.drained = self.drained
         if self._reloading:
-            reactor.first_grace = FIRST_GRACE
+            reactor.first_grace = self.settings.first_grace
         reactor.stop_accepting(last_call=not self._reloading)
         now = monotonic()
         for connection in list(reactor.connections.values()):

@@ -63,11 +63,12 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        ssl_object = transport.get_extra_info('ssl_object')
-        if ssl_object is not None:
+        if (ssl_object := transport.get_extra_info('ssl_object')) is not None:
             self.scheme = 'https'
             self._alpn = ssl_object.selected_alpn_protocol()
             self.tls = tls_info(ssl_object)
+            if self._alpn == 'h2':
+                self._negotiate(b'')  # our SETTINGS need not wait, nor GOAWAY where the worker stops
         self.core.joined(self)
 
     def adopt(self, transport: Any, protocol: Http1, request: Request) -> None:
@@ -369,8 +370,8 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def say_goodbye(self) -> None:
         """Announce the end: `Connection: close` on the next response, or GOAWAY."""
-        timers = self.timers
-        self.write(self.protocol.shutdown() if timers is None else timers.leave(self.loop.time()))
+        now = self.loop.time()
+        self.write(self.protocol.shutdown() if self.timers is None else self.timers.leave(now))
 
     def _schedule_next(self) -> None:
         if not self._next_scheduled:
@@ -395,6 +396,5 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def open_tunnel(self, stream: LoopStream, receiver: Callable[[bytes], None]) -> None:
         self.transport.set_protocol(Tunnel(self, stream, receiver))
-        # Frames that came with the request (RFC 6455 does not forbid a client to be early).
         while (event := self.protocol.next_event()) is not None:
-            self._dispatch(event)
+            self._dispatch(event)  # frames that came with the request: a client may be early

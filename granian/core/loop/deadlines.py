@@ -162,19 +162,21 @@ def shut_down(connection: LoopConnection) -> None:
     """Take no new request here; close an idle connection at once."""
     if connection.closing:
         return
+    core = connection.core
     busy = bool(connection.streams or connection.head_since)
-    recent = connection.loop.time() - connection.since < RECENT or bool(connection.head_since)
+    fresh = core.reloading and not connection.negotiated
+    recent = fresh or busy or connection.loop.time() - connection.since < RECENT
     # An HTTP/1 connection between two requests says goodbye when the next begins (`LoopCore.start`): if it
     # did so now, it would not read that request.
     if connection.negotiated and (connection.multiplexed or busy or not recent):
         connection.say_goodbye()
     for stream in list(connection.streams.values()):
-        notify_stop(stream, connection.core.reloading)
+        notify_stop(stream, core.reloading)
     if connection.timers is not None:
         _end_when_quiet(connection, connection.timers)
     elif recent and not busy:
         # To close now would lose the client's next request. Its answer says `Connection: close`.
-        grace = GRACE if connection.negotiated else connection.core.first_grace
+        grace = GRACE if connection.negotiated else core.first_grace
         connection.loop.call_later(grace, _close_if_idle, connection)
     else:
         _close_if_idle(connection)
