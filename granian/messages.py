@@ -147,7 +147,8 @@ WARNINGS = {
     'crash_loop': 'worker-%d has died %d times in a row soon after its start: from now on %g seconds pass '
     'between two starts',
     'gives_up': 'worker-%d has died %d times in a row soon after its start: giving up',
-    'unused_signal': 'Ignoring %s: SIGHUP replaces the workers',
+    'upgrading': 'Ignoring SIGUSR2: there is a second main process already',
+    'not_again': 'The command cannot be started again: %s',
     'no_forkserver': 'The fork server cannot be started (no folder for its socket): workers are spawned',
     'static_broken': 'Static file %s: %s',
     'no_descriptors': 'Cannot accept connections for the moment: %s (raise the limit of open files?)',
@@ -185,8 +186,6 @@ GUNICORN = {
     'atom': 'access_log_format: there is no atom {name!r}, it is written as -',
     'signalled': 'Worker (pid:%s) was sent %s!',
     'restart': "gunicorn's {names}: a change has an effect at the next start, not at SIGHUP",
-    'not_again': 'The command cannot be started again: %s',
-    'upgrading': 'Ignoring SIGUSR2: there is a second main process already',
     'native': 'The same natively: %s',
     'python_only': 'Not in that command line, but in Python: %s',
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',

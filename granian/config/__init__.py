@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from ..observe.statsd import Sender
 
-__all__ = ['OPTIONS', 'Config', 'HTTP1Settings', 'HTTP2Settings', 'api_arguments', 'projection', 'signature']
+__all__ = [
+    'OPTIONS', 'Config', 'HTTP1Settings', 'HTTP2Settings', 'api_arguments', 'effective', 'projection',
+    'signature',
+]  # fmt: skip
 
 
 def _settings_class(name: str, argument: str) -> Any:
@@ -223,3 +226,11 @@ def api_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     for argument, kind in _SETTINGS.items():
         arguments[argument] = kind(**settings[argument])
     return arguments
+
+
+def effective(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options, by field name, that have an effect beside each other and the defaults."""
+    defaults = {name: option.default for name, option in OPTIONS.items()}
+    given = {name: value for name, value in values.items() if value is not None}
+    idle = {name for name, _ in rules.without_effect({**defaults, **given})}
+    return {name: value for name, value in values.items() if name not in idle}

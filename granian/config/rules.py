@@ -125,17 +125,27 @@ def _notice(name: str, **more: Any) -> str:
     return messages.WARNINGS[name].format(**more)
 
 
-def _needs_option(values: Values) -> Iterator[str]:
+def _without_effect(values: Values) -> Iterator[str]:
+    yield from (notice for _, notice in without_effect(values))
+
+
+def without_effect(values: Values) -> Iterator[tuple[str, str]]:
+    """Yield each option that has no effect beside the others, with the warning."""
+    for rule in (_needs_option, _other_interface, _other_http):
+        yield from rule(values)
+
+
+def _needs_option(values: Values) -> Iterator[tuple[str, str]]:
     for name, other in NEEDS_OPTION.items():
         # A context that the user's code makes stands for the certificate.
         met = values[other] or (other == 'ssl_cert' and values['ssl_context'] is not None)
         if _given(values, name) and not met:
-            yield _notice('needs', option=OPTIONS[name].label, other=OPTIONS[other].label)
+            yield name, _notice('needs', option=OPTIONS[name].label, other=OPTIONS[other].label)
     if values['uds_permissions'] is not None and not _unix(values):
-        yield _notice('needs', option='--uds-permissions', other='--uds')
+        yield 'uds_permissions', _notice('needs', option='--uds-permissions', other='--uds')
 
 
-def _other_interface(values: Values) -> Iterator[str]:
+def _other_interface(values: Values) -> Iterator[tuple[str, str]]:
     interface = values['interface']
     foreign: tuple[str, ...] = ASYNC_ONLY if interface == Interfaces.WSGI else WSGI_ONLY
     if interface not in (Interfaces.ASGI, Interfaces.ASGINL):
@@ -144,7 +154,7 @@ def _other_interface(values: Values) -> Iterator[str]:
         foreign = tuple(name for name in foreign if name not in OF_WS_APP)
     for name in foreign if interface != Interfaces.AUTO else ():
         if _given(values, name) and values[name] != 1:  # one blocking thread is what the others have anyway
-            yield _notice('other_interface', option=OPTIONS[name].label, interface=interface)
+            yield name, _notice('other_interface', option=OPTIONS[name].label, interface=interface)
 
 
 def _compatibility(values: Values) -> Iterator[str]:
@@ -156,11 +166,11 @@ def _compatibility(values: Values) -> Iterator[str]:
         values['task_impl'] = TaskImpl.asyncio
 
 
-def _other_http(values: Values) -> Iterator[str]:
+def _other_http(values: Values) -> Iterator[tuple[str, str]]:
     for mode, prefix in ((HTTPModes.http1, 'http2_'), (HTTPModes.http2, 'http1_')):
         for name in OPTIONS if values['http'] == mode else ():
             if name.startswith(prefix) and name not in BOTH_VERSIONS and _given(values, name):
-                yield _notice('other_http', option=OPTIONS[name].label, http=mode)
+                yield name, _notice('other_http', option=OPTIONS[name].label, http=mode)
 
 
 def _client_certificates(values: Values) -> Iterator[str]:
@@ -212,7 +222,7 @@ def _sizes(values: Values) -> Iterator[str]:
 
 
 _ADAPTATIONS: tuple[Callable[[Values], Iterator[str]], ...] = (
-    _access_log_file, _needs_option, _other_interface, _compatibility, _other_http, _client_certificates,
+    _access_log_file, _without_effect, _compatibility, _client_certificates,
     _address_beside_unix, _socket_permissions, _process_name, _sendfile, _sizes, _engine,
 )  # fmt: skip
 

@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import addresses, flags
-from .settings import TABLE, Setting, defaults
-from .values import validate
+from ..addresses import DescriptorAddress, TCPAddress, parse_address
+from . import flags
+from .settings import HOOKS, TABLE, Setting, defaults
 
 
 class Value:
@@ -24,13 +24,13 @@ class Value:
         self.default = default
         self.given = False
         """True once the user has set it."""
-        self.value: Any = None if setting.kind == 'hook' and default is None else validate(setting, default)
+        self.value: Any = None if setting.section == HOOKS else setting.kind(default)
 
     def get(self) -> Any:
-        return no_hook if self.value is None and self.meta.kind == 'hook' else self.value
+        return no_hook if self.value is None and self.section == HOOKS else self.value
 
     def set(self, value: Any) -> None:
-        self.value = validate(self.meta, value)
+        self.value = self.meta.kind(value)
         self.given = True
 
 
@@ -94,8 +94,11 @@ class Cfg:
 
     @property
     def address(self) -> list[Any]:
-        """Addresses as the sockets' modules name them: (host, port), a path, or a descriptor."""
-        return [addresses.parse(each) for each in self.bind]
+        """Addresses as the socket module names them: (host, port), a path, or a descriptor.
+
+        Raises ValueError.
+        """
+        return [_address(each) for each in self.bind]
 
     @property
     def uid(self) -> int:
@@ -147,6 +150,16 @@ SYNC_CLASSES = ('gunicorn.workers.sync.SyncWorker', 'granian.gunicorn.workers.Sy
 
 def no_hook(*args: Any) -> None:
     """Stand for a hook that is not set."""
+
+
+def _address(text: str) -> tuple[str, int] | str | int:
+    try:
+        found = parse_address(text)
+    except ValueError as error:
+        raise ValueError(f'{error}.') from None
+    if isinstance(found, TCPAddress):
+        return '' if text.removeprefix('tcp://')[:1] in ('', ':') else found.host.lower(), found.port
+    return found.number if isinstance(found, DescriptorAddress) else found.path
 
 
 def _shown(value: Any) -> Any:

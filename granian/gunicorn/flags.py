@@ -9,8 +9,8 @@ from typing import Any
 
 from .._version import __version__
 from ..config import OPTIONS
+from . import values
 from .settings import REFUSE, SILENT, TABLE, WARN, Setting
-from .values import mode
 
 _HELP = {SILENT: 'no effect: ', WARN: 'no effect: ', REFUSE: 'refused: '}
 
@@ -39,20 +39,20 @@ def parser(usage: str | None = None, prog: str = 'gunicorn') -> argparse.Argumen
 
 
 def _action(setting: Setting) -> dict[str, Any]:
-    metavar = setting.name.upper()
-    if setting.kind == 'flag':
-        return {'action': 'store_true' if not setting.default else 'store_false'}
-    if setting.kind == 'unflag':
-        return {'action': 'store_const', 'const': False}
-    if setting.kind in ('list', 'existing'):
-        return {'action': 'append', 'metavar': metavar}
+    if setting.kind is values.flag:
+        return {'action': 'store_const', 'const': setting.default is False}
     if setting.name == 'proxy_protocol':
         return {'nargs': '?', 'const': 'auto', 'metavar': 'MODE'}
-    if setting.kind == 'mode':
-        return {'type': mode, 'metavar': 'MODE'}
-    if setting.kind in ('int', 'frame size'):
-        return {'type': int, 'metavar': 'INT'}
-    return {'metavar': metavar}
+    return _ACTIONS.get(setting.kind, {'metavar': setting.name.upper()})
+
+
+_ACTIONS: dict[Any, dict[str, Any]] = {
+    values.texts: {'action': 'append', 'metavar': 'TEXT'},
+    values.existing: {'action': 'append', 'metavar': 'FILE'},
+    values.mode: {'type': values.mode, 'metavar': 'MODE'},
+    values.whole: {'type': int, 'metavar': 'INT'},
+    values.frame_size: {'type': int, 'metavar': 'INT'},
+}
 
 
 def _help(setting: Setting) -> str:

@@ -20,10 +20,9 @@ from .. import log as native
 from ..messages import GUNICORN, WARNINGS
 from . import imported
 from .access_atoms import Atoms, atoms
-from .addresses import as_gunicorn_shows
 from .cfg import Cfg
 from .loader import SettingsError, attribute
-from .words import in_gunicorns_words
+from .words import as_gunicorn_shows, in_gunicorns_words
 
 LEVELS = {level.value: number for level, number in native.log_levels_map.items() if level.value != 'notset'}
 """Numbers of the log levels by gunicorn's words."""

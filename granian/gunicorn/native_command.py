@@ -9,13 +9,7 @@ from typing import Any
 
 from ..config import OPTIONS
 from .cfg import Cfg
-from .settings import TABLE
-
-_FILES = {'accesslog': '--access-log-file', 'errorlog': '--log-file'}
-_PYTHON_ONLY = (
-    'raw_env', 'pythonpath', 'daemon', 'capture_output', 'logconfig', 'logconfig_dict', 'logconfig_json',
-    'logger_class', 'syslog', 'secure_scheme_headers', 'paste',
-)  # fmt: skip
+from .settings import FRONT, NATIVE, TABLE, Setting
 
 
 def command(options: Mapping[str, Any], cfg: Cfg, app_uri: str | None) -> str:
@@ -31,10 +25,10 @@ def command(options: Mapping[str, Any], cfg: Cfg, app_uri: str | None) -> str:
             value = f'0{value:o}'
         for each in value if isinstance(value, (list, tuple)) else [value]:
             words += _words(option.flags, each)
-    for name, flag in _FILES.items():
+    for name in ('accesslog', 'errorlog'):
         path = cfg.settings[name].get()
         if path not in (None, '', '-'):
-            words += [flag, path]
+            words += [OPTIONS[TABLE[name].native].flags, path]
     return ' '.join(map(shlex.quote, [*words, target if ':' in target else f'{target}:application']))
 
 
@@ -47,8 +41,12 @@ def _words(flags: str, value: Any) -> list[str]:
 
 def beyond(options: Mapping[str, Any], cfg: Cfg) -> list[str]:
     """Return the settings that this command line leaves out. `Granian(...)` has most of them."""
-    hooks = [name for name, each in TABLE.items() if each.kind == 'hook' and cfg.hook(name) is not None]
-    found = [name for name in _PYTHON_ONLY if cfg.given(name)] + hooks
+    found = [name for name, each in TABLE.items() if cfg.given(name) and _only_python(each)]
     if options.get('forwarded') == 'scheme':
         found.append("forwarded='scheme' (natively the client's address is taken as well)")
     return found
+
+
+def _only_python(setting: Setting) -> bool:
+    option = OPTIONS.get(setting.native)
+    return setting.effect in (NATIVE, FRONT) and (option is None or not option.flags)

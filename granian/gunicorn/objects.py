@@ -46,10 +46,6 @@ class Server(View):
 
     WORKER_BOOT_ERROR = 3
     APP_LOAD_ERROR = 4
-    reexec_pid = 0
-    """Process id of a new main process that SIGUSR2 has started."""
-    master_pid = 0
-    """Process id of the old main process, as long as this one is the new one."""
 
     def __init__(self, app: Served, log: Any, native: Any) -> None:
         self.app = app
@@ -65,6 +61,16 @@ class Server(View):
         }  # fmt: skip
         """The command line that SIGUSR2 starts again; pre_exec may change it."""
         self._native = native
+
+    @property
+    def reexec_pid(self) -> int:
+        """Process id of a new main process that SIGUSR2 has started."""
+        return int(self._native.succession.successor)
+
+    @property
+    def master_pid(self) -> int:
+        """Process id of the old main process, as long as this one is the new one."""
+        return int(self._native.succession.predecessor)
 
     @property
     def master_name(self) -> str:

@@ -7,11 +7,9 @@ import sys
 
 from .._internal import put_first
 from .._version import __version__
+from ..server.upgrade import PREDECESSOR
 from .cfg import Cfg
 from .loader import SettingsError
-
-PREDECESSOR = 'GUNICORN_PID'
-"""Variable that tells a new main process the id of the old one, which SIGUSR2 has asked for it."""
 
 
 def prepare(cfg: Cfg) -> None:

@@ -7,7 +7,6 @@ import os
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from .. import net
@@ -18,20 +17,16 @@ from ..errors import FatalError
 from ..messages import GUNICORN
 from ..server import MPServer
 from ..server.common import umask_of
-from ..server.companions import Companion
-from ..server.pidfile import PidFile
 from ..server.records import Policy
 from ..worker import identity, patching
 from ..worker.entry import trace
 from . import logs, native_command, process, requests, uvicorn_class
-from .addresses import as_gunicorn_shows
 from .application import BootError, check_interface, made
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
-from .succession import Succession
 from .translate import Plan
-from .words import in_gunicorns_words
+from .words import as_gunicorn_shows, in_gunicorns_words
 
 logger = logging.getLogger('_granian')
 
@@ -83,8 +78,8 @@ class Front(MPServer):
         self.view = Server(app, log, self)
         if plan.access is not None:
             plan.notices.append(GUNICORN['logger_class'].format(name=type(log).__name__))
-        self._pid_file: PidFile | None = None
-        self._succession = Succession(self.view, self._promoted)
+        self.succession.environ = app.cfg.env_orig
+        self.succession.command = self._command
         self._serves = False
         """The first worker has become ready."""
         self.on_starting(self._starting)
@@ -112,9 +107,6 @@ class Front(MPServer):
         except Exception as error:
             self._say_why(error)
             status = 1
-        finally:
-            if self._pid_file is not None:
-                self._pid_file.release()
         logger.info('Shutting down: Master')
         if status in _REASONS:
             logger.error('Reason: %s', _REASONS[status])
@@ -174,17 +166,7 @@ class Front(MPServer):
 
     def _starting(self) -> None:
         process.name('master', self.app.cfg.proc_name)
-        self._write_pid_file()
         self._call('on_starting', self.view)
-
-    def _write_pid_file(self) -> None:
-        before, now = self._pid_file, None
-        if self.app.cfg.pidfile:
-            now = PidFile(self.app.cfg.pidfile + ('.2' if self.view.master_pid else ''))
-            now.acquire()
-        self._pid_file = now
-        if before is not None and (now is None or now.path != before.path):
-            before.release()
 
     def _listening(self) -> None:
         self._show_listeners()
@@ -223,21 +205,12 @@ class Front(MPServer):
         _say_end(worker)
         self._call('child_exit', self.view, worker.view)
 
-    def _add_companions(self, companions: list[Companion], *args: Any) -> None:
-        super()._add_companions(companions, *args)
-        companions.append(self._succession)
-
-    def _promoted(self, owns_files: bool) -> None:
-        if owns_files and self._endpoint is not None:
-            self._endpoint.own_files()
-        self._write_pid_file()
-
-    def _heir(self) -> int:
-        return self._succession.heir
-
-    def _upgrade(self) -> None:
-        assert self._endpoint is not None
-        self._succession.begin(self._endpoint)
+    def _command(self) -> tuple[str, list[str]]:
+        """Call pre_exec in the new main process, and return the command line that it has left."""
+        self._call('pre_exec', self.view)
+        context = self.view.START_CTX
+        os.chdir(context['cwd'])
+        return context[0], context['args']
 
     # A reload
 
@@ -255,9 +228,10 @@ class Front(MPServer):
         except Exception as error:
             self.app.cfg, self.plan = before, old_plan
             process.set_environment(before)
-            for restore in (partial(self.log.setup, before), self._write_pid_file):
-                with suppress(Exception):  # the old files may be out of reach by now
-                    restore()
+            with suppress(Exception):  # the old files may be out of reach by now
+                self.log.setup(before)
+            with suppress(Exception):
+                self.succession.write_pid_file(self.config.pid_file)
             self._set_loggers(self.config)
             logger.error(GUNICORN['reload_failed'].format(error=_one_line(error)))
             return False
@@ -271,7 +245,7 @@ class Front(MPServer):
             endpoint = self._other_endpoint(config, old_plan, undo)
             process.set_environment(cfg)
             process.extend_path(cfg)
-            self._write_pid_file()
+            self.succession.write_pid_file(config.pid_file)
             self.log.setup(cfg)  # last: it may redirect standard output
             undo.pop_all()
         self._set_loggers(config)

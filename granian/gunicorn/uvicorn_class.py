@@ -29,8 +29,8 @@ _OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     'loop': lambda value: {'loop': value if value in ('auto', 'asyncio', 'uvloop') else 'auto'},
     'lifespan': lambda value: {'lifespan': value},
     'root_path': lambda value: {'root_path': value},
-    'proxy_headers': lambda value: {} if value else {'forwarded': None},
     'forwarded_allow_ips': _addresses,
+    'proxy_headers': lambda value: {} if value else {'forwarded_allow_ips': ()},
     'server_header': lambda value: {} if value else {'server_header': ''},
     'headers': lambda value: {'headers': tuple(value)} if value else {},
     'ws': lambda value: {'websockets': False} if value == 'none' else {},
@@ -53,8 +53,9 @@ def options(given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> tuple[dict
     `ordinary` are those of the base class.
     """
     found: dict[str, Any] = {}
-    for key in given.keys() & _OPTIONS.keys():
-        found.update(_OPTIONS[key](given[key]))
+    for key, convert in _OPTIONS.items():
+        if key in given:
+            found.update(convert(given[key]))
     unknown = [key for key in given.keys() - _OPTIONS.keys() if key not in _SILENT]
     return found, sorted(key for key in unknown if ordinary.get(key) != given[key])
 

@@ -1,4 +1,7 @@
-"""One validator for each kind of setting. They raise ValueError or TypeError with the reason."""
+"""One validator for each kind of setting: a function from a given value to the one that the setting holds.
+
+They raise ValueError, TypeError or OSError with the reason.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .settings import Setting, start_folder
+Kind = Callable[[Any], Any]
 
 
-def validate(setting: Setting, value: Any) -> Any:
-    """Return the value as the setting holds it. Raises ValueError, TypeError or OSError with the reason."""
-    kind = setting.kind
-    if kind == 'hook':
-        return hook(value, setting)
-    if kind.startswith('one of '):
-        return choice(value, setting)
-    if kind.startswith('switch '):
-        return switch(value, setting)
-    return _KINDS[kind](value)
+def start_folder() -> str:
+    """Return the current folder by the name that the shell has for it.
+
+    A symbolic link in it may lead to another release at the next reload.
+    """
+    name = os.environ.get('PWD', '')
+    try:
+        return name if os.path.isabs(name) and os.path.samefile(name, os.curdir) else os.getcwd()
+    except OSError:
+        return os.getcwd()
 
 
 def flag(value: Any) -> bool | None:
@@ -150,6 +153,10 @@ def frame_size(value: Any) -> int:
     return number
 
 
+def anything(value: Any) -> Any:
+    return value
+
+
 def statsd(value: Any) -> str | tuple[str, int] | None:
     """Return (host, port), or the path of a Unix socket."""
     found = text(value)
@@ -163,40 +170,44 @@ def statsd(value: Any) -> str | tuple[str, int] | None:
     return match[1].strip('[]').lower() or '0.0.0.0', int(match[2] or 8125)
 
 
-def hook(value: Any, setting: Setting) -> Any:
-    """Return a callable that takes the hook's number of positional parameters; a dotted name is imported."""
-    if value is None:
-        raise TypeError(f'Value is not callable: {value}')
-    if isinstance(value, str):
-        value = _import_attribute(value)
-    if not callable(value):
-        raise TypeError(f'Value is not callable: {value}')
-    if positional(value) not in (None, *setting.arity):
-        wanted = ' or '.join(str(number) for number in sorted(setting.arity))
-        raise TypeError(f'Value must have an arity of: {wanted}')
-    return value
+def hook(*arity: int) -> Kind:
+    """Return a validator of callables with so many positional parameters; a dotted name is imported."""
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, str):
+            value = _import_attribute(value)
+        if not callable(value):
+            raise TypeError(f'Value is not callable: {value}')
+        if positional(value) not in (None, *arity):
+            raise TypeError(f'Value must have an arity of: {" or ".join(map(str, sorted(arity)))}')
+        return value
+
+    return checked
 
 
-def choice(value: Any, setting: Setting) -> str | None:
-    """Return one of the words of the kind `one of …`."""
-    words = setting.kind.removeprefix('one of ').split()
-    if value is None and setting.default is not None:
-        return str(setting.default)
-    found = _text(value, 'text').strip().lower()
-    if found not in words:
-        raise ValueError(f'Invalid {setting.name}: {value} (one of {", ".join(words)})')
-    return found
+def one_of(name: str, default: str, *others: str) -> Kind:
+    """Return a validator of the words of a setting. None stands for the first of them."""
+
+    def chosen(value: Any) -> str:
+        found = default if value is None else _text(value, 'text').strip().lower()
+        if found not in (default, *others):
+            raise ValueError(f'Invalid {name}: {value} (one of {", ".join([default, *others])})')
+        return found
+
+    return chosen
 
 
-def switch(value: Any, setting: Setting) -> str:
-    """Return `off`, or one of the words of the kind `switch …`; True is the first of them."""
-    words = setting.kind.removeprefix('switch ').split()
-    found = str(value).strip().lower()
-    if value is None or found in ('true', 'false', 'off'):
-        return words[0] if found == 'true' else 'off'
-    if found not in words:
-        raise ValueError(f'{setting.name} must be: off, {", ".join(words)}')
-    return found
+def switch(name: str, *words: str) -> Kind:
+    """Return a validator of `off` and some words; True is the first of them."""
+
+    def chosen(value: Any) -> str:
+        given = 'off' if value is None else str(value).strip().lower()
+        found = {'false': 'off', 'true': words[0]}.get(given, given)
+        if found not in ('off', *words):
+            raise ValueError(f'{name} must be: off, {", ".join(words)}')
+        return found
+
+    return chosen
 
 
 def positional(function: Callable[..., Any]) -> int | None:
@@ -233,26 +244,3 @@ def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f'expected {what}, got {value!r}')
     return value
-
-
-_KINDS: dict[str, Callable[[Any], Any]] = {
-    'flag': flag,
-    'unflag': flag,
-    'int': whole,
-    'mode': mode,
-    'text': text,
-    'list': texts,
-    'commas': commas,
-    'upper commas': uppercase_commas,
-    'addresses': addresses,
-    'existing': existing,
-    'folder': folder,
-    'mapping': mapping,
-    'class': class_or_name,
-    'user': user,
-    'group': group,
-    'protocols': protocols,
-    'frame size': frame_size,
-    'statsd': statsd,
-    'any': lambda value: value,
-}

@@ -50,3 +50,9 @@ def _native() -> re.Pattern[str]:
     names = '|'.join(map(re.escape, sorted(_words(), key=len, reverse=True)))
     fields = '|'.join(each.native for each in TABLE.values() if each.native)
     return re.compile(rf'(?<![\w-])({names})(?![\w-])(?: \((?:{fields})\))?')
+
+
+def as_gunicorn_shows(where: object) -> str:
+    """Return an address as gunicorn's log lines show it: `('127.0.0.1', 8000)`, or the path of a socket."""
+    host, _, port = str(where).rpartition(':')
+    return str((host.strip('[]'), int(port))) if port.isdigit() else str(where)

@@ -26,7 +26,6 @@ from .handles import Handle
 from .hooks import ProcessHooks, call
 from .mainloop import MainLoop
 from .notify import Notifier
-from .pidfile import PidFile
 from .polling import FilePoller
 from .records import Policy
 from .reload import Changes, FileWatch, OwnFiles, has_watcher, watch_forks
@@ -34,6 +33,7 @@ from .roster import Launch, Roster
 from .signals import RELOAD, STOP, SignalInbox
 from .supervisor import Supervisor
 from .tables import ServerState
+from .upgrade import Succession
 
 if TYPE_CHECKING:
     import socket
@@ -60,6 +60,7 @@ class AbstractServer(ProcessHooks):
         """The configuration laid over the default logging, as last read."""
         self.roster = Roster(self)
         """The workers that are alive, as hooks see them."""
+        self.succession = Succession(lambda: self._endpoint)
         self._supervisor: Supervisor | None = None
         self._poller: FilePoller | None = None
         self._arguments: tuple[SpawnTarget | None, Loader | None] = (None, None)
@@ -74,10 +75,6 @@ class AbstractServer(ProcessHooks):
     """Name of the logger of access lines, in place of `granian.access`."""
     reload_polls = False
     """--reload watches the files of loaded modules once a second, also where watchfiles is installed."""
-    _upgrade: Callable[[], object] | None = None
-    """Called at SIGUSR2, which is a warning without it."""
-    _heir: Callable[[], int] = staticmethod(lambda: 0)
-    """Returns the id of the main process that goes on when this one ends; 0: there is none."""
     quick_signals = False
     """SIGINT and SIGQUIT end the server without waiting for requests; workers reopen log files on SIGUSR1."""
 
@@ -216,7 +213,7 @@ class AbstractServer(ProcessHooks):
             loop = MainLoop(
                 supervisor, inbox, companions, exporter, quick_signals=self.quick_signals,
                 on_serving=roster.serving, on_end=roster.ended, on_files=self._loaded,
-                on_upgrade=self._upgrade,
+                on_upgrade=self.succession.begin,
             )  # fmt: skip
             while not supervisor.stopped:
                 loop.turn()
@@ -250,6 +247,7 @@ class AbstractServer(ProcessHooks):
         self, companions: list[Companion], supervisor: Supervisor, endpoint: net.Endpoint
     ) -> None:
         config = self.config
+        companions.append(self.succession)
         watch = None
         if config.reload and not self.polls_modules:
             watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self._files_changed)
@@ -265,7 +263,7 @@ class AbstractServer(ProcessHooks):
 
             companions.append(WorkersGauge(config.statsd_sender(), supervisor, monotonic()))
         if Notifier.needed():
-            companions.append(Notifier(supervisor, os.environ, monotonic(), self._heir))
+            companions.append(Notifier(supervisor, os.environ, monotonic(), self.succession))
         if OrphanReaper.needed():
             companions.append(OrphanReaper(partial(_pids, supervisor, watch)))
         if config.workers_max_rss is not None:
@@ -305,10 +303,8 @@ class AbstractServer(ProcessHooks):
         for notice in config.notices:
             logger.warning(notice)
         with ExitStack() as stack:
-            if config.pid_file is not None:
-                pid_file = PidFile(config.pid_file)
-                pid_file.acquire()
-                stack.callback(pid_file.release)
+            self.succession.write_pid_file(config.pid_file)
+            stack.callback(self.succession.write_pid_file, None)
             call(self.hooks_starting)
             owner = identity.resolve(config)
             with umask_of(config):

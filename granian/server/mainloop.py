@@ -9,7 +9,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
-from ..messages import WARNINGS
 from ..pipes import wait
 from ..worker import ipc
 from .companions import Companion, earliest
@@ -44,7 +43,7 @@ class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor.
 
     `on_serving` is called when a worker has become ready, `on_end` after a worker's end, `on_files` with
-    the files of a worker's modules, `on_upgrade` at SIGUSR2 (None: it is a warning).
+    the files of a worker's modules, `on_upgrade` at SIGUSR2.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class MainLoop:
         on_serving: Callable[[Handle], object] = lambda handle: None,
         on_end: Callable[[Handle], object] = lambda handle: None,
         on_files: Callable[[list[str]], object] = lambda files: None,
-        on_upgrade: Callable[[], object] | None = None,
+        on_upgrade: Callable[[], object] = lambda: None,
     ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
@@ -109,10 +108,8 @@ class MainLoop:
             self.supervisor.server_event(self._events[name], monotonic())
         elif name == 'SIGUSR1':
             self._reopen()
-        elif self._on_upgrade is not None:
-            self._on_upgrade()
         else:
-            logger.warning(WARNINGS['unused_signal'], name)
+            self._on_upgrade()
 
     def _reopen(self) -> None:
         log.reopen_log_files()

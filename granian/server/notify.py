@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from time import monotonic_ns
 from typing import Any
 
 from .supervisor import Supervisor
 from .tables import ServerState, WorkerState
+from .upgrade import Succession
 
 SEND_WAIT = 1.0
 """Seconds that a notification waits for a manager that does not read."""
@@ -29,11 +30,10 @@ class Notifier:
         supervisor: Supervisor,
         environ: Mapping[str, str],
         now: float,
-        heir: Callable[[], int] = lambda: 0,
+        succession: Succession,
     ) -> None:
-        """Take `heir`, which returns the id of the main process that outlives this one, or 0."""
         self._supervisor = supervisor
-        self._heir = heir
+        self._succession = succession
         self._address = environ['NOTIFY_SOCKET'].replace('@', '\0', 1)
         self._interval = _watchdog(environ)
         self._generation = self._reloads = 0
@@ -53,7 +53,7 @@ class Notifier:
         if supervisor.state is ServerState.STOPPING:
             if not self._stopping:
                 self._stopping = True
-                heir = self._heir()
+                heir = self._succession.heir
                 self._send(*([f'MAINPID={heir}'] if heir else ['STOPPING=1', 'STATUS=Stopping']))
             return
         if self._ready and supervisor.reloads != self._reloads:

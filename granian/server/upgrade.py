@@ -1,22 +1,138 @@
-"""The same command line again, beside this process and on the same sockets: a new version takes over."""
+"""SIGUSR2: the same command line again, beside this process and on the same sockets, for a new version.
+
+Either of the two main processes can be ended then; the other one goes on.
+"""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
-from .. import log
+from .. import log, net
 from .._signals import HANDLED
-from ..net import FIRST_PASSED
+from ..errors import FatalError
+from ..messages import WARNINGS
+from .pidfile import PidFile
 from .signals import held_back
 
 logger = logging.getLogger('_granian')
+
+PREDECESSOR = '_GRANIAN_PREDECESSOR'
+"""Variable with the id of the old main process, and a second word if it has made files of Unix sockets."""
+EVERY = 1.0
+"""Seconds between two looks whether the old main process has ended."""
+
+
+class Succession:
+    """Both ends of an upgrade, as a companion of the main loop; and the PID file, which changes with it."""
+
+    sources: Sequence[Any] = ()
+
+    def __init__(self, endpoint: Callable[[], net.Endpoint | None]) -> None:
+        """Take `endpoint`, which returns the sockets that are served now."""
+        given = os.environ.pop(PREDECESSOR, '').split()
+        self.predecessor = int(given[0]) if given else 0
+        """Process id of the old main process; 0: there is none."""
+        self.successor = 0
+        """Process id of the new main process; 0: there is none."""
+        self.due = 0.0
+        self.environ: Mapping[str, str] = dict(os.environ)
+        """Environment of a new main process."""
+        self.command: Callable[[], tuple[str, list[str]]] = self._same_command
+        """Returns program and arguments of a new main process, which calls this."""
+        self._endpoint = endpoint
+        self._folder = os.getcwd()
+        self._is_child = os.getppid() == self.predecessor
+        self._owns_files = len(given) > 1
+        self._files: list[net.SocketFile] = []
+        self._pid_path: str | os.PathLike[str] | None = None
+        self._pid_file: PidFile | None = None
+
+    @property
+    def heir(self) -> int:
+        """Process id of the main process that goes on when this one ends; 0: there is none."""
+        return self.successor or (0 if self._alone() else self.predecessor)
+
+    def _alone(self) -> bool:
+        """Return whether there is no old main process, or no longer."""
+        if self._is_child:
+            return os.getppid() != self.predecessor
+        return not self.predecessor or has_ended(self.predecessor)
+
+    def begin(self) -> None:
+        """Start a new main process, unless there are two already or this one stops.
+
+        The socket files are left to the new one.
+        """
+        endpoint = self._endpoint()
+        self.look((), monotonic())
+        if self.heir:
+            logger.warning(WARNINGS['upgrading'])
+        if self.heir or endpoint is None or endpoint.closed:
+            return
+        owns_files = ' files' if endpoint.files else ''
+        environ = {**self.environ, PREDECESSOR: f'{os.getpid()}{owns_files}'}
+        environ.pop('WATCHDOG_PID', None)  # systemd watches the new one, too, once it has no other
+        # systemd kills a main process that is not its child without SIGTERM: the new one is init's.
+        orphan = 'NOTIFY_SOCKET' in environ
+        try:
+            self.successor = start_again(self.command, environ, endpoint.sockets, orphan)
+        except OSError as error:  # no more processes
+            logger.error(WARNINGS['not_again'], error.strerror)
+            return
+        self.due = 0.0
+        self._left, self._files, endpoint.files = endpoint, endpoint.files, []
+
+    def _same_command(self) -> tuple[str, list[str]]:
+        os.chdir(self._folder)
+        return sys.executable, [sys.executable, *sys.orig_argv[1:]]
+
+    def look(self, ready: Collection[Any], now: float) -> None:
+        if self.successor and has_ended(self.successor):
+            self.successor = 0
+            self._left.files = self._files
+            if self._left.closed:  # by a reload that has opened other addresses
+                self._left.close()
+        if self.predecessor and self._alone():
+            self._promote()
+        self.due = now + EVERY if self.heir else inf  # SIGCHLD tells of a child's end only
+
+    def _promote(self) -> None:
+        """Take over the files of the old main process, which has ended."""
+        self.predecessor = 0
+        logger.info('Master has been promoted.')
+        endpoint = self._endpoint()
+        if self._owns_files and endpoint is not None:
+            endpoint.own_files()
+        try:
+            self.write_pid_file(self._pid_path)
+        except FatalError as error:  # another process has the file
+            logger.error('%s', error)
+
+    def write_pid_file(self, path: str | os.PathLike[str] | None) -> None:
+        """Write the PID file, with `.2` at its end beside an old main process, and remove the one before.
+
+        Raises PidFileError.
+        """
+        before, now = self._pid_file, None
+        if path is not None:
+            now = PidFile(f'{os.fspath(path)}.2' if self.predecessor else path)
+            now.acquire()
+        self._pid_path, self._pid_file = path, now
+        if before is not None and (now is None or now.path != before.path):
+            before.release()
+
+    def close(self) -> None:
+        """Do nothing: the PID file goes after the sockets."""
 
 
 def start_again(
@@ -30,6 +146,8 @@ def start_again(
     `prepare` is called there, and returns the program and its arguments, its name the first of them. It gets
     the sockets as systemd passes them. An `orphan` is no child of this process, but of init.
     """
+    import fcntl  # not on Windows, where no signal leads here
+
     with held_back():
         pid = _fork_orphan() if orphan else os.fork()
         if not pid:
@@ -38,9 +156,9 @@ def start_again(
         return pid
     try:
         program, arguments = prepare()
-        above = FIRST_PASSED + len(sockets)
+        above = net.FIRST_PASSED + len(sockets)
         copies = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, above) for sock in sockets]
-        for number, copy in enumerate(copies, FIRST_PASSED):
+        for number, copy in enumerate(copies, net.FIRST_PASSED):
             os.dup2(copy, number)  # inherited, unlike all others
             os.close(copy)
         passed = {'LISTEN_FDS': str(len(sockets)), 'LISTEN_PID': str(os.getpid())}

@@ -10,7 +10,7 @@ from gunicorn.config import Config as Theirs
 
 from granian.config import OPTIONS
 from granian.gunicorn.cfg import Cfg
-from granian.gunicorn.settings import COPY, TABLE
+from granian.gunicorn.settings import HOOKS, NATIVE, TABLE
 
 # Told apart on purpose: gunicorn takes the user's home folder, the others are this process's.
 OTHER_DEFAULTS = {'chdir', 'user', 'group', 'control_socket'}
@@ -26,7 +26,7 @@ def test_names_are_those_of_gunicorn() -> None:
     assert set(TABLE) == set(Theirs().settings)
 
 
-@pytest.mark.parametrize('name', [name for name, each in TABLE.items() if each.kind != 'hook'])
+@pytest.mark.parametrize('name', [name for name, each in TABLE.items() if each.section != HOOKS])
 def test_flags_and_default_are_those_of_gunicorn(name: str) -> None:
     theirs = Theirs().settings[name]
     assert TABLE[name].flags == tuple(theirs.cli or ())
@@ -34,7 +34,7 @@ def test_flags_and_default_are_those_of_gunicorn(name: str) -> None:
         assert TABLE[name].default == theirs.default
 
 
-@pytest.mark.parametrize('name', [name for name, each in TABLE.items() if each.kind == 'hook'])
+@pytest.mark.parametrize('name', [name for name, each in TABLE.items() if each.section == HOOKS])
 def test_hook_has_the_arity_of_gunicorn(name: str) -> None:
     def two(first: Any, second: Any) -> None: ...
 
@@ -45,14 +45,14 @@ def test_hook_has_the_arity_of_gunicorn(name: str) -> None:
 def test_native_fields_exist() -> None:
     named = {each.native for each in TABLE.values() if each.native}
     assert named <= set(OPTIONS)
-    assert all(each.native for each in TABLE.values() if each.effect == COPY)
+    assert all(each.native for each in TABLE.values() if each.effect == NATIVE)
 
 
 VALUES: list[Any] = [None, '', ' 5 ', '0x10', 'true', 'False', 5, -1, True, [], ['a', 'b'], ('a',), {}, {'a': 'b'}, 'h2,h1', '*',
                      '10.0.0.0/8, ::1', '10.0.0.1/8', 'auto', 'drop', 'v1', 1.5]  # fmt: skip
 
 
-@pytest.mark.parametrize('name', sorted(name for name, each in TABLE.items() if each.kind != 'hook'))
+@pytest.mark.parametrize('name', sorted(name for name, each in TABLE.items() if each.section != HOOKS))
 def test_values_become_what_they_become_in_gunicorn(name: str) -> None:
     different = []
     for value in VALUES:
@@ -123,7 +123,7 @@ def test_address_is_read_as_gunicorn_reads_it(text: str) -> None:
 def test_address_that_is_none_is_refused(text: str) -> None:
     cfg = Cfg()
     cfg.set('bind', text)
-    with pytest.raises(ValueError, match='is not a valid'):
+    with pytest.raises(ValueError, match='is not '):
         _ = cfg.address
 
 

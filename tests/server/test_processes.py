@@ -374,13 +374,34 @@ def test_grow_and_shrink(serve):
     server.signal(signal.SIGTTOU)
     server.expect('Ignoring SIGTTOU: one worker left')
     server.signal(signal.SIGWINCH)
-    server.signal(signal.SIGUSR2)
-    server.expect('Ignoring SIGUSR2')
     server.signal(signal.SIGUSR1)
     assert server.get()
     assert 'WINCH' not in server.output.upper()
     server.signal()
     assert server.wait() == 0
+
+
+def test_usr2_starts_a_main_process_that_takes_over(serve, tmp_path):
+    pid_file = tmp_path / 'server.pid'
+    server = serve(pid_file=str(pid_file))
+    server.wait_ready()
+    old = server.get()
+    server.signal(signal.SIGUSR2)
+    server.expect('Listening on the sockets passed to this process')
+    server.expect('Started worker-1')
+    new = int((tmp_path / 'server.pid.2').read_text())
+    try:
+        server.signal(signal.SIGUSR2)
+        server.expect('Ignoring SIGUSR2: there is a second main process already')
+        server.signal()
+        assert server.wait() == 0
+        server.expect('Master has been promoted')
+        assert server.get() != old
+        wait_for_text(pid_file, str(new))
+        assert not (tmp_path / 'server.pid.2').exists()
+    finally:
+        os.kill(new, signal.SIGTERM)
+    wait_gone(new)
 
 
 def test_signals_to_a_worker_do_not_end_it(serve):

@@ -10,7 +10,7 @@ from ..._internal import put_first
 from .. import flags, loader
 from ..cfg import Cfg
 from ..loader import SettingsError
-from ..settings import start_folder
+from ..values import start_folder
 
 
 class BaseApplication:
