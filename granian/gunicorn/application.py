@@ -18,21 +18,14 @@ from .workers import Kind
 logger = logging.getLogger('_granian')
 
 
-class BootError(FatalError):
-    """A worker cannot boot: exit status 3."""
-
-    status = 3
-    shows_cause = True
-
-
-class AppError(BootError):
+class AppError(FatalError):
     """The application cannot be had from its module: exit status 4."""
 
     status = 4
 
 
 def load(text: str) -> Any:
-    """Import APP and return the application. Raises AppError, BootError, and what the import raises."""
+    """Import APP and return the application. Raises FatalError, and what the import raises."""
     module, _, expression = text.partition(':')
     expression = expression or 'application'
     name, arguments = _parse(expression)
@@ -42,7 +35,7 @@ def load(text: str) -> Any:
         if not module.endswith('.py'):
             raise
         hint = f'{module.removesuffix(".py").replace("/", ".")}:{expression}'
-        raise BootError(f'Failed to find application, did you mean {hint!r}?') from None
+        raise FatalError(f'Failed to find application, did you mean {hint!r}?') from None
     try:
         for part in name.split('.'):
             application = getattr(application, part)

@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from ..errors import FatalError
-from ..worker.entry import trace
+from ..worker.failures import trace
 from . import process
 from .contract import Served
 from .loader import SettingsError, say

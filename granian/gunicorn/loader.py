@@ -9,13 +9,13 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, NoReturn
 
 from .._internal import put_first
 from ..messages import GUNICORN
+from ..worker.failures import trace
 from .cfg import Cfg
 from .settings import TABLE
 
@@ -131,11 +131,7 @@ def _refuse_file(location: str, error: Exception) -> NoReturn:
         raise SettingsError(
             GUNICORN['no_gunicorn'].format(what=location, instead='remove the import')
         ) from None
-    trace = error.__traceback__
-    while trace is not None and _ours(trace):
-        trace = trace.tb_next
-    lines = ''.join(traceback.format_exception(type(error), error, trace)).rstrip()
-    raise FileError(f'Failed to read config file: {location}', lines) from None
+    raise FileError(f'Failed to read config file: {location}', trace(error)) from None
 
 
 def attribute(name: str, what: str, instead: str) -> Any:
@@ -155,12 +151,6 @@ def attribute(name: str, what: str, instead: str) -> Any:
 def no_gunicorn(error: ImportError) -> bool:
     """Return whether an import failed because gunicorn is not installed."""
     return (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec('gunicorn') is None
-
-
-def _ours(trace: TracebackType) -> bool:
-    name = trace.tb_frame.f_code.co_filename
-    here = os.path.dirname(__file__)
-    return name.startswith((here + os.sep, '<frozen importlib')) or os.sep + 'importlib' + os.sep in name
 
 
 def apply_file(cfg: Cfg, found: Mapping[str, Any]) -> None:

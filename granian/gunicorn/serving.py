@@ -19,9 +19,9 @@ from ..server import MPServer
 from ..server.common import umask_of
 from ..server.records import Policy
 from ..worker import identity, patching
-from ..worker.entry import trace
+from ..worker.failures import failure
 from . import logs, native_command, process, requests, uvicorn_class
-from .application import BootError, check_interface, made
+from .application import check_interface, made
 from .contract import Served
 from .loader import SettingsError
 from .objects import Listener, Server, Worker
@@ -80,6 +80,8 @@ class Front(MPServer):
             plan.notices.append(GUNICORN['logger_class'].format(name=type(log).__name__))
         self.succession.environ = app.cfg.env_orig
         self.succession.command = self._command
+        if app.cfg.daemon:  # a terminal sends it, too, when its window changes
+            self.on_signals['SIGWINCH'] = self._park
         self._serves = False
         """The first worker has become ready."""
         self.on_starting(self._starting)
@@ -103,7 +105,7 @@ class Front(MPServer):
             self._call('nworkers_changed', self.view, self.app.cfg.workers, None)
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
-            status = error.code
+            status = BOOT_ERROR if error.code == 1 else error.code  # 1: no worker could start
         except Exception as error:
             self._say_why(error)
             status = 1
@@ -122,11 +124,9 @@ class Front(MPServer):
 
     def _say_why(self, error: Exception) -> None:
         """Log why the server does not start: the line of a FatalError, else a traceback."""
-        cause: BaseException | None = error
-        if isinstance(error, FatalError):
-            cause = error.__cause__ if error.shows_cause else None
-        if cause is not None:
-            logger.error('%s', trace(cause))
+        text = failure(error).traceback
+        if text:
+            logger.error('%s', text)
         if isinstance(error, net.ListenError) and error.in_use:
             where = as_gunicorn_shows(error.where)
             logger.error(GUNICORN['in_use'], where)
@@ -194,15 +194,24 @@ class Front(MPServer):
         if old is not None:
             self._call('nworkers_changed', self.view, new, old)
 
+    def _park(self) -> None:
+        """Stop all workers gracefully, until SIGHUP or SIGTTIN."""
+        logger.info('graceful stop of workers')
+        self._announced, old = 0, self.view.num_workers
+        self.view.num_workers = 0
+        self.resize(0)
+        self._try('nworkers_changed', self.view, 0, old)
+
     def _before_worker(self, worker: Any) -> None:
         worker.view = Worker(self.view, worker)
         self.view.worker_age = worker.age
         self._call('pre_fork', self.view, worker.view)
 
     def _after_worker(self, worker: Any) -> None:
-        if worker.failure is not None and not self._serves:
+        if worker.failure is None:
+            _say_end(worker)
+        elif not self._serves:
             return  # it ends the server
-        _say_end(worker)
         self._call('child_exit', self.view, worker.view)
 
     def _command(self) -> tuple[str, list[str]]:
@@ -278,16 +287,7 @@ class Front(MPServer):
 
     def _load(self) -> Any:
         """Return the application, in a worker or, with preload, in the main process."""
-        try:
-            application = made(self.app.wsgi(), self.plan.kind)
-        except FatalError:
-            raise
-        except SystemExit as error:
-            raise BootError(f'the application called sys.exit({error.code!r}) while it was loaded') from None
-        except Exception as error:
-            target = self.app.app_uri or self.app.cfg.proc_name
-            text = GUNICORN['not_loaded'].format(target=target, kind=type(error).__name__, error=error)
-            raise BootError(text) from error
+        application = made(self.app.wsgi(), self.plan.kind)
         if self.plan.kind.family == 'uvicorn':
             uvicorn_class.follow()
         check_interface(application, self.plan.kind.asynchronous)
@@ -311,17 +311,11 @@ class Front(MPServer):
 
             write_errors_to(logs.error_streams)
         logger.info('Booting worker with pid: %d', os.getpid())
-        try:
-            self._call('post_fork', self.view, worker.view)
-        except Exception as error:
-            raise BootError('Exception in the post_fork hook') from error
+        self._call('post_fork', self.view, worker.view)
         self._patch(warns=worker.number == 1)
 
     def _worker_ready(self, worker: Any) -> None:
-        try:
-            self._call('post_worker_init', worker.view)
-        except Exception as error:
-            raise BootError('Exception in the post_worker_init hook') from error
+        self._call('post_worker_init', worker.view)
         worker.view.booted = True
         if self.plan.kind.family == 'uvicorn' and self.plan.options.get('lifespan') != 'off':
             logger.info('Application startup complete.')
@@ -348,7 +342,8 @@ class Front(MPServer):
             self.on_response(around.after)
 
 
-_REASONS = {3: 'Worker failed to boot.', 4: 'App failed to load.'}
+BOOT_ERROR = 3
+_REASONS = {BOOT_ERROR: 'Worker failed to boot.', 4: 'App failed to load.'}
 
 
 def _say_end(worker: Any) -> None:

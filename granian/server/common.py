@@ -61,6 +61,7 @@ class AbstractServer(ProcessHooks):
         self.roster = Roster(self)
         """The workers that are alive, as hooks see them."""
         self.succession = Succession(lambda: self._endpoint)
+        self.on_signals: dict[str, Callable[[], object]] = {'SIGUSR2': self.succession.begin}
         self._supervisor: Supervisor | None = None
         self._poller: FilePoller | None = None
         self._arguments: tuple[SpawnTarget | None, Loader | None] = (None, None)
@@ -148,6 +149,11 @@ class AbstractServer(ProcessHooks):
         if self._inbox is not None:
             self._inbox.put(name)
 
+    def resize(self, size: int) -> None:
+        """Add or remove workers until there are `size`, which can be 0. In the main process's loop."""
+        if self._supervisor is not None:
+            self._supervisor.resize(size, monotonic())
+
     def reconfigure(self, config: Config, endpoint: net.Endpoint | None = None) -> None:
         """Use another configuration from now on. From an `on_reload` hook.
 
@@ -161,10 +167,9 @@ class AbstractServer(ProcessHooks):
             self._endpoint = endpoint
         assert self._endpoint is not None
         self.roster.launcher = self._make_launcher(self._endpoint, *self._arguments)
-        supervisor = self._supervisor
-        if supervisor is not None:
-            supervisor.policy = self._policy()
-            supervisor.resize(config.workers, monotonic())
+        if self._supervisor is not None:
+            self._supervisor.policy = self._policy()
+        self.resize(config.workers)
 
     @property
     def size(self) -> int:
@@ -213,7 +218,7 @@ class AbstractServer(ProcessHooks):
             loop = MainLoop(
                 supervisor, inbox, companions, exporter, quick_signals=self.quick_signals,
                 on_serving=roster.serving, on_end=roster.ended, on_files=self._loaded,
-                on_upgrade=self.succession.begin,
+                on_signals=self.on_signals,
             )  # fmt: skip
             while not supervisor.stopped:
                 loop.turn()
@@ -311,7 +316,10 @@ class AbstractServer(ProcessHooks):
                 endpoint = self._listen()
             stack.callback(self._close_endpoint)
             owner.own([*endpoint.paths, *log.files()])
-            _set_process_name(config.process_name)
+            if config.process_name is not None:
+                import setproctitle
+
+                setproctitle.setproctitle(config.process_name)
             logger.info('Starting granian (main PID: %d)', os.getpid())
             urls = endpoint.urls('https' if config.tls else 'http')
             logger.info('Listening at: %s (%d)', ','.join(urls), os.getpid())
@@ -380,13 +388,6 @@ def umask_of(config: Config) -> Iterator[None]:
     finally:
         if before is not None:
             os.umask(before)
-
-
-def _set_process_name(name: str | None) -> None:
-    if name is not None:
-        import setproctitle
-
-        setproctitle.setproctitle(name)
 
 
 def _pids(supervisor: Supervisor, watch: FileWatch | None) -> set[int]:

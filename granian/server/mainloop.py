@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
@@ -43,7 +44,7 @@ class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor.
 
     `on_serving` is called when a worker has become ready, `on_end` after a worker's end, `on_files` with
-    the files of a worker's modules, `on_upgrade` at SIGUSR2.
+    the files of a worker's modules, and the functions of `on_signals` at further signals.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class MainLoop:
         on_serving: Callable[[Handle], object] = lambda handle: None,
         on_end: Callable[[Handle], object] = lambda handle: None,
         on_files: Callable[[list[str]], object] = lambda files: None,
-        on_upgrade: Callable[[], object] = lambda: None,
+        on_signals: Mapping[str, Callable[[], object]] = MappingProxyType({}),
     ) -> None:
         self.supervisor = supervisor
         self.inbox = inbox
@@ -68,7 +69,7 @@ class MainLoop:
         self._on_serving = on_serving
         self._on_end = on_end
         self._on_files = on_files
-        self._on_upgrade = on_upgrade
+        self._on_signals = on_signals
         self._logged: ipc.Failure | None = None
         """The failure that was logged last: several workers report the same."""
 
@@ -98,7 +99,7 @@ class MainLoop:
 
     def _signals(self) -> None:
         for name in self.inbox.take():
-            if name in self._events or name in ('SIGUSR1', 'SIGUSR2'):
+            if name in self._events or name == 'SIGUSR1' or name in self._on_signals:
                 self._handle(name)
 
     def _handle(self, name: str) -> None:
@@ -109,7 +110,7 @@ class MainLoop:
         elif name == 'SIGUSR1':
             self._reopen()
         else:
-            self._on_upgrade()
+            self._on_signals[name]()
 
     def _reopen(self) -> None:
         log.reopen_log_files()
@@ -148,15 +149,19 @@ class MainLoop:
         self.supervisor.worker_event(worker, WorkerEvent.EXIT, monotonic())
 
     def _log_unexpected_end(self, worker: WorkerRecord, handle: Handle) -> None:
-        """Log why a worker ended unexpectedly: its own words, once for all workers."""
+        """Log why a worker ended unexpectedly: its own words, once for all workers.
+
+        The supervisor has the words of a newcomer in its own line.
+        """
         failure = handle.failure
         if failure is None:
             when = 'unexpectedly' if worker.state is WorkerState.SERVING else 'before it was ready'
             logger.error('%s (PID %s) ended %s: %s', worker.name, handle.pid, when, handle.how_it_ended)
             return
         self.supervisor.failure_status = failure.status
-        if failure != self._logged or worker is self.supervisor.newcomer:
-            if failure.traceback:
-                logger.error('%s', failure.traceback)
+        new = worker is self.supervisor.newcomer
+        if failure.traceback and (new or failure != self._logged):
+            logger.error('%s', failure.traceback)
+        if not new and failure != self._logged:
             logger.error('%s', failure.message)
         self._logged = failure

@@ -11,6 +11,7 @@ from typing import Any
 from ..config import Config
 from ..errors import FatalError
 from ..worker import entry, kinds
+from ..worker.failures import log_cause
 
 
 def preload(config: Config, working_dir: Path, loader: Callable[[], Any] | None) -> Callable[[], Any]:
@@ -24,7 +25,7 @@ def preload(config: Config, working_dir: Path, loader: Callable[[], Any] | None)
     try:
         app = entry.load(config, working_dir, loader)
     except FatalError as exc:
-        entry.log_cause(exc)
+        log_cause(exc)
         raise
     finally:
         os.chdir(start)

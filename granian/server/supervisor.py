@@ -107,6 +107,9 @@ class Supervisor:
     def server_event(self, event: ServerEvent, now: float) -> None:
         """Handle an event that concerns the server as a whole."""
         self._now = now
+        if event is ServerEvent.SHRINK and len(self.slots) == 1 and self.state is not ServerState.STOPPING:
+            logger.warning(WARNINGS['last_worker'])
+            return
         if event is ServerEvent.RELOAD:
             self.reloads += 1
             if not self._may_reload():
@@ -161,7 +164,7 @@ class Supervisor:
             worker.outdated = True
 
     def resize(self, size: int, now: float) -> None:
-        """Add or remove workers until there are `size`."""
+        """Add or remove workers until there are `size`: with 0, none until it is called again."""
         if self._preparing:
             self._later_size = size
             return
@@ -464,17 +467,21 @@ class Supervisor:
         old = slot.worker
         if slot not in self.slots:
             return
+        failure = getattr(worker.handle, 'failure', None)
+        why = '' if failure is None else f'{failure.message}; '
         if old is None:
-            logger.error('worker-%d did not start', slot.number)
+            logger.error('worker-%d did not start%s', slot.number, f': {why[:-2]}' if why else '')
             slot.deaths += 1
             self._vacate(slot, served=False)
         elif slot.reason is None:
-            logger.error('%s did not start: the reload is given up, the old workers go on', worker.name)
+            logger.error(
+                '%s did not start: %sthe reload is given up, the old workers go on', worker.name, why
+            )
             for other in self.slots:
                 if other.worker is not None:
                     other.worker.generation = self.generation
         else:
-            logger.error('%s did not start: the old one goes on', worker.name)
+            logger.error('%s did not start: %sthe old one goes on', worker.name, why)
             slot.not_before = self._now + RETRY
 
     def _mark(self) -> None:
@@ -505,9 +512,6 @@ class Supervisor:
     def _remove(self) -> None:
         """Remove an empty slot, or the one of the oldest worker."""
         size = len(self.slots)
-        if size == 1:
-            logger.warning(WARNINGS['last_worker'])
-            return
         self.on_resize(size - 1, size)
         slot = min(self.slots, key=lambda slot: slot.worker.age if slot.worker is not None else 0)
         self.slots.remove(slot)

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-import traceback
 from _thread import allocate_lock
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +23,7 @@ from ..errors import ConfigurationError, FatalError
 from ..messages import refusal
 from ..observe.refusals import Refusals
 from . import children, ending, identity, ipc, kinds, sources, timeouts
+from .failures import LoadError, failure, log_cause
 from .hooks import Hooked
 from .limits import RequestLimit, observer
 from .spec import WorkerSpec
@@ -326,40 +326,6 @@ def _load(loader: Callable[[], Any], target: str, working_dir: Path) -> Any:
         raise LoadError(refusal('app_exits', **where, code=exc.code)) from None
     except Exception as exc:
         raise LoadError(refusal('app_broken', **where, kind=type(exc).__name__, error=exc)) from exc
-
-
-class LoadError(FatalError):
-    """The application was found, and raised an exception while it was loaded."""
-
-    shows_cause = True
-
-
-def failure(exc: Exception) -> ipc.Failure:
-    """Return what the main process logs, once for all workers, about the exception that ended the worker."""
-    if isinstance(exc, FatalError):
-        cause = exc.__cause__ if exc.shows_cause else None
-        return ipc.Failure(str(exc), trace(cause) if cause is not None else '', exc.status)
-    return ipc.Failure(refusal('internal', kind=type(exc).__name__, error=exc), trace(exc))
-
-
-def log_cause(exc: FatalError) -> None:
-    """Log, once, the traceback of the application's exception that an error of ours stands for."""
-    if exc.shows_cause and exc.__cause__ is not None:
-        logger.error('%s', trace(exc.__cause__))
-        exc.shows_cause = False
-
-
-def trace(exc: BaseException) -> str:
-    """Format a traceback from the first frame that is neither ours nor the import system's."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    frame = exc.__traceback__
-    first = frame
-    while first is not None:
-        name = first.tb_frame.f_code.co_filename
-        if not name.startswith((here + os.sep, '<frozen')) and os.sep + 'importlib' + os.sep not in name:
-            break
-        first = first.tb_next
-    return ''.join(traceback.format_exception(type(exc), exc, first)).rstrip()
 
 
 def let_application_choose() -> None:

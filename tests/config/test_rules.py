@@ -26,7 +26,8 @@ from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server import embed, mt
 from granian.server.pidfile import PidFile
-from granian.worker import detect, entry
+from granian.worker import detect
+from granian.worker.failures import failure
 
 
 def pattern(text: str) -> str:
@@ -108,7 +109,7 @@ REFUSED = {
     'embedded_wsgi': lambda tmp: embed.Server(None, interface='wsgi'),
     'embedded_option': lambda tmp: embed.Server(None, workers=2),
     'tls_weak': lambda tmp: _weak(),
-    'internal': lambda tmp: _raise(ConfigurationError(entry.failure(ValueError('x')).message)),
+    'internal': lambda tmp: _raise(ConfigurationError(failure(ValueError('x')).message)),
 }
 
 

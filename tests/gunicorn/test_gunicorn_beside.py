@@ -15,6 +15,7 @@ import pytest
 from front_apps import ASGI, WSGI
 from front_server import Deployment, Start, ask, request
 
+from granian.gunicorn import values
 from granian.gunicorn.settings import REFUSE, SILENT, TABLE, WARN, Setting
 from tests.support.certificates import make_pair
 
@@ -238,16 +239,16 @@ def test_print_config_shows_what_was_given(start: Start, kind: str) -> None:
 
 def value_of(setting: Setting) -> list[str]:
     """Return a flag with a value that is not the default."""
-    if setting.kind in ('flag', 'unflag'):
+    if setting.kind is values.flag:
         return [setting.flags[-1]]
-    values = {'int': '7', 'mode': '0o644', 'addresses': '10.0.0.1', 'any': '5'}
+    by_kind = {values.whole: '7', values.mode: '0o644', values.addresses: '10.0.0.1', values.anything: '5'}
     named = {
         'http_parser': 'python',
         'reload_engine': 'poll',
         'worker_tmp_dir': '/tmp',
         'control_socket': 'other.ctl',
     }
-    return [setting.flags[-1], named.get(setting.name) or values[setting.kind]]
+    return [setting.flags[-1], named.get(setting.name) or by_kind[setting.kind]]
 
 
 def flags_of(effect: str) -> list[str]:

@@ -73,4 +73,4 @@ def test_broken_application_is_traced_once(start: Start, options: list[str]) -> 
     web = start('-b', '127.0.0.1:0', *options, 'broken:app', files={'broken.py': 'raise ValueError("why")\n'})
     assert web.ended() == (1 if options else 3)
     assert web.count(r'^ValueError: why$') == 1
-    assert web.count(r'\[ERROR\] broken:app cannot be loaded: ValueError: why$') == 1
+    assert web.count(r"\[ERROR\] cannot load the application 'broken:app' in '[^']*': ValueError: why$") == 1

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from granian.errors import FatalError
 from granian.gunicorn import application
 from granian.gunicorn.app.base import BaseApplication
 from granian.gunicorn.app.wsgiapp import WSGIApplication
-from granian.gunicorn.application import AppError, BootError
+from granian.gunicorn.application import AppError
 from granian.gunicorn.loader import near_misses
 
 
@@ -193,7 +194,7 @@ def test_app_forms(tmp_path: Path) -> None:
                  'forms_app:make(', 'forms_app:[1]', 'forms_app:make(**{"title": 1})'):  # fmt: skip
         with pytest.raises(AppError):
             application.load(text)
-    with pytest.raises(BootError, match="did you mean 'forms_app:app'"):
+    with pytest.raises(FatalError, match="did you mean 'forms_app:app'"):
         application.load('forms_app.py:app')
 
 

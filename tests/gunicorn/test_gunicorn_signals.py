@@ -376,3 +376,47 @@ def test_exit_status_says_what_failed(start: Start, app: str, file: str, status:
         assert 'broken.py", line 2' in web.log
     if status == 3:
         web.expect(r'\[ERROR\] Reason: Worker failed to boot\.')
+
+
+@BOTH
+def test_winch_to_a_daemon_stops_the_workers_until_hup(start: Start, tmp_path: Path, kind: str) -> None:
+    conf = "bind = 'unix:web.sock'\npidfile = 'web.pid'\nworkers = 2\n"
+    conf += "def nworkers_changed(server, new, old): server.log.info('hook: %s to %s', old, new)\n"
+    daemon = start(
+        '-D', '--log-file', 'web.log', 'web', kind=kind, files={'gunicorn.conf.py': conf, 'web.py': WSGI}
+    )
+    assert daemon.ended() == 0
+    log = tmp_path / 'web.log'
+    wait_for(lambda: log.exists() and log.read_text().count('Booting worker') == 2)
+    pid = int((tmp_path / 'web.pid').read_text())
+    try:
+        assert ask(str(tmp_path / 'web.sock'))['ppid'] == pid
+        os.kill(pid, signal.SIGWINCH)
+        wait_for(lambda: not children(pid), log.read_text)
+        assert 'graceful stop of workers' in log.read_text()
+        os.kill(pid, signal.SIGHUP)
+        wait_for(lambda: len(children(pid)) == 2, log.read_text)
+        assert ask(str(tmp_path / 'web.sock'))['ppid'] == pid
+        assert [line.partition('hook: ')[2] for line in log.read_text().splitlines() if 'hook: ' in line] == [
+            'None to 2', '2 to 0', '0 to 2',
+        ]  # fmt: skip
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not (tmp_path / 'web.pid').exists(), log.read_text)
+
+
+@pytest.mark.parametrize('gone', [True, False])
+def test_hup_with_a_broken_application_is_one_line(start: Start, tmp_path: Path, gone: bool) -> None:
+    web = start(*LOCAL, '-w', '2', '--log-level', 'debug', 'web', files={'web.py': WSGI})
+    port = web.listening()
+    web.expect('Started worker', 2)
+    if gone:
+        (tmp_path / 'web.py').unlink()
+    else:
+        (tmp_path / 'web.py').write_text('raise ValueError("broken")')
+    web.send('SIGHUP')
+    web.expect('did not start: cannot load .*; the reload is given up, the old workers go on')
+    assert ask(port)['ppid'] == web.pid
+    assert web.stop() == 0
+    assert web.count(r'\[ERROR\]') == (1 if gone else 2)
+    assert web.count('^Traceback|Traceback') == (0 if gone else 1)
