@@ -15,15 +15,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from front_apps import WSGI
 from front_server import Deployment, Start, ask, children, request, wait_for
 
-from granian.gunicorn.succession import Succession
-from granian.messages import GUNICORN
+from granian.messages import WARNINGS
 from granian.net import Endpoint
+from granian.server.upgrade import Succession
 from tests.support.certificates import make_pair
 
 BOTH = pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
@@ -344,9 +343,9 @@ def test_upgrade_without_processes_left_is_one_line(
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(os, 'fork', refuse)
-    server = SimpleNamespace(cfg=SimpleNamespace(env_orig={}), reexec_pid=0)
-    Succession(server, lambda owns_files: None).begin(Endpoint([]))  # type: ignore[arg-type]
+    succession = Succession(lambda: Endpoint([]))
+    succession.begin()
     assert [record.getMessage() for record in caplog.records] == [
-        GUNICORN['not_again'] % os.strerror(errno.EAGAIN)
+        WARNINGS['not_again'] % os.strerror(errno.EAGAIN)
     ]
-    assert server.reexec_pid == 0
+    assert succession.successor == 0
