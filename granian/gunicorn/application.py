@@ -35,7 +35,7 @@ def load(text: str) -> Any:
         if not module.endswith('.py'):
             raise
         hint = f'{module.removesuffix(".py").replace("/", ".")}:{expression}'
-        raise FatalError(f'Failed to find application, did you mean {hint!r}?') from None
+        raise FatalError(GUNICORN['app_file'].format(hint=hint)) from None
     try:
         for part in name.split('.'):
             application = getattr(application, part)

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -110,6 +111,10 @@ def _from_module(name: str, location: str) -> dict[str, Any]:
 def _from_file(path: str) -> dict[str, Any]:
     module = ModuleType('__config__')
     module.__file__ = path
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        raise SettingsError(f'{path!r} cannot be read: {error.strerror}') from None
     if not path.endswith('.py'):
         say(f'configuration file should have a valid Python extension: {path}')
     loader = importlib.machinery.SourceFileLoader('__config__', path)
@@ -118,7 +123,7 @@ def _from_file(path: str) -> dict[str, Any]:
     sys.modules['__config__'] = module
     try:
         # Compiled from the text, not from a .pyc: SIGHUP within a second of a change reads the change.
-        exec(compile(loader.get_data(path), path, 'exec'), module.__dict__)
+        exec(compile(source, path, 'exec'), module.__dict__)
     except SystemExit:
         raise
     except Exception as error:

@@ -303,7 +303,8 @@ def _from_ini(path: str) -> None:
     try:
         fileConfig(path, defaults=given, disable_existing_loggers=False)
     except Exception as error:  # configparser's errors have several bases
-        raise RuntimeError(f'{path}: {type(error).__name__}: {error}') from None
+        reason = ' '.join(str(error).split())
+        raise RuntimeError(f'{path}: {type(error).__name__}: {reason}') from None
 
 
 def syslog_address(text: str) -> tuple[socket.SocketKind | None, str | tuple[str, int]]:

@@ -40,7 +40,10 @@ def flag(value: Any) -> bool | None:
 
 
 def whole(value: Any) -> int:
-    number = int(value) if isinstance(value, int) else int(_text(value, 'a whole number'), 0)
+    try:
+        number = int(value) if isinstance(value, int) else int(_text(value, 'a whole number'), 0)
+    except ValueError:
+        raise ValueError(f'{value!r} is not a whole number') from None
     if number < 0:
         raise ValueError(f'Value must be positive: {value}')
     return number
@@ -66,6 +69,8 @@ def text(value: Any) -> str | None:
 def texts(value: Any) -> list[str]:
     if not value:
         return []
+    if not isinstance(value, (str, list, tuple, set)):
+        raise TypeError(f'expected text, or a list of text, got {value!r}')
     return [_text(each, 'text').strip() for each in ([value] if isinstance(value, str) else value)]
 
 

@@ -12,13 +12,14 @@ import re
 import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
 from .expressions import ATOMS, CLEAN, LONG, SHORT, TEXT
+from .refusals import RefusedExchange
 
 if TYPE_CHECKING:
     from ..protocol.head import Head
@@ -70,7 +71,7 @@ class Format:
         return Atoms(self._values(exchange, exchange.head, now, stamp), exchange, now, stamp)
 
     def _try(self, fmt: str) -> None:
-        sample: Any = _Sample()
+        sample: Any = RefusedExchange(('127.0.0.1', 1), 400, None)  # the one with the least to say
         try:
             self.line(sample, sample.head, '', '')
         except (TypeError, ValueError) as error:  # such as %(path)d
@@ -231,24 +232,3 @@ def _status(exchange: Exchange) -> int:
     if head.upgrade and exchange.status == 200 and head.version == '2':
         return 101
     return exchange.status or 499
-
-
-class _SampleHead:
-    method = path = query = 'x'
-    version = '1.1'
-    upgrade = None
-    fields: tuple[Any, ...] = ()
-
-    def has_any(self, names: Collection[str]) -> bool:
-        return False
-
-
-class _Sample:
-    """An exchange to try a format with."""
-
-    head = _SampleHead()
-    scheme = 'http'
-    client = ('127.0.0.1', 1)
-    status = 200
-    bytes_sent = 1
-    started = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from _thread import allocate_lock
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,10 @@ class _NoHead:
     upgrade = None
     fields: tuple[Any, ...] = ()
 
+    def has_any(self, names: Collection[str]) -> bool:
+        """Return False: there are no fields."""
+        return False
+
 
 _NO_HEAD = _NoHead()
 
@@ -51,8 +55,10 @@ class RefusedExchange:
 class Refusals:
     """Logs each refusal. May be called by any thread."""
 
-    def __init__(self, access_log: Callable[[Exchange], object] | None = None) -> None:
+    def __init__(self, access_log: Callable[[Exchange], object] | None = None, headless: bool = True) -> None:
+        """Take `headless`: a request whose head could not be read has a line in the access log, too."""
         self._access_log = access_log
+        self._headless = headless
         self._lock = allocate_lock()
         self._allowance = float(BURST)
         self._since = monotonic()
@@ -67,7 +73,7 @@ class Refusals:
         head: Head | None = None,
     ) -> None:
         """Log a refusal. `observed`: an exchange has a line in the access log."""
-        if self._access_log is not None and not observed:
+        if self._access_log is not None and not observed and (head is not None or self._headless):
             exchange: Any = RefusedExchange(client, status, head)
             self._access_log(exchange)
         with self._lock:

@@ -234,7 +234,7 @@ class Observers:
             self._access_log = AccessLog(fmt, every_atom=name is not None, logger=target)
             self.all.append(self._access_log)
             self.every_atom = self._access_log.every_atom
-        self.refusals = Refusals(self._access_log)
+        self.refusals = Refusals(self._access_log, headless=spec.access_logger is None)
         if config.workers_max_requests is not None:
             limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
             reached = partial(control.replace, ipc.Reason.REQUESTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import traceback
@@ -23,7 +24,8 @@ class LoadError(FatalError):
 def failure(exc: Exception) -> Failure:
     """Return what the main process logs, once for all workers, about the exception that ended the worker."""
     if not isinstance(exc, FatalError):
-        return Failure(refusal('internal', kind=type(exc).__name__, error=exc), trace(exc))
+        text = ''.join(traceback.format_exception(exc)).rstrip()
+        return Failure(refusal('internal', kind=type(exc).__name__, error=exc), text)
     cause = exc.__cause__ if exc.shows_cause else None
     if isinstance(cause, ImportError) and _first_frame(cause) is None:
         cause = None  # no code of the application raised it: the line says all
@@ -45,10 +47,11 @@ def trace(exc: BaseException) -> str:
 
 def _first_frame(exc: BaseException) -> TracebackType | None:
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    ours = here + os.sep, '<frozen', contextlib.__file__
     first = exc.__traceback__
     while first is not None:
         name = first.tb_frame.f_code.co_filename
-        if not name.startswith((here + os.sep, '<frozen')) and os.sep + 'importlib' + os.sep not in name:
+        if not name.startswith(ours) and os.sep + 'importlib' + os.sep not in name:
             break
         first = first.tb_next
     return first

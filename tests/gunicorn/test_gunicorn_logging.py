@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from front_apps import WSGI
+from front_apps import ASGI, WSGI
 from front_server import Start, request, wait_for
 
-from granian.observe.atoms import Format, _Sample
+from granian.observe.atoms import Format
+from granian.observe.refusals import RefusedExchange
 
 APP = {'web.py': WSGI}
 LOCAL = ['-b', '127.0.0.1:0']
@@ -158,7 +159,7 @@ def test_logger_class_has_atoms_and_handlers_of_its_own(start: Start) -> None:
 @pytest.mark.parametrize('directive', ['%(s)d', '%(s)5d', '%(b)s'])
 def test_status_and_size_are_text_for_formatters(directive: str) -> None:
     fmt = Format(directive, every_atom=True)
-    exchange: Any = _Sample()
+    exchange: Any = RefusedExchange(('127.0.0.1', 1), 200, None)
     found = fmt.values(exchange, '', '')
     assert (found['s'], found['b']) == ('200', '1')
     assert (fmt.text % found).strip() in ('200', '1')
@@ -299,3 +300,20 @@ def test_socket_with_the_number_of_standard_output_gets_no_line(start: Start) ->
     wait_for(tried)
     assert set(seen) == {''}
     assert web.stop() == 0
+
+
+@pytest.mark.parametrize('worker_class', ['sync', 'gthread', 'gevent', 'asgi'])
+def test_refused_head_has_no_access_line(start: Start, worker_class: str) -> None:
+    """As in gunicorn: a warning says it."""
+    name = 'api:app' if worker_class == 'asgi' else 'web'
+    files = {'web.py': WSGI, 'api.py': ASGI.replace('def application', 'def app')}
+    web = start('-b', '127.0.0.1:0', '-k', worker_class, '--access-logfile', '-', name, files=files)
+    port = web.listening()
+    with socket.create_connection(('127.0.0.1', port), 20) as client:
+        client.sendall(b'GARBAGE\r\n\r\n')
+        assert client.recv(100).startswith(b'HTTP/1.1 400 ')
+    web.expect('Refused a request from 127.0.0.1 with 400')
+    assert request(port, '/known')[0] == 200
+    assert web.stop() == 0
+    assert web.count('"GET /known HTTP/1.1" 200') == 1
+    assert web.count('" 400 ') == 0

@@ -23,6 +23,7 @@ CASES = {
     'HTTP/2 that is malformed': (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + b'\0\0\0\1\0\0\0\0\0', 400),
 }
 FORMAT = '%(h)s "%(r)s" %(s)s'
+EVERY_HEADER = FORMAT + ' %(u)s "%(f)s" "%(a)s" %({x}i)s'
 
 
 def send(port, data):
@@ -37,14 +38,14 @@ def send(port, data):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_refused_request_leaves_a_trace(serve, kind):
-    server = serve(script='realserver.py', log_access=True, log_access_format=FORMAT, **kind)
+    server = serve(script='realserver.py', log_access=True, log_access_format=EVERY_HEADER, **kind)
     server.wait_ready()
     for data, status in CASES.values():
         send(server.port, data)
         server.expect(rf'\[WARNING\] Refused a request from 127\.0\.0\.1 with {status}: \S+')
     server.signal()
     assert server.wait() == 0
-    logged = re.findall(r'^127\.0\.0\.1 "- - HTTP/1\.1" (\d+)$', server.output, re.MULTILINE)
+    logged = re.findall(r'^127\.0\.0\.1 "- - HTTP/1\.1" (\d+) - "-" "-" -$', server.output, re.MULTILINE)
     assert sorted(map(int, logged)) == sorted(status for _, status in CASES.values())
 
 
