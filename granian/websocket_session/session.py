@@ -26,6 +26,7 @@ from ..stream import TURN, ClientDisconnected, Headers, InvalidResponse
 from .counted import CountedWebSocket
 from .inbox import Closed, Inbox
 from .keepalive import KeepAlive
+from .line import line_of
 
 if TYPE_CHECKING:
     from ..stream import AsyncStream
@@ -339,7 +340,10 @@ class WebSocketSession:
         if self._scheduled or self._stalled or not self._inbox.has_room:
             return
         self._scheduled = True
-        self._loop.call_soon(self._read_on)
+        if self._codec is not None and self._codec.inflating:
+            line_of(self._loop).join(self._read_on)
+        else:
+            self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         """Handle the frames left over, then read from the client again. Do nothing if it has gone."""

@@ -26,7 +26,14 @@ from granian.protocol.websocket.codec import (
     State,
     WebSocket,
 )
-from granian.protocol.websocket.deflate import TAIL, Deflate, DeflateParameters, negotiate
+from granian.protocol.websocket.deflate import (
+    SLICE,
+    SLICE_INPUT,
+    TAIL,
+    Deflate,
+    DeflateParameters,
+    negotiate,
+)
 from granian.protocol.websocket.masking import unmask
 from tests.support.rows import rows
 from tests.support.ws_frames import binary, close, frame, mask, text
@@ -250,6 +257,58 @@ def test_the_limit_counts_inflated_bytes_and_stops_inflating():
     exact = frame(2, deflated(b'\0' * 100_000), rsv=0x40)
     assert feed(WebSocket(100_000, DeflateParameters()), exact) == [b'\0' * 100_000]
     assert feed(WebSocket(99_999, DeflateParameters()), exact)[-1].code == 1009
+
+
+def largest_slice(monkeypatch):
+    """Return a list of the bytes inflated between two MORE, which the codec under test fills."""
+    sizes = [0]
+    inflate = Deflate._slice
+
+    def count(self, data):
+        content, rest = inflate(self, data)
+        sizes[-1] += len(content)
+        return content, rest
+
+    monkeypatch.setattr(Deflate, '_slice', count)
+    return sizes
+
+
+@rows('fragmented', [False, True])
+@rows('opcode', [1, 2])
+def test_large_compressed_message_is_inflated_in_slices(fragmented, opcode):
+    content = bytes(5 * SLICE + 7)
+    payload = deflated(content)
+    half = len(payload) // 2
+    data = frame(opcode, payload, rsv=0x40)
+    if fragmented:
+        data = frame(opcode, payload[:half], rsv=0x40, fin=False) + frame(0, payload[half:])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        sizes = largest_slice(monkeypatch)
+        ws = WebSocket(len(content), DeflateParameters())
+        ws.receive_data(data + frame(opcode, b'next'))
+        events = []
+        while (event := ws.next_event()) is not None:
+            if event is MORE:
+                sizes.append(0)
+            else:
+                events.append(event)
+    text, after = (content.decode(), 'next') if opcode == 1 else (content, b'next')
+    assert events == [text, after]
+    assert len(sizes) > (1 if fragmented else 5)
+    assert max(sizes) <= SLICE + (SLICE_INPUT * 1032 if fragmented else 0)
+
+
+@rows('fragmented', [False, True])
+def test_bomb_is_not_inflated_beyond_the_limit(fragmented):
+    payload = deflated(bytes(20 * SLICE))
+    data = frame(2, payload, rsv=0x40, fin=not fragmented)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        sizes = largest_slice(monkeypatch)
+        ws = WebSocket(3 * SLICE, DeflateParameters())
+        assert feed(ws, data)[-1].code == 1009
+        assert ws.next_event() is None
+    assert sum(sizes) <= 3 * SLICE
+    assert ws._deflate._parts == []
 
 
 # violations

@@ -19,7 +19,15 @@ from wsproto.events import Event as WsprotoEvent
 from wsproto.events import Ping as WsprotoPing
 from wsproto.events import Pong as WsprotoPong
 
-from .deflate import SMALLEST_COMPRESSED, Deflate, DeflateParameters, InvalidDeflate, MessageTooBig
+from .deflate import (
+    SLICE,
+    SLICE_INPUT,
+    SMALLEST_COMPRESSED,
+    Deflate,
+    DeflateParameters,
+    InvalidDeflate,
+    MessageTooBig,
+)
 from .masking import best_unmask as _unmask
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, NO_STATUS, ABNORMAL = 1000, 1001, 1002, 1005, 1006
@@ -82,7 +90,7 @@ class Close(NamedTuple):
 
 
 class More:
-    """FRAMES_AT_ONCE frames have gone through wsproto, and input is left in the buffer.
+    """FRAMES_AT_ONCE frames have gone through wsproto, or SLICE bytes have been inflated, and input is left.
 
     Call `next_event()` again, in a later turn of the loop.
     """
@@ -103,6 +111,8 @@ _LANE = frozenset({_TEXT, _BINARY})
 _LANE_DEFLATE = frozenset({_TEXT, _BINARY, _DEFLATED_TEXT, _DEFLATED_BINARY})
 _CLOSE, _PING, _PONG = 0x88, 0x89, 0x8A
 _OPCODES = frozenset({0, 1, 2, 8, 9, 10})
+_INFLATING_TEXT, _INFLATING_BINARY = -1, -2
+"""In place of a number of bytes left: a message of the plain lane is being inflated."""
 # A frame up to this size is waited for, so that one reading that cuts it does not leave the lane.
 _LARGEST_AWAITED = 65536
 
@@ -163,6 +173,11 @@ class WebSocket:
         """Bytes received and not yet made events of."""
         return len(self._buffer) - self._position
 
+    @property
+    def inflating(self) -> bool:
+        """A message that is too large for one turn is being inflated."""
+        return self._left < 0
+
     def next_event(self) -> Event | None:  # noqa: C901 (hot path: each condition leaves the plain lane)
         """Return the next event of the received bytes, None when it needs more of them.
 
@@ -170,7 +185,7 @@ class WebSocket:
         and one read may hold 40,000.
         """
         if self._left or self._fragmented:
-            return self._wsproto_event()
+            return self._wsproto_event() if self._left >= 0 else self._go_on_inflating()
         data = self._buffer
         start = self._position + 6
         if start > len(data):
@@ -202,10 +217,20 @@ class WebSocket:
             return payload
         return self._inflated(payload, text=first == _DEFLATED_TEXT)
 
-    def _inflated(self, payload: bytes, text: bool) -> Event:
-        assert self._deflate is not None
+    def _go_on_inflating(self) -> Event:
+        """Inflate a further part of a message that is not too big yet."""
+        text, self._left = self._left == _INFLATING_TEXT, 0
+        return self._inflated(None, text)
+
+    def _inflated(self, payload: bytes | None, text: bool) -> Event:
+        """Return a message of one frame, or MORE. Without `payload` it has begun to be inflated."""
+        deflate = self._deflate
+        assert deflate is not None
         try:
-            content = self._deflate.decompress(payload)
+            content = deflate.go_on() if payload is None else deflate.decompress(payload)
+            if content is None:
+                self._left = _INFLATING_TEXT if text else _INFLATING_BINARY
+                return MORE
             return content.decode() if text else content
         except MessageTooBig:
             return self._violation(TOO_BIG, 'message too big')
@@ -217,8 +242,7 @@ class WebSocket:
 
     def _wsproto_event(self) -> Event | None:
         while self.state is State.OPEN or self.state is State.CLOSING:
-            if self._frames >= FRAMES_AT_ONCE and self.buffered:
-                self._frames = 0
+            if self.buffered and self._turn_is_over():
                 return MORE
             header = 0
             if not self._left:
@@ -228,7 +252,8 @@ class WebSocket:
                     return None
             # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
             fault = self._fault()
-            chunk = self._buffer[self._position : self._position + header + (0 if fault else self._left)]
+            left = self._left if self._counting else min(self._left, SLICE_INPUT)
+            chunk = self._buffer[self._position : self._position + header + (0 if fault else left)]
             if not chunk:
                 self._frames = 0  # pieces of a frame that come one by one are no further frames
                 return None
@@ -245,6 +270,16 @@ class WebSocket:
             if fault:
                 return self._violation(*fault)
         return None
+
+    def _turn_is_over(self) -> bool:
+        """Return whether wsproto has had enough frames, or inflated enough, for a turn. Begin the next."""
+        produced = self._deflate.produced if self._deflate is not None else 0
+        if self._frames < FRAMES_AT_ONCE and produced < SLICE:
+            return False
+        self._frames = 0
+        if self._deflate is not None:
+            self._deflate.produced = 0
+        return True
 
     def _fault(self) -> tuple[int, str] | None:
         """Return the code and reason with which to refuse the frame by its header alone."""
@@ -343,6 +378,8 @@ class WebSocket:
         self._buffer = b''
         self._position = self._left = 0
         self._text = self._binary = None
+        if self._deflate is not None:
+            self._deflate.drop_input()
 
     # commands; each returns the bytes to write
 

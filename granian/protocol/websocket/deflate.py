@@ -26,6 +26,11 @@ COMPRESSION_LEVEL = 3
 # Deflate's gain on a message this short is a few bytes, its cost ten times that of sending it.
 SMALLEST_COMPRESSED = 64
 
+SLICE = 65536
+"""Bytes that are inflated at once: about 0.5 ms. A message of 64 KiB can be 64 MiB."""
+SLICE_INPUT = 1024
+"""Bytes of compressed input that give 1 MiB at most."""
+
 # A final block ends a deflate stream; the next bytes begin another. Each costs a copy of those bytes.
 _MOST_STREAMS = 16
 
@@ -122,8 +127,13 @@ class Deflate(Extension):
         self._parameters = parameters
         self._max = max_message_size
         self._size = 0
+        self._streams = 0  # that have ended within the frame
+        self._input: bytes | None = None  # of a message of one frame, not inflated yet
+        self._parts: list[bytes] = []
         self._compressed = False
         self._control = False
+        self.produced = 0
+        """Bytes inflated for wsproto. The codec sets it to 0 when a turn ends."""
         self._inflater: Any = None
         self._deflater: Any = None
 
@@ -143,33 +153,69 @@ class Deflate(Extension):
 
     # inbound
 
-    def decompress(self, payload: bytes) -> bytes:
-        """Return the content of a message of one frame. Raise MessageTooBig or InvalidDeflate."""
-        self._size = 0
-        return self._inflate(payload) + self._finish()
+    def decompress(self, payload: bytes) -> bytes | None:
+        """Return the content of a message of one frame, None where `go_on` has to inflate the rest.
+
+        Raise MessageTooBig or InvalidDeflate.
+        """
+        self._size = self._streams = 0
+        self._parts = []
+        self._input = payload
+        return self.go_on()
+
+    def go_on(self) -> bytes | None:
+        """Inflate a further SLICE. Return and raise what `decompress` does."""
+        assert self._input is not None
+        content, self._input = self._slice(self._input)
+        if self._input is None:
+            content += self._finish()
+            if not self._parts:
+                return content
+        self._parts.append(content)
+        if self._input is not None:
+            return None
+        content, self._parts = b''.join(self._parts), []
+        return content
+
+    def drop_input(self) -> None:
+        """Free what has been inflated of a message: no more is read."""
+        self._input = self._inflater = None
+        self._parts = []
 
     def _inflate(self, data: bytes) -> bytes:
-        inflated = b''
-        for _ in range(_MOST_STREAMS):
+        """Inflate all of `data`."""
+        content, rest = self._slice(data)
+        while rest is not None:
+            more, rest = self._slice(rest)
+            content += more
+        return content
+
+    def _slice(self, data: bytes) -> tuple[bytes, bytes | None]:
+        """Inflate `data` up to SLICE. Return what that gives, and the rest: None where all is inflated.
+
+        The rest may be b'': zlib has taken the input, and not given all of the output.
+        """
+        if self._inflater is None:
             if not data:
-                break
-            if self._inflater is None:
-                self._inflater = zlib.decompressobj(-max(9, self._parameters.client_window_bits))
-            try:
-                # One byte more than is allowed, so that zlib stops there.
-                inflated += self._inflater.decompress(data, self._max - self._size + 1)
-            except zlib.error as error:
-                raise InvalidDeflate(str(error)) from None
-            if len(inflated) + self._size > self._max:
-                raise MessageTooBig
-            data = b''
-            if self._inflater.eof:  # a block with BFINAL (RFC 7692 7.2.3.4): a new stream begins
-                data = self._inflater.unused_data
-                self._inflater = None
-        else:
-            raise InvalidDeflate('too many final blocks')
-        self._size += len(inflated)
-        return inflated
+                return b'', None
+            self._inflater = zlib.decompressobj(-max(9, self._parameters.client_window_bits))
+        # One byte more than is allowed, so that zlib stops there.
+        most = min(SLICE, self._max - self._size + 1)
+        try:
+            content: bytes = self._inflater.decompress(data, most)
+        except zlib.error as error:
+            raise InvalidDeflate(str(error)) from None
+        self._size += len(content)
+        if self._size > self._max:
+            raise MessageTooBig
+        if self._inflater.eof:  # a block with BFINAL (RFC 7692 7.2.3.4): a new stream begins
+            data = self._inflater.unused_data
+            self._inflater = None
+            self._streams += 1
+            if data and self._streams >= _MOST_STREAMS:
+                raise InvalidDeflate('too many final blocks')
+            return content, data or None
+        return content, self._inflater.unconsumed_tail if len(content) == most else None
 
     def _finish(self) -> bytes:
         rest = self._inflate(TAIL) if self._inflater is not None else b''
@@ -191,6 +237,7 @@ class Deflate(Extension):
         self._control = opcode.iscontrol()
         if self._control:
             return RsvBits(False, False, False)
+        self._streams = 0
         if opcode is Opcode.CONTINUATION:
             return RsvBits(False, False, False)
         self._compressed = rsv.rsv1
@@ -210,7 +257,9 @@ class Deflate(Extension):
 
     def _guarded(self, data: bytes | None) -> bytes | CloseReason:
         try:
-            return self._finish() if data is None else self._inflate(data)
+            content = self._finish() if data is None else self._inflate(data)
+            self.produced += len(content)
+            return content
         except MessageTooBig:
             return CloseReason.MESSAGE_TOO_BIG
         except InvalidDeflate:
