@@ -203,8 +203,8 @@ def run(cases: list[Case], options: argparse.Namespace, commit: str) -> int:
         setting = Setting(folder, database_of(cases, folder, plan, stack))
         remember(about(plan, names - broken.keys()), options.results)
         tree = stack.enter_context(commits.checkout(commit)) if commit else ROOT
-        for folder in {tree, ROOT}:
-            environments.compile_modules(folder / 'granian')
+        for modules in {tree / 'granian', ROOT / 'granian', HERE / 'apps'}:
+            environments.compile_modules(modules)
         for case in cases:
             if commit:
                 outcomes.append(measure_commits(case, commit, tree, setting, plan))
