@@ -223,9 +223,10 @@ def _resolve(address: TCPAddress) -> list[Place]:
     """Return every place that the address stands for. Raises ListenError."""
     host, port = address.host, address.port
     bare = host[1:-1] if host.startswith('[') and host.endswith(']') else host
+    name = bare.encode() if bare.isascii() else bare  # as bytes: else Python loads the tables of IDNA
     try:
         found = socket.getaddrinfo(
-            bare or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+            name or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError) as exc:
         raise ListenError(f'{host}:{port}', f'the host {host!r} cannot be resolved') from exc
