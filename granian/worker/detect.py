@@ -61,7 +61,7 @@ def _is_factory(app: Any) -> bool:
     """Return whether `app` can be called without arguments, and as an application of no interface."""
     return (
         callable(app)
-        and not inspect.isclass(app)
+        and not isinstance(app, type)
         and _takes(app, 0)
         and not (_takes(app, 2) or _takes(app, 3) or _has_rsgi(app))
     )
@@ -107,17 +107,36 @@ def _has_rsgi(app: Any) -> bool:
 
 
 def _takes(app: Any, count: int) -> bool:
-    if type(app) is FunctionType and not vars(app):  # no decorator has changed its signature
-        # As below, without `inspect`, whose code each worker would copy.
-        code = app.__code__
-        least = code.co_argcount - len(app.__defaults__ or ())
+    function, bound = _plain(app)
+    if function is not None:
+        code = function.__code__
+        count += bound
+        least = code.co_argcount - len(function.__defaults__ or ())
         enough = count <= code.co_argcount or bool(code.co_flags & inspect.CO_VARARGS)
-        return least <= count and enough and code.co_kwonlyargcount <= len(app.__kwdefaults__ or ())
+        return least <= count and enough and code.co_kwonlyargcount <= len(function.__kwdefaults__ or ())
     try:
         inspect.signature(app).bind(*[None] * count)
     except Exception:  # a callable written in C has no signature; a proxy may refuse any look at it
         return False
     return True
+
+
+def _plain(app: Any) -> tuple[FunctionType | None, int]:
+    """Return the function that a call of `app` runs, and how many arguments it gets before the caller's.
+
+    None where a decorator or a descriptor may change its signature. This spares `inspect`, whose code each
+    worker would copy.
+    """
+    if type(app) is FunctionType:
+        return (None, 0) if vars(app) else (app, 0)
+    found = next((vars(kind)['__call__'] for kind in type(app).__mro__ if '__call__' in vars(kind)), None)
+    if type(found) is not FunctionType or vars(found) or isinstance(app, type):
+        return None, 0
+    try:
+        changed = hasattr(app, '__wrapped__') or hasattr(app, '__signature__')
+    except Exception:  # a proxy may refuse any look at it
+        return None, 0
+    return (None, 0) if changed else (found, 1)
 
 
 def _parameters(app: Any) -> list[str]:
@@ -130,6 +149,9 @@ def _parameters(app: Any) -> list[str]:
 def _is_async(app: Any) -> bool:
     while isinstance(app, functools.partial):
         app = app.func
+    function, _ = _plain(app)
+    if function is not None:
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     if inspect.iscoroutinefunction(app):
         return True
     if inspect.isclass(app):

@@ -9,7 +9,7 @@ import pytest
 
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
-from granian.worker.detect import _takes, detect, hint_for, resolve
+from granian.worker.detect import _is_async, _takes, detect, hint_for, resolve
 
 ASGI, ASGINL, RSGI, WSGI, AUTO = (
     Interfaces.ASGI,
@@ -236,25 +236,51 @@ def test_proxy_that_refuses_any_look_is_believed(asked):
     assert resolve(asked, Proxy()) == asked
 
 
+FUNCTIONS: list[Any] = [
+    lambda: 0,
+    lambda a: 0,
+    lambda a, b: 0,
+    lambda a, b=1: 0,
+    lambda a, b=1, *, c=2: 0,
+    lambda a, b, *, c: 0,
+    lambda a, *more: 0,
+    lambda *more, c: 0,
+    lambda a, /, b, **more: 0,
+]
+
+
+def with_call(function: Any) -> Any:
+    return type('Called', (), {'__call__': function})()
+
+
+def with_wrapped(function: Any) -> Any:
+    app = with_call(lambda self, *more: 0)
+    app.__wrapped__ = function
+    return app
+
+
 @pytest.mark.parametrize('count', range(5))
-@pytest.mark.parametrize(
-    'app',
-    [
-        lambda: 0,
-        lambda a: 0,
-        lambda a, b: 0,
-        lambda a, b=1: 0,
-        lambda a, b=1, *, c=2: 0,
-        lambda a, b, *, c: 0,
-        lambda a, *more: 0,
-        lambda *more, c: 0,
-        lambda a, /, b, **more: 0,
-    ],
-)
-def test_quick_look_at_a_function_agrees_with_its_signature(app: Any, count: int) -> None:
+@pytest.mark.parametrize('make', [lambda function: function, with_call, with_wrapped])
+@pytest.mark.parametrize('function', FUNCTIONS)
+def test_quick_look_agrees_with_the_signature(make: Any, function: Any, count: int) -> None:
+    app = make(function)
     try:
         inspect.signature(app).bind(*[None] * count)
         expected = True
-    except TypeError:
+    except (TypeError, ValueError):  # ValueError: there is no argument for the object itself
         expected = False
     assert _takes(app, count) is expected
+
+
+@pytest.mark.parametrize(
+    ('app', 'expected'),
+    [
+        (wsgi, False),
+        (asgi, True),
+        (with_call(lambda self, a, b: 0), False),
+        (AsgiObject(), True),
+        (decorated(asgi), False),
+    ],
+)
+def test_coroutine_function_is_known_without_inspect(app: Any, expected: bool) -> None:
+    assert _is_async(app) is expected
