@@ -25,7 +25,7 @@ TEXT = [(b'Content-Type', b'text/plain')]
 
 
 def test_many_calls_wait_at_the_same_time() -> None:
-    """Each waits for all the others: possible only when every one has a greenlet."""
+    """Let each call wait for all the others, which needs a greenlet for each."""
     count = 200
     barrier = threading.Barrier(count)
 
@@ -85,7 +85,7 @@ def test_context_variable_does_not_reach_next_request(waits: bool) -> None:
 @pytest.mark.parametrize('waits', [False, True])
 @pytest.mark.parametrize('local', [native_local, greenlet_local], ids=['threading', 'gevent'])
 def test_thread_local_is_kept_for_next_request(local: Any, waits: bool) -> None:
-    """A connection to a database that an application keeps in it is opened once for each greenlet."""
+    """Open a database connection that the application keeps in it once for each greenlet."""
     opened: list[int] = []
     local.__dict__.clear()
 
@@ -185,7 +185,7 @@ def test_greenlets_that_are_held_end() -> None:
 
 
 def test_quick_calls_do_not_keep_the_hub() -> None:
-    """A client that pipelines without end leaves room for a greenlet of the application's own."""
+    """Run a greenlet of the application's own beside a client that pipelines without end."""
     ticks: list[int] = []
     seen: list[int] = []
 
@@ -246,7 +246,7 @@ def test_the_watchdog_sleeps_while_nothing_runs(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_sockets_are_not_gevents() -> None:
-    """Those would cost several times as much, and wait where the core does not want to."""
+    """Use no gevent socket: it costs several times as much, and waits where the core must not."""
     kinds = set()
 
     def handler(stream: Any) -> None:
@@ -260,7 +260,7 @@ def test_sockets_are_not_gevents() -> None:
 
 @pytest.mark.parametrize('window', [65535, 1000])
 def test_no_switch_happens_under_a_connection_lock(window: int) -> None:
-    """The lock is the interpreter's own: a greenlet that waited for it would stop the hub."""
+    """Switch to no greenlet under the lock: a greenlet that waited for it would stop the hub."""
     switches = []
 
     def handler(stream: Any) -> None:
@@ -298,7 +298,7 @@ def test_the_harness_runs_the_gevent_core() -> None:
 
 
 def test_call_that_sends_much_lets_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call waits for nothing: the kernel has room for all pieces. gevent polls every 5 ms."""
+    """Poll every 5 ms, although the call never waits: the kernel has room for all pieces."""
     monkeypatch.setattr(greenlet_pool, 'SLICE', 0.0)
     monkeypatch.setattr(http1_stream, 'LARGE_PIECE', 1)
     log: list[str] = []

@@ -66,7 +66,7 @@ def test_idle_connections_make_room_for_new_ones(server: Server) -> None:
 
 
 def test_those_that_find_no_room_wait_and_are_served_later(server: Server) -> None:
-    """All descriptors are with requests that run."""
+    """Accept no connection while requests that run hold all descriptors."""
     with ExitStack() as stack:
         held = []
         for _ in range(70):

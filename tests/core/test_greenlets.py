@@ -30,7 +30,7 @@ CASES = [
 @pytest.mark.parametrize('poller', ['epoll', 'watchers'])
 @pytest.mark.parametrize('cases', CASES)
 def test_in_a_patched_process(cases: str, poller: str) -> None:
-    """`watchers` is what platforms without epoll have."""
+    """Run with both pollers; `watchers` is for platforms without epoll."""
     options = ['-q', '-p', 'no:cacheprovider', '--timeout', '20', '-k', 'not selectors and not loop']
     command = [sys.executable, '-c', PATCHED, *options, TESTS / cases]
     env = {**os.environ, 'GRANIAN_TEST_CORE': 'gevent', 'GRANIAN_TEST_POLLER': poller}

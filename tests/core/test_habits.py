@@ -126,7 +126,7 @@ def test_the_leader_keeps_the_baton_through_a_call_of_a_trusted_kind():
 
 
 def test_trusted_call_that_looked_slow_has_the_next_ones_timed():
-    """A trusted call is not timed, so a route that begins to wait a little shows itself from outside."""
+    """Measure the next calls after a slow one: a trusted call itself is not timed."""
     pool = eager_pool()
     quick(pool._habits, 'GET/', TRIAL)
     assert pool.trusts('GET/')
@@ -149,7 +149,7 @@ def test_trusted_call_that_did_not_wait_stays_trusted():
 
 
 def test_the_watchdog_ends_trust_at_once():
-    """The call that is stuck has not returned: the others of its kind must not stick as well."""
+    """End trust while the call is stuck, before others of its kind are stuck as well."""
     pool = eager_pool()
     pool._max_threads = 2
     for _ in range(TRIAL):

@@ -102,7 +102,7 @@ def test_unread_responses_park_the_further_requests(monkeypatch: pytest.MonkeyPa
 
 
 def test_response_that_waits_for_its_turn_is_whole() -> None:
-    """The first stream takes all of the connection's window, for longer than the write timeout."""
+    """Let the first stream take the connection's window for longer than the write timeout."""
     body = MEGABYTE[:600_000]
 
     def handler(stream: Any) -> None:
@@ -114,7 +114,7 @@ def test_response_that_waits_for_its_turn_is_whole() -> None:
 
 @pytest.mark.parametrize('whole', [True, False])
 def test_small_response_does_not_wait_for_a_large_one(whole: bool) -> None:
-    """The windows admit all, the socket takes little."""
+    """Send the small response although the socket takes little; the windows admit both."""
     answered = threading.Event()
 
     def handler(stream: Any) -> None:

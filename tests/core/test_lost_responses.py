@@ -45,7 +45,7 @@ class WaitsForInput:
 
 
 def test_pipelined_request_does_not_cost_the_response() -> None:
-    """The second request is in the kernel's buffer while the first runs."""
+    """Leave the second request in the kernel's buffer while the first runs."""
     handler = WaitsForInput(closing)
     with running(handler) as server, small_buffer(server.address) as sock:
         sock.sendall(GET % b'/')
@@ -64,7 +64,7 @@ def test_input_after_the_response_does_not_cost_it() -> None:
 
 
 def test_input_behind_the_last_request_does_not_cost_the_response() -> None:
-    """The client has asked for the end, and sends more all the same."""
+    """Send more input behind a request that asks for the end."""
     handler = WaitsForInput(closing)
     with running(handler) as server, small_buffer(server.address) as sock:
         sock.sendall(b'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
@@ -105,7 +105,7 @@ def send_without_end(sock: socket.socket) -> None:
 
 
 def test_refusal_behind_joined_responses_arrives(caplog: pytest.LogCaptureFixture) -> None:
-    """The kernel does not take it at once: the connection waits for room, and reads no more."""
+    """Wait for room in the kernel's buffer, and read no more until the refusal is sent."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     listener.bind(('127.0.0.1', 0))
@@ -143,7 +143,7 @@ class FullOnce:
 
 
 def test_leader_does_not_wait_to_send_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The joined responses before it are as many as may wait."""
+    """Refuse behind as many joined responses as may wait."""
     waits: list[int] = []
     wait = http1_output.wait_writable
 

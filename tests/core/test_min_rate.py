@@ -86,7 +86,7 @@ def test_dripped_http2_upload_is_given_up() -> None:
 
 
 def test_upload_above_the_rate_is_read_to_its_end() -> None:
-    """It takes longer than FIRST."""
+    """Upload for longer than FIRST."""
     outcome = Outcome()
     with running(outcome.upload, request_min_rate=10_000) as server, server.connect() as sock:
         begin_upload(sock, 70_000 + 60 * 1000)
@@ -117,7 +117,7 @@ def test_response_read_by_the_byte_is_given_up() -> None:
 
 
 def test_http2_response_of_a_shut_window_is_given_up() -> None:
-    """The client opens the window by a byte now and then."""
+    """Open the window by a byte now and then."""
     outcome = Outcome()
     with running(outcome.download, response_min_rate=100_000) as server, server.connect() as sock:
         client = Http2Client(sock, acknowledge=False)
@@ -130,7 +130,7 @@ def test_http2_response_of_a_shut_window_is_given_up() -> None:
 
 
 def test_response_read_above_the_rate_is_sent_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's buffer takes longer than the timeout to become writable: its progress counts."""
+    """Count the client's progress: the kernel's buffer becomes writable later than the timeout."""
     outcome = Outcome()
     monkeypatch.setattr(patience, 'FIRST', 1.0)  # more than a busy machine keeps the client waiting
     settings = {'response_min_rate': 100_000, 'write_timeout': 1.0}

@@ -92,7 +92,7 @@ def test_a_stuck_call_loses_the_baton_to_a_new_thread() -> None:
 
 
 def eager_after(call: object) -> bool:
-    """Whether two calls that took two milliseconds, in a pool without other threads, make it eager."""
+    """Return whether two calls of two milliseconds make a pool without other threads eager."""
     pool = Pool(lambda: None, 1, 5)
     pool._waited = pool_module.times_waited()  # as the leader does when it has polled
     pool.enter_call()
@@ -113,7 +113,7 @@ def test_a_call_that_waits_makes_it_eager() -> None:
 
 @pytest.mark.skipif(not hasattr(resource, 'RUSAGE_THREAD'), reason='not counted for each thread here')
 def test_a_call_that_only_computes_does_not() -> None:
-    """A second thread would not have had the interpreter, or the processor, either."""
+    """Stay lazy: a second thread would have had neither the interpreter nor the processor."""
     # of twenty, for some other thread of the tests may want the interpreter in the middle of one
     assert not all(eager_after(lambda: sum(range(10_000))) for _ in range(20))
 
@@ -145,7 +145,7 @@ def test_without_the_interpreter_lock_computing_is_reason_enough() -> None:
 
 
 def test_an_eager_pool_hands_on_at_once() -> None:
-    """A second call of a kind not known runs although the first has just begun."""
+    """Run a second call of an unknown kind although the first has just begun."""
     together = threading.Barrier(2)
     over = threading.Semaphore(0)
 
@@ -255,7 +255,7 @@ def test_polling_that_fails_once_is_survived() -> None:
 
 
 def test_a_call_is_watched_though_its_leader_was_slow_to_begin_it() -> None:
-    """More than QUIET_CHECKS between the poll and the call: the watchdog must not have gone to sleep."""
+    """Keep the watchdog awake for more than QUIET_CHECKS between the poll and the call."""
     stuck = threading.Event()
     served = threading.Event()
 
@@ -269,5 +269,5 @@ def test_a_call_is_watched_though_its_leader_was_slow_to_begin_it() -> None:
     with Calls(4) as calls:
         calls.pool.ready.append(Slow(calls.pool, lambda: stuck.wait(10)))
         calls.submit(served.set)
-        assert served.wait(5), 'nobody leads'
+        assert served.wait(5), 'no thread leads'
         stuck.set()

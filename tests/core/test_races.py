@@ -50,7 +50,7 @@ class SpyingPoller:
 
 
 class LateSocket:
-    """A socket whose first send that does not fit returns only after the leader was told of room again."""
+    """A socket whose first send that does not fit returns only after the leader has seen room again."""
 
     def __init__(self, sock: socket.socket, poller: SpyingPoller, client_reads: threading.Event) -> None:
         self._sock = sock
@@ -74,7 +74,7 @@ class LateSocket:
 
 @contextlib.contextmanager
 def spied_on(handler: Any, bit: int, **settings: Any) -> Iterator[socket.socket]:
-    """A core whose leader is spied on, and a client."""
+    """Yield a core whose leader is spied on, and a client."""
 
     def handle(stream: Any) -> None:
         handler(stream, poller)
@@ -128,7 +128,7 @@ def test_room_on_http2_while_somebody_writes() -> None:
 
 
 class BusySocket:
-    """A socket whose large sends take until the leader was told of input, and then take everything."""
+    """A socket whose large sends wait until the leader has seen input, and then take everything."""
 
     def __init__(self, sock: socket.socket, poller: SpyingPoller, client_sends: threading.Event) -> None:
         self._sock = sock
@@ -176,14 +176,14 @@ def test_input_on_http2_that_waits_for_a_writer() -> None:
 
 
 def test_a_response_on_http2_whose_handler_goes_on() -> None:
-    """The thread has lost the baton before it responds, so nobody's turn ends soon."""
+    """Respond after the thread has lost the baton, so that no turn ends soon."""
     go_on = threading.Event()
 
     def handler(stream: Any) -> None:
         if stream.head.path == '/first':
             stream.respond(200, TEXT, b'first')
             return
-        wait_until(lambda: server.core.reactor.polling)  # somebody else leads, and has nothing to do
+        wait_until(lambda: server.core.reactor.polling)  # another thread leads, and has nothing to do
         stream.respond(200, TEXT, b'early')
         go_on.wait(10)
 
@@ -202,7 +202,7 @@ def test_a_stop_that_comes_while_a_connection_turns_idle() -> None:
 
         def __getattribute__(self, name: str) -> Any:
             if name == 'keep_alive_timeout' and Settings.armed:
-                # `after_exchange` has seen that nobody stops, and is about to let go.
+                # `after_exchange` has seen no stop, and is about to let go.
                 Settings.armed = False
                 server.core.stop()
                 wait_until(lambda: server.core.reactor.stopping)
@@ -242,7 +242,7 @@ class Endless:
 @pytest.mark.parametrize('unit', [b'x', GET % b'/'])
 @pytest.mark.parametrize('http', ['1', 'auto', '2'])
 def test_a_client_that_sends_without_end_leaves_time_for_others(http: str, unit: bytes) -> None:
-    """Be it what comes after its last answer, or one request behind the other."""
+    """Send input behind the last response, or one request behind the other."""
     made: list[Any] = []
     over = threading.Event()
 

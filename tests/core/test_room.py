@@ -17,7 +17,7 @@ from tests.support.http2_client import Http2Client
 def test_http2_connection_with_half_a_body_is_forgotten(
     length: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No handler runs for it, so no handler's end would let a worker stop."""
+    """Stop the worker although no handler runs whose end would allow it."""
     monkeypatch.setattr(spare, 'PROMPT', 0.0)
 
     def handler(stream: Any) -> None:

@@ -173,7 +173,7 @@ def test_leader_that_computes_loses_the_baton(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_slow_call_that_did_not_wait_does_not_make_eager() -> None:
-    """A call looked slow; the next, timed, was slow for want of the processor only."""
+    """Measure a call that is slow only because other processes have the processor."""
     pool = Pool(lambda: None, 1, 5)
     pool._waited = -1
     pool.enter_call()

@@ -149,7 +149,7 @@ def test_run_of_a_request_costs_no_wait_for_silent_connections() -> None:
 
 
 def test_busy_greenlet_leaves_the_accept_though_no_other_accepts() -> None:
-    """A worker that has just answered publishes it after its client knows."""
+    """Leave the accept to a worker that publishes its answer after its client knows."""
     one, other = two()
     other.leave()
     settings: Any = SimpleNamespace(backpressure=100, threads=1, share=one)

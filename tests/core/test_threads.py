@@ -1,4 +1,4 @@
-"""The thread core over real sockets: what runs where, what waits for whom, what ends when."""
+"""The thread core over real sockets: which thread runs what, who is waited for, and when things end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXT = [(b'Content-Type', b'text/plain')]
 
 @pytest.fixture(autouse=True, params=['quickest', 'selectors'])
 def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything here holds with epoll and with what other platforms have."""
+    """Run each test with epoll and with the poller of other platforms."""
     if request.param == 'selectors':
         monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
 
@@ -90,7 +90,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 def test_pipelined_responses_leave_together() -> None:
-    """--http1-pipeline-flush: also when the last request has come only in part, or the client is slow."""
+    """Join them (--http1-pipeline-flush), also when the last request is partial or the client is slow."""
     with running(echo_path, pipeline_flush=True) as server, server.connect() as sock:
         sock.sendall(GET % b'/1' + GET % b'/2' + (GET % b'/3')[:-2])
         data = b''
@@ -110,7 +110,7 @@ def test_request_in_single_bytes() -> None:
 
 
 def test_a_blocked_call_does_not_hold_the_others() -> None:
-    """The watchdog takes the baton from a leader that is stuck in the application."""
+    """Let the watchdog take the baton from a leader that is stuck in the application."""
     release = threading.Event()
 
     def handler(stream: Any) -> None:
@@ -163,7 +163,7 @@ def test_with_one_thread_requests_wait_their_turn() -> None:
 
 @pytest.mark.parametrize('http', ['auto', '1'])
 def test_kept_connection_does_not_delay_the_next(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one thread, a connection that has sent its request is not waited for any more."""
+    """Wait no more, with one thread, for a connection that has sent its request."""
     monkeypatch.setattr(reactor, 'SETTLE', 60.0)
     with running(echo_path, threads=1, http=http) as server, ExitStack() as stack:
         for n in range(3):
@@ -173,7 +173,7 @@ def test_kept_connection_does_not_delay_the_next(http: str, monkeypatch: pytest.
 
 
 def test_with_one_thread_a_silent_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent client may send its request at any moment: an idle worker takes the next connection."""
+    """Leave the next connection to an idle worker: a silent client may send its request at any moment."""
     monkeypatch.setattr(reactor, 'SETTLE', 60.0)
     with running(echo_path, threads=1) as server, server.connect() as silent:
         wait_until(lambda: not server.core.reactor.accepting)
@@ -185,7 +185,7 @@ def test_with_one_thread_a_silent_connection_is_waited_for(monkeypatch: pytest.M
 
 
 def test_pending_short_connections_are_not_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has ended before the next is accepted, so the worker is never ahead of an idle one."""
+    """Accept the next after each has ended: the worker is never ahead of an idle one."""
     pauses: list[float] = []
     decide = Admission.pause_for_others
 
@@ -211,14 +211,14 @@ def test_pending_short_connections_are_not_left_to_others(monkeypatch: pytest.Mo
 
 
 def test_worker_that_is_alone_waits_for_no_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one thread; no idle worker could take the next connection."""
+    """Accept at once, with one thread, when no idle worker could take the next connection."""
     monkeypatch.setattr(reactor, 'SETTLE', 60.0)
     with running(echo_path, threads=1, share=Shares().claim()) as server, server.connect():
         assert server.request(GET_CLOSE % b'/next').endswith(b'/next')
 
 
 def test_one_silent_connection_of_many_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one thread: to wait for each of them would take a minute."""
+    """Wait for one of them only, with one thread: to wait for each would take a minute."""
     monkeypatch.setattr(reactor, 'SETTLE', 1.5)
     with running(echo_path, threads=1) as server, ExitStack() as stack:
         for _ in range(40):
@@ -274,7 +274,7 @@ def test_idle_threads_end() -> None:
 
 
 def test_slow_senders_hold_no_thread() -> None:
-    """With one thread: half a head and half a body wait while another client is served."""
+    """Serve another client, with one thread, while half a head and half a body wait."""
     with running(echo_body, threads=1) as server, server.connect() as head, server.connect() as body:
         head.sendall(b'GET / HTTP/1.1\r\nHo')
         body.sendall(b'POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12345')
@@ -421,7 +421,7 @@ def test_a_half_closed_client_gets_its_response() -> None:
 
 
 def test_an_early_error_is_readable_although_input_is_left() -> None:
-    """RFC 9112 9.6: closing with unread input would reset the connection and eat the response."""
+    """Keep the response readable: closing with unread input would reset the connection (RFC 9112 9.6)."""
     with running(echo_path) as server, server.connect() as sock:
         sock.sendall(b'BAD\r\n\r\n' + b'x' * 100_000)
         assert read_all(sock).startswith(b'HTTP/1.1 400 ')
@@ -526,7 +526,7 @@ def test_stop_answers_a_request_that_was_on_its_way() -> None:
 
 
 def test_stop_answers_who_waits_in_the_listen_queue() -> None:
-    """All threads are busy and accepting has paused: the queue is emptied before the end."""
+    """Empty the queue before the end, although all threads are busy and accepting has paused."""
     entered = threading.Event()
     release = threading.Event()
 
@@ -606,7 +606,7 @@ def test_backpressure_stops_accepting_and_starts_again() -> None:
 
 
 def test_ten_thousand_connections_that_reset_leave_the_server_well() -> None:
-    """S-D-05, in little: connect, send half a head, reset."""
+    """Connect, send half a head and reset, as in S-D-05 but fewer times."""
     with running(echo_path) as server:
         for _ in range(1000):
             sock = server.connect()
@@ -630,7 +630,7 @@ def test_observers_hear_of_each_exchange() -> None:
 
 
 def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):
-    """However long ago it connected; one that has had its answer is not waited for."""
+    """Wait for a client that has just connected, but for none that has had its response."""
     monkeypatch.setattr(connection, 'RECENT', 0)
     with running(lambda stream: stream.respond(200, [], b'')) as server:
         served, new = server.connect(), server.connect()

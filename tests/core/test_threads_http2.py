@@ -27,7 +27,7 @@ def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @contextmanager
 def serving(handler: Any, client: dict[str, Any] | None = None, **settings: Any) -> Any:
-    """A core, and a client that is connected to it."""
+    """Yield a core, and a client that is connected to it."""
     with running(handler, **settings) as server, server.connect() as sock:
         yield server, Http2Client(sock, **(client or {}))
 
@@ -386,7 +386,7 @@ def test_a_protocol_error_says_goodbye_and_closes() -> None:
 
 
 def test_pings_to_a_client_that_does_not_read() -> None:
-    """CVE-2019-9512, and a lock that must not be held in a blocking write."""
+    """Hold no lock in a blocking write (CVE-2019-9512)."""
     with serving(echo_path) as (server, client):
         client.sock.settimeout(5)
         try:

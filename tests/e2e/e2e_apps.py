@@ -5,9 +5,10 @@ import time
 
 
 def pid(environ, start_response):
-    """The number of the process that answers; `/slow` takes a fifth of a second.
+    """Return the process id; `/slow` takes a fifth of a second.
 
-    `/slower` says so in the log, and takes most of a second."""
+    `/slower` says so in the log, and takes most of a second.
+    """
     if environ['PATH_INFO'] == '/slower':
         os.write(1, b'working\n')
     time.sleep({'/slow': 0.2, '/slower': 0.8}.get(environ['PATH_INFO'], 0))

@@ -48,7 +48,7 @@ def coded(target: str, body: bytes, size: int, **parts: bytes) -> bytes:
 
 
 def exchanges(slash: str) -> list[Exchange]:
-    """All of them; `slash` is what the application's paths end in."""
+    """Return all exchanges; `slash` is what the application's paths end in."""
 
     def at(path: str) -> str:
         return f'/{path}{slash}'
@@ -121,7 +121,7 @@ def exchanges(slash: str) -> list[Exchange]:
         one('post a form', 'POST', at('files'), b'title=Gr%C3%BC%C3%9Fe&a=1&a=2', [FORM_TYPE]),
         one('post multipart', 'POST', at('files'), MULTIPART, [MULTIPART_TYPE]),
         one('post multipart with 5 MB', 'POST', at('files'), BIG_MULTIPART, [MULTIPART_TYPE]),
-        one('a body nobody reads', 'POST', at('unread'), b'unread' * 1000, [TEXT]),
+        one('an unread body', 'POST', at('unread'), b'unread' * 1000, [TEXT]),
         Exchange('chunked', (coded(echo, b'in three chunks', 5),)),
         Exchange('chunked, empty', (coded(echo, b'', 5),)),
         Exchange('chunked, byte by byte', (coded(echo, BINARY, 1),)),

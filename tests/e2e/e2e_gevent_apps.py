@@ -39,7 +39,7 @@ CLIENTS = {'urllib': by_urllib, 'requests': by_requests, 'session': by_session}
 
 
 def calls_out(environ: Any, start_response: Any) -> list[bytes]:
-    """Answers with what the server at TEST_UPSTREAM says."""
+    """Return what the server at TEST_UPSTREAM says."""
     body = CLIENTS[os.environ.get('TEST_CLIENT', 'urllib')](os.environ['TEST_UPSTREAM'])
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [body]
@@ -56,7 +56,7 @@ async def asynchronous(scope: Any, receive: Any, send: Any) -> None:
 
 
 def with_django() -> Any:
-    """Waits for an advisory lock of PostgreSQL, and gives it back."""
+    """Wait for an advisory lock of PostgreSQL, and release it."""
     import django
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
@@ -91,7 +91,7 @@ def with_django() -> Any:
 
 
 def with_flask_sqlalchemy() -> Any:
-    """The same lock through Flask-SQLAlchemy; on SQLite a row is written in its place."""
+    """Take the same lock through Flask-SQLAlchemy; on SQLite write a row instead."""
     from flask import Flask
     from flask_sqlalchemy import SQLAlchemy
     from sqlalchemy import text
@@ -116,7 +116,7 @@ def with_flask_sqlalchemy() -> Any:
 
     @app.get('/write/<path>')
     def write(path: str) -> str:
-        """Each request has a session of its own: what it writes is not seen before the commit."""
+        """Write in a session of the request's own: other requests see it after the commit."""
         import gevent
 
         gevent.sleep(0)
@@ -130,7 +130,7 @@ def with_flask_sqlalchemy() -> Any:
 
 
 def misbehaves(environ: Any, start_response: Any) -> list[bytes]:
-    """What applications do with greenlets, and should not."""
+    """Do with greenlets what applications should not."""
     import gevent
 
     path = environ['PATH_INFO']

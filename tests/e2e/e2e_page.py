@@ -12,7 +12,7 @@ PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle
 
 
 def respond(path: str, received: int) -> tuple[int, str, bytes]:
-    """Status, content type and body."""
+    """Return status, content type and body."""
     if path == '/':
         return 200, 'text/html', PAGE
     if path == '/style.css':

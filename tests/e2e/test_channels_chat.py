@@ -120,13 +120,13 @@ class Browser:
         self.driver.post(f'{self.path}/url', json={'url': url}).raise_for_status()
 
     def run(self, script: str, *arguments: str) -> object:
-        """A script with a callback as its last argument; returns what that is given."""
+        """Run a script with a callback as its last argument; return the callback's argument."""
         answer = self.driver.post(f'{self.path}/execute/async', json={'script': script, 'args': arguments})
         answer.raise_for_status()
         return answer.json()['value']
 
     def wait_for(self, selector: str, text: str) -> None:
-        """Until an element's text holds `text`."""
+        """Wait until an element's text holds `text`."""
         self.run(
             'const [selector, text, done] = arguments;'
             'const look = () => { for (const each of document.querySelectorAll(selector))'
@@ -183,7 +183,7 @@ def test_two_browsers_chat(chat, driver):
 
 
 def test_half_a_frame_and_gone(chat, client):
-    """Nothing of it is an error in the log: the fixture looks."""
+    """Leave within a frame; the fixture looks for errors in the log."""
     with socket.create_connection(('127.0.0.1', chat.port)) as sock:
         sock.sendall(
             b'GET /ws/rooms/a/ HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n'

@@ -52,7 +52,7 @@ def test_curl_http_1_0(server: ServerProcess) -> None:
 
 @needs_curl
 def test_curl_upload_waits_for_100_continue(server: ServerProcess, tmp_path: Path) -> None:
-    """curl asks before it sends a body of more than a megabyte, and would wait 20 s for the answer."""
+    """Upload more than a megabyte: curl asks before it, and would wait 20 s for the answer."""
     (tmp_path / 'big').write_bytes(BIG)
     arguments = ['--verbose', '--expect100-timeout', '20', '-H', 'Expect: 100-continue']
     body = f'@{tmp_path / "big"}'

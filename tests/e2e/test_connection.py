@@ -25,7 +25,7 @@ def server() -> Iterator[ServerProcess]:
 
 
 def ours(log: str) -> set[str]:
-    """Tracebacks but for the application's own error, which a test below asks for."""
+    """Return the tracebacks but for the application's own error, which a test below provokes."""
     return set(tracebacks(log)) - {'RuntimeError: this error is part of the example'}
 
 
@@ -65,7 +65,7 @@ def test_kept(server: ServerProcess, sent: bytes) -> None:
 
 
 def test_1_0_keep_alive_is_said(server: ServerProcess) -> None:
-    """An HTTP/1.0 client takes silence for a close (RFC 9112 appendix C.2.2)."""
+    """Say so: an HTTP/1.0 client takes silence for a close (RFC 9112 appendix C.2.2)."""
     with Client(server.port) as client:
         answer = client.ask(request('GET', '/hello/you', None, KEEP, '1.0'))
         assert (answer.header('connection') or '').lower() == 'keep-alive'
@@ -84,7 +84,7 @@ def test_expect_100_continue(server: ServerProcess) -> None:
 
 
 def test_expect_100_continue_of_an_application_that_does_not_read(server: ServerProcess) -> None:
-    """No 100 comes, and as the body may come or not, the connection ends (RFC 9110 10.1.1)."""
+    """Send no 100 and end the connection, as the body may follow or not (RFC 9110 10.1.1)."""
     with Client(server.port) as client:
         body = b'never sent'
         client.send(request('POST', '/unread', body, ['Expect: 100-continue']).removesuffix(body))
@@ -97,7 +97,7 @@ def test_expect_100_continue_of_an_application_that_does_not_read(server: Server
 @pytest.mark.parametrize('target', ['/unread', '/missing'])
 @pytest.mark.parametrize('size', [1000, 5_000_000])
 def test_a_body_nobody_reads(server: ServerProcess, target: str, size: int) -> None:
-    """The answer arrives whole, and if the connection is kept, the next one is the right one."""
+    """Send the response whole; if the connection is kept, the next response is the right one."""
     with Client(server.port) as client:
         answer = client.ask(request('POST', target, BIG[:size]))
         assert answer.status in (200, 404)
@@ -116,7 +116,7 @@ def test_a_request_byte_by_byte(server: ServerProcess) -> None:
 
 
 def test_a_client_that_goes_in_the_middle(server: ServerProcess) -> None:
-    """Of the head, the body, the response: no trace of it in the log, no harm to others."""
+    """Leave within head, body or response: no line in the log, no harm to others."""
     big = request('POST', '/digest', BIG)
     for sent in (HELLO[:10], big[:200], big[:2_000_000], request('GET', '/stream'), HELLO * 20):
         for _ in range(5):
@@ -130,7 +130,7 @@ def test_a_client_that_goes_in_the_middle(server: ServerProcess) -> None:
 
 
 def test_half_close_is_no_farewell(server: ServerProcess) -> None:
-    """A client may shut its sending side down once the request is out, and still wants the answer."""
+    """Respond to a client that has shut its sending side down after the request."""
     with Client(server.port) as client:
         client.send(request('POST', '/digest', BIG))
         client.socket.shutdown(socket.SHUT_WR)
@@ -141,7 +141,7 @@ def test_half_close_is_no_farewell(server: ServerProcess) -> None:
 
 @pytest.mark.parametrize('target', ['/stream', '/hello/you'])
 def test_pipelined_by_the_hundred(server: ServerProcess, target: str) -> None:
-    """More answers than the socket's buffers hold, to a client that reads only after it has sent all."""
+    """Send more responses than the socket's buffers hold; the client reads after its last request."""
     with Client(server.port) as client:
         client.send(request('GET', target) * 200)
         bodies = {client.read().body for _ in range(200)}

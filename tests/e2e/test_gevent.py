@@ -1,4 +1,4 @@
-"""`--core gevent` as a user meets it: what waits lets others run, and what cannot work is refused."""
+"""`--core gevent` as a user meets it: a call that waits lets others run, and what cannot work is refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 @contextmanager
 def clients(port: int, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections, a request sent on each."""
+    """Yield this many connections, each with a request sent."""
     with ExitStack() as stack:
         socks = []
         for _ in range(count):
@@ -40,7 +40,7 @@ def clients(port: int, count: int) -> Iterator[list[socket.socket]]:
 
 
 class Upstream:
-    """An HTTP server that answers nobody before `together` ask at the same time, and `answer` is set."""
+    """An HTTP server that answers only after `together` clients ask at the same time, and `answer` is set."""
 
     def __init__(self, together: int) -> None:
         self.together = together
@@ -78,7 +78,7 @@ def calls_out(url: str) -> AbstractContextManager[ServerProcess]:
 @pytest.mark.proves('--core')
 @pytest.mark.parametrize('client', ['urllib', 'requests', 'session'])
 def test_a_thousand_clients_wait_together_in_one_worker(client: str) -> None:
-    """The server that they wait for answers nobody before all thousand ask it at the same time."""
+    """Wait for a server that answers only after all thousand ask it at the same time."""
     count = 1000
     resource = pytest.importorskip('resource')
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -189,7 +189,7 @@ def free_port() -> int:
 
 @pytest.mark.parametrize('early', ['import e2e_gevent_apps', 'import e2e_gevent_early'])
 def test_modules_imported_early_are_named_and_served(early: str, tmp_path: Path) -> None:
-    """As a tracer's wrapper imports them: only the application's own functions would truly block."""
+    """Import them as a tracer's wrapper does: only the application's own functions would truly block."""
     (tmp_path / 'sitecustomize.py').write_text(early)
     path = os.pathsep.join([str(tmp_path), str(ROOT), str(HERE)])
     with (
@@ -202,7 +202,7 @@ def test_modules_imported_early_are_named_and_served(early: str, tmp_path: Path)
 
 
 def test_opentelemetry_instrument_starts_under_gevent(tmp_path: Path) -> None:
-    """Its wrapper imports Flask, whose class the application is an instance of, before the server runs."""
+    """Import Flask before the server runs, as its wrapper does; the application is an instance of it."""
     pytest.importorskip('opentelemetry.instrumentation.flask')
     app = "from flask import Flask\napp = Flask(__name__)\napp.route('/')(lambda: 'traced')\n"
     (tmp_path / 'traced.py').write_text(app)
@@ -218,7 +218,7 @@ def test_opentelemetry_instrument_starts_under_gevent(tmp_path: Path) -> None:
 
 
 def test_thread_started_before_the_patch_ends_quietly(tmp_path: Path) -> None:
-    """As a tracer starts one in the forked worker, and ends it at exit."""
+    """Start a thread in the forked worker, and end it at exit, as a tracer does."""
     (tmp_path / 'early.py').write_text(
         'import threading\n'
         'end = threading.Event()\n'

@@ -31,7 +31,7 @@ def program(name: str) -> str | None:
 
 
 def not_here(why: str) -> None:
-    """CI has installed PostgreSQL, so there a skipped test is a failed one."""
+    """Skip the test, but fail it in CI, which has installed PostgreSQL."""
     if os.environ.get('TEST_POSTGRESQL') == 'required':
         pytest.fail(why)
     pytest.skip(why)
@@ -39,7 +39,7 @@ def not_here(why: str) -> None:
 
 @pytest.fixture(scope='module')
 def postgres() -> Iterator[str]:
-    """The folder of a PostgreSQL server's socket."""
+    """Yield the folder of a PostgreSQL server's socket."""
     psycopg = pytest.importorskip('psycopg')
     initdb, server = program('initdb'), program('postgres')
     if initdb is None or server is None:
@@ -91,7 +91,7 @@ def read_all(sock: socket.socket) -> bytes:
 @pytest.mark.skipif(sys.platform == 'win32', reason='a Unix socket is used')
 @pytest.mark.parametrize('application', ['with_django', 'with_flask_sqlalchemy'])
 def test_requests_wait_for_postgresql_together(application: str, postgres: str) -> None:
-    """All wait for a lock that the test holds: they are inside the database at once, in one worker."""
+    """Hold a lock that all requests wait for: one worker has them all in the database at once."""
     import psycopg
 
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -113,7 +113,7 @@ def test_requests_wait_for_postgresql_together(application: str, postgres: str) 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='a Unix socket is used')
 def test_django_connections_are_kept_between_requests(postgres: str) -> None:
-    """CONN_MAX_AGE: no more connections to the database than requests were in progress at once."""
+    """Open no more connections (CONN_MAX_AGE) than requests were in progress at once."""
     at_once = 5
     application = 'e2e_gevent_apps:with_django'
     server = serving('granian', application, '--core gevent --factory', HERE, TEST_DATABASE=postgres)

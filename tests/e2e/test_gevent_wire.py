@@ -52,7 +52,7 @@ def test_tls_http2_and_static_files(tmp_path: Path, http2: bool, monkeypatch: py
     ],
 )  # fmt: skip
 def test_the_worker_outlives_what_a_request_does(path: str, status: int) -> None:
-    """One greenlet and one worker: what is left behind would hit the next request."""
+    """Run the next request in the same greenlet and worker, which would meet what is left behind."""
     flags = '--core gevent --workers 1 --blocking-threads 1'
     with (
         serving('granian', MISBEHAVES, flags, HERE) as server,

@@ -28,7 +28,7 @@ APPLICATIONS = {
 # version in the status line compared: ours is always our own, HTTP/1.1 (RFC 9110 section 2.5).
 MAY_DIFFER = {'server', 'date', 'connection'}
 
-# Drawn anew for every response by the application itself.
+# Drawn for each response by the application itself.
 RANDOM = [
     (re.compile(r'\b(csrftoken|sessionid|session)=[^;]+'), r'\1=…'),
     (re.compile(r'(csrfmiddlewaretoken" value=")\w+'), r'\1…'),

@@ -71,7 +71,7 @@ class Load:
             visitor.join(20)
 
     def workers(self, last: int) -> set[int]:
-        """The workers that gave the last answers of each visitor."""
+        """Return the workers that gave the last responses of each visitor."""
         return {pid for visitor in self.visitors for pid in visitor.answered_by[-last:]}
 
     @property
@@ -103,7 +103,7 @@ def test_reload_loses_nothing(path: str) -> None:
 
 
 def test_stop_answers_what_is_in_flight() -> None:
-    """Every visitor has a request under way when SIGTERM comes: all are answered, then it is quick."""
+    """Answer all requests that are under way at SIGTERM, then stop quickly."""
     with serving('granian', 'e2e_apps:pid', '--workers 2', cwd=HERE) as server:
         clients = [Client(server.port) for _ in range(8)]
         for client in clients:
@@ -124,7 +124,7 @@ def test_stop_answers_what_is_in_flight() -> None:
 
 
 def test_more_signals_do_not_disturb_a_stop(tmp_path: Path) -> None:
-    """Somebody in a hurry: the stop ends as it would have, up to the process's last moment."""
+    """Repeat signals during the stop: it ends as without them, up to the process's last moment."""
     pid_file = tmp_path / 'pid'
     with serving('granian', 'e2e_apps:pid', f'--pid-file {pid_file}', cwd=HERE) as server:
         assert pid_file.exists()

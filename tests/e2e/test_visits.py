@@ -1,6 +1,6 @@
 """Whole visits, with forms, sessions and sign-in, made with our server and with gunicorn.
 
-A visit is a list of steps; what comes back at each step must be the same under both.
+A visit is a list of steps; the response of each step must be the same under both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.server_process import serving, tracebacks
 
 PASSWORD = 'correct horse battery'
 
-# What the applications draw or read from the clock anew for every visit.
+# What the applications draw or read from the clock for each visit.
 CHANGING = [
     (re.compile(r'\b(csrftoken|sessionid|session|messages)("?[=:]"?)[^;"]+'), r'\1\2…'),
     (re.compile(r'(csrfmiddlewaretoken" value=")\w+'), r'\1…'),
@@ -126,7 +126,7 @@ def as_it_is(folder: Path) -> Path:
 
 
 def startproject(folder: Path) -> Path:
-    """A project as Django's own command makes it, with its database and a superuser."""
+    """Make a project as Django's own command does, with its database and a superuser."""
 
     def run(*arguments: str) -> None:
         env = {**os.environ, 'DJANGO_SUPERUSER_PASSWORD': PASSWORD}

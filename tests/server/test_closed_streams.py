@@ -100,7 +100,7 @@ NATIVE = 'granian --interface wsgi --worker-timeout 20 --uds web.sock app:app'
 @pytest.mark.parametrize('command', [FRONT, NATIVE, NATIVE.replace('--uds', '--core gevent --uds')])
 @pytest.mark.parametrize('numbers', ['2', '1,2', '0,1,2', ''])
 def test_worker_lives_without_standard_streams(tmp_path, command, numbers):
-    """With a worker timeout the stacks of a hanging worker go to standard error."""
+    """Set a worker timeout too: the stacks of a hanging worker go to standard error."""
     (tmp_path / 'app.py').write_text(PID if numbers else STREAM_OF_ITS_OWN + PID)
     process = subprocess.Popen(
         [sys.executable, '-c', CLOSED, numbers, '-m', *command.split()],

@@ -1,4 +1,4 @@
-"""Serving on a socket that somebody else has bound: what litestar-granian's `--fd` is made of."""
+"""Serving on a socket that another process has bound, as litestar-granian's `--fd` does."""
 
 import pickle
 import socket

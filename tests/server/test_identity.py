@@ -87,7 +87,7 @@ def test_ordinary_user_cannot_change(monkeypatch, tmp_path):
     monkeypatch.setattr(os, 'setgroups', refuse)
     monkeypatch.setattr(os, 'chown', refuse)
     config = Config.from_api('m:app', user='nobody')
-    with pytest.raises(FatalError, match=r'a worker cannot become nobody:- .*: Operation not permitted'):
+    with pytest.raises(FatalError, match=r'a worker cannot become \w+:- .*: Operation not permitted'):
         identity.assume(config)
     with pytest.raises(FatalError, match=r'cannot give .*: Operation not permitted'):
         identity.resolve(config).own([tmp_path])

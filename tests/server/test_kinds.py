@@ -54,7 +54,7 @@ class RSGI:
 
 @pytest.fixture
 def answer():
-    """The body that a worker's core with this configuration answers with."""
+    """Return the body with which a worker's core of this configuration responds."""
 
     def ask(app, path='/', **options):
         config = Config.from_api('module:app', **options)

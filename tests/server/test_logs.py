@@ -23,7 +23,7 @@ def real(serve):
 
 
 def until(path, text, again=lambda: time.sleep(0.01)):
-    """Until the file holds the text: a line is written up to 100 ms after its response."""
+    """Wait until the file holds the text: a line is written up to 100 ms after its response."""
     deadline = time.monotonic() + 20
     while text not in (content := path.read_text() if path.exists() else ''):
         assert time.monotonic() < deadline, content
@@ -180,7 +180,7 @@ def test_response_headers_can_be_logged(serve, kind):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_standard_output_that_is_not_read_stops_nothing(serve, kind):
-    """The reader is slow to begin with: after the first line it reads nothing until the end."""
+    """Read one line slowly, and nothing more until the end."""
     server = serve(script='realserver.py', log_access=True, log_access_format='x' * 200, **kind)
     server.wait_ready()
     server.pause()
@@ -286,7 +286,7 @@ logging.getLogger('_granian').trace()
 
 @pytest.mark.parametrize('before', ['', OTHER_CLASS])
 def test_dictconfig_does_not_switch_the_loggers(before):
-    """In a process of its own: `dictConfig` disables the loggers of the other tests."""
+    """Use a process of its own: `dictConfig` disables the loggers of the other tests."""
     subprocess.run([sys.executable, '-c', before + SWITCHES], check=True)
 
 

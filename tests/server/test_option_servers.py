@@ -56,7 +56,7 @@ def test_where_metrics_are(serve):
 @pytest.mark.proves('--log-level')
 @pytest.mark.parametrize(('level', 'said'), [('info', True), ('warning', False), ('error', False)])
 def test_the_least_severe_level(serve, level, said):
-    """At the end there is an error, of a worker that is killed: that shows at all levels."""
+    """Kill a worker at the end: that error shows at all levels."""
     port = free_port()
     server = serve(port=port, log_level=level, pid_file='pid')
     while True:
@@ -84,7 +84,7 @@ def test_a_logging_configuration(serve, tmp_path):
 
 
 def world(workers=1, **options):
-    """A supervisor with the policy of these options."""
+    """Return a supervisor with the policy of these options."""
     config = Config.from_api('m:app', interface='wsgi', workers=workers, **options)
     made = World(workers, **vars(Policy.of(config)))
     made.ready(*made.launched)
@@ -94,7 +94,7 @@ def world(workers=1, **options):
 @pytest.mark.proves('--workers-lifetime', '--workers-lifetime-jitter')
 @pytest.mark.parametrize('jitter', [0, 30])
 def test_lifetime(jitter):
-    """World's jitter is the largest there can be."""
+    """Use the largest jitter that there can be."""
     made = world(workers_lifetime=60, workers_lifetime_jitter=jitter)
     made.after(59 + jitter)
     assert len(made.launched) == 1

@@ -50,7 +50,7 @@ def test_stale_or_senseless_content_is_replaced(path, content):
 
 
 def test_our_own_id_is_no_other_server(path):
-    """A container's main process has the same id each time."""
+    """Start with the own id in the file, as the main process of a container does each time."""
     path.write_text(str(os.getpid()))
     PidFile(path).acquire()
 

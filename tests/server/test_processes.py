@@ -17,7 +17,7 @@ METHODS = ['fork', 'spawn', 'forkserver']
 
 def alive(pid):
     try:
-        with open(f'/proc/{pid}/stat') as file:  # a zombie that nobody reaps here is dead enough
+        with open(f'/proc/{pid}/stat') as file:  # a zombie that no process reaps here is dead enough
             return file.read().rpartition(')')[2].split()[0] != 'Z'
     except (FileNotFoundError, ProcessLookupError):
         return False
@@ -52,7 +52,7 @@ def test_start_reload_stop(serve, method):
 
 @pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
 def test_stop_of_the_whole_group(serve, signum):
-    """As a terminal's Ctrl-C or a service manager does it: status 0, and no traceback."""
+    """Stop with status 0 and no traceback, as at a terminal's Ctrl-C or by a service manager."""
     server = serve(workers=2)
     server.wait_ready(2)
     workers = [int(match) for match in _pids(server)]
@@ -70,7 +70,7 @@ def _pids(server):
 
 
 def test_reload_under_requests(serve):
-    """Each request is answered, whatever the workers do meanwhile."""
+    """Answer each request, whatever state the workers are in."""
     server = serve(workers=2)
     server.wait_ready(2)
     stop = threading.Event()
@@ -481,7 +481,7 @@ def test_unix_socket(serve, tmp_path):
 
 
 def test_without_a_temporary_folder_workers_are_spawned(serve):
-    """As on a read-only file system: the fork server has no place for its socket."""
+    """Spawn, as on a read-only file system, where the fork server has no place for its socket."""
     server = serve(method='forkserver', script='nofolder.py')
     server.expect('The fork server cannot be started')
     server.expect('Started worker-1')
@@ -502,7 +502,7 @@ def test_target_loader(serve, method):
 
 @pytest.mark.proves('--workers-max-requests', '--workers-max-requests-jitter')
 def test_max_requests_replaces_new_before_old(serve, real_load):
-    """Under load with kept-alive connections: nothing is lost, whatever is replaced."""
+    """Lose no request under load with kept-alive connections while workers are replaced."""
     server = serve('wsgiapp:app', script='realserver.py', workers=2, workers_max_requests=200,
                    workers_max_requests_jitter=50, respawn_interval=0)  # fmt: skip
     server.wait_ready(2)
@@ -543,7 +543,7 @@ def test_max_rss(serve):
 
 
 def change_until(server, path, text, pattern):
-    """The watcher does not say when it begins: change the file until it is seen."""
+    """Change the file until the change is seen: the watcher does not say when it begins."""
     for attempt in range(100):
         path.write_text(f'{text}# {attempt}\n')
         try:
@@ -577,7 +577,7 @@ def test_reload_on_changes(serve, tmp_path, method):
 
 
 def test_what_the_server_writes_is_no_reason_to_reload(serve, tmp_path):
-    """Its output and its log lie in the folder that is watched, and every reload writes to both."""
+    """Write output and log, at each reload, to the folder that is watched."""
     source = tmp_path / 'changing.py'
     source.write_text("def app(path):\n    return 'one'\n")
     log = {'version': 1, 'handlers': {'console': {'class': 'logging.FileHandler', 'filename': 'server.log'}}}
@@ -619,7 +619,7 @@ def refused(port):
 
 
 def test_a_stop_refuses_clients_though_files_are_watched(serve, tmp_path):
-    """The watcher is forked, and must not keep a copy of the listening socket."""
+    """Refuse clients: the forked watcher must not keep a copy of the listening socket."""
     (tmp_path / 'held.py').write_text(
         'import os, time\n'
         'def app(environ, start_response):\n'

@@ -24,7 +24,7 @@ def project(tmp_path):
 
 
 def until_logged(server, path, text):
-    """Requests until the file has been written to: a line waits up to 100 ms."""
+    """Send requests until the file has been written to: a line waits up to 100 ms."""
     deadline = time.monotonic() + 20
     while not path.exists() or text not in path.read_text():
         assert time.monotonic() < deadline, f'nothing in {path}'
