@@ -55,7 +55,7 @@ def given(*args: str, env: dict[str, str] | None = None) -> Config:
 
 
 def sample(option: Option, tmp_path: Path) -> tuple[str, Any]:
-    """A text that is not the default, and the value it stands for."""
+    """Return a text that is not the default, and the value it stands for."""
     file = tmp_path / 'a-file'
     file.touch()
     if option.kind == 'enum':
@@ -92,7 +92,7 @@ TOGETHER = {
 
 
 def adapted(option: Option, value: Any) -> Any:
-    """What Config makes of the value, where it means something else here."""
+    """Return what Config makes of the value, where the API differs from the command line."""
     return {'task_impl': 'asyncio'}.get(option.name, (value,) if option.multiple else value)
 
 

@@ -103,7 +103,7 @@ def test_descriptor_that_is_replaced_is_followed(pipe: tuple[int, int], tmp_path
 def test_socket_in_place_of_a_closed_descriptor_gets_nothing(
     pipe: tuple[int, int], written_before: bool
 ) -> None:
-    """The application has closed standard output, and a client's connection has its number."""
+    """Give a client's connection the number of the standard output that the application has closed."""
     _, writer = pipe
     output = Output(writer)
     output.remember()

@@ -117,7 +117,7 @@ def test_file_that_cannot_be_reopened_goes_on(tmp_path: Path, caplog: pytest.Log
 
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='gives a file away')
 def test_reopened_file_belongs_to_the_workers_user(tmp_path: Path) -> None:
-    """The main process, which is root, makes the new file; the workers have to open it, too."""
+    """Make the new file as root in the main process, so that the workers can open it."""
     file = tmp_path / 'access.log'
     handler = {'class': 'logging.FileHandler', 'filename': str(file), 'formatter': 'access'}
     configure_logging(LogLevels.info, {'handlers': {'access': handler}})
@@ -195,7 +195,7 @@ def test_characters_the_output_does_not_know_are_escaped(tmp_path: Path) -> None
 
 
 def test_a_log_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
-    """A pipe whose reader has gone, as with `granian ... | head`."""
+    """Write to a pipe whose reader has gone, as with `granian ... | head`."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, 'wb') as pipe:

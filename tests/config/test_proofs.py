@@ -21,7 +21,7 @@ def test_every_option_has_a_proof_and_every_proof_an_option() -> None:
 
 
 def test_every_mark_is_found() -> None:
-    """A mark in a class, or spelled otherwise, would be overlooked."""
+    """Count the marks by text: a mark in a class, or spelled otherwise, would be overlooked."""
     tests = Path(__file__).parents[1]
     texts = [path.read_text(encoding='utf-8') for path in tests.rglob('test_*.py')]
     spelled = sum(text.count('\n@pytest.mark.proves(') for text in texts)

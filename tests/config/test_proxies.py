@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Peer, list[tuple[str, str]], Any, tuple[str, str]]] = {
     'empty entries are skipped': ('127.0.0.1', [(FOR, '1.2.3.4, ,')], None, ('1.2.3.4', 'http')),
     'unix socket by name': (None, [(FOR, '1.2.3.4')], 'unix', ('1.2.3.4', 'http')),
     'unix socket not by default': (None, [(FOR, '1.2.3.4')], None, ('', 'http')),
-    'nobody trusted': (None, [(FOR, '1.2.3.4')], '', ('', 'http')),
+    'no proxy trusted': (None, [(FOR, '1.2.3.4')], '', ('', 'http')),
     'underscore spelling is ignored':
         ('127.0.0.1', [('X_Forwarded_For', '6.6.6.6')], None, ('127.0.0.1', 'http')),
     'scheme in any case': ('127.0.0.1', [(PROTO, 'HTTPS')], None, ('127.0.0.1', 'https')),

@@ -31,7 +31,7 @@ from granian.worker.failures import failure
 
 
 def pattern(text: str) -> str:
-    """A message's text with its placeholders open."""
+    """Return a pattern for a message's text with its placeholders open."""
     return ''.join(re.escape(literal) + ('.*' if name is not None else '')
                    for literal, name, _, _ in string.Formatter().parse(text))  # fmt: skip
 

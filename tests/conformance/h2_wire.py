@@ -41,7 +41,7 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b'') -> bytes:
 
 
 def block(fields: Fields, *, huffman: bool = False) -> bytes:
-    """A header block that leaves the dynamic table alone: it can be said anywhere."""
+    """Return a header block that leaves the dynamic table alone, so that it can be sent at any time."""
     return hpack.Encoder().encode(
         [hpack.NeverIndexedHeaderTuple(*field) for field in fields], huffman=huffman
     )
@@ -81,7 +81,7 @@ class Wire:
             self.greet()
 
     def greet(self) -> None:
-        """Both prefaces, and the acknowledgement of both SETTINGS, as a client does that waits for them."""
+        """Exchange both prefaces and acknowledge both SETTINGS, as a client that waits for them."""
         self.send(PREFACE + setting((4, 65535)))
         mine = theirs = False
         while not (mine and theirs):
@@ -117,7 +117,7 @@ class Wire:
         return Frame(data[3], data[4], int.from_bytes(data[5:9], 'big'), data[9:end])
 
     def until(self, kind: int, flags: int = 0) -> Frame:
-        """The next frame of this kind with these flags; what comes before it is passed over."""
+        """Return the next frame of this kind with these flags; skip the frames before it."""
         while (found := self.next()) is not None:
             if found.kind == kind and found.flags & flags == flags:
                 return found

@@ -156,7 +156,7 @@ def test_flask_socketio_speaks_over_a_websocket(name: str, certificate: Path) ->
 
 @pytest.mark.parametrize('name', SERVERS)
 def test_socketio_client_upgrades_from_polling(name: str, certificate: Path) -> None:
-    """The package's own client: polling first, then a WebSocket; messages both ways, then its leave."""
+    """Use the package's own client: polling, then a WebSocket; messages both ways, then its leave."""
     pytest.importorskip('flask_socketio')
     socketio = pytest.importorskip('socketio')
     requests = pytest.importorskip('requests')
@@ -179,7 +179,7 @@ def test_socketio_client_upgrades_from_polling(name: str, certificate: Path) -> 
 
 
 def test_flask_sock_pings_and_closes_a_silent_client(flask: Site) -> None:
-    """simple-websocket's own keep-alive: a thread of its own writes to the socket."""
+    """Let simple-websocket's keep-alive thread write to the socket."""
     sock = flask.ask('/pings')
     with sock:
         until(sock, ACCEPTED)

@@ -163,7 +163,7 @@ def check_end(reader: Reader, sock: socket.socket, step: object) -> None:
 
 
 def test_refusals_are_the_same_bytes_from_every_core() -> None:
-    """Runs after the contract above, whose refusals it compares."""
+    """Compare the refusals of the contract above, which has run before."""
     if not _seen:
         pytest.skip('runs with the whole file only')
     for case, answers in _seen.items():

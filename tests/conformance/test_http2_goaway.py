@@ -51,7 +51,7 @@ def ask(wire: Wire, stream_id: int, path: str = '/', *, end: bool = True) -> Non
 
 
 def first_goaway(wire: Wire) -> bytes:
-    """The first of two; the PING that goes with it."""
+    """Receive the first of two GOAWAY, and the PING that goes with it."""
     goaway = wire.until(GOAWAY)
     assert (goaway.payload[:4], goaway.code) == (LARGEST.to_bytes(4, 'big'), NO_ERROR)
     asked = wire.until(PING)
@@ -60,7 +60,7 @@ def first_goaway(wire: Wire) -> bytes:
 
 
 def check_end(wire: Wire, last: int, *streams: int) -> None:
-    """All that comes still: the bodies of these streams, whole, and the second GOAWAY."""
+    """Receive the rest: the whole bodies of these streams, and the second GOAWAY."""
     rest = wire.read_to_end()
     assert [
         (int.from_bytes(found.payload[:4], 'big'), found.code) for found in rest if found.kind == GOAWAY

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 
 def peak(pid: int) -> int:
-    """The most memory that a process has ever used, in KiB."""
+    """Return the most memory that a process has ever used, in KiB."""
     found = re.search(r'VmHWM:\s+(\d+)', Path(f'/proc/{pid}/status').read_text())
     assert found is not None
     return int(found[1])

@@ -163,7 +163,7 @@ def test_case(site: Site, name: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_the_server_speaks_settings_first(site: Site) -> None:
-    """generic/1/1, http2/3.5/1."""
+    """Run generic/1/1 and http2/3.5/1."""
     with site.connect() as sock:
         wire = Wire(sock, greet=False)
         wire.send(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes.fromhex('000000040000000000'))
@@ -173,7 +173,7 @@ def test_the_server_speaks_settings_first(site: Site) -> None:
 
 
 def test_a_preface_that_is_none(site: Site) -> None:
-    """http2/3.5/2: the connection is closed; in clear it might be HTTP/1, and is answered as such."""
+    """Close the connection (http2/3.5/2); in clear it might be HTTP/1, and is answered as such."""
     with site.connect() as sock:
         sock.sendall(b'INVALID CONNECTION PREFACE\r\n\r\n')
         received = b''

@@ -169,7 +169,7 @@ def test_zero_hands_the_body_over_as_it_arrives() -> None:
 
 
 def test_body_is_refused_when_the_disk_becomes_full() -> None:
-    """The limit of a file's size ends a write in its middle, as a full disk does."""
+    """Limit a file's size, which ends a write in its middle, as a full disk does."""
     resource = pytest.importorskip('resource')
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     spool = Spool(1 << 20)

@@ -225,7 +225,7 @@ def test_stop_and_reload_close_with_their_code(name: str, number: int, code: int
 
 @pytest.mark.parametrize('name', ['threads', 'threads-tls', 'gevent', 'gevent-tls'])
 def test_handshake_that_ends_after_a_reload_began_is_answered(name: str, certificate: Path) -> None:
-    """The event loop waits for what the blocking core may still hand over."""
+    """Keep the event loop for what the blocking core may still hand over."""
     served, context, asgi = start(name, certificate)
     with served as server, ExitStack() as stack:
         site = Site(server, context, asgi)

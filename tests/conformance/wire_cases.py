@@ -110,7 +110,7 @@ def request(path: str, *more: tuple[str, str], method: str = 'GET') -> Fields:
 
 
 def make_cases(path: str) -> list[Case]:
-    """`path` is of a page whose response has at least five bytes."""
+    """Return the cases for `path`, a page whose response has at least five bytes."""
     get, post = request(path), request(path, method='POST')
     extra = [('x-extra', 'x' * 4000)]
 

@@ -630,7 +630,7 @@ def test_observers_hear_of_each_exchange() -> None:
 
 
 def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):
-    """Wait for a client that has just connected, but for none that has had its response."""
+    """Wait for a first request, however long ago the client connected, and for no second one."""
     monkeypatch.setattr(connection, 'RECENT', 0)
     with running(lambda stream: stream.respond(200, [], b'')) as server:
         served, new = server.connect(), server.connect()

@@ -39,13 +39,13 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 
 def slugs(page: Path) -> set[str]:
-    """The anchors of a page's headings, as MkDocs and GitHub make them."""
+    """Return the anchors of a page's headings, as MkDocs and GitHub make them."""
     plain = (re.sub(r'[^\w\s-]', '', title).strip().lower() for title in _HEADING.findall(prose(page)))
     return {re.sub(r'[\s-]+', '-', title) for title in plain}
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each `granian` command in a shell's or a unit's text: what follows `granian`."""
+    """Return the words after `granian` of each command in the text of a shell or a unit."""
     for line in joined(text).splitlines():
         found = re.search(r'(?:^|[$=&] |=|/)(?:\S*/)?granian (--\S.*|\S+:\S+.*)$', line.strip())
         if found:
@@ -53,7 +53,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def parse(words: list[str]) -> None:
-    """Raises click.UsageError for what the command line would refuse; files need not exist."""
+    """Raise click.UsageError for what the command line would refuse; files need not exist."""
     context = click.Context(cli, info_name='granian')
     given, rest, order = cli.make_parser(context).parse_args(list(with_flag_values(words)))
     for param in order:
@@ -121,7 +121,7 @@ def test_commands_parse(text: str) -> None:
 
 
 def test_commands_are_found() -> None:
-    """That the test above looks at something, and refuses what is wrong."""
+    """Find commands, and refuse a wrong one, so that the test above cannot pass without any."""
     found = [words for page in PAGES for text in blocks(page, 'sh', 'console') for words in commands(text)]
     assert len(found) > 20
     for wrong in ('--wrokers 2 app:app', '--workers 0 app:app', '--interface wsgi', '--port 1 app:app more'):
@@ -171,7 +171,7 @@ def test_options_exist(page: Path) -> None:
 
 
 def test_the_gunicorn_table_is_about_gunicorn() -> None:
-    """Every option in the first column is one of gunicorn's."""
+    """Look each option in the first column up in gunicorn."""
     settings = pytest.importorskip('gunicorn.config').KNOWN_SETTINGS
     known = {flag for setting in settings for flag in setting.cli or ()}
     rows = _GUNICORNS.findall(prose(ROOT / 'docs' / 'from-gunicorn.md'))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='add_reader')
 
 @pytest.fixture(autouse=True)
 def _logging():
-    """The servers configure it; other tests want it as it was."""
+    """Restore logging, which the servers configure."""
     loggers = [logging.getLogger(name) for name in ('_granian', 'granian.access')]
     before = [(each, each.level, each.propagate, list(each.handlers)) for each in loggers]
     yield

@@ -18,17 +18,17 @@ gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 
 async def state() -> dict[str, str]:
-    """What an application puts into its lifespan state: the loop it was started on."""
+    """Return what an application puts into its lifespan state: the loop it was started on."""
     return {'loop': type(asyncio.get_running_loop()).__module__.partition('.')[0]}
 
 
 def ended(state: dict[str, str]) -> None:
-    """The end of its lifespan; the test looks for this line."""
+    """Write the line by which the test knows the end of the lifespan."""
     print('lifespan over, it was on', state['loop'], flush=True)  # noqa: T201
 
 
 async def gate(name: str, method: str) -> str:
-    """POST opens it, GET waits until it is open."""
+    """Open at POST; at GET wait until it is open."""
     if method == 'POST':
         gates[name].set()
     while not gates[name].is_set():
@@ -38,7 +38,7 @@ async def gate(name: str, method: str) -> str:
 
 
 async def pieces(gate: str) -> AsyncIterator[bytes]:
-    """A response that cannot go on before the client has its beginning."""
+    """Send a response that cannot go on before the client has its beginning."""
     yield b'beginning'
     await gates[gate].wait()
     yield b', middle'
@@ -46,7 +46,7 @@ async def pieces(gate: str) -> AsyncIterator[bytes]:
 
 
 async def ticks(gate: str) -> AsyncIterator[int]:
-    """Events without an end; the gate opens when they are no longer wanted."""
+    """Send events without end; open the gate when they are no longer wanted."""
     try:
         for number in itertools.count():
             yield number
@@ -56,7 +56,7 @@ async def ticks(gate: str) -> AsyncIterator[int]:
 
 
 async def later(gate: str) -> None:
-    """A background task that cannot end before the client has its response."""
+    """Run a background task that cannot end before the client has its response."""
     await gates[gate].wait()
     gates[f'{gate}-done'].set()
 

@@ -41,7 +41,7 @@ def server(request, download):
 
 @pytest.fixture(params=['HTTP/1.1', 'HTTP/2'])
 def client(server, request):
-    """A client of one connection: an exchange that does not end holds up the next one."""
+    """Yield a client of one connection: an exchange that does not end holds up the next one."""
     versions = {'http1': request.param == 'HTTP/1.1', 'http2': request.param == 'HTTP/2'}
     limits = httpx.Limits(max_connections=1)
     base_url = f'http://127.0.0.1:{server.port}'

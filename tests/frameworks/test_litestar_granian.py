@@ -66,7 +66,7 @@ def test_run():
 
 
 def test_sigterm_finishes_what_it_has_accepted():
-    """The signal goes to the whole group of processes, the workers too."""
+    """Signal the whole group of processes, the workers too."""
     with (
         running('--workers 2') as server,
         Client(server.port) as client,
@@ -102,7 +102,7 @@ def test_sighup_replaces_the_workers():
 
 
 def test_descriptor():
-    """`--fd`: a socket that a service manager has bound, which is there still when the server has gone."""
+    """Serve on a socket that a service manager has bound (`--fd`), and leave it open at the end."""
     with socket.socket() as bound:
         bound.bind(('127.0.0.1', 0))
         with running(f'--fd {bound.fileno()}', pass_fds=[bound.fileno()]) as server:
@@ -113,7 +113,7 @@ def test_descriptor():
 
 
 def test_reload_filters(tmp_path):
-    """`--reload-include` adds to *.py, `--reload-exclude` takes from it."""
+    """Add to *.py by `--reload-include`, and take from it by `--reload-exclude`."""
     for name in ('litestar_site.py', 'litestar_app.py', 'framework_parts.py'):
         shutil.copy(HERE / name, tmp_path)
     flags = f'--reload-dir {tmp_path} --reload-include *.txt --reload-exclude *left*'

@@ -63,7 +63,7 @@ print(json.dumps({
 
 @pytest.fixture(scope='module')
 def django(tmp_path_factory):
-    """Answers, from a process of its own: Django can be configured once."""
+    """Return responses from a process of its own: Django can be configured once."""
     script = tmp_path_factory.mktemp('django') / 'served.py'
     script.write_text(DJANGO)
     env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])}

@@ -168,7 +168,7 @@ def test_failed_upgrade_leaves_the_server_as_it_was(start: Start, tmp_path: Path
 
 
 def test_killed_old_main_process_is_succeeded(start: Start, tmp_path: Path) -> None:
-    """The old one is not reaped: its id is still taken when the new one takes the pid file over."""
+    """Leave the old one unreaped: its id is still taken when the new one takes the pid file over."""
     web = start('web', files={'gunicorn.conf.py': UPGRADE, **APP})
     web.expect('Booting worker')
     with upgraded(web, tmp_path) as new:
@@ -298,7 +298,7 @@ class Manager:
 
 @pytest.mark.skipif(not hasattr(socket, 'SO_PASSCRED'), reason='needs the credentials of a message')
 def test_systemd_is_given_the_new_main_process(start: Start, tmp_path: Path) -> None:
-    """WATCHDOG_PID names the old one: the new one gives signs of life all the same."""
+    """Send signs of life from the new one, although WATCHDOG_PID names the old one."""
     again = 'import os, sys; os.environ["WATCHDOG_PID"] = str(os.getpid()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])'
     env = {'NOTIFY_SOCKET': str(tmp_path / 'notify'), 'WATCHDOG_USEC': '2000000'}
     manager = Manager(env['NOTIFY_SOCKET'])
@@ -318,7 +318,7 @@ def test_systemd_is_given_the_new_main_process(start: Start, tmp_path: Path) -> 
 
 
 def test_new_main_process_is_not_a_child_under_systemd(start: Start, tmp_path: Path) -> None:
-    """systemd ends a main process that is not its own child by SIGKILL, without SIGTERM."""
+    """Avoid what systemd ends by SIGKILL, without SIGTERM: a main process that is not its own child."""
     web = start(
         'web', env={'NOTIFY_SOCKET': str(tmp_path / 'none')}, files={'gunicorn.conf.py': UPGRADE, **APP}
     )

@@ -1,4 +1,4 @@
-"""The language rules of CONTRIBUTING.md: the package and the pages keep them, and a breach is found."""
+"""The language rules of CONTRIBUTING.md: package, tests and pages keep them, and a breach is found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def close():
 '''
 
 
-def test_package_and_pages_keep_the_rules() -> None:
+def test_package_tests_and_pages_keep_the_rules() -> None:
     assert list(places([ROOT / path for path in DEFAULT])) == []
 
 

@@ -22,7 +22,10 @@ SETTINGS = WebSocketSettings(close_timeout=2)
 
 @pytest.fixture
 def open_app(serve):
-    """open_app(app, **websockets.connect's options) → an open WebSocket to it; `.served` is the server."""
+    """Yield `open_app(app, **websockets.connect's options)`, which opens a WebSocket to the application.
+
+    The server is its attribute `served`.
+    """
     stack = contextlib.ExitStack()
 
     def start(app, path='/', root_path='', **options):
@@ -119,7 +122,7 @@ def test_denial_response(open_app):
 
 
 def test_the_applications_own_close(open_app):
-    """Its receive still yields websocket.disconnect: Channels waits for that."""
+    """Receive websocket.disconnect after the own close: Channels waits for that."""
     got = []
 
     async def app(scope, receive, send):
@@ -331,7 +334,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize(('state', 'kind'), list(itertools.product(WAY_TO, MESSAGES)))
 def test_table(state, kind):
-    """Each state with each message: where the table says, a mistake, or WebSocketClosed."""
+    """Try each message in each state: it leads where the table says, or is a mistake."""
 
     class Session:
         accepted = closed = False

@@ -71,7 +71,7 @@ class Loop:
         return self.loop.run_until_complete(main())
 
     async def settle(self):
-        """Until nothing runs but the caller, and what has not been begun."""
+        """Wait until nothing runs but the caller, and tasks that have not begun."""
         while self.others():  # noqa: ASYNC110 (whatever they wait for)
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # for the callbacks of the last one
@@ -128,7 +128,7 @@ def give(value):
 
 
 async def stubborn():
-    """Does not mind being cancelled once."""
+    """Ignore the first cancellation."""
     try:
         await asyncio.sleep(0.001)
     except asyncio.CancelledError:
@@ -221,7 +221,7 @@ MARK = contextvars.ContextVar('MARK', default=None)
 
 
 async def program(loop, log, steps, ending):
-    """A request that does `steps`, each (operation, cancel: before it, while it, not), and notes it all."""
+    """Run `steps`, each (operation, cancel: before it, while it, not), and record each."""
     tasks = set()
     MARK.set('mine')
     for operation, cancel in steps:
@@ -306,7 +306,7 @@ def test_each_operation_as_the_first(kind, operation, cancel):
 @at_once
 @pytest.mark.parametrize('operation', ['sleep', 'result', 'stubborn', 'cleanup', 'shield'])
 def test_cancelled_as_soon_as_it_waits(loop, operation):
-    """Before the loop has had a turn: nothing of a request's end is lost."""
+    """Cancel before the loop has had a turn: nothing of a request's end is lost."""
     seen = []
 
     async def request():
@@ -507,7 +507,7 @@ TRACES = [
 @at_once
 @pytest.mark.parametrize('trace', TRACES)
 def test_who_leaves_a_trace_on_its_task_has_it_alone(loop, trace):
-    """Nothing of what a request does to its task is there when the next one looks."""
+    """Show nothing of what a request does to its task to the next request."""
     kept = {}
     found = []
 
@@ -529,7 +529,7 @@ def test_who_leaves_a_trace_on_its_task_has_it_alone(loop, trace):
 
 @at_once
 def test_a_request_that_waits_for_ever_is_told_of_when_it_is_lost(make):
-    """As of any task to which nobody refers: asyncio says that it was pending."""
+    """Report a lost task as asyncio does: it was pending."""
     loop = make()
 
     async def request():
@@ -665,7 +665,7 @@ def test_a_spare_that_was_cancelled_is_not_used(loop):
 @pytest.mark.parametrize('within', [False, True], ids=['callback', 'task'])
 @pytest.mark.parametrize('cancelled', [False, True])
 def test_nothing_is_left_at_the_end(loop, within, cancelled):
-    """At once, also where a task ends it: that task is the current one still."""
+    """Leave nothing at once, also where a task ends the loop: that task is still the current one."""
     loop.requests(quick())
     spare = loop.spare.task
     if cancelled:
@@ -731,7 +731,7 @@ def test_where_requests_wait_a_spare_is_tried_now_and_then(loop):
 
 @spare_only
 def test_what_else_calls_the_loop_while_a_spare_is_made(loop, monkeypatch):
-    """A destructor may, if garbage is collected then."""
+    """Call it from a destructor, as the collector may."""
     called = []
     task_type = asyncio.Task
 
@@ -763,7 +763,7 @@ def test_where_it_is_not_possible(monkeypatch, loop):
 @spare_only
 @pytest.mark.parametrize('what', ['tasks', 'loop'])
 def test_not_possible_any_more(monkeypatch, loop, what):
-    """nest_asyncio puts Python's tasks in the place of C's when it is asked to, within a request perhaps."""
+    """Switch to Python's tasks within a request, as nest_asyncio does."""
     seen = []
 
     async def patches():
@@ -881,7 +881,7 @@ def test_a_first_step_that_stops_the_server(serve):
 @at_once
 @pytest.mark.parametrize('how', ['cancelled by itself', 'SystemExit', 'by the drain'])
 def test_a_request_that_does_not_answer(serve, how):
-    """The same whether it has waited before or not."""
+    """Compare requests that have waited before with those that have not."""
 
     async def handler(stream):
         if stream.head.path == '/slow':
@@ -905,7 +905,7 @@ def test_a_request_that_does_not_answer(serve, how):
 
 
 def test_an_application_that_cancels_all_that_it_finds(serve):  # noqa: C901 (counts the two functions within it)
-    """But the server itself: the requests after it are none the worse."""
+    """Cancel all tasks but the server's own: later requests are served."""
 
     async def handler(stream):
         if stream.head.path == '/all':

@@ -208,7 +208,7 @@ def test_reading_pauses_when_the_handler_does_not_read(serve):
     client.send(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % size)
     sent = 0
     block = b'x' * 65536
-    with contextlib.suppress(TimeoutError):  # the kernel's buffers are full: nobody reads
+    with contextlib.suppress(TimeoutError):  # the kernel's buffers are full: no client reads
         while sent < size:
             sent += client.sock.send(block)
     assert sent < size
@@ -265,7 +265,7 @@ def test_write_timeout(serve):
 
 @pytest.mark.parametrize('how', ['pieces', 'file'])
 def test_bytes_that_the_client_acknowledges_are_progress(serve, tmp_path, monkeypatch, how):
-    """The kernel's buffer takes longer to become writable than the write timeout, as a slow client's may."""
+    """Write to a slow client: the kernel's buffer becomes writable later than the write timeout."""
     looks = []
     over = []
 
@@ -547,7 +547,7 @@ def test_backpressure_counts_requests_not_connections(serve):
 
 
 def test_out_of_descriptors(serve, monkeypatch):
-    """EMFILE makes room by dropping the longest idle connection, and accepting goes on (S-D-06)."""
+    """Make room at EMFILE by dropping the longest idle connection, and accept again (S-D-06)."""
     monkeypatch.setattr('granian.core.spare.PROMPT', 0)
     served = serve(hello)
     first = served.connect()

@@ -298,7 +298,7 @@ def test_cancelled_error_of_the_application_is_logged(serve):
 
 
 def test_head_is_read_on_after_much_pipelined_input(serve):
-    """Its beginning is more than half of the buffer, and arrives while reading is paused."""
+    """Send its beginning, more than half of the buffer, while reading is paused."""
     answer = asyncio.Event()
     begun = asyncio.Event()
 
@@ -398,7 +398,7 @@ def test_http2_download_whose_queue_is_never_empty_is_whole(serve):
 
 
 def test_http2_download_that_waits_for_its_turn_is_whole(serve):
-    """The first stream takes all of the connection's window, for longer than the write timeout."""
+    """Let the first stream take the connection's window for longer than the write timeout."""
     body = b'x' * 600_000
 
     async def handler(stream):
@@ -410,7 +410,7 @@ def test_http2_download_that_waits_for_its_turn_is_whole(serve):
 
 @pytest.mark.parametrize('whole', [True, False])
 def test_http2_small_response_does_not_wait_for_a_large_one(serve, whole):
-    """The windows admit all, the socket takes little."""
+    """Send the small response although the socket takes little; the windows admit both."""
     body = b'x' * 8_000_000
 
     async def handler(stream):
@@ -436,7 +436,7 @@ def test_http2_small_response_does_not_wait_for_a_large_one(serve, whole):
 
 
 def test_http2_stream_is_cut_where_the_client_takes_nothing(serve):
-    """Both streams wait for the connection's window."""
+    """Let both streams wait for the connection's window."""
 
     async def handler(stream):
         stream.respond(200, PLAIN, BODY)
@@ -484,7 +484,7 @@ def test_uploads_of_one_client_share_the_minimum_rate(serve):
 
 
 def test_refused_upload_is_read_on_until_its_client_has_the_answer(serve):
-    """The bad chunk ends a turn of much input, and more follows: unread, it would reset the connection."""
+    """Send more after the bad chunk that ends a turn of much input: unread, it would reset the connection."""
     sizes = []
 
     async def handler(stream):

@@ -103,7 +103,7 @@ def test_websockets_are_told(serve, reload):
 
 @pytest.mark.parametrize('http2', [False, True])
 def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
-    """The stop's grace has passed when the loop goes on: it reads first, then closes what is idle."""
+    """Read first, then close idle connections, when the loop goes on after the stop's grace."""
     served = serve(hello)
     client = served.connect()
     peer = Http2Client(client.sock) if http2 else None
@@ -134,7 +134,7 @@ def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
 
 
 def test_first_request_of_a_connection_has_longer_at_a_reload(serve, monkeypatch):
-    """However long ago it connected; one that has had its answer is not waited for."""
+    """Wait for a first request, however long ago the client connected, and for no second one."""
     monkeypatch.setattr(deadlines, 'RECENT', 0)
     served = serve(hello)
     used, new = served.connect(), served.connect()
@@ -253,7 +253,7 @@ def test_startup_failure_comes_out_of_run(serve):
 
 @pytest.mark.skipif(bool(TLS), reason='connects from the loop, where no handshake can go on')
 def test_last_call_leaves_no_connection_to_another_worker(serve):
-    """The whole server stops: the other worker, which has fewer connections, accepts no more either."""
+    """Stop the whole server: the other worker, which has fewer connections, accepts no more either."""
     shares = Shares()
     own, other = shares.claim(), shares.claim()
     other.publish(0)

@@ -104,7 +104,7 @@ def test_a_silent_client_does_not_hold_the_stop(serve, tls):
 
 
 def test_first_request_over_tls_may_come_late_at_a_reload(serve, tls, monkeypatch):
-    """Of a client in any state of its handshake, and however long ago it connected."""
+    """Wait for a client in any state of its handshake, however long ago it connected."""
     monkeypatch.setattr(deadlines, 'RECENT', 0)
     served = serve(hello, tls=tls)
     raw, ready = served.connect(), wrapped(served, 'http/1.1')
@@ -120,7 +120,7 @@ def test_first_request_over_tls_may_come_late_at_a_reload(serve, tls, monkeypatc
 
 
 def test_http2_client_without_a_request_is_told_at_a_reload(serve, tls):
-    """GOAWAY names no stream: the client may repeat its requests elsewhere."""
+    """Send a GOAWAY that names no stream: the client may repeat its requests elsewhere."""
     served = serve(hello, tls=tls)
     sock = wrapped(served, 'h2').sock
     served.wait_for(lambda: served.core.connections)

@@ -62,7 +62,7 @@ class Application:
         protocol.response_bytes(200, [], PIECE * 30)
 
     async def late(self, protocol):
-        """Answers when the client has gone, in every way there is."""
+        """Answer in every possible way after the client has gone."""
         self.place = 'late'
         await protocol.client_disconnect()
         await asyncio.sleep(0.02)
@@ -187,7 +187,7 @@ async def send_without_end(transport):
 
 
 async def catches(scope, protocol):
-    """An application that catches what is raised, and goes on: it is told the same again."""
+    """Catch what is raised and go on: the next call raises the same again."""
     transport = protocol.response_stream(200, [])
     with pytest.raises(ProtocolClosed):
         await send_without_end(transport)

@@ -108,7 +108,7 @@ def test_after_the_application_has_returned(serve, first, late):
 
 @pytest.mark.parametrize('late', [*RESPONSES, 'body', 'pieces', 'client_disconnect'])
 def test_after_the_client_has_gone(serve, late):
-    """A response is dropped without an error, a body that is not there raises."""
+    """Drop a response without an error, and raise where the body is not there."""
     seen = []
 
     async def app(scope, protocol):

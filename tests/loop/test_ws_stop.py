@@ -164,7 +164,7 @@ def test_client_that_does_not_read_its_messages_is_left(serve, monkeypatch):
 
 @pytest.mark.parametrize('interface', ['asgi', 'rsgi'])
 def test_an_application_that_does_not_heed_it_is_cancelled(serve, interface):
-    """At the kill timeout, and with nothing in the log."""
+    """Cancel at the kill timeout, with no line in the log."""
 
     async def asgi(scope, receive, send):
         await receive()

@@ -23,7 +23,7 @@ REQUEST = (
 
 
 class Echo:
-    """A handler that sends back what comes; `ends` collects how the WebSockets ended."""
+    """A handler that echoes each message; `ends` collects how the WebSockets ended."""
 
     def __init__(self, **settings):
         self.settings = WebSocketSettings(**{'close_timeout': 2, **settings})
@@ -50,7 +50,7 @@ class Echo:
 
 
 def raw(served, extra=b'', headers=''):
-    """A plain socket behind the handshake, with `extra` sent in the same piece as it."""
+    """Open a plain socket behind the handshake, with `extra` sent in the same piece as it."""
     client = served.connect()
     client.send((REQUEST + headers + '\r\n').encode() + extra)
     client.until(b'\r\n\r\n')
@@ -115,7 +115,7 @@ def test_violations_close_with_their_code(serve, monkeypatch, data, code):
 
 
 def test_a_message_that_is_too_big_does_not_lose_the_close_frame(serve):
-    """Half a megabyte is still on its way when the close frame leaves."""
+    """Leave half a megabyte on its way when the close frame leaves."""
     client = raw(serve(Echo(max_message_size=1000)))
     client.send(binary(b'x' * 500_000))
     assert client.until(b'message too big')[2:4] == (1009).to_bytes(2, 'big')
@@ -215,7 +215,7 @@ def test_a_refused_handshake_leaves_the_connection_usable(serve):
 
 
 def test_on_http2(serve):
-    """RFC 8441: an extended CONNECT; the frames are the stream's DATA."""
+    """Send frames as the DATA of an extended CONNECT (RFC 8441)."""
     echo = Echo()
     served = serve(echo)
     client = Http2Client(served.connect().sock)

@@ -91,7 +91,7 @@ def test_static_files():
 
 
 def test_many_threads_that_come_and_go():
-    """Each has numbers of its own; those of the ended are added up, and not kept one by one."""
+    """Give each thread numbers of its own; add those of ended threads up, and do not keep them."""
     counters = Counters()
     each = 500
 
@@ -149,7 +149,7 @@ class Busy:
 
 
 def test_idle_time():
-    """Threads that are parked count, while they are and after they have ended."""
+    """Count parked threads, during their life and after their end."""
     news = threading.Semaphore(0)
     pool = Pool(lambda: news.acquire(timeout=0.01), 2, 0.3, measured=True)
     done = threading.Event()

@@ -29,7 +29,7 @@ def record(number=1, slot=None):
 
 
 def parse(text):
-    """{(name, labels): value} of every sample, with the families' names and kinds."""
+    """Return {(name, labels): value} of every sample, with the families' names and kinds."""
     families = list(text_string_to_metric_families(text))
     names = [family.name for family in families]
     assert len(set(names)) == len(names)
@@ -284,7 +284,7 @@ def test_one_request_is_answered_in_a_turn():
 
 
 def test_a_client_that_takes_its_page_slowly(looping):
-    """It holds up nobody, and gets the whole page."""
+    """Give it the whole page, and serve other clients meanwhile."""
     one = looping(workers=2000)
     with one.connect() as slow:
         slow.settimeout(metrics.PATIENCE / 2)
@@ -345,7 +345,7 @@ def test_the_port_is_taken(looping):
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='there is no fork')
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')  # threads and fork: the child only looks and ends
 def test_a_forked_worker_keeps_nothing(looping):
-    """A copy in a worker would keep the port, and connections, after we have closed them."""
+    """Close the copies in a worker: they would keep the port and connections open."""
     one = looping()
     with one.connect() as sock:
         sock.sendall(b'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')

@@ -51,7 +51,7 @@ class Server:
                 return found
 
     def scrape(self):
-        """{(name, labels): sum over the workers}."""
+        """Return {(name, labels): sum over the workers}."""
         with urllib.request.urlopen(f'http://127.0.0.1:{self.metrics_port}/metrics', timeout=10) as reply:
             text = reply.read().decode()
         found = {}
@@ -163,7 +163,7 @@ def test_websockets():
 
 @pytest.mark.parametrize('core', ['threads', 'gevent'])
 def test_websockets_beside_wsgi_are_counted(core):
-    """Those of the event loop's application, of HTTP/1 requests beside them, and of a socket handed over."""
+    """Count those of the loop's application, HTTP/1 requests beside them, and a socket handed over."""
     beside = ['--interface', 'wsgi', '--core', core, '--ws-app', 'metrics_apps:asgi', 'metrics_apps:wsgi']
     with serving(*COMMON, *beside) as server:
         server.expect('Started worker-')

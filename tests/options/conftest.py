@@ -11,7 +11,7 @@ from tests.support.configured_core import serving
 
 @pytest.fixture
 def serve():
-    """`serve(app, interface='wsgi', **options)`: a core that serves, as these options make it."""
+    """Yield `serve(app, interface='wsgi', **options)`, which makes a core that serves with these options."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(serving(*args, **options))
 

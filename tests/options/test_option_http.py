@@ -182,12 +182,12 @@ def test_on_an_event_loop_reading_pauses_at_the_buffers_size(serve):
 @pytest.mark.parametrize('interface', ['wsgi', 'asginl'])
 @pytest.mark.parametrize('flush', [True, False])
 def test_pipelined_responses_leave_together(serve, interface, flush):
-    """The application looks, while it makes the second one, whether the first has come to the client."""
+    """Let the application look, while it makes the second response, whether the client has the first."""
     arrived = []
 
     def look():
-        # Sent is received, on the loopback; the other way round it is only waited for a little. Nobody
-        # reads meanwhile.
+        # Sent is received, on the loopback; the other way round it is only waited for a little. The test
+        # does not read meanwhile.
         arrived.append(bool(select.select([sock], [], [], 0.3)[0]))
 
     def wsgi(environ, start_response):

@@ -22,7 +22,7 @@ APPS = {'wsgi': hello, 'asginl': asgi}
 
 
 def greeted(sock, **options):
-    """A client that has seen the server's settings."""
+    """Return a client that has received the server's settings."""
     client = Http2Client(sock, **options)
     assert client.get().status == 200
     return client

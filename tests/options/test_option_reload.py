@@ -21,8 +21,11 @@ class OnlyText(watchfiles.BaseFilter):
 
 @pytest.fixture
 def watch(tmp_path, caplog):  # noqa: C901 (a fixture; counts its helpers within it)
-    """`watch(**options)`: files are watched; `seen(*names)`: touch them, and then a last one that counts,
-    and return which were told of."""
+    """Yield `watch(**options)`, which watches files.
+
+    Its `seen(*names)` touches the files, and then one that counts, and returns the names that were
+    reported.
+    """
     caplog.set_level('INFO', '_granian')
     watches = []
 
@@ -97,7 +100,7 @@ def test_a_filter_of_the_users(watch):
 
 @pytest.mark.proves('--reload-tick')
 def test_changes_are_told_after_a_tick(watch, tmp_path):
-    """Never before it has passed without another: that is what it is for."""
+    """Report changes only after a tick without another change."""
     seen = watch(reload_tick=700)
     seen.settle()
     (tmp_path / 'last.py').write_text('again')

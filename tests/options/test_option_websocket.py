@@ -75,7 +75,7 @@ def test_the_largest_message(serve, compression):
 
 @pytest.mark.proves('--ws-ping-interval', '--ws-ping-timeout')
 def test_pings(serve):
-    """An answered ping keeps it open; one that is not closes it."""
+    """Keep the WebSocket open after an answered ping, and close it after an unanswered one."""
     served = serve(echo, 'asginl', brief={'ws_ping_interval': 0.1, 'ws_ping_timeout': 0.2})
     with served.connect() as sock:
         sock.sendall(HANDSHAKE)
@@ -98,7 +98,7 @@ def test_pings_are_off_at_0(serve):
         sock.sendall(HANDSHAKE)
         until(sock, b'\r\n\r\n')
         pings = b''
-        while pings.count(b'\x89') < 3:  # nobody answers, nobody closes
+        while pings.count(b'\x89') < 3:  # neither side answers or closes
             pings += sock.recv(100)
 
 

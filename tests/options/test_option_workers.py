@@ -99,7 +99,7 @@ def test_threads_of_the_loops_own_pool(serve):
 @pytest.mark.skipif(not hasattr(socket, 'AF_UNIX'), reason='no Unix sockets')
 def test_the_kernel_holds_as_many_connections_until_they_are_accepted(tmp_path):
     server = Server('m:app', interface='wsgi', uds=tmp_path / 's', backlog=130)
-    endpoint = server._listen()  # and nobody accepts
+    endpoint = server._listen()  # and no process accepts
     waiting = []
     try:
         errors = [0]
@@ -176,7 +176,7 @@ def test_at_the_limit_on_an_event_loop(serve, limit):
 
 @pytest.mark.proves('--runtime-threads', '--runtime-mode', '--task-impl')
 def test_what_is_accepted_for_compatibility_changes_nothing():
-    """One loop in one thread, whatever is asked for, and a line in the log that says so."""
+    """Run one loop in one thread, whatever is asked for, and say so in the log."""
     asked = {'runtime_threads': 4, 'runtime_mode': 'mt', 'task_impl': 'rust'}
     config = Config.from_api('m:app', interface='asginl', **asked)
     assert len(config.notices) == 3

@@ -68,13 +68,7 @@ def test_localhost_is_every_family_it_resolves_to(opened, monkeypatch):
 
 def test_an_address_that_a_name_has_and_this_host_has_not_is_passed_over(opened, monkeypatch):
     found = [
-        (
-            socket.AF_INET,
-            socket.SOCK_STREAM,
-            6,
-            '',
-            ('192.0.2.1', 0),
-        ),  # RFC 5737: an address for documentation
+        (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('192.0.2.1', 0)),  # RFC 5737: documentation
         (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.1', 0)),
     ]
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: found)

@@ -1,4 +1,4 @@
-"""Applications that would serve anything: what comes from the mounts is not from them."""
+"""Applications that would serve anything, so that a test can tell their responses from the mounts'."""
 
 from __future__ import annotations
 

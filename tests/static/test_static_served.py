@@ -56,7 +56,7 @@ class Server:
         assert not self._thread.is_alive()
 
     def raw(self, request):
-        """Everything the server sends until it closes."""
+        """Return everything that the server sends until it closes."""
         with socket.create_connection(self.address, timeout=10) as sock:
             sock.sendall(request)
             pieces = []
@@ -108,7 +108,7 @@ def test_what_is_absent_is_not_the_applications(client, path):
 
 
 def test_dot_segments_on_the_wire(server):
-    """As no client of good manners would send them."""
+    """Send them as they are, which clients normally do not."""
     for path in (b'/static/../outside.txt', b'/static/../../etc/passwd', b'/static/css/../../outside.txt'):
         reply = server.raw(b'GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' % path)
         assert reply.startswith(b'HTTP/1.1 404 ')
@@ -182,7 +182,7 @@ def test_http10(server):
 
 
 def test_a_change_is_seen(client, folder):
-    """What is open when the response begins is what it says it is, however old what is remembered is."""
+    """Send the file that is open when the response begins, however old the remembered facts are."""
     for name in ('big.bin', 'huge.bin'):
         first = client.get(f'/static/{name}')
         put(folder / name, b'replaced' * 30_000)
@@ -194,7 +194,7 @@ def test_a_change_is_seen(client, folder):
 
 
 def test_a_file_that_becomes_shorter_while_it_is_sent(server, folder, monkeypatch, caplog):
-    """S-S-11: the client can tell, nothing hangs, nothing of anybody else's is sent."""
+    """Let the client detect it (S-S-11): nothing hangs, and no other client's bytes are sent."""
     real = static_handlers.prepare
 
     def then_cut(*asked):
@@ -241,7 +241,7 @@ def test_files_are_closed(server):
 
 @pytest.mark.parametrize('server', ['loop'], indirect=True)  # the threads wait for a short body first
 def test_an_answer_before_the_request_has_come_whole(server):
-    """HTTP/2: the stream is over with its response, and a stop does not wait for the rest."""
+    """End the HTTP/2 stream with its response; a stop does not wait for the rest of the request."""
     client = h2.connection.H2Connection()
     client.initiate_connection()
     fields = [(':method', 'POST'), (':path', '/static/hello.txt'), (':scheme', 'http'), (':authority', 'x')]
@@ -259,7 +259,7 @@ def test_an_answer_before_the_request_has_come_whole(server):
 
 
 def test_the_loop_does_not_wait_for_the_disk(folder):
-    """While one file is being looked for, the application answers."""
+    """Let the application answer while a file is being looked for."""
     looking = threading.Event()
     found = threading.Event()
 

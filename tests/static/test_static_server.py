@@ -79,7 +79,7 @@ def test_every_interface(folder, tmp_path, case):
 
 
 def test_a_mount_is_where_it_was_typed(folder, tmp_path):
-    """Not where --working-dir leads."""
+    """Do not resolve a mount against --working-dir."""
     (tmp_path / 'elsewhere').mkdir()
     mount = os.path.relpath(folder, HERE)
     options = ['--static-path-mount', mount, '--working-dir', str(tmp_path / 'elsewhere')]

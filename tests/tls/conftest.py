@@ -118,7 +118,7 @@ class Pair:
         self.client = client.wrap_bio(to_client, to_server, server_hostname='localhost', session=session)
 
     def handshake(self) -> Pair:
-        """Raises ssl.SSLError as either side does."""
+        """Complete a handshake; raise ssl.SSLError as either side does."""
         waiting = [self.client, self.server]
         while waiting:
             for side in list(waiting):
@@ -152,5 +152,5 @@ def make_client(pki):
 
 @pytest.fixture
 def connect():
-    """connect(server context, client context, session=None) → Pair, its handshake done."""
+    """Return connect(server context, client context, session=None), which returns a connected Pair."""
     return lambda *contexts, **session: Pair(*contexts, **session).handshake()

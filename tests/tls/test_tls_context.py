@@ -109,7 +109,7 @@ def test_sessions_are_resumed(settings, make_client, connect, version):
 def test_a_ticket_of_another_worker_costs_a_whole_handshake_and_nothing_else(
     settings, make_client, connect, version
 ):
-    """Each worker's context has ticket keys of its own, which `ssl` has no call to set."""
+    """Give each worker's context ticket keys of its own, as `ssl` has no call to set them."""
     client = make_client(maximum=version)
     first = connect(make_context(settings(minimum='tls1.2')), client)
     second = connect(make_context(settings(minimum='tls1.2')), client, session=first.client.session)

@@ -14,7 +14,7 @@ from tests.support.configured_core import LAST, hello, rest, serving
 
 @pytest.fixture
 def serve(pki):
-    """`serve(**options)`: a server with the certificate of the tests."""
+    """Yield `serve(**options)`, which makes a server with the certificate of the tests."""
     with ExitStack() as stack:
         yield lambda app=hello, **options: stack.enter_context(
             serving(app, **{'ssl_cert': pki['server.pem'], 'ssl_key': pki['server.key'], **options})

@@ -23,7 +23,7 @@ keyUsage = critical, keyCertSign, cRLSign
 
 @pytest.fixture(scope='session')
 def authorities(pki):
-    """`north` and `south`, and `branch`, which north vouches for: each with two clients, one revoked."""
+    """Return `north`, `south`, and `branch`, which north vouches for: each with two clients, one revoked."""
 
     def sign(name, authority, *extra):
         pki.openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj',

@@ -31,7 +31,7 @@ def poller(request, monkeypatch):
 
 @pytest.fixture
 def serve(pki):
-    """serve(handler, core settings…, tls={…}) → a running core."""
+    """Yield serve(handler, core settings…, tls={…}), which returns a running core."""
 
     def serve(handler: Any, tls: dict[str, Any] | None = None, **settings: Any) -> Any:
         files = TLSSettings(pki['server.pem'], pki['server.key'], **{'minimum': 'tls1.2', **(tls or {})})
@@ -89,7 +89,7 @@ def echo_body(stream: Any) -> None:
 def test_a_client_that_has_just_connected_is_served_although_the_worker_stops(
     serve, make_client, monkeypatch, reload
 ):
-    """Its ClientHello is on the way: to close now would reset it."""
+    """Wait for its ClientHello, which is on the way: to close now would reset it."""
     for module in (connection, reactor, http1_connection):
         monkeypatch.setattr(module, 'GRACE', 5)
     with serve(describe) as server, server.connect() as raw:
@@ -251,7 +251,7 @@ def test_client_certificates(pki, serve, make_client):
 
 
 def test_the_end_is_told(serve, make_client):
-    """close_notify, so that a client knows that nothing was cut off; and none where it was."""
+    """Send close_notify where nothing was cut off, and none where something was."""
 
     def handler(stream: Any) -> None:
         stream.send_response(200, TEXT)
@@ -287,7 +287,7 @@ def test_stop_during_a_handshake(serve):
 
 
 def test_first_request_over_tls_may_come_late_at_a_reload(serve, make_client, monkeypatch):
-    """Of a client in any state of its handshake, and however long ago it connected."""
+    """Wait for a client in any state of its handshake, however long ago it connected."""
     monkeypatch.setattr(connection, 'RECENT', 0)
     with serve(describe) as server, ExitStack() as stack:
         raw, begun, ready = (stack.enter_context(server.connect()) for _ in range(3))
@@ -304,7 +304,7 @@ def test_first_request_over_tls_may_come_late_at_a_reload(serve, make_client, mo
 
 
 def test_http2_client_without_a_request_is_told_at_a_reload(serve, make_client, monkeypatch):
-    """GOAWAY names no stream: the client may repeat its requests elsewhere."""
+    """Send a GOAWAY that names no stream: the client may repeat its requests elsewhere."""
     with serve(describe) as server, connected(server, make_client('h2')) as sock:
         until(lambda: server.core.reactor.connections)
         server.core.stop(reload=True)
@@ -315,7 +315,7 @@ def test_http2_client_without_a_request_is_told_at_a_reload(serve, make_client, 
 
 
 def test_sessions_are_resumed_by_openssl(pki, serve):
-    """The command everybody tries, with TLS 1.2's tickets."""
+    """Run the usual `openssl` command, with TLS 1.2's tickets."""
     with serve(describe) as server:
         host, port = server.address
         authorities = ('-CAfile', pki['ca.pem'])
@@ -413,7 +413,7 @@ def test_close_notify_behind_http2_requests_ends_the_connection(serve, make_clie
 
 
 def test_thread_that_has_let_go_in_a_handshake_does_not_go_on(serve, make_client, monkeypatch):
-    """Between its step, which was not the last, and its next look, another thread takes the last step."""
+    """Let another thread take the last step between a thread's step and its next look."""
     let_go = threading.local()
     raced = []
     advance, negotiate = opening.Opening._advance, opening.Opening._negotiate

@@ -4,12 +4,12 @@ from emmett.tools import service, sse
 from emmett_core.http.wrappers.response import ServerSentEvent
 
 app = App(__name__)
-app.pipeline = [SessionManager.cookies('a key of the tests alone, which nobody else knows')]
+app.pipeline = [SessionManager.cookies('a key of these tests alone, which no other server uses')]
 
 
 @app.route('/')
 async def index():
-    """The form, and what was accepted from this visitor before."""
+    """Return the form, and what was accepted from this visitor before."""
     form = await Form(
         {'name': Field(validation={'presence': True}), 'age': Field.int(validation={'gte': 18})},
         submit='Enter',
