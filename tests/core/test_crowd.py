@@ -294,7 +294,11 @@ def test_websocket_of_a_known_kind_takes_no_place() -> None:
     taken = threading.Semaphore(0)
 
     class Upgrades:
+        def count(self) -> int:
+            return 0
+
         def take_http1(self, connection: Any, request: Any) -> None:
+            connection.detach()
             connection.sock.close()
             taken.release()
 
@@ -306,6 +310,37 @@ def test_websocket_of_a_known_kind_takes_no_place() -> None:
                 sock.sendall(WEBSOCKET)
                 assert taken.acquire(timeout=5)
         assert server.core.crowd._count == 0
+
+
+def test_socket_taken_while_stopping_is_waited_for() -> None:
+    entered, stopping, release = threading.Event(), threading.Event(), threading.Event()
+    ends: list[bool] = []
+
+    def application(stream: Any) -> None:
+        entered.set()
+        stopping.wait(5)
+        taken, _ = stream.take_socket()
+        taken.sendall(b'taken')
+        release.wait(5)
+        taken.close()
+        stream.abort()
+
+    with running(application, threads=2) as server, server.connect(5) as sock:
+        drained = server.core.drained
+
+        def noted() -> None:
+            ends.append(release.is_set())
+            drained()
+
+        server.core.drained = noted
+        sock.sendall(WEBSOCKET)
+        assert entered.wait(5)
+        server.core.stop()
+        wait_until(lambda: server.core.reactor.stopping)
+        stopping.set()
+        assert sock.recv(5) == b'taken'
+        release.set()
+    assert ends == [True]
 
 
 def test_parked_request_does_not_hold_back_joined_responses() -> None:

@@ -15,6 +15,11 @@ def wsgi(environ, start_response):
 
 
 async def asgi(scope, receive, send):
+    if scope['type'] == 'websocket':
+        await send({'type': 'websocket.accept'})
+        await send({'type': 'websocket.send', 'text': json.dumps({'pid': os.getpid()})})
+        while (await receive())['type'] != 'websocket.disconnect':
+            pass
     if scope['type'] != 'http':
         return
     await send(

@@ -23,6 +23,10 @@ WORKERS, CONNECTIONS = 4, 48
 LEAST, MOST = 9, 15
 ATTEMPTS = 4
 GET = b'GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+HANDSHAKE = (
+    b'GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+)
 CORES = {
     'threads': '--interface wsgi',
     'gevent': '--interface wsgi --core gevent',
@@ -43,7 +47,11 @@ def start(core: str, flags: str = '', **env: str) -> Any:
 
 
 def workers_of(
-    server: ServerProcess, gap: float, path: Path | None = None, context: ssl.SSLContext | None = None
+    server: ServerProcess,
+    gap: float,
+    path: Path | None = None,
+    context: ssl.SSLContext | None = None,
+    request: bytes = GET,
 ) -> Counter[int]:
     """Return how many of 48 connections, opened one after the other and kept, each worker has.
 
@@ -56,7 +64,7 @@ def workers_of(
             sock = stack.enter_context(connect(server, path))
             if context is not None:
                 sock = stack.enter_context(context.wrap_socket(sock, server_hostname='localhost'))
-            sock.sendall(GET)
+            sock.sendall(request)
             counts[pid_of(sock)] += 1
             socks.append(sock)
             time.sleep(gap)
@@ -82,15 +90,19 @@ def pid_of(sock: socket.socket) -> int:
         piece = sock.recv(65536)
         assert piece, data
         data += piece
-    return int(json.loads(data.partition(b'\r\n\r\n')[2])['pid'])
+    return int(json.loads(data[data.index(b'{') :])['pid'])
 
 
 def check(
-    server: ServerProcess, gap: float, path: Path | None = None, context: ssl.SSLContext | None = None
+    server: ServerProcess,
+    gap: float,
+    path: Path | None = None,
+    context: ssl.SSLContext | None = None,
+    request: bytes = GET,
 ) -> Counter[int]:
     """Check the spread over the workers; again where a busy machine kept one of them from its share."""
     for _ in range(ATTEMPTS):
-        counts = workers_of(server, gap, path, context)
+        counts = workers_of(server, gap, path, context, request)
         if len(counts) == WORKERS and min(counts.values()) >= LEAST and max(counts.values()) <= MOST:
             return counts
     raise AssertionError(counts)
@@ -149,6 +161,16 @@ def test_connections_over_tls_are_spread(core: str, tmp_path: Path) -> None:
     ) as server:
         server.wait_for('Started worker-', WORKERS)
         check(server, 0, context=context)
+
+
+@pytest.mark.parametrize('core', CORES)
+def test_websockets_are_spread_over_workers(core: str) -> None:
+    """Two rounds: the WebSockets that have ended do not count in the second."""
+    beside = '--ws-app e2e_sharing_apps:asgi' if 'wsgi' in CORES[core] else ''
+    with start(core, beside) as server:
+        server.wait_for('Started worker-', WORKERS)
+        for _ in range(2):
+            check(server, 0.002, request=HANDSHAKE)
 
 
 @pytest.mark.parametrize('core', ['threads', 'gevent'])

@@ -32,6 +32,15 @@ class WebSocketCore(LoopCore):
 
     _supplied = True
     """The blocking core may still hand something over, also while it stops."""
+    on_left: Callable[[], None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arriving: set[Http1Output] = set()
+        """Connections that are on their way to the loop."""
+
+    def count(self) -> int:
+        return len(self._arriving) + len(self.connections)
 
     def end_supply(self) -> None:
         """Note that the blocking core serves nothing any more. Any thread."""
@@ -41,10 +50,13 @@ class WebSocketCore(LoopCore):
             pass  # the loop is closed
 
     def take_http1(self, connection: Http1Output, request: Request) -> None:
-        """Move a connection to the loop. Its owner, which has detached it from its reactor."""
+        """Move a connection to the loop. Its owner."""
+        self._arriving.add(connection)  # first: the other workers' view of this one's load must not dip
+        connection.detach()
         try:
             self.loop.call_soon_threadsafe(self._adopt, connection, request)
         except RuntimeError:  # the loop is closed: the worker has stopped
+            self._arriving.discard(connection)
             connection.sock.close()
 
     def take_http2(self, connection: Http2Output, request: Request) -> Http2Tunnel:
@@ -68,6 +80,12 @@ class WebSocketCore(LoopCore):
             super().check_over()
 
     def _adopt(self, old: Http1Output, request: Request) -> None:
+        try:
+            self._go_on(old, request)
+        finally:
+            self._arriving.discard(old)
+
+    def _go_on(self, old: Http1Output, request: Request) -> None:
         connection = LoopConnection(self, old.sock, old.client, old.server)
         connection.scheme = old.scheme
         connection.tls = old.tls
@@ -77,6 +95,10 @@ class WebSocketCore(LoopCore):
         old.http.shutdown()
         connection.adopt(transport, old.http, request)
         transport.start()
+
+    def left(self, connection: LoopConnection) -> None:
+        super().left(connection)
+        self.on_left()
 
     def _open(self, tunnel: Http2Tunnel) -> None:
         self.running.add(tunnel)  # type: ignore[arg-type]  # asked for `task` only

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ..sharing import LEAVE_FOR, LEAVES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..contract import CoreSettings
     from .work import Crew
 
@@ -26,6 +28,10 @@ SHORT_TURN = 512
 """Short connections accepted before it is another worker's turn, while none of the threads is busy."""
 
 
+def _none() -> int:
+    return 0
+
+
 class Admission:
     """Decides for the leader. An idle connection is no load, but counts in the worker's share."""
 
@@ -34,6 +40,8 @@ class Admission:
         self._backpressure = settings.backpressure
         self._threads = settings.threads
         self._share = settings.share
+        self.elsewhere: Callable[[], int] = _none
+        """Return the number of the worker's connections that another core serves now."""
         self.regards_others = False
         """The others' connections count in this batch. Set by `begin_batch`."""
         self.leaving = False
@@ -71,7 +79,7 @@ class Admission:
         if share is None:
             return
         if accepting or self.leaving:
-            share.publish(connections)
+            share.publish(connections + self.elsewhere())
         else:
             share.leave()
 
@@ -144,7 +152,7 @@ class Admission:
         share = self._share
         if share is None:
             return 0.0
-        self.leaving = self._left < LEAVES and share.is_ahead(connections)
+        self.leaving = self._left < LEAVES and share.is_ahead(connections + self.elsewhere())
         self._left = self._left + 1 if self.leaving else 0
         return LEAVE_FOR if self.leaving else 0.0
 

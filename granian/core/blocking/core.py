@@ -58,6 +58,8 @@ class BlockingCore:
     def take_upgrades(self, upgrades: Upgrades) -> None:
         """Hand WebSocket handshakes over to `upgrades`. Before `run`."""
         self.upgrades = upgrades
+        self.reactor.admission.elsewhere = upgrades.count
+        upgrades.on_left = self.reactor.publish
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped. See `contract.Core`."""

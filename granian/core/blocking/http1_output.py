@@ -139,9 +139,9 @@ class Http1Output(WatchedConnection):
         while type(event := self.http.next_event()) is Data:
             early += event.data
         self.http.abort(1)
+        self.reactor.retain(self)  # first: a worker that stops ends when it has no connection
         self.detach()
         self.deadline = math.inf
-        self.reactor.retain(self)
         # Without TLS make a new socket object: its class is gevent's where gevent has patched.
         plain = self.tls is None
         sock = socket.socket(fileno=self.sock.detach()) if plain else self.sock.release()

@@ -136,7 +136,7 @@ class Reactor:
             if connection.owner.acquire(False):
                 ready.append(connection)
         if len(connections) != self._published:  # once for all that have been accepted
-            self._publish()
+            self.publish()
         if now >= self.next_sweep or now >= self._next_second:
             self._keep_time(now)
         if not self.accepting or self.admission.may_be_overloaded():
@@ -160,7 +160,7 @@ class Reactor:
                 self._ready.append(opening)
         self.polling = True
         if len(self.connections) != self._published:
-            self._publish()
+            self.publish()
         events = self._poller.poll(0 if self._ready or self.deferred else timeout)
         self.polling = False
         if self._newest is not None:
@@ -223,7 +223,7 @@ class Reactor:
         overloaded = self.admission.overloaded
         if self.accepting and overloaded:
             self._pause_accepting()
-            self._publish()
+            self.publish()
         elif not (self.accepting or self.stopping or overloaded) and now >= self._accept_after:
             self.admission.leaving = False
             self.resume_accepting()
@@ -246,10 +246,10 @@ class Reactor:
         self.accepting = True
         for fd in self._listeners:
             self._poller.listen(fd)
-        self._publish()
+        self.publish()
 
-    def _publish(self) -> None:
-        """Publish the number of connections to the other workers, or that this worker does not accept."""
+    def publish(self) -> None:
+        """Publish the number of connections, or that this worker does not accept. Any thread."""
         self._published = len(self.connections)
         self._peak.note(self._published)
         self.admission.publish(self._published, self.accepting)
@@ -269,7 +269,7 @@ class Reactor:
         """
         self._pause_accepting()
         self.admission.leaving = False
-        self._publish()
+        self.publish()
         for listener in self._listeners.values():
             for _ in range(LAST_CALL if last_call else 0):
                 if not self._accept_one(listener):
@@ -369,7 +369,7 @@ class Reactor:
         """Drop a connection. Its owner, just before it closes the socket."""
         self.connections.pop(connection.fd, None)
         if self.polling:
-            self._publish()
+            self.publish()
         if connection.registered or self.level_triggered:
             self._poller.unregister(connection.fd)
         if self.stopping and not self.connections:

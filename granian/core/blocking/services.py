@@ -38,8 +38,15 @@ class OpenStream(Protocol):
 class Upgrades(Protocol):
     """Takes over WebSocket handshakes. See `beside`."""
 
+    on_left: Callable[[], None]
+    """Called when a connection that was taken over has ended. Any thread."""
+
+    def count(self) -> int:
+        """Return the number of connections that were taken over and are open. Any thread."""
+        ...
+
     def take_http1(self, connection: Any, request: Request) -> None:
-        """Take a connection that its owner has detached."""
+        """Detach a connection from its reactor, and take it over. Its owner."""
         ...
 
     def take_http2(self, connection: Any, request: Request) -> OpenStream:

@@ -29,6 +29,5 @@ class UpgradingConnection(Http1Connection):
         upgrades = self.core.upgrades
         if request.head.upgrade is None or upgrades is None:
             return super()._execute(request)
-        self.detach()
         upgrades.take_http1(self, request)
         return True
