@@ -48,12 +48,12 @@ def load_target(target: str, wd: Path | None = None, factory: bool = False) -> A
     Raises TargetError when the target leads nowhere, with one line that says what was looked for
     and where. An exception of the application's own code, ImportError too, is passed on untouched.
     """
-    folder = Path(wd) if wd is not None else Path.cwd()
-    put_first(str(folder.resolve()))
+    folder = wd if wd is not None else Path.cwd()
+    put_first(os.path.realpath(folder))  # not resolve(): each worker would copy much of pathlib
     path, attribute = _split(target)
     call = _call(attribute, target) if attribute.endswith(')') else None
     if _is_path(path):
-        path = str(folder / path)
+        path = os.path.join(folder, path)
         if not any(Path(p).is_file() for p in (path, path + '.py', f'{path}/__init__.py')):
             raise TargetError(REFUSALS['target_no_file'].format(target=target, path=Path(path).resolve()))
     name = prepare_import(path)
@@ -127,7 +127,7 @@ def _import(name: str, target: str, folder: Path) -> Any:
         if name != missing and not name.startswith(missing + '.'):
             raise
         parent, _, _ = missing.rpartition('.')
-        where = f'{parent!r}' if parent in sys.modules else f"'{folder.resolve()}' and Python's path"
+        where = f'{parent!r}' if parent in sys.modules else f"'{os.path.realpath(folder)}' and Python's path"
         raise TargetError(
             REFUSALS['target_no_module'].format(target=target, module=missing, where=where)
         ) from None
