@@ -165,7 +165,7 @@ def test_connections_over_tls_are_spread(core: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('core', CORES)
 def test_websockets_are_spread_over_workers(core: str) -> None:
-    """Two rounds: the WebSockets that have ended do not count in the second."""
+    """Check two rounds: the WebSockets that have ended do not count in the second."""
     beside = '--ws-app e2e_sharing_apps:asgi' if 'wsgi' in CORES[core] else ''
     with start(core, beside) as server:
         server.wait_for('Started worker-', WORKERS)

@@ -304,7 +304,7 @@ def test_socket_with_the_number_of_standard_output_gets_no_line(start: Start) ->
 
 @pytest.mark.parametrize('worker_class', ['sync', 'gthread', 'gevent', 'asgi'])
 def test_refused_head_has_no_access_line(start: Start, worker_class: str) -> None:
-    """As in gunicorn: a warning says it."""
+    """Say it in a warning, as gunicorn does."""
     name = 'api:app' if worker_class == 'asgi' else 'web'
     files = {'web.py': WSGI, 'api.py': ASGI.replace('def application', 'def app')}
     web = start('-b', '127.0.0.1:0', '-k', worker_class, '--access-logfile', '-', name, files=files)
