@@ -15,24 +15,20 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from . import forked
 from .protocol.head import Head
 from .protocol.interface import Headers, InvalidResponse
 
 __all__ = [
-    'TURN', 'Address', 'AsyncHandler', 'AsyncStream', 'ClientDisconnected', 'Handler', 'Head', 'Headers',
+    'Address', 'AsyncHandler', 'AsyncStream', 'ClientDisconnected', 'Handler', 'Head', 'Headers',
     'InvalidResponse', 'RequestBodyError', 'Stream', 'TLSInfo', 'log_failure',
 ]  # fmt: skip
 
 logger = logging.getLogger('_granian')
 
 Address = tuple[str, int]
-
-TURN: Final = 1 << 18
-"""Bytes sent on an `AsyncStream` after which an adapter yields to the other tasks of the loop. With a fast
-client, or at the start of a long response, no send waits: the application would block all others."""
 
 
 class RequestBodyError(OSError):

@@ -33,7 +33,7 @@ async def send_unsized(stream: AsyncStream, descriptor: int, start: int, end: in
 
     They are read on the loop: the kernel makes them, no disk is waited for.
     """
-    import asyncio  # WSGI workers do without it
+    from .turns import take_turn  # WSGI workers do without asyncio
 
     while not stream.disconnected and (end is None or start < end):
         size = PIECE if end is None else min(PIECE, end - start)
@@ -42,4 +42,6 @@ async def send_unsized(stream: AsyncStream, descriptor: int, start: int, end: in
             return
         start += len(piece)
         stream.send_data(piece)
-        await (stream.drain() if stream.congested else asyncio.sleep(0))
+        if stream.congested:
+            await stream.drain()
+        await take_turn()

@@ -8,7 +8,8 @@ import reprlib
 from typing import TYPE_CHECKING, Any, cast
 
 from ..protocol.error_pages import BODY_CUT, error_parts
-from ..stream import TURN, ClientDisconnected, InvalidResponse, RequestBodyError
+from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from ..turns import TURN, take_turn
 from ..unsized import IN_MEMORY, has_true_size, read_first, send_unsized
 from .types import Message, logger, misuse
 
@@ -157,9 +158,9 @@ class HTTPChannel:
             self._wake()
         if stream.congested:
             await stream.drain()
-        elif stream.bytes_sent >= self._turn_ends:
+        if stream.bytes_sent >= self._turn_ends:
             self._turn_ends = stream.bytes_sent + TURN
-            await asyncio.sleep(0)
+            await take_turn()
 
     def _out_of_turn(self, kind: Any) -> None:
         if kind not in MESSAGES:

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..protocol.error_pages import error_parts
-from ..stream import TURN, ClientDisconnected, InvalidResponse, RequestBodyError
+from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
+from ..turns import TURN, take_turn
 from ..unsized import IN_MEMORY, has_true_size, read_first, send_unsized
 from .errors import ProtocolClosed, ProtocolError
 
@@ -64,9 +65,9 @@ class HTTPStreamTransport:
                 stream.send_data(data)
             if stream.congested:
                 await stream.drain()
-            elif stream.bytes_sent >= self._turn_ends:
+            if stream.bytes_sent >= self._turn_ends:
                 self._turn_ends = stream.bytes_sent + TURN
-                await asyncio.sleep(0)
+                await take_turn()
         except InvalidResponse as error:
             raise ProtocolError(str(error)) from None
         except ClientDisconnected as error:

@@ -22,7 +22,8 @@ from ..protocol.websocket.codec import (
     may_be_sent,
 )
 from ..protocol.websocket.handshake import Handshake
-from ..stream import TURN, ClientDisconnected, Headers, InvalidResponse
+from ..stream import ClientDisconnected, Headers, InvalidResponse
+from ..turns import TURN, take_turn
 from .counted import CountedWebSocket
 from .inbox import Closed, Inbox
 from .keepalive import KeepAlive
@@ -171,9 +172,9 @@ class WebSocketSession:
         stream.send_data(frame)
         if stream.congested:
             await stream.drain()
-        elif stream.bytes_sent >= self._turn_ends:
+        if stream.bytes_sent >= self._turn_ends:
             self._turn_ends = stream.bytes_sent + TURN
-            await asyncio.sleep(0)
+            await take_turn()
 
     # the end
 

@@ -342,7 +342,7 @@ def test_sends_that_never_wait_leave_turns_to_other_tasks():
         await turns()
 
     serve(app)
-    assert len(ran) >= 8
+    assert len(ran) >= 3
 
 
 def test_stream_wrong_types():

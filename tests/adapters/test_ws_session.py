@@ -147,7 +147,7 @@ async def test_sends_that_never_wait_leave_turns_to_other_tasks():
         await ws.send(b'x' * 65536)
     other.cancel()
     ws._abort()
-    assert len(ran) >= 8
+    assert len(ran) >= 3
 
 
 # the handshake

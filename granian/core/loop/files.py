@@ -9,14 +9,17 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...turns import take_turn
 from ..progress import Lag, unacknowledged
 
 if TYPE_CHECKING:
     from ...protocol.interface import Connection as ProtocolConnection
     from .output import LoopOutput
 
-PIECE = 256 * 1024
-"""Bytes read, or handed to the kernel, in one step; other connections have their turn in between."""
+PIECE = 65536
+"""Bytes handed to the kernel in one step; other connections have their turn in between."""
+READ_PIECE = 256 * 1024
+"""Bytes read in one step."""
 NOT_THIS_FILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOTSOCK, errno.EOVERFLOW})
 
 
@@ -53,7 +56,7 @@ async def send_file_by_reading(
     loop = stream.connection.loop
     end = offset + count
     while offset < end and not stream.disconnected:
-        piece = await loop.run_in_executor(None, os.pread, descriptor, min(PIECE, end - offset), offset)
+        piece = await loop.run_in_executor(None, os.pread, descriptor, min(READ_PIECE, end - offset), offset)
         if not piece:
             stream.abort()  # shorter than announced: the client must be able to tell
             return
@@ -65,6 +68,7 @@ async def send_file_by_reading(
             stream.send_data(piece)
         if stream.congested:
             await stream.drain()
+        await take_turn()
 
 
 async def send_file_by_kernel(stream: FileStream, descriptor: int, offset: int, count: int) -> None:
@@ -95,7 +99,7 @@ async def send_file_by_kernel(stream: FileStream, descriptor: int, offset: int, 
             offset += sent
             stream.bytes_sent += sent
             if offset < end:
-                await asyncio.sleep(0)
+                await take_turn()
 
 
 async def _transport_empty(stream: FileStream) -> None:

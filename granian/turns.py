@@ -1,0 +1,64 @@
+"""Turns of the event loop for responses that send much.
+
+The kernel takes megabytes for a client that reads nothing, and no send waits meanwhile: hundreds of such
+clients, or one application that streams, would keep the loop from all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+from weakref import WeakKeyDictionary
+
+TURN: Final = 65536
+"""Bytes sent on an `AsyncStream` after which an adapter asks for the next turn."""
+IN_TURN: Final = 16
+"""Turns that are given in one of the loop's: 1 MiB, half a millisecond."""
+
+
+class Turns:
+    """The turns of one event loop, given in the order in which they are asked for."""
+
+    __slots__ = ('_due', '_left', '_line', '_loop')
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._left = IN_TURN
+        self._due = False  # the loop's next turn begins with `_begin`
+        self._line: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Wait for a turn. The first of a turn of the loop do not wait."""
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._begin)
+        if self._left:
+            self._left -= 1
+            return
+        waiter = self._loop.create_future()
+        self._line.append(waiter)
+        await waiter
+
+    def _begin(self) -> None:
+        self._left = IN_TURN
+        while self._left and self._line:
+            waiter = self._line.popleft()
+            if not waiter.done():  # a task that waited may have been cancelled
+                waiter.set_result(None)
+                self._left -= 1
+        self._due = self._left < IN_TURN
+        if self._due:
+            self._loop.call_soon(self._begin)
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+
+
+async def take_turn() -> None:
+    """Wait for a turn on the running loop."""
+    loop = asyncio.get_running_loop()
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = Turns(loop)
+    await turns.take()

@@ -1,0 +1,100 @@
+"""Turns of the loop for responses that send much."""
+
+from __future__ import annotations
+
+import asyncio
+
+from granian.turns import IN_TURN, TURN, Turns
+from tests.support.turns import turns as run
+
+PLAIN = [(b'content-type', b'text/plain')]
+
+
+def test_turns_of_one_turn_of_the_loop_are_bounded() -> None:
+    given = []
+
+    async def sender(turns: Turns, name: int) -> None:
+        for _ in range(3):
+            await turns.take()
+            given.append(name)
+
+    async def main() -> None:
+        turns = Turns(asyncio.get_running_loop())
+        tasks = [asyncio.create_task(sender(turns, name)) for name in range(100)]
+        while not all(task.done() for task in tasks):
+            before = len(given)
+            await asyncio.sleep(0)
+            assert len(given) - before <= IN_TURN
+
+    asyncio.run(main())
+    assert len(given) == 300
+
+
+def test_turns_are_given_in_order() -> None:
+    given = []
+
+    async def sender(turns: Turns, name: int) -> None:
+        await turns.take()
+        given.append(name)
+
+    async def main() -> None:
+        turns = Turns(asyncio.get_running_loop())
+        await asyncio.gather(*(sender(turns, name) for name in range(100)))
+
+    asyncio.run(main())
+    assert given == list(range(100))
+
+
+def test_single_sender_waits_once_in_many_turns() -> None:
+    async def main() -> None:
+        turns = Turns(asyncio.get_running_loop())
+        seen = []
+        asyncio.get_running_loop().call_soon(seen.append, 'other')
+        for _ in range(IN_TURN):
+            await turns.take()
+        assert seen == []
+        await turns.take()
+        assert seen == ['other']
+
+    asyncio.run(main())
+
+
+def test_cancelled_sender_takes_no_turn() -> None:
+    async def main() -> None:
+        turns = Turns(asyncio.get_running_loop())
+        waiting = [asyncio.create_task(turns.take()) for _ in range(3 * IN_TURN)]
+        await asyncio.sleep(0)
+        waiting[IN_TURN].cancel()
+        await run()
+        assert [task.cancelled() for task in waiting].index(True) == IN_TURN
+        assert all(task.done() for task in waiting)
+
+    asyncio.run(main())
+
+
+def test_bytes_sent_in_one_turn_are_bounded_however_many_send(serve) -> None:  # type: ignore[no-untyped-def]
+    """Begin 60 responses that no client reads: their first 64 KiB, then 1 MiB of all in a turn."""
+    from granian.turns import take_turn
+
+    sent, counted = [0], []
+
+    async def handler(stream) -> None:  # type: ignore[no-untyped-def]
+        loop = asyncio.get_running_loop()
+        stream.send_response(200, PLAIN)
+        for number in range(4):
+            stream.send_data(b'x' * TURN)
+            if number:
+                if not sent[-1]:
+                    loop.call_soon(sent.append, 0)
+                sent[-1] += TURN
+            await take_turn()
+        stream.send_end()
+        counted.append(stream)
+
+    served = serve(handler)
+    clients = [served.connect() for _ in range(60)]
+    for client in clients:
+        client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    served.wait_for(lambda: len(counted) == 60)
+    assert sum(sent) == 60 * 3 * TURN
+    assert max(sent) <= 2 * IN_TURN * TURN
