@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
+import traceback
 from typing import Any
 
-from .._internal import literal_call
+from .._internal import load_target
 from ..constants import Interfaces
-from ..errors import FatalError
+from ..errors import FatalError, TargetError
 from ..messages import GUNICORN
 from ..worker.detect import detect
 from .values import takes_nothing
@@ -28,21 +28,20 @@ def load(text: str) -> Any:
     """Import APP and return the application. Raises FatalError, and what the import raises."""
     module, _, expression = text.partition(':')
     expression = expression or 'application'
-    name, arguments = _parse(expression)
     try:
-        application: Any = importlib.import_module(module)
+        importlib.import_module(module)
+        application = load_target(f'{module}:{expression}')
+    except TargetError as error:
+        raise AppError(str(error)) from None
+    except TypeError as error:
+        if _is_of_call(error):
+            raise AppError(f'{expression}: {error}') from None
+        raise
     except ImportError:
         if not module.endswith('.py'):
             raise
         hint = f'{module.removesuffix(".py").replace("/", ".")}:{expression}'
         raise FatalError(GUNICORN['app_file'].format(hint=hint)) from None
-    try:
-        for part in name.split('.'):
-            application = getattr(application, part)
-    except AttributeError:
-        raise AppError(f'Failed to find attribute {name!r} in {module!r}.') from None
-    if arguments is not None:
-        application = _call(application, name, *arguments)
     if application is None:
         raise AppError(f'Failed to find application object: {expression!r}')
     if not callable(application):
@@ -50,29 +49,10 @@ def load(text: str) -> Any:
     return application
 
 
-def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
-    """Return the name, and the arguments of a call. Raises AppError for all that is neither."""
-    name: str = expression
-    arguments: Any = None
-    try:
-        if expression.endswith(')'):
-            name, *arguments = literal_call(expression)
-        if all(part.isidentifier() for part in name.split('.')):
-            return name, arguments
-    except (SyntaxError, ValueError):
-        pass
-    raise AppError(f'Failed to parse {expression!r} as an attribute name or function call with literals.')
-
-
-def _call(factory: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    try:
-        return factory(*args, **kwargs)
-    except TypeError as error:
-        trace = sys.exc_info()[2]
-        # Raised by the call itself, not inside the factory: the arguments are the mistake.
-        if trace is not None and trace.tb_next is None:
-            raise AppError(f'{name}: {error}') from None
-        raise
+def _is_of_call(error: TypeError) -> bool:
+    """Return whether the call of a factory raised an error, not code inside it: the arguments are wrong."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get('__name__') == load_target.__module__
 
 
 def made(application: Any, kind: Kind) -> Any:

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..addresses import DescriptorAddress, TCPAddress, parse_address
 from . import flags
@@ -118,7 +118,7 @@ class Cfg:
         given = self.settings['worker_class'].get()
         name = given.__name__ if inspect.isclass(given) else str(given or 'sync')
         threaded = self.settings['threads'].get() > 1
-        return 'gthread' if threaded and name in ('sync', 'SyncWorker', *SYNC_CLASSES) else name
+        return 'gthread' if threaded and name.rpartition('.')[2] in ('sync', 'SyncWorker') else name
 
     @property
     def is_ssl(self) -> bool:
@@ -145,7 +145,22 @@ class Cfg:
         return {name: value.replace('\0', '=') for name, value in found.items()} or None
 
 
-SYNC_CLASSES = ('gunicorn.workers.sync.SyncWorker', 'granian.gunicorn.workers.SyncWorker')
+class Served(Protocol):
+    """An application with its settings."""
+
+    cfg: Cfg
+    callable: Any
+    hints: list[str]
+    app_uri: str | None
+    start_dir: str
+
+    def wsgi(self) -> Any:
+        """Return the application; load it the first time."""
+        ...
+
+    def reload(self) -> None:
+        """Load the settings again. Raises SettingsError."""
+        ...
 
 
 def no_hook(*args: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 SERVER = 'gunicorn'
 """The Server header, as the package has it."""
@@ -19,8 +18,3 @@ def logger_attribute(name: str, ordinary: str) -> str:
     """Return an attribute of gunicorn.glogging.Logger, such as `error_fmt`, where it is imported."""
     logger = getattr(sys.modules.get('gunicorn.glogging'), 'Logger', None)
     return str(getattr(logger, name, ordinary))
-
-
-def is_gunicorns(found: Any) -> bool:
-    """Return whether a function or class is one of gunicorn's logger, unchanged."""
-    return getattr(found, '__module__', None) == 'gunicorn.glogging'

@@ -119,11 +119,7 @@ class Logger:
         if not output:
             return
         handler: logging.Handler
-        if output == '-':
-            handler = native.ConsoleHandler(stream)
-        else:
-            handler = native.LogFile(output)
-            _give_away(output, self.cfg)
+        handler = native.ConsoleHandler(stream) if output == '-' else native.LogFile(output)
         handler.setFormatter(logging.Formatter(fmt, self._text('datefmt')))
         self._handlers.append(handler)
         logger.addHandler(handler)
@@ -194,6 +190,7 @@ REWORDED = {
     # The first line ends as gunicorn's does.
     WARNINGS['worker_timeout']: WARNINGS['worker_timeout'].replace(': ', '\n', 1),
     WARNINGS['no_life']: WARNINGS['no_life'].replace(': ', '\n', 1),
+    WARNINGS['in_use']: GUNICORN['in_use'],
 }
 """Lines of the native server that operators look for in gunicorn's words."""
 DETAILS = frozenset({'Started %s', 'Stopping %s'})
@@ -215,16 +212,14 @@ class Relay(logging.Handler):
         """Log a record of the server in gunicorn's words, by the configured logger class if there is one."""
         if record.msg in UNSAID:
             return
-        record.msg = REWORDED.get(record.msg, record.msg)
         if record.msg in DETAILS:
             record.levelno, record.levelname = logging.DEBUG, 'DEBUG'
-        if record.msg == WARNINGS['in_use']:
-            (where,) = _arguments(record)
-            record.msg, record.args = GUNICORN['in_use'], (as_gunicorn_shows(where),)
-        record.msg, record.args = _reworded(record)
+        given = record.args or ()
+        args = given if isinstance(given, tuple) else (given,)
+        record.msg, record.args = _reworded(REWORDED.get(record.msg, record.msg), args)
         if self._target is not None:
             method = getattr(self._target, record.levelname.lower(), self._target.info)
-            method(record.msg, *_arguments(record), exc_info=record.exc_info)
+            method(record.msg, *record.args, exc_info=record.exc_info)
             return
         error_log = logging.getLogger('gunicorn.error')
         if error_log.isEnabledFor(record.levelno):
@@ -232,25 +227,19 @@ class Relay(logging.Handler):
             error_log.handle(record)
 
 
-def _reworded(record: logging.LogRecord) -> tuple[Any, Any]:
+def _reworded(message: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Return message and arguments in gunicorn's words. Text of the application is left as it is."""
-    if record.msg not in ('%s', HOOK_FAILED):
-        return in_gunicorns_words(str(record.msg)), record.args
-    args = (in_gunicorns_words(str(each)) if '\n' not in str(each) else each for each in _arguments(record))
-    return record.msg, tuple(args)
-
-
-def _arguments(record: logging.LogRecord) -> tuple[Any, ...]:
-    args = record.args
-    if not args:
-        return ()
-    return args if isinstance(args, tuple) else (args,)
+    if message == GUNICORN['in_use']:
+        return message, (as_gunicorn_shows(args[0]),)
+    if message not in ('%s', HOOK_FAILED):
+        return in_gunicorns_words(str(message)), args
+    return message, tuple(in_gunicorns_words(str(each)) if '\n' not in str(each) else each for each in args)
 
 
 def relay(log: Any) -> None:
     """Send the lines of our own loggers through gunicorn's, or through a logger_class of the user's."""
     own = logging.getLogger('_granian')
-    own.handlers[:] = [Relay(None if is_ours(log) else log)]
+    own.handlers[:] = [Relay(None if type(log) is Logger else log)]
     own.setLevel(logging.getLogger('gunicorn.error').level or logging.INFO)
     own.propagate = False
     own.disabled = False
@@ -320,19 +309,6 @@ def syslog_address(text: str) -> tuple[socket.SocketKind | None, str | tuple[str
     return kind, (match[2].strip('[]') or 'localhost', int(match[3] or 514))
 
 
-def _give_away(path: str, cfg: Cfg) -> None:
-    """Make the workers' user the owner of a log file, if this process is root and they are not."""
-    if os.geteuid() == 0 and (cfg.uid, cfg.gid) != (os.geteuid(), os.getegid()):
-        os.chown(path, cfg.uid, cfg.gid)
-
-
-def refusal(error: Exception) -> SettingsError:
-    """Return the refusal for a mistake in the log settings."""
-    if isinstance(error, OSError):
-        return SettingsError(f"{error.filename or 'log'!r} isn't writable [{error!r}]")
-    return SettingsError(str(error))
-
-
 OURS = ('gunicorn.glogging.Logger', 'simple', 'granian.gunicorn.glogging.Logger')
 STATSD = ('gunicorn.instrument.statsd.Statsd', 'statsd', 'granian.gunicorn.instrument.statsd.Statsd')
 
@@ -345,8 +321,10 @@ def make(cfg: Cfg) -> Logger:
         native.change_class(name, native.SafeLogger)
     try:
         log: Logger = found(cfg)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise refusal(error) from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename or 'log'!r} isn't writable [{error!r}]") from None
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(error) from None
     native.remember_streams()
     return log
 
@@ -360,20 +338,13 @@ def _logger_class(given: Any) -> Any:
     return attribute(given, 'logger class', 'remove the import')
 
 
-def is_ours(log: Any) -> bool:
-    return type(log) is Logger
-
-
-_ACCESS_PARTS = ('access', 'atoms', 'now', 'atoms_wrapper_class')
-"""What a logger_class overrides to write access lines of its own."""
-
-
 def access_of(log: Any) -> Any:
-    """Return the `access` method of a logger_class whose lines differ from ours; None for other classes."""
-    return None if all(_unchanged(type(log), name) for name in _ACCESS_PARTS) else log.access
+    """Return the `access` method of a logger_class whose lines differ from ours; None for other classes.
 
-
-def _unchanged(found: type, name: str) -> bool:
-    """Return whether a class has this part from our Logger, or from gunicorn's, whose lines are the same."""
-    part = getattr(found, name, None)
-    return part is getattr(Logger, name) or imported.is_gunicorns(part)
+    Those of gunicorn's own class are the same.
+    """
+    for name in ('access', 'atoms', 'now', 'atoms_wrapper_class'):
+        part = getattr(type(log), name, None)
+        if part is not getattr(Logger, name) and getattr(part, '__module__', None) != 'gunicorn.glogging':
+            return log.access
+    return None

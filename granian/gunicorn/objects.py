@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any
 
 from ..messages import GUNICORN
 from ..worker.timeouts import Calls
-from .cfg import Cfg
-from .contract import Served
+from .cfg import Cfg, Served
 
 BOOTING = '[booting]'
 
@@ -96,18 +94,13 @@ class Heart(View):
         """Count the timeout of the requests in progress from now."""
         Calls.restart()
 
-    def last_update(self) -> float:
-        return monotonic()
-
-    def close(self) -> None:
-        """Do nothing: there is no heartbeat file here."""
-
 
 class Worker(View):
     """One worker: made in the main process, carried into the worker by fork."""
 
     reloader = None
     tmp = Heart()
+    notify = tmp.notify
 
     def __init__(self, server: Server, native: Any) -> None:
         self._native = native
@@ -140,14 +133,6 @@ class Worker(View):
         if self._alive and not value:
             self._native.replace()
         self._alive = value
-
-    def notify(self) -> None:
-        """Count the timeout of the requests in progress from now."""
-        self.tmp.notify()
-
-    def leave(self) -> None:
-        """Note that the worker ends."""
-        self._alive = False
 
     @property
     def sockets(self) -> list[Listener]:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from ..messages import GUNICORN
-from .contract import Served
+from .cfg import Served
 from .objects import Request, Response, Worker
 from .values import positional
 

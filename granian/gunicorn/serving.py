@@ -7,8 +7,9 @@ import os
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
+from .. import log as native_log
 from .. import net
 from .._signals import signal_name
 from .._version import __version__
@@ -19,11 +20,11 @@ from ..server import MPServer
 from ..server.common import umask_of
 from ..server.records import Policy
 from ..worker import identity, patching
-from ..worker.failures import failure
+from ..worker.failures import failure, trace
 from . import logs, native_command, process, requests, uvicorn_class
 from .application import check_interface, made
-from .contract import Served
-from .loader import SettingsError
+from .cfg import Served
+from .loader import SettingsError, say
 from .objects import Listener, Server, Worker
 from .translate import Plan
 from .words import as_gunicorn_shows, in_gunicorns_words
@@ -58,6 +59,23 @@ def run(app: Served) -> None:
     except FatalError as error:
         sys.exit(f'Error: {in_gunicorns_words(str(error))}')
     front.run()
+
+
+def check(app: Served) -> NoReturn:
+    """Load the settings and the application; bind nothing. End with status 0 if all can be loaded, else 1."""
+    for hint in app.hints:
+        say(hint)
+    try:
+        process.prepare(app.cfg)
+        Plan(app)
+        app.wsgi()
+    except SettingsError as error:
+        sys.exit(str(error))
+    except Exception as error:
+        why = error if isinstance(error, FatalError) else trace(error)
+        say(f'\nError while loading the application:\n\n{why}')
+        sys.exit(1)
+    sys.exit(0)
 
 
 class Front(MPServer):
@@ -256,6 +274,7 @@ class Front(MPServer):
             process.extend_path(cfg)
             self.succession.write_pid_file(config.pid_file)
             self.log.setup(cfg)  # last: it may redirect standard output
+            identity.resolve(config).own(native_log.files())
             undo.pop_all()
         self._set_loggers(config)
         for notice in self.plan.notices:
@@ -326,7 +345,7 @@ class Front(MPServer):
 
     def _worker_stop(self, worker: Any) -> None:
         logger.info('Worker exiting (pid: %d)', os.getpid())
-        worker.view.leave()
+        vars(worker.view)['_alive'] = False
         self._try('worker_exit', self.view, worker.view)
 
     def _add_request_hooks(self) -> None:

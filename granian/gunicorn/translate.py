@@ -11,8 +11,7 @@ from ..config import Config, api_arguments, effective
 from ..messages import GUNICORN
 from ..observe.atoms import expression_of
 from . import imported, logs
-from .cfg import Cfg
-from .contract import Served
+from .cfg import Cfg, Served
 from .loader import SettingsError
 from .settings import NATIVE, REFUSE, TABLE, WARN
 from .workers import Kind, resolve

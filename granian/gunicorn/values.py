@@ -10,7 +10,7 @@ import inspect
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Kind = Callable[[Any], Any]
@@ -69,7 +69,7 @@ def text(value: Any) -> str | None:
 def texts(value: Any) -> list[str]:
     if not value:
         return []
-    if not isinstance(value, (str, list, tuple, set)):
+    if not isinstance(value, Iterable):
         raise TypeError(f'expected text, or a list of text, got {value!r}')
     return [_text(each, 'text').strip() for each in ([value] if isinstance(value, str) else value)]
 

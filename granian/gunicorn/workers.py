@@ -11,7 +11,6 @@ from ..messages import GUNICORN
 from . import uvicorn_class
 from .loader import SettingsError, attribute
 
-_OWN_SERVER = 'it brings a server of its own'
 _GUNICORN = 'gunicorn.workers.'
 
 SYNC = ('sync', f'{_GUNICORN}sync.SyncWorker')
@@ -35,17 +34,14 @@ _FAMILIES = {
     for name in names
 }  # fmt: skip
 
-_REFUSED = {
-    'tornado': ('say -k asgi', _OWN_SERVER),
-    f'{_GUNICORN}gtornado.TornadoWorker': ('say -k asgi', _OWN_SERVER),
-    'aiohttp.worker.GunicornWebWorker': ('run the application with aiohttp', _OWN_SERVER),
-    'aiohttp.worker.GunicornUVLoopWebWorker': ('run the application with aiohttp', _OWN_SERVER),
-    'aiohttp.GunicornWebWorker': ('run the application with aiohttp', _OWN_SERVER),
-    'aiohttp.GunicornUVLoopWebWorker': ('run the application with aiohttp', _OWN_SERVER),
-    'sanic.worker.GunicornWorker': ('say -k asgi', _OWN_SERVER),
-    'meinheld.gmeinheld.MeinheldWorker': ('say -k gthread', _OWN_SERVER),
-    'egg:meinheld#gunicorn_worker': ('say -k gthread', _OWN_SERVER),
+_INSTEAD = {
+    'tornado': 'say -k asgi',
+    'gtornado': 'say -k asgi',
+    'sanic': 'say -k asgi',
+    'aiohttp': 'run the application with aiohttp',
+    'meinheld': 'say -k gthread',
 }
+"""Packages of worker classes that bring a server of their own, and what to do without it."""
 
 
 @dataclass
@@ -86,8 +82,7 @@ def _resolve(given: Any) -> Kind:
         name = name.partition('#')[2]
     if name in _FAMILIES:
         return _known(_FAMILIES[name], name)
-    if name in _REFUSED:
-        raise _refusal(name, *_REFUSED[name])
+    _refuse_own_server(name, name)
     return _by_class(_import(name), name)
 
 
@@ -103,8 +98,7 @@ def _known(family: str, name: str) -> Kind:
 def _by_class(found: type, name: str) -> Kind:
     for base in inspect.getmro(found):
         known = f'{base.__module__}.{base.__qualname__}'
-        if known in _REFUSED:
-            raise _refusal(name, *_REFUSED[known])
+        _refuse_own_server(name, known)
         if known in _FAMILIES:
             kind = _known(_FAMILIES[known], name)
             methods = _overridden(found, base)
@@ -113,7 +107,7 @@ def _by_class(found: type, name: str) -> Kind:
             if kind.family == 'uvicorn':
                 _take_kwargs(kind, _kwargs(found), _kwargs(base))
             return kind
-    raise _refusal(name, 'say -k sync, gthread, gevent or asgi', _OWN_SERVER)
+    raise _refusal(name, 'say -k sync, gthread, gevent or asgi')
 
 
 def _kwargs(found: type) -> Mapping[str, Any]:
@@ -142,7 +136,15 @@ def _import(name: str) -> type:
     return found
 
 
-def _refusal(name: str, instead: str, reason: str) -> SettingsError:
+def _refuse_own_server(name: str, known: str) -> None:
+    """Raise SettingsError if `known`, which is `name` or a base class of it, is of another server."""
+    package = known.removeprefix(_GUNICORN).removeprefix('egg:').replace('#', '.').partition('.')[0]
+    if package in _INSTEAD:
+        raise _refusal(name, _INSTEAD[package])
+
+
+def _refusal(name: str, instead: str) -> SettingsError:
+    reason = 'it brings a server of its own'
     return SettingsError(
         GUNICORN['refuse'].format(name='worker_class', value=name, reason=reason, instead=instead)
     )

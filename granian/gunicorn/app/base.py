@@ -126,7 +126,7 @@ class Application(BaseApplication):
 
     def run(self) -> None:
         """Print or check the settings where that is asked for; else serve. Ends by SystemExit."""
-        from ..checking import check
+        from ..serving import check
 
         if self.cfg.print_config:
             sys.stdout.write(f'{self.cfg}\n')
