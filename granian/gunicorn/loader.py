@@ -24,31 +24,12 @@ DEFAULT_FILE = './gunicorn.conf.py'
 
 
 class SettingsError(Exception):
-    """A value, a file or an argument is wrong. The text is what the user reads, after `Error: `."""
+    """A value, a file or an argument is wrong. The text is one line, for the log."""
 
-    def __init__(self, reason: object, before: str = '') -> None:
+    def __init__(self, reason: object, shown: str = '') -> None:
         super().__init__(str(reason))
-        self.before = before
-        """A line, or a traceback, that is printed first."""
-
-    def __str__(self) -> str:
-        return f'{self.before}\n\nError: {self.args[0]}' if self.before else f'Error: {self.args[0]}'
-
-    @property
-    def line(self) -> str:
-        """The same in one line, for the log."""
-        return f'{self.before}: {self.args[0]}' if self.before else str(self.args[0])
-
-
-class FileError(SettingsError):
-    """The configuration file raised."""
-
-    def __str__(self) -> str:
-        return f'{self.args[0]}\n{self.before}'
-
-    @property
-    def line(self) -> str:
-        return f'{self.args[0]}: {self.before.splitlines()[-1]}'
+        self.shown = shown or f'Error: {reason}'
+        """What is printed when the start ends."""
 
 
 def parse(found: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -72,7 +53,10 @@ def apply(cfg: Cfg, values: Mapping[str, Any], named: bool = True) -> None:
         try:
             cfg.set(name.lower(), values[name])
         except Exception as error:
-            raise SettingsError(error, f'Invalid value for {name}: {values[name]}' if named else '') from None
+            what = f'Invalid value for {name}: {values[name]}'
+            raise SettingsError(
+                f'{what}: {error}', f'{what}\n\nError: {error}' if named else f'Error: {error}'
+            ) from None
 
 
 def apply_options(cfg: Cfg, options: argparse.Namespace) -> None:
@@ -136,7 +120,8 @@ def _refuse_file(location: str, error: Exception) -> NoReturn:
         raise SettingsError(
             GUNICORN['no_gunicorn'].format(what=location, instead='remove the import')
         ) from None
-    raise FileError(f'Failed to read config file: {location}', trace(error)) from None
+    what, lines = f'Failed to read config file: {location}', trace(error)
+    raise SettingsError(f'{what}: {lines.splitlines()[-1]}', f'{what}\n{lines}') from None
 
 
 def attribute(name: str, what: str, instead: str) -> Any:

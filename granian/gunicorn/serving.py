@@ -55,7 +55,7 @@ def run(app: Served) -> None:
             plan.access = logs.access_of(log)
         front = Front(app, plan, log)
     except SettingsError as error:
-        sys.exit(str(error))
+        sys.exit(error.shown)
     except FatalError as error:
         sys.exit(f'Error: {in_gunicorns_words(str(error))}')
     front.run()
@@ -70,7 +70,7 @@ def check(app: Served) -> NoReturn:
         Plan(app)
         app.wsgi()
     except SettingsError as error:
-        sys.exit(str(error))
+        sys.exit(error.shown)
     except Exception as error:
         why = error if isinstance(error, FatalError) else trace(error)
         say(f'\nError while loading the application:\n\n{why}')
@@ -380,6 +380,5 @@ def _say_end(worker: Any) -> None:
 
 def _one_line(error: Exception) -> str:
     """Return an error's reason as one line, without a full stop."""
-    text = error.line if isinstance(error, SettingsError) else str(error)
-    lines = text.strip().splitlines() or [type(error).__name__]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].rstrip('.')

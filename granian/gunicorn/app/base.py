@@ -39,7 +39,7 @@ class BaseApplication:
             self.load_default_config()
             self.load_config()
         except SettingsError as error:
-            self._give_up(str(error))
+            self._give_up(error.shown)
         except Exception as error:
             self._give_up(f'Error: {error}')
 
