@@ -110,7 +110,8 @@ API often have the same one."""
 _known_line = _LINES.get
 _PAIR_SECTIONS: dict[tuple[Any, ...], PairSection] = {}
 """As _SECTIONS, for HTTP/2."""
-_known_section = _SECTIONS.get
+known_section = _SECTIONS.get
+"""`read_fields`, for a tuple of fields read before, without a call into Python; None for others."""
 _known_pairs = _PAIR_SECTIONS.get
 _STATUS_LINES: dict[int | tuple[int, bytes], bytes] = {}
 
@@ -218,7 +219,7 @@ def read_fields(headers: Headers) -> tuple[bytes, int, int]:
     """
     try:
         fields = tuple(headers)
-        return _known_section(fields) or _read_each(fields)
+        return known_section(fields) or _read_each(fields)
     except (TypeError, ValueError):
         if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
             return read_fields(tuples(headers))  # what could not be looked up

@@ -115,7 +115,7 @@ class Http1Connection(Http1Output):
         buffer = self.reactor.buffer
         self.readable = False
         try:
-            data = buffer[: self.sock.recv_into(buffer)].tobytes()
+            data = buffer[: self.sock.recv_into(buffer)]
         except OSError as error:
             self._take_error(error)
             return None

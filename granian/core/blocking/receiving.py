@@ -3,27 +3,25 @@
 `sock.recv(65536)` allocates 64 KiB for each read and gives back all but the bytes that have arrived.
 Small blocks that live on are allocated in the holes that bodies leave, until no hole has 64 KiB: the
 heap of a worker grew from 25 to 50 MiB in 4 million requests of mixed load, with 9 MiB in use. Here
-the bytes are read into a buffer that is used again, and copied from there. It is mapped, so that a
-worker of small requests has only its first page.
+the bytes are read into a buffer that is used again, and copied from there. It is mapped: a worker of
+small requests has only its first page, and its slices are bytes, at half the price of a memoryview's.
 """
 
 from __future__ import annotations
 
-import mmap
+from mmap import ACCESS_COPY, mmap
 from typing import Any, Final
 
 RECEIVE_SIZE: Final = 65536
 """Maximum bytes of one read."""
 
-_free: list[memoryview] = []
+_free: list[mmap] = []
 """Buffers that no thread uses: as many as threads have read at once."""
 
 
-def make_buffer() -> memoryview:
+def make_buffer() -> mmap:
     """Return a buffer for one read. A forked child gets a copy of it."""
-    if hasattr(mmap, 'MAP_PRIVATE'):
-        return memoryview(mmap.mmap(-1, RECEIVE_SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-    return memoryview(bytearray(RECEIVE_SIZE))
+    return mmap(-1, RECEIVE_SIZE, access=ACCESS_COPY)
 
 
 def receive(sock: Any) -> bytes:
@@ -33,6 +31,6 @@ def receive(sock: Any) -> bytes:
     except IndexError:
         buffer = make_buffer()
     try:
-        return buffer[: sock.recv_into(buffer)].tobytes()  # bytes(…) takes 800 instructions more
+        return buffer[: sock.recv_into(buffer)]
     finally:
         _free.append(buffer)

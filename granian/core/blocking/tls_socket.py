@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from mmap import mmap
 from typing import Any
 
 from .locks import Lock
@@ -31,7 +32,7 @@ class TLSSocket:
         self.getsockname = tls.getsockname
         self.getsockopt = tls.getsockopt
 
-    def recv_into(self, buffer: memoryview) -> int:
+    def recv_into(self, buffer: mmap) -> int:
         """Read into a buffer, to its end if there may be more. Return the number of bytes, 0 at the end.
 
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
@@ -44,7 +45,7 @@ class TLSSocket:
                 raise BlockingIOError from None
             while count and filled < len(buffer):
                 try:
-                    count = read(buffer[filled:])
+                    count = read(memoryview(buffer)[filled:])
                 except ssl.SSLWantReadError:
                     break
                 except OSError:

@@ -57,7 +57,10 @@ class LoopConnection(LoopOutput[LoopStream]):
         self.observed = core.settings.on_exchange
         self.since = core.loop.time()  # when the last exchange ended
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
-        self.reading_paused = self.negotiated = self.slow = False
+        # Read by each request, as in LoopOutput.
+        self.reading_paused = self.negotiated = self.slow = self.client_closed = False
+        self._next_scheduled = False
+        self.timers = None
 
     # -- what the loop calls
 
@@ -76,8 +79,7 @@ class LoopConnection(LoopOutput[LoopStream]):
         self.transport = transport
         self.protocol = self.http1 = protocol
         self.negotiated = True
-        self.streams[1] = stream = LoopStream(self, request)
-        self.core.start(stream)
+        self.core.start(self, request)
         self.core.joined(self)
 
     def data_received(self, data: bytes) -> None:
@@ -97,9 +99,7 @@ class LoopConnection(LoopOutput[LoopStream]):
         # HTTP/1 between two exchanges: usually the whole of the next request.
         event = protocol.next_event()
         if type(event) is Request:
-            self.streams[1] = stream = LoopStream(self, event)
-            self.head_since = 0.0
-            self.core.start(stream)
+            self.core.start(self, event)
             if event.complete:
                 # `protocol` holds any further input until this exchange ends, or until `_next`.
                 if self._next_scheduled and self._holds_much(self.settings.limits.max_buffer_size):
@@ -188,10 +188,7 @@ class LoopConnection(LoopOutput[LoopStream]):
                 and (event := event or protocol.next_event()) is not None
             ):
                 if type(event) is Request:
-                    stream = LoopStream(self, event)
-                    streams[event.stream_id] = stream
-                    self.head_since = 0.0
-                    self.core.start(stream)
+                    self.core.start(self, event)
                 else:
                     self._dispatch(event)
                 event = None

@@ -25,15 +25,16 @@ from ..heap import Peak
 from . import first_step
 from .accept import Acceptor
 from .deadlines import notify_stop, shut_down, sweep
+from .stream import LoopStream
 
 if TYPE_CHECKING:
     from ...observe.counters import Figures
+    from ...protocol.events import Request
     from ...protocol.http2 import Http2
     from ...protocol.http2.timers import Timers
     from ...stream import Address, AsyncHandler
     from ..contract import CoreSettings, Listeners
     from .connection import LoopConnection
-    from .stream import LoopStream
 
 logger = logging.getLogger('_granian')
 
@@ -227,9 +228,12 @@ class LoopCore:
         self.connections_failed += 1
         self.settings.refused(client, status, reason, observed)
 
-    def start(self, stream: LoopStream) -> None:
-        if self.stopping and not stream.connection.multiplexed:
-            stream.connection.protocol.shutdown()  # its answer says `Connection: close`
+    def start(self, connection: LoopConnection, request: Request) -> None:
+        connection.head_since = 0.0
+        connection.streams[request.stream_id] = stream = LoopStream()
+        stream.begin(connection, request)
+        if self.stopping and not connection.multiplexed:
+            connection.protocol.shutdown()  # its answer says `Connection: close`
         running = self.running
         running.add(stream)
         if self._observed:

@@ -8,12 +8,12 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from ...protocol.events import Request
     from ...protocol.http2 import Http2
     from ...protocol.http2.timers import Timers
     from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import CoreSettings
-    from .stream import LoopStream
 
 ConnectionT = TypeVar('ConnectionT', contravariant=True)
 
@@ -42,8 +42,8 @@ class Services(Protocol[ConnectionT]):
         """Forget a connection that is lost."""
         ...
 
-    def start(self, stream: LoopStream) -> None:
-        """Run the handler on a stream, as a task of its own."""
+    def start(self, connection: ConnectionT, request: Request) -> None:
+        """Run the handler on a stream of this connection, as a task of its own."""
         ...
 
     def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:

@@ -23,6 +23,7 @@ from ..response import (
     checked_status,
     final_status,
     has_body,
+    known_section,
     known_status_line,
     read_fields,
     stated_length,
@@ -157,7 +158,11 @@ class ResponseSide:
             status = final_status(status)
         key = status if reason is None else (status, reason)
         line = known_status_line(key) or status_line(status, reason)
-        lines, flags, length = read_fields(headers)
+        try:
+            section = known_section(tuple(headers))
+        except TypeError:
+            section = None
+        lines, flags, length = section or read_fields(headers)
         if flags > HAS_CONTENT_LENGTH or status in _UNUSUAL:
             return self._respond_in_steps(status, headers, body, reason)
         size = len(body)
