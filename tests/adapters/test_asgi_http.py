@@ -13,11 +13,10 @@ from granian.asgi import http as channel
 from granian.asgi.types import ApplicationError
 from granian.errors import ConfigurationError
 from granian.stream import ClientDisconnected, TLSInfo
-from granian.unsized import IN_MEMORY
 from tests.support.asgi_fakes import FakeStream, RequestBodyError
 from tests.support.rows import rows
 from tests.support.turns import turns
-from tests.support.unsized import unsized_files
+from tests.support.unsized import IN_MEMORY, little_memory, unsized_files  # noqa: F401 (fixture)
 
 START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'a', b'b')]}
 BODY = {'type': 'http.response.body', 'body': b'x'}
@@ -251,6 +250,7 @@ def test_pathsend(tmp_path):
 
 @pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
 @pytest.mark.parametrize('declared', [True, False])
+@pytest.mark.usefixtures('little_memory')
 def test_pathsend_of_a_file_without_a_true_size(declared):
     """Send files of /proc and /sys; `declared` is a Content-Length, taken from the size."""
     for name in unsized_files():

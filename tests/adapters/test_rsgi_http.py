@@ -24,10 +24,9 @@ from granian.rsgi import (
 )
 from granian.rsgi.handler import _warn_once
 from granian.stream import ClientDisconnected, RequestBodyError
-from granian.unsized import IN_MEMORY
 from tests.support.rows import rows
 from tests.support.turns import turns
-from tests.support.unsized import unsized_files
+from tests.support.unsized import IN_MEMORY, little_memory, unsized_files  # noqa: F401 (fixture)
 
 TEXT = [('content-type', 'text/plain')]
 
@@ -543,6 +542,7 @@ def test_what_is_no_range(start, end, error):
 
 
 @pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
+@pytest.mark.usefixtures('little_memory')
 def test_file_without_a_true_size_is_sent_whole():
     """Send a small file of /proc or /sys with the Content-Length of its bytes, a large one without."""
     for name in unsized_files():

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from granian.unsized import IN_MEMORY
 from granian.wsgi.files import FileWrapper
-from tests.support.unsized import unsized_files
+from tests.support.unsized import IN_MEMORY, little_memory, unsized_files  # noqa: F401 (fixture)
 from tests.support.wsgi_fakes import TEXT, FakeStream, make_head, serve
 
 CONTENT = bytes(range(256)) * 200
@@ -161,6 +160,7 @@ def test_a_pipe_is_read_in_blocks():
 @pytest.mark.skipif(not unsized_files(), reason='no files without a true size')
 @pytest.mark.parametrize('declared', [True, False])
 @pytest.mark.parametrize('buffering', [-1, 0])
+@pytest.mark.usefixtures('little_memory')
 def test_file_without_a_true_size_is_read_to_its_end(declared, buffering):
     """Read files of /proc and /sys; `declared` is a Content-Length, taken from the size."""
     for name in unsized_files():
