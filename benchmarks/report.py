@@ -144,7 +144,8 @@ def kept(folder: Path) -> list[Table]:
 
 
 def markdown(tables: list[Table], about: dict[str, str], images: dict[str, str]) -> str:
-    lines = goal_lines(tables)
+    """Return the page: first where a peer is ahead."""
+    lines: list[str] = []
     if ahead := sorted(pair for table in tables for pair in table.behind):
         lines += [
             '## Where a peer is ahead',
@@ -154,6 +155,7 @@ def markdown(tables: list[Table], about: dict[str, str], images: dict[str, str])
         ]
         lines += [*(f'- {line}' for _, line in ahead), '']
     lines += [line for alt, path in images.items() for line in (f'![{alt}]({path})', '')]
+    lines += goal_lines(tables)
     lines += ['## How it was measured', '', *(f'- {name}: {value}' for name, value in about.items())]
     lines += ['', ABOUT, '']
     for table in tables:
