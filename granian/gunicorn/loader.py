@@ -7,6 +7,7 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -124,18 +125,22 @@ def _refuse_file(location: str, error: Exception) -> NoReturn:
     raise SettingsError(f'{what}: {lines.splitlines()[-1]}', f'{what}\n{lines}') from None
 
 
-def attribute(name: str, what: str, instead: str) -> Any:
-    """Import what a dotted name stands for. Raises SettingsError, which says `instead` without gunicorn."""
-    module, _, last = name.rpartition('.')
+def find_class(given: Any, what: str, instead: str) -> Any:
+    """Return a class, or what a dotted name stands for. Raises SettingsError, which says `instead`."""
+    if inspect.isclass(given):
+        return given
+    module, _, last = given.rpartition('.')
+    if not module:
+        raise SettingsError(f'there is no {what} {given!r}: {instead}')
     try:
         return getattr(importlib.import_module(module), last)
     except AttributeError:
-        raise SettingsError(f'{what} {name!r}: {module!r} has no attribute {last!r}') from None
+        raise SettingsError(f'{what} {given!r}: {module!r} has no attribute {last!r}') from None
     except ImportError as error:
         if no_gunicorn(error):
-            reason = GUNICORN['no_gunicorn'].format(what=f'{what} {name!r}', instead=instead)
+            reason = GUNICORN['no_gunicorn'].format(what=f'{what} {given!r}', instead=instead)
             raise SettingsError(reason) from None
-        raise SettingsError(f'{what} {name!r} cannot be imported: {error}') from None
+        raise SettingsError(f'{what} {given!r} cannot be imported: {error}') from None
 
 
 def no_gunicorn(error: ImportError) -> bool:

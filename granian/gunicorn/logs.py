@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import logging.handlers
@@ -14,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from logging.config import dictConfig, fileConfig
+from pathlib import Path
 from typing import Any
 
 from .. import log as native
@@ -21,7 +21,7 @@ from ..messages import GUNICORN, WARNINGS
 from . import imported
 from .access_atoms import Atoms, atoms
 from .cfg import Cfg
-from .loader import SettingsError, attribute
+from .loader import SettingsError, find_class
 from .words import as_gunicorn_shows, in_gunicorns_words
 
 LEVELS = {level.value: number for level, number in native.log_levels_map.items() if level.value != 'notset'}
@@ -253,47 +253,22 @@ def error_streams() -> list[Any]:
 
 
 def configure(cfg: Cfg) -> None:
-    """Apply logconfig_dict, logconfig_json or logconfig. Raises RuntimeError with the reason."""
-    if cfg.logconfig_dict:
-        _from_mapping(cfg.logconfig_dict)
-    elif cfg.logconfig_json:
-        _from_mapping(_read_json(cfg.logconfig_json))
-    elif cfg.logconfig:
-        _from_ini(cfg.logconfig)
-
-
-def _from_mapping(given: Mapping[str, Any]) -> None:
-    merged = {**CONFIG_DEFAULTS, **given}
-    try:
-        dictConfig(merged)
-    except (AttributeError, ImportError, ValueError, TypeError, KeyError) as error:
-        reason = f'{error} ({error.__cause__})' if error.__cause__ else str(error)
-        raise RuntimeError(reason) from None
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    """Return the object of a JSON file. Raises RuntimeError with the path where it cannot be read."""
-    if not os.path.exists(path):
+    """Apply logconfig_dict, logconfig_json or logconfig. Raises RuntimeError with the reason in one line."""
+    path = '' if cfg.logconfig_dict else cfg.logconfig_json or cfg.logconfig or ''
+    if path and not os.path.exists(path):
         raise RuntimeError(f'log config file not found: {path}')
     try:
-        with open(path, encoding='utf-8') as file:
-            found = json.load(file)
-    except (OSError, ValueError) as error:
-        raise RuntimeError(f'{path}: {error}') from None
-    if not isinstance(found, dict):
-        raise RuntimeError(f'{path} does not hold a JSON object')
-    return found
-
-
-def _from_ini(path: str) -> None:
-    if not os.path.exists(path):
-        raise RuntimeError(f'log config file not found: {path}')
-    given = {**CONFIG_DEFAULTS, '__file__': path, 'here': os.path.dirname(path)}
-    try:
-        fileConfig(path, defaults=given, disable_existing_loggers=False)
-    except Exception as error:  # configparser's errors have several bases
-        reason = ' '.join(str(error).split())
-        raise RuntimeError(f'{path}: {type(error).__name__}: {reason}') from None
+        if cfg.logconfig_dict:
+            dictConfig({**CONFIG_DEFAULTS, **cfg.logconfig_dict})
+        elif cfg.logconfig_json:
+            dictConfig({**CONFIG_DEFAULTS, **json.loads(Path(path).read_text('utf-8'))})
+        elif path:
+            given = {**CONFIG_DEFAULTS, '__file__': path, 'here': os.path.dirname(path)}
+            fileConfig(path, defaults=given, disable_existing_loggers=False)
+    except Exception as error:  # configparser's errors, and those of handlers, have several bases
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        cause = f' ({error.__cause__})' if error.__cause__ else ''
+        raise RuntimeError(f'{path}: {reason}{cause}'.removeprefix(': ')) from None
 
 
 def syslog_address(text: str) -> tuple[socket.SocketKind | None, str | tuple[str, int]]:
@@ -316,7 +291,8 @@ STATSD = ('gunicorn.instrument.statsd.Statsd', 'statsd', 'granian.gunicorn.instr
 def make(cfg: Cfg) -> Logger:
     """Return the logger that `logger_class` names, set up. Raises SettingsError."""
     given = cfg.settings['logger_class'].get()
-    found = Logger if given is None or given in (*OURS, *STATSD) else _logger_class(given)
+    ours = given is None or given in (*OURS, *STATSD)
+    found = Logger if ours else find_class(given, 'logger class', f'say {OURS[0]}')
     for name in ('gunicorn.error', 'gunicorn.access'):
         native.change_class(name, native.SafeLogger)
     try:
@@ -327,15 +303,6 @@ def make(cfg: Cfg) -> Logger:
         raise SettingsError(error) from None
     native.remember_streams()
     return log
-
-
-def _logger_class(given: Any) -> Any:
-    """Return the class that `logger_class` names. Raises SettingsError."""
-    if inspect.isclass(given):
-        return given
-    if '.' not in given:
-        raise SettingsError(f'there is no logger class {given!r}')
-    return attribute(given, 'logger class', 'remove the import')
 
 
 def access_of(log: Any) -> Any:

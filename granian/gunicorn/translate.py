@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..config import Config, api_arguments, effective
 from ..messages import GUNICORN
-from ..observe.atoms import expression_of
+from ..observe.atoms import without_unknown
 from . import imported, logs
 from .cfg import Cfg, Served
 from .loader import SettingsError
@@ -145,28 +144,13 @@ def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
     """Translate the settings of the access log."""
     options['log_access'] = access_wanted(cfg)
     if options['log_access']:
-        options['log_access_format'] = _known_atoms(cfg, notices)
-
-
-def _known_atoms(cfg: Cfg, notices: list[str]) -> str:
-    """Return the format with `-` in place of atoms that do not exist; each gives a warning.
-
-    A logger_class of the user's can have atoms of its own: then there is no warning.
-    """
-    warns = cfg.settings['logger_class'].get() in (None, *logs.OURS, *logs.STATSD)
-
-    def known(match: re.Match[str]) -> str:
-        name = match[1]
-        if name is None or expression_of(name) is not None:
-            return match[0]
-        if warns:
-            notices.append(GUNICORN['atom'].format(name=name))
-        return '-'
-
-    return _ATOM.sub(known, cfg.access_log_format or '')
-
-
-_ATOM = re.compile(r'%%|%\(([^()]*)\)[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]')
+        options['log_access_format'], unknown = without_unknown(cfg.access_log_format or '')
+        if cfg.settings['logger_class'].get() in (
+            None,
+            *logs.OURS,
+            *logs.STATSD,
+        ):
+            notices += [GUNICORN['atom'].format(name=name) for name in unknown]
 
 
 def access_wanted(cfg: Cfg) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..messages import GUNICORN
 from . import uvicorn_class
-from .loader import SettingsError, attribute
+from .loader import SettingsError, find_class
 
 _GUNICORN = 'gunicorn.workers.'
+_NAMES = 'say -k sync, gthread, gevent, asgi or uvicorn.workers.UvicornWorker'
 
 SYNC = ('sync', f'{_GUNICORN}sync.SyncWorker')
 THREADS = ('gthread', f'{_GUNICORN}gthread.ThreadWorker')
@@ -83,7 +84,10 @@ def _resolve(given: Any) -> Kind:
     if name in _FAMILIES:
         return _known(_FAMILIES[name], name)
     _refuse_own_server(name, name)
-    return _by_class(_import(name), name)
+    found = find_class(name, 'worker class', _NAMES)
+    if not inspect.isclass(found):
+        raise SettingsError(f'worker class {name!r} is not a class')
+    return _by_class(found, name)
 
 
 def _known(family: str, name: str) -> Kind:
@@ -107,7 +111,7 @@ def _by_class(found: type, name: str) -> Kind:
             if kind.family == 'uvicorn':
                 _take_kwargs(kind, _kwargs(found), _kwargs(base))
             return kind
-    raise _refusal(name, 'say -k sync, gthread, gevent or asgi')
+    raise _refusal(name, _NAMES)
 
 
 def _kwargs(found: type) -> Mapping[str, Any]:
@@ -125,15 +129,6 @@ def _overridden(found: type, base: type) -> list[str]:
     own = inspect.getmro(found)[: inspect.getmro(found).index(base)]
     names = {name for each in own for name, value in vars(each).items() if inspect.isroutine(value)}
     return sorted(names)
-
-
-def _import(name: str) -> type:
-    if '.' not in name:
-        raise SettingsError(f'there is no worker class {name!r}: say -k sync, gthread, gevent or asgi')
-    found = attribute(name, 'worker class', 'say -k uvicorn.workers.UvicornWorker')
-    if not inspect.isclass(found):
-        raise SettingsError(f'worker class {name!r} is not a class')
-    return found
 
 
 def _refuse_own_server(name: str, known: str) -> None:

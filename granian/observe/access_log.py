@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..log import access_logger
@@ -47,13 +46,12 @@ class AccessLog:
     def __init__(
         self,
         fmt: str,
-        unknown: Callable[[str], object] | None = None,
         every_atom: bool = False,
         logger: logging.Logger = access_logger,
     ) -> None:
-        """Compile `fmt`; `unknown` and `every_atom` are those of `Format`. The lines go to `logger`."""
+        """Compile `fmt`, with `every_atom` as `Format` has it. The lines go to `logger`."""
         self._logger = logger
-        self.format = Format(fmt, unknown, every_atom)
+        self.format = Format(fmt, every_atom)
         self._line = self.format.line
         self._enabled = logger.isEnabledFor(logging.INFO)
         self._batched = _writes_plain_lines(logger)

@@ -42,16 +42,12 @@ Render = Callable[['Exchange', 'Head', str, str], Any]
 class Format:
     """A compiled format."""
 
-    def __init__(
-        self, fmt: str, unknown: Callable[[str], object] | None = None, every_atom: bool = False
-    ) -> None:
+    def __init__(self, fmt: str, every_atom: bool = False) -> None:
         """Raise ConfigurationError, with one line, for a format that cannot be used.
 
-        `unknown` is called with the name of an atom that does not exist, which is then `-`; without it
-        such a format is refused. `every_atom`: `values` has all short atoms, named or
-        not, each with the type that gunicorn gives it.
+        `every_atom`: `values` has all short atoms, named or not, each with the type that gunicorn gives it.
         """
-        template, atoms = _parse(fmt, unknown)
+        template, atoms = _parse(fmt)
         names = _names(template=template)
         self.line: Render = _function(names, f'template % ({"".join(e + ", " for _, e in atoms)})')
         wanted = {**SHORT, **dict(atoms), **TEXT} if every_atom else dict(atoms)
@@ -133,7 +129,20 @@ def expression_of(name: str) -> str | None:
     return None
 
 
-def _parse(fmt: str, unknown: Callable[[str], object] | None) -> tuple[str, list[tuple[str, str]]]:
+def without_unknown(fmt: str) -> tuple[str, list[str]]:
+    """Return a format with `-` in place of the atoms that do not exist, and their names."""
+    unknown: list[str] = []
+
+    def known(match: re.Match[str]) -> str:
+        if match[1] is None or expression_of(match[1]) is not None:
+            return match[0]
+        unknown.append(match[1])
+        return '-'
+
+    return _DIRECTIVE.sub(known, fmt), unknown
+
+
+def _parse(fmt: str) -> tuple[str, list[tuple[str, str]]]:
     """Return the format with its names taken out, and (name, expression) of each atom in order."""
     atoms: list[tuple[str, str]] = []
 
@@ -145,10 +154,7 @@ def _parse(fmt: str, unknown: Callable[[str], object] | None) -> tuple[str, list
             raise _bad_format(f"a '%' in {fmt!r} begins no atom: write %% for the sign itself")
         expression = expression_of(name)
         if expression is None:
-            if unknown is None:
-                raise _bad_format(f"unknown atom '{name}': there are {', '.join(ATOMS)} and header{{name}}")
-            unknown(name)
-            expression, conversion = "'-'", 's'
+            raise _bad_format(f"unknown atom '{name}': there are {', '.join(ATOMS)} and header{{name}}")
         atoms.append((name, expression))
         return f'%{conversion}'
 

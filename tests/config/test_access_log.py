@@ -131,9 +131,9 @@ def test_user_without_valid_credentials_is_a_dash(value: str, output: Lines) -> 
 
 
 def test_unknown_atoms_are_dashes_where_that_is_asked_for(output: Lines) -> None:
-    unknown: list[str] = []
     log.access_logger.handlers = [output]
-    access = AccessLog('%(nope)d %(s)s', unknown.append)
+    fmt, unknown = atoms.without_unknown('%(nope)d %(s)s')
+    access = AccessLog(fmt)
     access(exchange())
     access.close()
     assert output.writes == ['- 200\n']
