@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from .hooks import Hooked
@@ -23,7 +24,8 @@ class HookedExchange:
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
-        self.head = stream.head
+        self.head = copy(stream.head)
+        """Its own, by which hooks tell requests apart: equal HTTP/2 requests share one."""
         self.status_line: str | None = None
         """The status as a WSGI application gave it: '200 OK'."""
         self.headers: list[tuple[str, str]] | None = None
@@ -94,8 +96,9 @@ def around_async(handle: AsyncHandler, hooked: Hooked) -> AsyncHandler:
     """Wrap an ASGI or RSGI handler; its hooks get None for environ."""
 
     async def around(stream: AsyncStream) -> None:
+        exchange = HookedExchange(stream)
         try:
-            hooked.request(stream.head, None)
+            hooked.request(exchange.head, None)
         except Exception:
             logger.exception('An on_request hook failed')
             stream.respond(500, [(b'Content-Type', b'text/plain')], b'Internal Server Error\n')
@@ -103,6 +106,6 @@ def around_async(handle: AsyncHandler, hooked: Hooked) -> AsyncHandler:
         try:
             await handle(stream)
         finally:
-            hooked.response(HookedExchange(stream), None)
+            hooked.response(exchange, None)
 
     return around

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from front_server import Start, children, request, wait_for
 
 from granian.gunicorn.objects import Request
+from tests.support.http2_client import Http2Client
 
 APP = 'def application(environ, start_response):\n    start_response("200 OK", [("X-A", "b")])\n    return [b"hello"]\n'
 
@@ -140,3 +142,37 @@ def test_abort_calls_its_hook_and_ends_the_worker(start: Start, tmp_path: Path, 
 
 def test_request_without_proxy_protocol_has_an_empty_mapping() -> None:
     assert Request({'REQUEST_METHOD': 'GET'}, 1).proxy_protocol_info == {}
+
+
+TOGETHER = """
+import asyncio, threading
+all_four = threading.Barrier(4)
+def application(environ, start_response):
+    all_four.wait(20)
+    start_response('200 OK', [])
+    return [b'hello']
+async def asgi(scope, receive, send):
+    await asyncio.sleep(0.1)
+    await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    await send({'type': 'http.response.body', 'body': b'hello'})
+"""
+COUNTING = """
+bind = '127.0.0.1:0'
+http_protocols, http2_cleartext = 'h2,h1', 'prior-knowledge'
+def pre_request(worker, req):
+    worker.log.info('before %s', req.req_number)
+def post_request(worker, req, environ, resp):
+    worker.log.info('after %s', req.req_number)
+"""
+
+
+@pytest.mark.parametrize('args', [['--threads', '4', 'web:application'], ['-k', 'asgi', 'web:asgi']])
+def test_equal_http2_requests_at_once_have_hooks_each(start: Start, args: list[str]) -> None:
+    """Equal requests of a connection share their head: the second one's post_request was not called."""
+    web = start(*args, files={'gunicorn.conf.py': COUNTING, 'web.py': TOGETHER})
+    with socket.create_connection(('127.0.0.1', web.listening())) as sock:
+        client = Http2Client(sock)
+        for _ in range(4):  # a head is shared from about the third time
+            client.finish(*[client.start('/') for _ in range(4)])
+    for number in range(1, 17):
+        web.expect(f'after {number}$')
