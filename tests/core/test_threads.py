@@ -16,7 +16,7 @@ import pytest
 
 from granian.core.blocking import connection, reactor
 from granian.core.blocking.admission import Admission
-from granian.core.blocking.poller import SelectorPoller
+from granian.core.blocking.poller import EpollPoller, SelectorPoller
 from granian.core.sharing import Shares
 from granian.stream import RequestBodyError
 from tests.support.blocking_core import GET, GET_CLOSE, read_all, read_response, running
@@ -208,6 +208,21 @@ def test_pending_short_connections_are_not_left_to_others(monkeypatch: pytest.Mo
             assert read_all(sock).endswith(b'/')
     assert len(pauses) >= 12
     assert not any(pauses)
+
+
+@pytest.mark.parametrize('threads', [1, 8])
+def test_connection_is_accepted_although_its_wake_was_lost(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accept once a second without an event: the kernel may wake a worker that cannot run."""
+    shares = Shares()
+    share, _ = shares.claim(), shares.claim()
+    monkeypatch.setattr(EpollPoller, 'listen', lambda poller, fd: None)
+    monkeypatch.setattr(EpollPoller, 'unlisten', lambda poller, fd: None)
+    with running(echo_path, threads=threads, share=share) as server:
+        if not server.core.reactor._poller.exclusive:
+            pytest.skip('every worker is woken')
+        assert server.request(GET_CLOSE % b'/').endswith(b'/')
 
 
 def test_worker_that_is_alone_waits_for_no_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ class Admission:
 
         Five times at most: the others may be as busy, and clients that are always ready would keep it out.
         """
-        leaves = bool(self._pool.ready) and self._left < LEAVES and self._may_have_others()
+        leaves = bool(self._pool.ready) and self._left < LEAVES and self.may_have_others()
         self._left = self._left + 1 if leaves else 0
         return leaves
 
@@ -101,13 +101,19 @@ class Admission:
         A worker that has just answered says so after its client knows. Here the connection would wait as it
         does in the kernel's queue.
         """
-        leaves = (
-            self._pool.busy >= self._threads and self._left_busy < BUSY_LEAVES and self._may_have_others()
-        )
+        leaves = self._pool.busy >= self._threads and self._left_busy < BUSY_LEAVES and self.may_have_others()
         self._left_busy = self._left_busy + 1 if leaves else 0
         return leaves
 
-    def _may_have_others(self) -> bool:
+    def may_miss_wakes(self, exclusive: bool) -> bool:
+        """Return whether to accept once a second without an event.
+
+        Where waits are exclusive, the kernel wakes one worker for a connection. That worker may be
+        stopped, or a thread of its application may hold the interpreter's lock.
+        """
+        return exclusive and self.may_have_others()
+
+    def may_have_others(self) -> bool:
         """Return False if there is no other worker. Without shared memory they are not known."""
         return self._share is None or not self._share.is_alone()
 
@@ -119,7 +125,7 @@ class Admission:
         if not self._settling_since:
             self._credit = min(CREDIT, self._credit + (now - self._credited_at) / REFILL)
             self._credited_at = now
-            if self._credit <= 0 or not self._may_have_others():
+            if self._credit <= 0 or not self.may_have_others():
                 return False
             self._settling_since = now
         return True

@@ -175,7 +175,8 @@ class Reactor:
             self.suspect = False
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
-            return IDLE_CHECK if self._peak.is_due else None
+            looks = self._peak.is_due or self.admission.may_miss_wakes(self._poller.exclusive)
+            return IDLE_CHECK if looks else None
         longest = IDLE_CHECK
         if not (self.accepting or self.stopping):
             pause = self._accept_after - monotonic()
@@ -185,6 +186,8 @@ class Reactor:
     def _keep_time(self, now: float) -> None:
         if now >= self._next_second:
             self._tick(now)
+            for fd in self._listeners if self.admission.may_miss_wakes(self._poller.exclusive) else ():
+                self._accept(fd)
         if now >= self.next_sweep:
             self._sweep(now)
 
@@ -279,7 +282,7 @@ class Reactor:
 
     def _accept(self, fd: int) -> None:
         """Accept where `fd` is a listener, and not a connection just closed."""
-        listener = self._listeners.get(fd)
+        listener = self._listeners.get(fd) if self.accepting else None
         if listener is not None and self.single:
             self._accept_single(listener)
         elif listener is not None:
@@ -304,7 +307,7 @@ class Reactor:
 
     def _accept_single(self, listener: Listener) -> None:
         """Accept one connection if no request waits, and no other until that one has sent something."""
-        if not self.accepting or self.admission.leaves_to_idle():
+        if self.admission.leaves_to_idle():
             return  # level-triggered: the next poll reports it again
         if self.admission.overloaded:  # a greenlet runs while the hub polls
             self._regulate_accepting(self.now)
