@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -31,12 +31,6 @@ class SettingsError(Exception):
         super().__init__(str(reason))
         self.shown = shown or f'Error: {reason}'
         """What is printed when the start ends."""
-
-
-def parse(found: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return options and positional arguments, wherever the options stand among these."""
-    options = found.parse_intermixed_args(list(argv))
-    return options, options.args
 
 
 def say(text: str) -> None:

@@ -7,43 +7,44 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from .values import commas
+
 ERROR, ACCESS = 'uvicorn.error', 'uvicorn.access'
 FORMAT = '%s - "%s %s HTTP/%s" %d'
 """Message of uvicorn's access lines; filters of applications read its arguments by their place."""
 
 
-def _unless_none(name: str) -> Callable[[Any], dict[str, Any]]:
-    return lambda value: {} if value is None else {name: value}
+def _same(value: Any) -> Any:
+    return value
 
 
-def _seconds(name: str) -> Callable[[Any], dict[str, Any]]:
-    return lambda value: {name: max(1, round(value)) if value else 0}
+def _seconds(value: float | None) -> int:
+    return max(1, round(value)) if value else 0
 
 
-def _addresses(value: str | list[str] | None) -> dict[str, Any]:
-    given = value.split(',') if isinstance(value, str) else list(value or ())
-    return {} if value is None else {'forwarded_allow_ips': given}
+def _if_false(instead: Any) -> Callable[[Any], Any]:
+    return lambda value: None if value else instead
 
 
-_OPTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    'loop': lambda value: {'loop': value if value in ('auto', 'asyncio', 'uvloop') else 'auto'},
-    'lifespan': lambda value: {'lifespan': value},
-    'root_path': lambda value: {'root_path': value},
-    'forwarded_allow_ips': _addresses,
-    'proxy_headers': lambda value: {} if value else {'forwarded_allow_ips': ()},
-    'server_header': lambda value: {} if value else {'server_header': ''},
-    'headers': lambda value: {'headers': tuple(value)} if value else {},
-    'ws': lambda value: {'websockets': False} if value == 'none' else {},
-    'ws_ping_interval': _seconds('ws_ping_interval'),
-    'ws_ping_timeout': _seconds('ws_ping_timeout'),
-    'ws_max_size': _unless_none('ws_max_message_size'),
-    'ws_per_message_deflate': lambda value: {'ws_per_message_deflate': bool(value)},
-    'limit_max_requests': _unless_none('workers_max_requests'),
-    'timeout_keep_alive': lambda value: {'http1_keep_alive_timeout': max(1, round(value))},
-    'access_log': lambda value: {'log_access': False} if value is False else {},
-    'log_level': lambda value: {'log_level': value} if isinstance(value, str) else {},
+_OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    'loop': ('loop', lambda value: value if value in ('auto', 'asyncio', 'uvloop') else 'auto'),
+    'lifespan': ('lifespan', _same),
+    'root_path': ('root_path', _same),
+    'forwarded_allow_ips': ('forwarded_allow_ips', lambda value: None if value is None else commas(value)),
+    'proxy_headers': ('forwarded_allow_ips', _if_false(())),
+    'server_header': ('server_header', _if_false('')),
+    'headers': ('headers', lambda value: tuple(value) if value else None),
+    'ws': ('websockets', lambda value: False if value == 'none' else None),
+    'ws_ping_interval': ('ws_ping_interval', _seconds),
+    'ws_ping_timeout': ('ws_ping_timeout', _seconds),
+    'ws_max_size': ('ws_max_message_size', _same),
+    'ws_per_message_deflate': ('ws_per_message_deflate', bool),
+    'limit_max_requests': ('workers_max_requests', _same),
+    'timeout_keep_alive': ('http1_keep_alive_timeout', lambda value: max(1, round(value))),
+    'access_log': ('log_access', lambda value: False if value is False else None),
+    'log_level': ('log_level', lambda value: value if isinstance(value, str) else None),
 }
-"""A key of CONFIG_KWARGS, and the native options that it becomes."""
+"""A key of CONFIG_KWARGS, the native option that it becomes, and how its value does; None: no value."""
 _SILENT = ('http', 'log_config', 'date_header', 'interface', 'app', 'factory')
 
 
@@ -52,10 +53,8 @@ def options(given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> tuple[dict
 
     `ordinary` are those of the base class.
     """
-    found: dict[str, Any] = {}
-    for key, convert in _OPTIONS.items():
-        if key in given:
-            found.update(convert(given[key]))
+    values = [(name, convert(given[key])) for key, (name, convert) in _OPTIONS.items() if key in given]
+    found = {name: value for name, value in values if value is not None}
     unknown = [key for key in given.keys() - _OPTIONS.keys() if key not in _SILENT]
     return found, sorted(key for key in unknown if ordinary.get(key) != given[key])
 

@@ -113,11 +113,11 @@ class Application(BaseApplication):
 
     def load_config(self) -> None:
         parser = flags.parser(self.usage, self.prog or 'gunicorn')
-        options, args = loader.parse(parser, sys.argv[1:])
-        given = self.init(parser, options, args)
+        options = parser.parse_intermixed_args(sys.argv[1:])
+        given = self.init(parser, options, options.args)
         if given:
             loader.apply(self.cfg, given)
-        more, _ = loader.parse(parser, flags.environment_arguments())
+        more = parser.parse_intermixed_args(flags.environment_arguments())
         location = options.config or more.config or loader.default_file(self.start_dir)
         if location:
             self.load_config_from_module_name_or_filename(location)
