@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import rows
 
-for _name, _count in (('few', 5), ('many', 150)):
+for _name, _count in (('few', 3), ('many', 150)):
     settings.register_profile(
         _name, max_examples=_count, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )

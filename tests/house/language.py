@@ -184,10 +184,13 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 def _in_python(text: str) -> Iterator[tuple[int, str]]:
     tree = ast.parse(text)
     for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from _first_word(node)
+    if not _UNPLAIN.search(text):  # nearly all files: names, strings and comments need not be told apart
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _words(node.lineno, node.value)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from _first_word(node)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield from _words(token.start[0], token.string)

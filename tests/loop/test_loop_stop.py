@@ -97,6 +97,7 @@ def test_websockets_are_told(serve, reload):
     assert client.head()[0] == 101
     served.begin_stop(reload)
     assert client.rest() == b'bye'
+    client.close()
     served.stop()
     assert told == [reload]
 
@@ -130,6 +131,7 @@ def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
         stream = peer.start()
     sent.set()
     assert (client.response()[0] if peer is None else peer.finish(stream).status) == 200
+    client.close()
     served.stop()
 
 
@@ -162,6 +164,7 @@ def test_websocket_that_begins_after_the_stop_is_told(serve):
     client.send(UPGRADE)
     assert client.head()[0] == 101
     assert client.rest() == b'bye'
+    client.close()
     served.stop()
 
 

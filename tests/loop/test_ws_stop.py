@@ -87,11 +87,13 @@ class Http2:
         self._until(8)
         self.client.send(self.stream, close(1001))
         self.client.finish(self.stream)
+        self.client.sock.close()
         return self.response.body[4:]
 
     def be_left(self):
         self._until(8)
         self.client.finish(self.stream)
+        self.client.sock.close()
         assert self.response.reset is not None
 
 

@@ -99,7 +99,9 @@ class Client:
     was_reset = False
 
     def closed(self):
+        """Wait for the server's end of the connection, and close ours, which the server lingers for."""
         assert self.rest() == b''
+        self.close()
         return True
 
     def close(self):
