@@ -11,9 +11,10 @@ from collections import deque
 from typing import Final
 from weakref import WeakKeyDictionary
 
-TURN: Final = 65536
-"""Bytes sent on an `AsyncStream` after which an adapter asks for the next turn."""
-IN_TURN: Final = 16
+TURN: Final = 131072
+"""Bytes sent on an `AsyncStream` after which an adapter asks for the next turn. A task that has to wait costs
+13 of the 62 µs of a response of 100 KB, so such a one needs none."""
+IN_TURN: Final = 8
 """Turns that are given in one of the loop's: 1 MiB, half a millisecond."""
 
 

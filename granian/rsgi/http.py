@@ -45,33 +45,39 @@ class HTTPStreamTransport:
         Raise ProtocolClosed once the client has disconnected or the application has returned,
         ProtocolError for more bytes than Content-Length.
         """
-        if type(data) is not bytes:
-            data = _as_bytes(data)
-        await self._send(data)
+        if self._put(data if type(data) is bytes else _as_bytes(data)):
+            await self._give_way()
 
     async def send_str(self, data: str) -> None:
         """Send `data` as UTF-8; see send_bytes."""
         if not isinstance(data, str):
             raise TypeError(f'send_str takes str, not {type(data).__name__}')
-        await self._send(data.encode())
+        if self._put(data.encode()):
+            await self._give_way()
 
-    async def _send(self, data: bytes) -> None:
-        """Send, and wait while the client does not read. Raises ProtocolClosed and ProtocolError."""
+    def _put(self, data: bytes) -> bool:
+        """Send. Return whether `_give_way` is to be awaited. Raises ProtocolClosed and ProtocolError."""
         stream = self._stream
         if not self._open or stream.disconnected:
             raise ProtocolClosed('the response stream is closed')
-        try:
-            if data:
+        if data:
+            try:
                 stream.send_data(data)
+            except InvalidResponse as error:
+                raise ProtocolError(str(error)) from None
+        return stream.congested or stream.bytes_sent >= self._turn_ends
+
+    async def _give_way(self) -> None:
+        """Wait while the client does not read, then for the next turn if this one is used up."""
+        stream = self._stream
+        try:
             if stream.congested:
                 await stream.drain()
-            if stream.bytes_sent >= self._turn_ends:
-                self._turn_ends = stream.bytes_sent + TURN
-                await take_turn()
-        except InvalidResponse as error:
-            raise ProtocolError(str(error)) from None
         except ClientDisconnected as error:
             raise ProtocolClosed(str(error)) from None
+        if stream.bytes_sent >= self._turn_ends:
+            self._turn_ends = stream.bytes_sent + TURN
+            await take_turn()
 
     def close(self) -> None:
         """End the body. Raise InvalidResponse if it is shorter than its Content-Length."""

@@ -90,7 +90,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         self.outbox: list[bytes] = []
         self.draining: tuple[StreamT, ...] = ()  # their response is complete, their handlers wait for room
         # Read by each request, so in the instance too: Python 3.11 finds them there four times as fast.
-        self.multiplexed = self.direct = self.closing = self.lost = False
+        self.multiplexed = self.direct = self.closing = self.lost = self.writing_paused = False
 
     # -- what streams ask of the other half
 

@@ -80,7 +80,7 @@ class LoopStream:
         self.body = request.body
         self.complete = self.request_ended = request.complete
         self.memo = connection.memo
-        self.disconnected = self.aborted = self.response_ended = False
+        self.disconnected = self.aborted = self.response_ended = self.raw = False
 
     # -- facts of the connection: read seldom, handlers keep what they derive from them in `memo`. A trusted
     # proxy may name another scheme and client, see `granian.forwarded`.
