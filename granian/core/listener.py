@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+STANDARD = 2
+"""The highest number of a standard stream."""
+
+
 class Listener:
     """A listening socket, and the facts of it, looked up once."""
 
@@ -39,7 +43,24 @@ class Listener:
             OSError: no connection is pending, or the system refuses.
         """
         fd, address = self.sock._accept()  # type: ignore[attr-defined]
+        if fd <= STANDARD:
+            fd = _moved(fd)
         return make(self._family, self._type, self._proto, fd), address
+
+
+def _moved(fd: int) -> int:
+    """Return a duplicate, and leave /dev/null in its place.
+
+    The application has closed a standard stream. Its output would go to the client, and uvloop serves no
+    socket with such a number.
+    """
+    import fcntl  # here: not on Windows
+
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, STANDARD + 1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, fd)
+    os.close(null)
+    return moved
 
 
 def _passes_on_nodelay(sock: socket.socket) -> bool:

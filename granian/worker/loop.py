@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._loops import loops
 from ..core.loop.core import LoopCore, close_loop
+from ..core.own import opened_by
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -32,15 +33,20 @@ class WorkerLoop:
         adapted: Adapted,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        if loop is None:
-            loop = loops.get(config.loop)
-            asyncio.set_event_loop(loop)
-        self._loop = loop
+        opened: list[int] = []
+        if loop is not None:
+            self._loop = loop
+        else:
+            self._loop, opened = opened_by(lambda: loops.get(config.loop))
+            asyncio.set_event_loop(self._loop)
         if config.runtime_blocking_threads is not None:
             self._loop.set_default_executor(ThreadPoolExecutor(config.runtime_blocking_threads))
         self._before = adapted.before
         self._after = adapted.after
-        self._core = LoopCore(listeners, settings, adapted.handler, loop=loop, lifespan=adapted.lifespan)
+        self._core = LoopCore(
+            listeners, settings, adapted.handler, loop=self._loop, lifespan=adapted.lifespan
+        )
+        self._core.loop_descriptors = opened
 
     def run(self, on_ready: Callable[[], None]) -> None:
         try:

@@ -70,3 +70,28 @@ def test_lasting_error_ends_the_core(sabotage: Any) -> None:
     assert not serving.thread.is_alive()
     assert isinstance(serving.error, OSError)
     serving.listener.close()
+
+
+def take_what_wakes(serving: Serving) -> None:
+    put_a_file_in_place_of(serving.core.reactor._poller.descriptors()[-1])
+
+
+@pytest.mark.parametrize('sabotage', [take_the_listener, take_what_wakes])
+def test_descriptor_closed_by_the_application_ends_the_core(sabotage: Any) -> None:
+    """Find it without an event or an error, about a second after a request."""
+    done = []
+
+    def once(serving: Serving) -> None:
+        if not done:
+            done.append(sabotage(serving))
+
+    serving = Serving(once)
+    if not isinstance(serving.core.reactor._poller, EpollPoller):
+        pytest.skip('selectors and watchers keep their descriptors elsewhere')
+    with socket.create_connection(serving.address, timeout=10) as sock:
+        sock.sendall(GET % b'/')
+        assert sock.recv(100).startswith(b'HTTP/1.1 200')
+    serving.thread.join(10)
+    assert not serving.thread.is_alive()
+    assert isinstance(serving.error, OSError)
+    serving.listener.close()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import select
 import socket
 import sys
@@ -15,10 +16,12 @@ import pytest
 
 from granian.core.loop.deadlines import sweep
 from granian.core.loop.output import LoopOutput
+from granian.core.own import OwnDescriptors
 from granian.core.progress import Lag
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected
 from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
+from tests.support.loop_core import Served
 from tests.support.tls_client import wrapped
 
 PLAIN = [(b'content-type', b'text/plain')]
@@ -501,3 +504,25 @@ def test_refused_upload_is_read_on_until_its_client_has_the_answer(serve):
     assert client.response()[0] == 400
     assert client.rest() == b''
     assert not client.was_reset
+
+
+@pytest.mark.parametrize('which', ['listener', 'of the loop'])
+def test_descriptor_closed_by_the_application_ends_the_core(kind, which):
+    """Have the worker replaced: uvloop would break off each connection that gets the number."""
+    null, own = os.open(os.devnull, os.O_RDONLY), os.open(__file__, os.O_RDONLY)
+
+    async def handler(stream):
+        (listener,) = served.core.acceptor.listeners
+        os.dup2(null, own if which == 'of the loop' else listener.sock.fileno())  # closes it, too
+        stream.respond(200, PLAIN, b'')
+
+    served = Served(kind, handler)
+    if which == 'of the loop':
+        served.call(lambda: setattr(served.core, '_own', OwnDescriptors([own])))
+    assert served.connect().get()[0] == 200
+    served._thread.join(10)
+    assert not served._thread.is_alive()
+    assert isinstance(served.error, OSError)
+    served.leave()
+    os.close(null)
+    os.close(own)

@@ -22,6 +22,7 @@ from ...protocol.limits import GRACE, Clock
 from ..handshakes import HandshakeTurns
 from ..heap import Peak
 from ..listener import Listener
+from ..own import OwnDescriptors
 from ..sharing import LEAVE_FOR
 from .admission import SETTLE, Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
@@ -68,25 +69,22 @@ class Reactor:
         self.now = monotonic()
         self.connections: dict[int, Watched] = {}
         self.next_sweep = math.inf
-        self.accepting = False
-        self.stopping = False
+        self.accepting = self.stopping = False
         self.first_grace = GRACE
-        """Seconds in which the first request of a connection may still arrive when the worker stops."""
         self.single = settings.threads == 1
         """One thread or greenlet: accept one connection at a time. Idle workers take the others."""
         self._newest: Watched | None = None
         """The connection accepted last, where `single`, until it has sent something."""
-        self.accepted = 0
-        self.failed = 0
+        self.accepted = self.failed = 0
         """Connections with a refused request or a failed handshake."""
-        self._pool = pool
-        self._ready = pool.ready
+        self._pool, self._ready = pool, pool.ready
         self.admission = Admission(settings, pool)
         self._published = -1
         """The number of connections that the other workers know."""
         self._connect = connect
         self._listeners = {sock.fileno(): Listener(sock) for sock in listeners}
         self._poller: Poller = self.make_poller()
+        self._own = OwnDescriptors(self.pollable())
         self.polling = False
         """True while the leader is inside poll()."""
         self.buffer = make_buffer()
@@ -99,8 +97,7 @@ class Reactor:
         self._peak = Peak()
         self.handshakes: HandshakeTurns[Any] = HandshakeTurns()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
-        self.register = self._poller.register
-        self.rearm = self._poller.rearm
+        self.register, self.rearm = self._poller.register, self._poller.rearm
         self.drained: Callable[[], None] = lambda: None
         self.broken: Callable[[OSError], None] = _raise
         """Called, from any thread, when poll() cannot be woken any more."""
@@ -175,7 +172,8 @@ class Reactor:
             self.suspect = False
             return 0.0
         if not self.connections and (self.accepting or self.stopping):
-            looks = self._peak.is_due or self.admission.may_miss_wakes(self._poller.exclusive)
+            looks = self._peak.is_due or self._own.seen < self.accepted
+            looks = looks or self.admission.may_miss_wakes(self._poller.exclusive)
             return IDLE_CHECK if looks else None
         longest = IDLE_CHECK
         if not (self.accepting or self.stopping):
@@ -192,11 +190,13 @@ class Reactor:
             self._sweep(now)
 
     def _tick(self, now: float) -> None:
-        """Set the Date field (RFC 9110 6.6.1), and look how many connections there are. Once a second."""
+        """Set the Date field (RFC 9110 6.6.1), and look after connections and descriptors. Once a second."""
         self._peak.look(len(self.connections))
         wall = time()
         self.clock.date = http_date(wall).encode()
         self._next_second = now + 1.0 - wall % 1.0
+        if not self.stopping and (lost := self._own.look(self.accepted)) is not None:
+            raise lost
 
     def _sweep(self, now: float) -> None:
         """Expire the connections whose deadline has passed, except those that a thread owns."""

@@ -8,6 +8,7 @@ hub, and the greenlet waits.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from dataclasses import replace
 from math import inf
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     Connections = deque[Deferred]
 else:
     Connections = deque
+
+
+LIBEV = 'libev'
+"""In the message of errors of the hub's own polling."""
 
 
 class GreenletCore(BlockingCore):
@@ -75,6 +80,9 @@ class GreenletCore(BlockingCore):
             try:
                 self._done.wait()
             except Hub.SYSTEM_ERROR as error:
+                if isinstance(error, SystemError) and LIBEV in str(error):
+                    self._error = self._error or OSError(errno.EBADF, str(error))
+                    return  # the hub cannot poll any more
                 self.settings.exited(error)
 
     def _break(self, error: OSError) -> None:

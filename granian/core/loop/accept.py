@@ -246,7 +246,7 @@ class Acceptor:
             if isinstance(each, asyncio.Task):
                 each.cancel()
             else:
-                (each if isinstance(each, TLSLayer) else each.transport).abort()
+                each.abort()
         return 0.0 if self._room_due else PAUSE
 
     def room_made(self) -> None:

@@ -22,6 +22,7 @@ from ...protocol.error_pages import error_parts
 from ...protocol.limits import GRACE, Clock
 from ...stream import log_failure
 from ..heap import Peak
+from ..own import OwnDescriptors
 from . import first_step
 from .accept import Acceptor
 from .deadlines import notify_stop, shut_down, sweep
@@ -89,6 +90,9 @@ class LoopCore:
         self._peak = Peak()
         self._served = False  # becomes true when the worker is ready, and stays so
         self._cancelling = False  # a CancelledError in a handler is our doing
+        self.loop_descriptors: list[int] = []
+        """The loop's own, as far as known; `WorkerLoop` sets them."""
+        self._own: OwnDescriptors | None = None
         self._over: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         shortest = min(
@@ -159,6 +163,8 @@ class LoopCore:
             self._sweep()
             if not self.stopping:
                 self.acceptor.start()
+                listeners = [listener.sock.fileno() for listener in self.acceptor.listeners]
+                self._own = OwnDescriptors([*listeners, *self.loop_descriptors])
             if on_ready is not None:
                 on_ready()
             self._served = True
@@ -279,6 +285,8 @@ class LoopCore:
         self.clock.date = http_date(int(seconds)).encode()
         self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
         self._peak.look(len(self.connections))
+        if not self.stopping and self._own is not None and (lost := self._own.look()) is not None:
+            self.fail(lost)
         for connection in list(self.connections):
             sweep(connection, now)
 
@@ -315,7 +323,7 @@ class LoopCore:
             if stream.task is not None:
                 stream.task.cancel()
         for connection in list(self.connections):
-            connection.transport.abort()
+            connection.abort()
 
     def fail(self, error: OSError) -> None:
         self.acceptor.close()

@@ -32,7 +32,7 @@ def sweep(connection: LoopConnection, now: float) -> None:
     connection.lag = None
     if connection.closing:
         if now - connection.closing_since >= LINGER:
-            connection.transport.abort()
+            connection.abort()
     elif connection.timers is not None:
         _sweep_http2(connection, connection.timers, now)
     elif connection.streams:
@@ -81,7 +81,7 @@ def _look_for_end(connection: LoopConnection) -> None:
     poll.register(connection.socket.fileno(), _LEFT)
     for _, happened in poll.poll(0):
         if happened & _GONE:
-            connection.transport.abort()
+            connection.abort()
         else:
             connection.client_left()
 
@@ -141,7 +141,7 @@ def _sweep_http2(connection: LoopConnection, timers: Timers, now: float) -> None
             connection.abort_stream(stream)
     _sweep_bodies(connection, now)
     if timers.overdue(now):
-        connection.transport.abort()
+        connection.abort()
     else:
         _act(connection, timers, now)
 

@@ -91,7 +91,7 @@ async def send_file_by_kernel(stream: FileStream, descriptor: int, offset: int, 
                 if error.errno in NOT_THIS_FILE:
                     await send_file_by_reading(stream, descriptor, offset, end - offset, counted=True)
                 else:
-                    stream.connection.transport.abort()  # the client has gone
+                    stream.connection.abort()  # the client has gone
                 return
             if not sent:
                 stream.abort()

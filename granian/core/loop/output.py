@@ -256,6 +256,12 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     # -- the end
 
+    def abort(self) -> None:
+        """Close at once, and write nothing more: until it calls connection_lost, uvloop would raise."""
+        self.lost = True
+        self.direct = False
+        self.transport.abort()
+
     def client_left(self) -> None:
         """Notify the handlers that the client sends no more, and may have gone."""
         for stream in list(self.streams.values()):
@@ -282,7 +288,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         try:
             self.transport.write_eof()
         except OSError:  # the client has gone already
-            self.transport.abort()
+            self.abort()
 
     def close(self) -> None:
         """Close after the output has been written, without lingering."""
@@ -295,10 +301,10 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         """Close so that the client gets an error and not an end."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
         self.closing = True
-        self.transport.abort()
+        self.abort()
 
     def give_up(self) -> None:
         """End the connection of a client that takes no bytes."""
         for stream in (*self.streams.values(), *self.draining):
             stream.write_timed_out = True
-        self.transport.abort()
+        self.abort()
