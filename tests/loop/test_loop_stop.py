@@ -9,6 +9,7 @@ import pytest
 
 from granian.core.contract import CoreSettings
 from granian.core.loop import deadlines
+from granian.core.loop.connection import LoopConnection
 from granian.core.loop.core import LoopCore, close_loop
 from granian.core.sharing import Shares
 from granian.errors import FatalError
@@ -145,6 +146,20 @@ def test_first_request_of_a_connection_has_longer_at_a_reload(serve, monkeypatch
     served.begin_stop(True)
     assert used.closed()
     assert new.get()[0] == 200
+    served.stop()
+
+
+def test_connection_that_is_being_set_up_is_not_cancelled(serve, monkeypatch):
+    """Look between connection_made and the end of the task: uvloop would never call connection_lost."""
+    made = LoopConnection.connection_made
+
+    def make(self, transport):
+        made(self, transport)
+        self.core.acceptor.cancel_handshakes()
+
+    monkeypatch.setattr(LoopConnection, 'connection_made', make)
+    served = serve(hello)
+    assert served.connect().get()[0] == 200
     served.stop()
 
 

@@ -7,6 +7,7 @@ import heapq
 import logging
 import socket
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,7 +64,11 @@ class Acceptor:
     def __init__(self, core: Host, listeners: Listeners) -> None:
         self.listeners = [Listener(sock) for sock in listeners]
         self.joining: dict[asyncio.Task[None], float] = {}
-        """Accepted, without a transport yet, and when."""
+        """Accepted, without a transport yet; with the time since which a PROXY preamble is awaited, else inf.
+
+        Only that wait is cancelled: uvloop may have called connection_made later, and would never call
+        connection_lost.
+        """
         self.handshakes: set[TLSLayer] = set()
         """TLS is being negotiated."""
         self._steps: HandshakeTurns[TLSLayer] = HandshakeTurns()
@@ -144,8 +149,9 @@ class Acceptor:
                     break
 
     def cancel_handshakes(self) -> None:
-        for task in list(self.joining):
-            task.cancel()
+        for task, since in list(self.joining.items()):
+            if since < inf:
+                task.cancel()
         for layer in list(self.handshakes):
             layer.abort()
 
@@ -173,7 +179,7 @@ class Acceptor:
             return False
         self._core.connections_handled += 1
         task = self._core.loop.create_task(self._join(sock, address, listener))
-        self.joining[task] = self._core.loop.time()
+        self.joining[task] = inf if self._core.settings.proxy is None else self._core.loop.time()
         task.add_done_callback(self._joined)
         self.publish()
         return True
@@ -299,6 +305,9 @@ class Acceptor:
                     sock, proxy, client, self._core.settings.head_timeout, self.clock,
                     self._core.settings.refused,
                 )  # fmt: skip
+                task = asyncio.current_task()
+                assert task is not None
+                self.joining[task] = inf
             connection = LoopConnection(self._core, sock, client, server)
             protocol: asyncio.Protocol = connection
             tls = self._core.settings.tls
