@@ -17,7 +17,7 @@ from .handles import Handle
 from .records import WorkerRecord
 from .signals import RELOAD, STOP, SignalInbox
 from .supervisor import Supervisor
-from .tables import ServerEvent, WorkerEvent, WorkerState
+from .tables import ServerEvent, ServerState, WorkerEvent, WorkerState
 
 if TYPE_CHECKING:
     from .metrics import Exporter
@@ -44,7 +44,8 @@ class MainLoop:
     """Waits on signals, on the workers' pipes and ends, and on the clock, and tells the supervisor.
 
     `on_serving` is called when a worker has become ready, `on_end` after a worker's end, `on_files` with
-    the files of a worker's modules, and the functions of `on_signals` at further signals.
+    the files of a worker's modules, and the functions of `on_signals` at further signals, unless the
+    server stops.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class MainLoop:
             self.supervisor.server_event(self._events[name], monotonic())
         elif name == 'SIGUSR1':
             self._reopen()
-        else:
+        elif self.supervisor.state is not ServerState.STOPPING:  # even if both signals came in this turn
             self._on_signals[name]()
 
     def _reopen(self) -> None:

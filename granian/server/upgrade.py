@@ -69,7 +69,7 @@ class Succession:
         return not self.predecessor or has_ended(self.predecessor)
 
     def begin(self) -> None:
-        """Start a new main process, unless there are two already or this one stops.
+        """Start a new main process, unless there are two already.
 
         The socket files are left to the new one.
         """
@@ -77,7 +77,7 @@ class Succession:
         self.look((), monotonic())
         if self.heir:
             logger.warning(WARNINGS['upgrading'])
-        if self.heir or endpoint is None or endpoint.closed:
+        if self.heir or endpoint is None:
             return
         owns_files = ' files' if endpoint.files else ''
         environ = {**self.environ, PREDECESSOR: f'{os.getpid()}{owns_files}'}

@@ -382,12 +382,13 @@ def test_exit_status_says_what_failed(start: Start, app: str, file: str, status:
 def test_winch_to_a_daemon_stops_the_workers_until_hup(start: Start, tmp_path: Path, kind: str) -> None:
     conf = "bind = 'unix:web.sock'\npidfile = 'web.pid'\nworkers = 2\n"
     conf += "def nworkers_changed(server, new, old): server.log.info('hook: %s to %s', old, new)\n"
+    conf += "def post_worker_init(worker): worker.log.info('obeys signals')\n"
     daemon = start(
         '-D', '--log-file', 'web.log', 'web', kind=kind, files={'gunicorn.conf.py': conf, 'web.py': WSGI}
     )
     assert daemon.ended() == 0
     log = tmp_path / 'web.log'
-    wait_for(lambda: log.exists() and log.read_text().count('Booting worker') == 2)
+    wait_for(lambda: log.exists() and log.read_text().count('obeys signals') == 2)
     pid = int((tmp_path / 'web.pid').read_text())
     try:
         assert ask(str(tmp_path / 'web.sock'))['ppid'] == pid
@@ -395,7 +396,7 @@ def test_winch_to_a_daemon_stops_the_workers_until_hup(start: Start, tmp_path: P
         wait_for(lambda: not children(pid), log.read_text)
         assert 'graceful stop of workers' in log.read_text()
         os.kill(pid, signal.SIGHUP)
-        wait_for(lambda: len(children(pid)) == 2, log.read_text)
+        wait_for(lambda: log.read_text().count('obeys signals') == 4, log.read_text)
         assert ask(str(tmp_path / 'web.sock'))['ppid'] == pid
         assert [line.partition('hook: ')[2] for line in log.read_text().splitlines() if 'hook: ' in line] == [
             'None to 2', '2 to 0', '0 to 2',

@@ -9,8 +9,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from granian.server.mainloop import MainLoop
+from granian.server.tables import ServerState
 
 METHODS = ['fork', 'spawn', 'forkserver']
 
@@ -402,6 +406,16 @@ def test_usr2_starts_a_main_process_that_takes_over(serve, tmp_path):
         os.kill(new, signal.SIGTERM)
     wait_gone(new)
     assert list(tmp_path.glob('server.pid*')) == []
+
+
+def test_usr2_right_after_term_starts_nothing():
+    """Handle both in one turn of the main loop: the sockets are not closed yet."""
+    state = SimpleNamespace(state=ServerState.RUNNING)
+    state.server_event = lambda event, now: setattr(state, 'state', ServerState.STOPPING)
+    started = []
+    inbox = SimpleNamespace(take=lambda: ['SIGTERM', 'SIGUSR2'])
+    MainLoop(state, inbox, on_signals={'SIGUSR2': lambda: started.append(1)})._signals()
+    assert started == []
 
 
 def test_signals_to_a_worker_do_not_end_it(serve):
