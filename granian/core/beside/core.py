@@ -224,8 +224,10 @@ class PairedCore:
             self._beside.join()
 
     def stop(self, reload: bool = False) -> None:
-        self._blocking.stop(reload)
+        # The loop first. Without connections the blocking core ends at once, and `run` would be the first to
+        # stop the loop, without a reload.
         self._beside.stop(reload)
+        self._blocking.stop(reload)
 
     def descriptors(self) -> list[int]:
         found: list[int] = self._blocking.descriptors()
