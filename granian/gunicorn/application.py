@@ -27,7 +27,7 @@ class AppError(FatalError):
 def load(text: str) -> Any:
     """Import APP and return the application. Raises FatalError, and what the import raises."""
     module, _, expression = text.partition(':')
-    expression = expression or 'application'
+    expression = expression.rstrip() or 'application'  # a variable's file may end its lines with CR LF
     try:
         importlib.import_module(module)
         application = load_target(f'{module}:{expression}')

@@ -188,6 +188,7 @@ def test_app_forms(tmp_path: Path) -> None:
     module = __import__('forms_app')
     assert application.load('forms_app') is module.application
     assert application.load('forms_app:holder.app') is module.application
+    assert application.load('forms_app:holder.app\r') is module.application
     assert application.load("forms_app:make('x', debug=False)")(0, 0) == ('x', False)
     assert application.load('forms_app:holder.make("y")')(0, 0) == ('y', True)
     for text in ('forms_app:missing', 'forms_app:nothing', 'forms_app:number', 'forms_app:make(x)', 'forms_app:make(1, 2)',
