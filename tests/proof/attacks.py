@@ -138,6 +138,12 @@ async def pipeline(attack: Attack) -> None:
     await attack.many(lambda: attack.flood(b'', requests, http2=False, read=False))
 
 
+async def tiny_chunks(attack: Attack) -> None:
+    """Upload in chunks of a byte, as fast as the server takes them."""
+    head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n'
+    await attack.many(lambda: attack.flood(head, b'1\r\nx\r\n' * 10_000, http2=False))
+
+
 async def connect_and_reset(attack: Attack) -> None:
     """Reset each connection as soon as it is made, every second one within a request."""
 
@@ -281,6 +287,14 @@ async def settings(attack: Attack) -> None:
     await attack.many(lambda: attack.flood(START, h2_frame(SETTINGS, 0, 0) * 200, read=False))
 
 
+async def tiny_frames(attack: Attack) -> None:
+    """Upload in DATA frames of a byte, as fast as the windows allow."""
+    fields = [(':method', 'POST'), (':scheme', 'http'), (':authority', 'test'), (':path', '/echo/x')]
+    block = bytes(hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(*field) for field in fields]))
+    begin = START + h2_frame(HEADERS, END_HEADERS, 1, block)
+    await attack.many(lambda: attack.flood(begin, h2_frame(DATA, 0, 1, b'x') * 5000))
+
+
 async def windows(attack: Attack) -> None:
     """Ask for a megabyte with a window of nothing, and open it by a byte at times."""
     begin = PREFACE + h2_frame(SETTINGS, 0, 0, struct.pack('!HI', 4, 0))
@@ -346,13 +360,13 @@ STAYING = (silent, half_head, half_body, kept_alive, prefaces, tls_stall)
 """Attacks that are tried on a server with few descriptors."""
 HTTP1 = (
     byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent, half_head, half_body, kept_alive,
-    drip_uploads, drip_downloads,
+    drip_uploads, drip_downloads, tiny_chunks,
 )  # fmt: skip
 TLS_ONLY = (tls_stall,)
-HTTP2 = (prefaces, rapid_reset, made_you_reset, continuation, pings, settings, windows)
+HTTP2 = (prefaces, rapid_reset, made_you_reset, continuation, pings, settings, windows, tiny_frames)
 WEBSOCKET = (ws_fragments, ws_bomb, ws_pings)
 ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
-FLOODS = {'pipeline', 'connect_and_reset', *(each.__name__ for each in (*HTTP2[1:], *WEBSOCKET))}
+FLOODS = {'pipeline', 'connect_and_reset', 'tiny_chunks', *(each.__name__ for each in (*HTTP2[1:], *WEBSOCKET))}
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""
 
 
