@@ -31,6 +31,9 @@ class Connection(Protocol):
     """A server's side of one HTTP connection, of either version."""
 
     # input
+    unread: bool
+    """`next_event()` has more to read at once: give others a turn first."""
+
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...
     def next_event(self) -> Event | None: ...

@@ -366,7 +366,12 @@ TLS_ONLY = (tls_stall,)
 HTTP2 = (prefaces, rapid_reset, made_you_reset, continuation, pings, settings, windows, tiny_frames)
 WEBSOCKET = (ws_fragments, ws_bomb, ws_pings)
 ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
-FLOODS = {'pipeline', 'connect_and_reset', 'tiny_chunks', *(each.__name__ for each in (*HTTP2[1:], *WEBSOCKET))}
+FLOODS = {
+    'pipeline',
+    'connect_and_reset',
+    'tiny_chunks',
+    *(each.__name__ for each in (*HTTP2[1:], *WEBSOCKET)),
+}
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1 import h11_body
-from granian.protocol.http1.h11_body import DONE, ChunkGuard
+from granian.protocol.http1.h11_body import DONE, STEPS, ChunkGuard
 from granian.protocol.http1.response_side import DRAIN_LIMIT
 from granian.protocol.limits import Limits
 from tests.support.http1_help import (
@@ -209,8 +209,53 @@ def test_the_guard_knows_the_end():
 def test_chunks_of_one_read_are_one_event():
     connection = connect()
     request(connection, CHUNKED)
-    events = feed(connection, b'1\r\nx\r\n' * 10_000 + b'1 ;a\r\ny')
-    assert [(type(event), event.data) for event in events] == [(Data, b'x' * 10_000 + b'y')]
+    events = feed(connection, b'1\r\nx\r\n' * 500 + b'1 ;a\r\ny')
+    assert [(type(event), event.data) for event in events] == [(Data, b'x' * 500 + b'y')]
+    assert not connection.unread
+
+
+def test_tiny_chunks_of_one_read_are_read_in_bounded_parts():
+    connection = connect()
+    request(connection, CHUNKED)
+    connection.receive_data(b'1\r\nx\r\n' * 10_000 + b'0\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n')
+    sizes = []
+    while isinstance(event := connection.next_event(), Data):
+        sizes.append(len(event.data))
+        assert connection.unread
+    assert isinstance(event, EndOfRequest)
+    assert not connection.unread
+    assert sum(sizes) == 10_000
+    assert max(sizes) <= STEPS // 4
+    connection.respond(1, 200, [], b'')
+    assert connection.next_event().head.path == '/next'
+
+
+@rows('end', ['respond', 'abort', 'eof'])
+def test_nothing_is_left_to_read_once_tiny_chunks_are_dropped(end):
+    connection = connect()
+    request(connection, CHUNKED)
+    connection.receive_data(b'1\r\nx\r\n' * 5000)
+    assert isinstance(connection.next_event(), Data)
+    assert connection.unread
+    if end == 'eof':
+        connection.receive_eof()
+        while connection.next_event() is not None:
+            pass
+    elif end == 'abort':
+        connection.abort(1)
+    else:
+        connection.respond(1, 200, [(b'content-length', b'0')], b'')
+    assert not connection.unread
+    assert connection.next_event() is None
+
+
+def test_head_with_tiny_chunks_begins_with_a_part_of_them():
+    connection = connect()
+    connection.receive_data(CHUNKED + b'1\r\nx\r\n' * 5000)
+    event = connection.next_event()
+    assert isinstance(event, Request)
+    assert 0 < len(event.body) <= STEPS
+    assert connection.unread
 
 
 def test_hostile_chunk_extension_takes_linear_time():

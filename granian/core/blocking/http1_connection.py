@@ -109,15 +109,20 @@ class Http1Connection(Http1Output):
 
         A body of up to PREFETCH bytes is read first, so that a slow sender holds no thread, but not where
         the client waits for 100 Continue: the application's first read sends that. More input is read
-        behind the other ready units: a body of tiny chunks takes 20 ms a read.
+        behind the other ready units, and of tiny chunks each part.
         """
         http = self.http
+        if http.unread:
+            return self._parse_on(http.next_event())
         buffer = self.reactor.buffer
         self.readable = False
         try:
             data = buffer[: self.sock.recv_into(buffer)]
-        except OSError as error:
-            self._take_error(error)
+        except BlockingIOError:
+            self._wait()
+            return None
+        except OSError:
+            self.close()  # the connection is broken
             return None
         if self.hung_up or len(data) == RECEIVE_SIZE:
             self.readable = True  # as in receive()
@@ -125,28 +130,22 @@ class Http1Connection(Http1Output):
         event = http.next_event()
         if type(event) is Request and event.complete:
             return event  # the fast path of nearly every request
+        return self._parse_on(event, ended=not data)
+
+    def _parse_on(self, event: Event | None, ended: bool = False) -> Request | None:
+        """Return a request once it can run, else wait for more input, or close where it has ended."""
         request = self._parse(event)
         if request is None and self.phase < WRITING:
-            if data:
-                self._wait()
-            else:
-                self.close()
+            self.close() if ended else self._wait()
         return request
 
-    def _take_error(self, error: OSError) -> None:
-        """Wait for input, where there is none yet; else the connection is broken: close it."""
-        if isinstance(error, BlockingIOError):
-            self._wait()
-        else:
-            self.close()
-
     def _parse(self, event: Event | None) -> Request | None:
-        """Take this event and those behind it. Return a request once it can run."""
+        """Take this event and those behind it, of tiny chunks a part. Return a request once it can run."""
         while event is not None:
             if type(event) is Request and event.complete:
                 return event
             request = self._advance(event)
-            if request is not None or self.phase >= WRITING:
+            if request is not None or self.phase >= WRITING or self.http.unread:
                 return request
             event = self.http.next_event()
         return None
@@ -222,6 +221,7 @@ class Http1Connection(Http1Output):
     def _wait(self) -> None:
         """Let go of the connection until more input arrives, with the deadline that applies."""
         now = monotonic()
+        self.readable = self.readable or self.http.unread
         if self.outbox and not self.flush():  # corked, and the next request is not complete
             self.release_unless_closed()
             return

@@ -193,12 +193,13 @@ class LoopConnection(LoopOutput[LoopStream]):
                     self._dispatch(event)
                 event = None
                 left -= 1
-                if not left:
-                    self.behind = True
-                    self._schedule_next()
+                if not left or protocol.unread:
                     break
         finally:
             self._pumping = False
+        if not left or protocol.unread:
+            self.behind = True
+            self._schedule_next()
         waits = self._input_waits()  # before output of other streams fills the socket again
         if self.multiplexed:
             if out := protocol.data_to_send():

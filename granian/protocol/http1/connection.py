@@ -292,7 +292,7 @@ class Http1(ResponseSide):
         event = self._next_of_body()
         while isinstance(event, Data) and len(body) < _PIECES_AT_ONCE:
             body.append(event.data)
-            event = self._next_of_body()
+            event = None if self.unread else self._next_of_body()
         complete = isinstance(event, EndOfRequest) and not event.trailers
         if not complete:
             self._pending = event
@@ -350,15 +350,15 @@ class Http1(ResponseSide):
         lane = self._lane
         assert lane is not None
         if self._buffer:
-            lane.receive(self._buffer)
-            self._buffer = b''
+            self._buffer = _without(self._buffer, lane.receive(self._buffer))
         event = lane.next_event()
+        self.unread = bool(self._buffer) and isinstance(event, Data)
         if isinstance(event, Data):
             self._wait_continue = False
         elif isinstance(event, EndOfRequest):
             self._wait_continue = False
             self._reading = READING_DONE
-            self._buffer = lane.rest
+            self._buffer = lane.rest + self._buffer
             self._lane = None
         elif isinstance(event, RequestFailed):
             self._fail()

@@ -76,7 +76,7 @@ class ResponseSide:
     __slots__ = (
         '_buffer', '_clock', '_close', '_eof', '_framing', '_head', '_lane', '_last', '_left', '_limits',
         '_out', '_pending', '_quick', '_reading', '_response_left', '_state', '_wait_continue',
-        'input_discarded', 'must_close',
+        'input_discarded', 'must_close', 'unread',
     )  # fmt: skip
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
@@ -84,7 +84,7 @@ class ResponseSide:
         self._clock = clock
         self.must_close = False
         """Once what was returned has been written, close the connection."""
-        self.input_discarded = False
+        self.input_discarded = self.unread = False
         """The connection ends, and bytes after its last request have been discarded."""
         self._last = not limits.keep_alive
         """No request after this one, whatever the client says."""
@@ -248,12 +248,17 @@ class ResponseSide:
     def abort(self, stream_id: int) -> bytes:
         self._state = BROKEN
         self._quick = False
+        self._drop_input()
+        out, self._out = self._out, b''
+        return out
+
+    def _drop_input(self) -> None:
+        """Read no more: the connection closes."""
         self._reading = READING_CLOSED
         self._buffer = b''
         self._lane = self._pending = None
+        self.unread = False
         self.must_close = True
-        out, self._out = self._out, b''
-        return out
 
     def shutdown(self) -> bytes:
         self._last = self._close = True
@@ -375,11 +380,8 @@ class ResponseSide:
         """Keep the connection or close it, after a complete response."""
         self._quick = False
         if self._close:
-            self._reading = READING_CLOSED
             self.input_discarded = bool(self._buffer)
-            self._buffer = b''
-            self._lane = self._pending = None
-            self.must_close = True
+            self._drop_input()
         elif self._reading == READING_DONE or not self._left:
             self._begin_next()
 

@@ -25,6 +25,7 @@ class Http2:
     the two GOAWAYs; `ping()` and `awaiting_pong` are for the keep-alive timer.
     """
 
+    unread = False
     make_session = Session
     make_receiver = Receiver
 
