@@ -139,7 +139,7 @@ class BusySocket:
         return getattr(self._sock, name)
 
     def send(self, data: bytes) -> int:
-        if len(data) < 300_000:
+        if len(data) < 100_000:
             return self._sock.send(data)
         self._poller.watched = self._sock.fileno()
         self._client_sends.set()

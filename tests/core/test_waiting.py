@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from granian.core.blocking.http1_connection import Http1Connection
+from granian.protocol.http1.h11_body import STEPS, ChunkGuard
 from tests.support.blocking_core import GET_CLOSE, count_body, running
 from tests.support.http2_client import Http2Client
 
@@ -160,3 +162,26 @@ def test_reset_requests_of_a_crowded_client_never_run() -> None:
         client.flush()
         assert client.finish(small).body == b'small'
     assert len(entered) < 10
+
+
+def test_tiny_chunks_are_read_a_part_in_each_unit_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the parts read between two units: another connection may have its turn after each."""
+    parts = [0]
+    scan, work = ChunkGuard.scan, Http1Connection.work
+
+    def count_part(self: ChunkGuard, data: bytes) -> tuple[int, bytes]:
+        parts[-1] += 1
+        return scan(self, data)
+
+    def count_unit(self: Http1Connection) -> bool:
+        parts.append(0)
+        return work(self)
+
+    monkeypatch.setattr(ChunkGuard, 'scan', count_part)
+    monkeypatch.setattr(Http1Connection, 'work', count_unit)
+    with running(count_body, body_spool=1 << 20) as server:
+        head = b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n'
+        answer = server.request(head + b'1\r\nx\r\n' * 50_000 + b'0\r\n\r\n')
+    assert answer.endswith(b'50000')
+    assert sum(parts) >= 50_000 * 4 // STEPS
+    assert max(parts) <= 2
