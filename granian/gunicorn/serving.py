@@ -220,6 +220,10 @@ class Front(MPServer):
         self.resize(0)
         self._try('nworkers_changed', self.view, 0, old)
 
+    @property
+    def starts_one_by_one(self) -> bool:
+        return any(self.app.cfg.hook(name) is not None for name in ('pre_fork', 'post_fork'))
+
     def _before_worker(self, worker: Any) -> None:
         worker.view = Worker(self.view, worker)
         self.view.worker_age = worker.age

@@ -55,6 +55,11 @@ class ProcessHooks(Hooks):
         self.hooks_after_worker: list[WorkerHook] = []
         self.hooks_worker = WorkerHooks()
 
+    @property
+    def starts_one_by_one(self) -> bool:
+        """True if hooks run between the starts of workers: they may expect the earlier ones to be there."""
+        return bool(self.hooks_before_worker or self.hooks_worker)
+
     # In the main process
 
     def on_starting(self, hook: H) -> H:

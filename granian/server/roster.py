@@ -31,7 +31,7 @@ class Roster:
         All at once, unless hooks run in between: then one worker after the other.
         """
         workers = [Worker(number, age) for number, age in places]
-        if not self._hooks.hooks_before_worker and not self._hooks.hooks_worker:
+        if not self._hooks.starts_one_by_one:
             return self._launch(workers)
         return [handle for worker in workers for handle in self._launch([worker])]
 
