@@ -142,7 +142,7 @@ class Front(MPServer):
 
     def _say_why(self, error: Exception) -> None:
         """Log why the server does not start: the line of a FatalError, else a traceback."""
-        text = failure(error).traceback
+        text = failure(error).traceback if isinstance(error, FatalError) else trace(error)
         if text:
             logger.error('%s', text)
         if isinstance(error, net.ListenError) and error.in_use:

@@ -42,7 +42,10 @@ def log_cause(exc: FatalError) -> None:
 
 def trace(exc: BaseException) -> str:
     """Format a traceback from the first frame that is neither ours nor the import system's."""
-    return ''.join(traceback.format_exception(type(exc), exc, _first_frame(exc))).rstrip()
+    first = _first_frame(exc)
+    if first is None and not isinstance(exc, (ImportError, SyntaxError)):
+        first = exc.__traceback__  # a mistake of ours
+    return ''.join(traceback.format_exception(type(exc), exc, first)).rstrip()
 
 
 def _first_frame(exc: BaseException) -> TracebackType | None:

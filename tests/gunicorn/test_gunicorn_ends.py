@@ -189,3 +189,13 @@ def test_module_imported_before_gevent_is_one_warning(start: Start, preload: boo
     web.expect(r'\[WARNING\] -k gevent: imported before .*web \(time\.sleep\)')
     assert web.stop() == 0
     assert web.count('WARNING') == 1
+
+
+@pytest.mark.parametrize('name', ['on_starting', 'when_ready'])
+def test_hook_that_raises_at_the_start_is_traced_from_itself(start: Start, name: str) -> None:
+    conf = f"def {name}(server): raise ValueError('of the hook')\n"
+    web = start('-b', '127.0.0.1:0', 'web', files={'gunicorn.conf.py': conf, 'web.py': WSGI})
+    assert web.ended() == 1
+    assert web.count('^ValueError: of the hook$') == 1
+    assert web.count(f'in {name}$') == 1
+    assert 'server/common.py' not in web.log
