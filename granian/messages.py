@@ -99,6 +99,7 @@ REFUSALS = {
     'define it at the top level of a module',
     'no_such_user': "No such user: '{name}'",
     'no_such_group': "No such group: '{name}'",
+    'no_folder': 'the current folder cannot be entered: {reason}; change to one that exists, and start there',
     'no_entry': "a worker cannot enter '{path}' (--working-dir): {reason}",
     'cannot_become': 'a worker cannot become {who} (--user, --group): {reason}',
     'cannot_give': "cannot give '{path}' to the user of the workers (--user, --group): {reason}",

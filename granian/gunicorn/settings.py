@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..server.upgrade import start_folder
 from . import values as v
 
 NATIVE = 'native'
@@ -254,7 +255,7 @@ def defaults(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     Raises ValueError.
     """
     found = {name: setting.default for name, setting in TABLE.items()}
-    found['chdir'] = v.start_folder()
+    found['chdir'] = start_folder()
     if 'PORT' in environ:
         found['bind'] = [f'0.0.0.0:{environ["PORT"]}']
     if 'WEB_CONCURRENCY' in environ:

@@ -13,19 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..server.upgrade import start_folder
+
 Kind = Callable[[Any], Any]
-
-
-def start_folder() -> str:
-    """Return the current folder by the name that the shell has for it.
-
-    A symbolic link in it may lead to another release at the next reload.
-    """
-    name = os.environ.get('PWD', '')
-    try:
-        return name if os.path.isabs(name) and os.path.samefile(name, os.curdir) else os.getcwd()
-    except OSError:
-        return os.getcwd()
 
 
 def flag(value: Any) -> bool | None:

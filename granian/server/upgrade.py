@@ -19,8 +19,8 @@ from typing import Any
 
 from .. import log, net
 from .._signals import HANDLED
-from ..errors import FatalError
-from ..messages import WARNINGS
+from ..errors import ConfigurationError, FatalError
+from ..messages import WARNINGS, refusal
 from .pidfile import PidFile
 from .signals import held_back
 
@@ -30,6 +30,18 @@ PREDECESSOR = '_GRANIAN_PREDECESSOR'
 """Variable with the id of the old main process, and a second word if it has made files of Unix sockets."""
 EVERY = 1.0
 """Seconds between two looks whether the old main process has ended."""
+
+
+def start_folder() -> str:
+    """Return the current folder by the name that the shell has for it. Raises ConfigurationError.
+
+    A symbolic link in it may lead to another release at the next reload or upgrade.
+    """
+    name = os.environ.get('PWD', '')
+    try:
+        return name if os.path.isabs(name) and os.path.samefile(name, os.curdir) else os.getcwd()
+    except OSError as exc:
+        raise ConfigurationError(refusal('no_folder', reason=exc.strerror)) from None
 
 
 class Succession:
@@ -50,7 +62,7 @@ class Succession:
         self.command: Callable[[], tuple[str, list[str]]] = self._same_command
         """Returns program and arguments of a new main process, which calls this."""
         self._endpoint = endpoint
-        self._folder = os.getcwd()
+        self._folder = start_folder()
         self._is_child = os.getppid() == self.predecessor
         self._owns_files = len(given) > 1
         self._files: list[net.SocketFile] = []

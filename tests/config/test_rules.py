@@ -263,6 +263,7 @@ ELSEWHERE = {
     'no_such_group': ('server/test_identity', 'test_unknown_user_and_group'),
     'worker_timeout': ('server/test_worker_timeout', 'test_one_thread_is_cut_with_500_and_a_stack'),
     'no_life': ('server/test_worker_timeout', 'test_stopped_process_is_replaced'),
+    'no_folder': ('server/test_working_dir', 'test_deleted_current_folder_is_one_line'),
     'no_entry': ('server/test_identity', 'test_folder_that_a_worker_may_not_enter_is_one_line'),
     'cannot_become': ('server/test_identity', 'test_ordinary_user_cannot_change'),
     'cannot_give': ('server/test_identity', 'test_ordinary_user_cannot_change'),

@@ -1,7 +1,10 @@
 """--working-dir: what is named on the command line is meant from where the command was given."""
 
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,24 @@ def test_a_formatter_of_the_projects_own(serve, project, method):
     server = serve(method=method, working_dir='project', log_dictconfig=overlay)
     server.expect('LISTENING AT')
     server.expect('STARTED WORKER-1')
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows keeps a folder that is in use')
+@pytest.mark.parametrize('module', ['granian', 'granian.gunicorn'])
+def test_deleted_current_folder_is_one_line(module: str, tmp_path: Path) -> None:
+    folder = tmp_path / 'gone'
+    folder.mkdir()
+    start = f"""
+import os, runpy, sys
+os.rmdir({str(folder)!r})
+sys.argv[1:] = ['app:app']
+runpy.run_module({module!r}, None, '__main__')
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', start], cwd=folder, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    text = 'Error: the current folder cannot be entered: No such file or directory'
+    assert [line for line in done.stderr.splitlines() if line] == [
+        text + '; change to one that exists, and start there'
+    ]

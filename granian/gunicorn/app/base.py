@@ -7,10 +7,10 @@ import sys
 from typing import Any, NoReturn
 
 from ..._internal import put_first
+from ...server.upgrade import start_folder
 from .. import flags, loader
 from ..cfg import Cfg
 from ..loader import SettingsError
-from ..values import start_folder
 
 
 class BaseApplication:
@@ -28,7 +28,6 @@ class BaseApplication:
         self.cfg: Cfg
         self.callable: Any = None
         self.logger: Any = None
-        self.start_dir = start_folder()
         self.hints: list[str] = []
         """A line for each name in the configuration file that resembles a setting and is none."""
         self.do_load_config()
@@ -36,6 +35,7 @@ class BaseApplication:
     def do_load_config(self) -> None:
         """Make `cfg` and load it; a mistake ends the process with status 1."""
         try:
+            self.start_dir = start_folder()
             self.load_default_config()
             self.load_config()
         except SettingsError as error:
