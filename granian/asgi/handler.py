@@ -52,7 +52,8 @@ def asgi_handler(
         if prefix and not under_prefix(scope['path'], prefix):
             stream.respond(404, *error_parts(404))
             return
-        channel = HTTPChannel(stream, pathsend)
+        channel = HTTPChannel()
+        channel.begin(stream, pathsend)
         awaitable: Any = None
         try:
             awaitable = app(scope, channel.receive, channel.send)

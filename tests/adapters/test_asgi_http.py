@@ -333,7 +333,8 @@ WAY_TO = {
 def test_table(state, kind):
     """Try each message in each state: it leads where the table says, or is a mistake."""
     stream = FakeStream()
-    one = channel.HTTPChannel(stream, pathsend=True)
+    one = channel.HTTPChannel()
+    one.begin(stream, pathsend=True)
 
     async def walk():
         for message in WAY_TO[state]:
