@@ -88,12 +88,13 @@ def fork(*children: tuple[str, Callable[[], object]]) -> list[ForkedProcess]:
         for name, target in children:
             pid = os.fork()
             if not pid:
-                _run_child(target, name, _own_end(pipes, len(pids)))
+                _run_child(target, name, pipes, len(pids))
             pids.append(pid)
     except OSError:
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            started = ForkedProcess('', pid, -1)
+            started.kill()
+            started.join()
         for sentinel, _ in pipes:
             os.close(sentinel)
         raise
@@ -114,12 +115,13 @@ def _own_end(pipes: list[tuple[int, int]], index: int) -> int:
     return pipes[index][1]
 
 
-def _run_child(target: Callable[[], object], name: str, ending: int) -> None:
-    """Run `target` in the child; never returns. `ending` is closed in children of its own."""
+def _run_child(target: Callable[[], object], name: str, pipes: list[tuple[int, int]], index: int) -> None:
+    """Run `target` in the child; never returns. Its pipe's end is closed in children of its own."""
     status = 1
-    pipe = os.fstat(ending)
-    os.register_at_fork(after_in_child=lambda: _close_same(ending, pipe))
     try:
+        ending = _own_end(pipes, index)
+        pipe = os.fstat(ending)
+        os.register_at_fork(after_in_child=lambda: _close_same(ending, pipe))
         # The parent's objects stay for good: the collector must not write to their pages.
         gc.freeze()
         _leave_multiprocessing(name)
