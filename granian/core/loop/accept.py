@@ -155,18 +155,18 @@ class Acceptor:
         for layer in list(self.handshakes):
             layer.abort()
 
-    def accept(self, listener: Listener) -> bool:
-        """Accept up to BURST connections. Return whether there may be more."""
+    def accept(self, listener: Listener) -> None:
+        """Accept up to BURST connections, and publish their number once."""
         share = self._share
         if share is not None and not share.regards_others(monotonic()):
             share, self._left = None, 0
         # One where the others' numbers count: if it is short it ends soon, and no worker is ahead by it.
         for _ in range(BURST if share is None else 1):
             if share is not None and self._leaves_to_others(share):
-                return False
+                break
             if not self._accept_one(listener):
-                return False
-        return True
+                break
+        self.publish()
 
     def _accept_one(self, listener: Listener) -> bool:
         """Accept one connection. Return False when none is pending, or when there is no room for it."""
@@ -181,7 +181,6 @@ class Acceptor:
         task = self._core.loop.create_task(self._join(sock, address, listener))
         self.joining[task] = inf if self._core.settings.proxy is None else self._core.loop.time()
         task.add_done_callback(self._joined)
-        self.publish()
         return True
 
     def _leaves_to_others(self, share: Share) -> bool:
