@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MOST_ITEMS = 1000
+MOST_ITEMS = 1200
 """Each item takes pytest a millisecond: a table is one item (`tests/support/rows.py`)."""
 SLOW_TO_IMPORT = {
     'aiohttp', 'anyio', 'channels', 'django', 'emmett', 'faker', 'fastapi', 'flask', 'gevent', 'gunicorn',
