@@ -220,14 +220,18 @@ def on_reload(server):
     server.log.info('reload to %d', server.num_workers)
 def nworkers_changed(server, new, old):
     server.log.info('from %s to %d', old, new)
+def post_worker_init(worker):
+    worker.log.info('worker is ready')
 """
     web = start(*LOCAL, 'web', kind=kind, files={'gunicorn.conf.py': hooks, **APP})
     web.listening()
-    for old, new in ((1, 3), (3, 1)):
+    web.expect('worker is ready')
+    for old, new, started in ((1, 3, 4), (3, 1, 5)):
         (tmp_path / 'gunicorn.conf.py').write_text(f'{hooks}workers = {new}')
         web.send('SIGHUP')
         web.expect(f'reload to {new}$')
         web.expect(f'from {old} to {new}$')
+        web.expect('worker is ready', started)  # one that still loads would not end by 'Worker exiting'
         wait_for(lambda new=new: len(children(web.pid)) == new)
     wait_for(lambda: web.count('Worker exiting') >= 4)
     assert web.count('Booting worker') == 5, web.log  # 1, 3 and 1

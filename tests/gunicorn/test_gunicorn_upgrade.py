@@ -280,20 +280,37 @@ def test_usr2_to_a_stopping_server_has_no_effect(start: Start, tmp_path: Path) -
 
 
 class Manager:
-    """A service manager's socket: which process has sent which lines."""
+    """A service manager's socket: which process has sent which lines.
+
+    A thread reads, as systemd does: the kernel keeps 10 notifications, and a sender gives up after a second.
+    """
 
     def __init__(self, path: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
-        self.socket.settimeout(20)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.lines: list[tuple[int, str]] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
-    def wait_for(self, pid: int, line: str) -> None:
-        while (pid, line) not in self.lines:
+    def _read(self) -> None:
+        while True:
             data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
+            if not data:
+                return
             sender, _, _ = struct.unpack('3i', control[0][2])
             self.lines += [(sender, each) for each in data.decode().split('\n')]
+
+    def wait_for(self, pid: int, line: str) -> None:
+        wait_for(lambda: (pid, line) in self.lines, lambda: str(self.lines))
+
+    def __enter__(self) -> Manager:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.shutdown(socket.SHUT_RD)
+        self._reader.join()
+        self.socket.close()
 
 
 @pytest.mark.skipif(not hasattr(socket, 'SO_PASSCRED'), reason='needs the credentials of a message')
@@ -302,7 +319,7 @@ def test_systemd_is_given_the_new_main_process(start: Start, tmp_path: Path) -> 
     again = 'import os, sys; os.environ["WATCHDOG_PID"] = str(os.getpid()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])'
     env = {'NOTIFY_SOCKET': str(tmp_path / 'notify'), 'WATCHDOG_USEC': '2000000'}
     manager = Manager(env['NOTIFY_SOCKET'])
-    with manager.socket:
+    with manager:
         web = start(
             '-c', again, '-m', 'granian', 'gunicorn', 'web', kind='python', env=env,
             files={'gunicorn.conf.py': UPGRADE, **APP},
