@@ -26,7 +26,8 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None and os.name == 'posix':
             null = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is the stream's
             os.set_inheritable(null, True)
-            setattr(sys, name, open(null, mode))  # noqa: SIM115
+            # Not closed with the object, which an application may replace.
+            setattr(sys, name, open(null, mode, closefd=False))  # noqa: SIM115
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

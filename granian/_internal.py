@@ -148,6 +148,11 @@ def put_first(folder: str) -> None:
     sys.path.insert(0, folder)
 
 
+def given_environment() -> dict[str, str]:
+    """Return the environment without what `load_env_files` has added, which another process reads itself."""
+    return {name: value for name, value in os.environ.items() if name not in _set_by_us}
+
+
 def load_env_files(paths: Sequence[Path]) -> None:
     """Put the variables of dotenv files into os.environ. A later file wins over an earlier one.
 

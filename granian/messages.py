@@ -103,6 +103,7 @@ REFUSALS = {
     'no_entry': "a worker cannot enter '{path}' (--working-dir): {reason}",
     'cannot_become': 'a worker cannot become {who} (--user, --group): {reason}',
     'cannot_give': "cannot give '{path}' to the user of the workers (--user, --group): {reason}",
+    'no_room': 'cannot start {workers} workers: {reason}; raise the limit (ulimit -u, -n), or say fewer --workers',
     'needs_fork': "{what} needs workers that are forked, not multiprocessing's start method {method!r}",
     'needs_processes': '{what} needs workers that are processes',
     'gevent_needs_processes': '--core gevent needs workers that are processes',
@@ -139,6 +140,7 @@ WARNINGS = {
     'log_not_reopened': '%s cannot be opened again (%s): lines go on into the file that is open',
     'overdue': '%s has not stopped within %g seconds: killing it',
     'last_worker': 'Ignoring SIGTTOU: one worker left',
+    'no_worker': 'Ignoring SIGTTOU: no worker left',
     'start_overdue': '%s has not loaded the application within %g seconds: killing it '
     '(--workers-start-timeout)',
     'terminated': '%s stops: another process has sent it %s',
@@ -148,6 +150,7 @@ WARNINGS = {
     'crash_loop': 'worker-%d has died %d times in a row soon after its start: from now on %g seconds pass '
     'between two starts',
     'gives_up': 'worker-%d has died %d times in a row soon after its start: giving up',
+    'metrics_later': '--metrics: the old main process has %s: the metrics are there once it has ended',
     'upgrading': 'Ignoring SIGUSR2: there is a second main process already',
     'not_again': 'The command cannot be started again: %s',
     'no_forkserver': 'The fork server cannot be started (no folder for its socket): workers are spawned',

@@ -215,7 +215,8 @@ class Front(MPServer):
     def _park(self) -> None:
         """Stop all workers gracefully, until SIGHUP or SIGTTIN."""
         logger.info('graceful stop of workers')
-        self._announced, old = 0, self.view.num_workers
+        self._announced = 0 if self.size else None
+        old = self.view.num_workers
         self.view.num_workers = 0
         self.resize(0)
         self._try('nworkers_changed', self.view, 0, old)

@@ -244,7 +244,8 @@ class AbstractServer(ProcessHooks):
             return None
         from .metrics import Exporter
 
-        exporter = Exporter(config.metrics_address, config.metrics_port, supervisor)
+        second = self.succession.predecessor != 0
+        exporter = Exporter(config.metrics_address, config.metrics_port, supervisor, waits=second)
         companions.append(exporter)
         return exporter
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from .. import net
 from ..dates import http_date
+from ..messages import WARNINGS
 from ..observe.counters import BUCKETS, CLASSES, Figures
 from ..protocol.events import Refused, Request, RequestFailed
 from ..protocol.http1 import Http1
@@ -35,6 +36,8 @@ PATIENCE: Final = 10.0
 """Seconds for a request to come whole, and for a response to be taken."""
 IDLE: Final = 90.0
 """Seconds between two requests: more than most scrape intervals."""
+RETRY: Final = 1.0
+"""Seconds between two attempts to have the port of an old main process."""
 TRY_AGAIN: Final = 0.05
 """Seconds between two attempts to write to a client whose window is full."""
 
@@ -159,15 +162,28 @@ def _worker_lines(workers: Sequence[tuple[int, Figures]]) -> Iterator[str]:
 class Exporter:
     """Serves the page at /metrics. Raises ListenError when it cannot have its port."""
 
-    def __init__(self, address: str, port: int, supervisor: Supervisor) -> None:
-        """Listen for the metrics page. Raises ListenError."""
+    def __init__(self, address: str, port: int, supervisor: Supervisor, waits: bool = False) -> None:
+        """Listen for the metrics page. Raises ListenError.
+
+        `waits`: an old main process may have the port; it is taken once that has ended.
+        """
         self.store = Store()
         self._supervisor = supervisor
-        try:
-            self._endpoint = net.listen(address, port, backlog=128)
-        except net.ListenError as exc:  # the message must name the metrics' port, not the server's
-            raise net.ListenError(exc.where, exc.reason, 'listen_metrics') from exc
+        self._address = address, port
+        self._endpoint = net.Endpoint([])
         self._clients: list[_Client] = []
+        self._retry = inf
+        """When to try to listen again."""
+        try:
+            self._listen()
+        except net.ListenError as exc:
+            if not (waits and exc.in_use):  # the message must name the metrics' port, not the server's
+                raise net.ListenError(exc.where, exc.reason, 'listen_metrics') from exc
+            logger.warning(WARNINGS['metrics_later'], exc.where)
+            self._retry = 0.0
+
+    def _listen(self) -> None:
+        self._endpoint = net.listen(*self._address, backlog=128)
         for sock in self._endpoint.sockets:
             sock.setblocking(False)
             keep_from_children(sock)
@@ -182,10 +198,16 @@ class Exporter:
 
     @property
     def due(self) -> float:
-        return min((client.due for client in self._clients), default=inf)
+        return min((client.due for client in self._clients), default=self._retry)
 
     def look(self, ready: Collection[Any], now: float) -> None:
         self.store.retire(self._supervisor.workers)
+        if now >= self._retry:
+            self._retry = inf
+            try:
+                self._listen()
+            except net.ListenError:
+                self._retry = now + RETRY
         for listener in self._endpoint.sockets:
             if listener in ready:
                 self._accept(listener, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..worker.hooks import Worker, call_and_log
 from .handles import Handle
@@ -25,15 +25,15 @@ class Roster:
         self._hooks = hooks
         self._serves = False
 
-    def launch(self, *places: tuple[int, int]) -> list[Handle]:
-        """Start a worker for each number and age, and return their handles.
+    def launch(self, *places: tuple[int, int]) -> Iterator[Handle]:
+        """Start a worker for each number and age, and yield their handles.
 
-        All at once, unless hooks run in between: then one worker after the other.
+        All at once, unless hooks run in between: then each is yielded before the next hook, which may fail.
         """
         workers = [Worker(number, age) for number, age in places]
-        if not self._hooks.starts_one_by_one:
-            return self._launch(workers)
-        return [handle for worker in workers for handle in self._launch([worker])]
+        together = [[worker] for worker in workers] if self._hooks.starts_one_by_one else [workers]
+        for group in together:
+            yield from self._launch(group)
 
     def _launch(self, workers: Sequence[Worker]) -> list[Handle]:
         for worker in workers:

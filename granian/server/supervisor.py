@@ -10,12 +10,15 @@ the first ones.
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 
-from ..messages import WARNINGS
+from ..core.system_errors import NO_ROOM
+from ..errors import FatalError
+from ..messages import WARNINGS, refusal
 from ..worker.ipc import Reason
 from .records import Counts, Handle, OnDeath, Policy, Slot, WorkerRecord
 from .tables import (
@@ -61,14 +64,14 @@ def up_to(limit: float) -> float:
 class Supervisor:
     """Starts, stops and kills workers as events arrive. One thread.
 
-    `launch(*places)` starts a worker for each (number, age) and returns their handles. `on_reload` is called
+    `launch(*places)` starts a worker for each (number, age) and yields their handles. `on_reload` is called
     before the workers are replaced, and returns False to forbid that. `on_resize(new, old)` is called when
     the number of workers changes (old is None at first).
     """
 
     size: int
     policy: Policy
-    launch: Callable[..., Sequence[Handle]]
+    launch: Callable[..., Iterable[Handle]]
     on_reload: Callable[[], object] = lambda: None
     on_resize: Callable[[int, int | None], object] = lambda new, old: None
     jitter: Callable[[float], float] = up_to
@@ -97,18 +100,24 @@ class Supervisor:
     # What the main process calls
 
     def start(self, now: float) -> None:
-        """Start the first workers, all at once."""
+        """Start the first workers, all at once. Raises FatalError where the system has no room for them."""
         self._now = now
         self.on_resize(self.size, None)
         self.slots += map(Slot, range(1, self.size + 1))
-        for slot, worker in zip(self.slots, self._launch(*self.slots)):
+        try:
+            workers = self._launch(*self.slots)
+        except OSError as exc:
+            if exc.errno not in (errno.EAGAIN, *NO_ROOM):  # a hook's, perhaps
+                raise
+            raise FatalError(refusal('no_room', workers=self.size, reason=exc.strerror)) from exc
+        for slot, worker in zip(self.slots, workers):
             slot.worker = worker
 
     def server_event(self, event: ServerEvent, now: float) -> None:
         """Handle an event that concerns the server as a whole."""
         self._now = now
-        if event is ServerEvent.SHRINK and len(self.slots) == 1 and self.state is not ServerState.STOPPING:
-            logger.warning(WARNINGS['last_worker'])
+        if event is ServerEvent.SHRINK and len(self.slots) < 2 and self.state is not ServerState.STOPPING:
+            logger.warning(WARNINGS['last_worker' if self.slots else 'no_worker'])
             return
         if event is ServerEvent.RELOAD:
             self.reloads += 1
@@ -275,7 +284,10 @@ class Supervisor:
         worker.handle.kill()
 
     def _launch(self, *slots: Slot) -> list[WorkerRecord]:
-        """Start workers for slots and record them. Raises OSError where no process can be made."""
+        """Start workers for slots and record them. Raises OSError where no process can be made.
+
+        Those that were started before the error are recorded, too.
+        """
         ages = range(self.counts.spawns + 1, self.counts.spawns + len(slots) + 1)
         handles = self.launch(*((slot.number, age) for slot, age in zip(slots, ages)))
         return [self._record(*each) for each in zip(slots, ages, handles)]

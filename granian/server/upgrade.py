@@ -12,12 +12,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from .. import log, net
+from .._internal import given_environment
 from .._signals import HANDLED
 from ..errors import ConfigurationError, FatalError
 from ..messages import WARNINGS, refusal
@@ -38,8 +40,11 @@ def start_folder() -> str:
     A symbolic link in it may lead to another release at the next reload or upgrade.
     """
     name = os.environ.get('PWD', '')
+    with suppress(OSError):  # a process manager passes its own PWD on, which this user may not look at
+        if os.path.isabs(name) and os.path.samefile(name, os.curdir):
+            return name
     try:
-        return name if os.path.isabs(name) and os.path.samefile(name, os.curdir) else os.getcwd()
+        return os.getcwd()
     except OSError as exc:
         raise ConfigurationError(refusal('no_folder', reason=exc.strerror)) from None
 
@@ -57,7 +62,7 @@ class Succession:
         self.successor = 0
         """Process id of the new main process; 0: there is none."""
         self.due = 0.0
-        self.environ: Mapping[str, str] = dict(os.environ)
+        self.environ: Mapping[str, str] = given_environment()
         """Environment of a new main process."""
         self.command: Callable[[], tuple[str, list[str]]] = self._same_command
         """Returns program and arguments of a new main process, which calls this."""
@@ -175,9 +180,10 @@ def start_again(
             os.close(copy)
         passed = {'LISTEN_FDS': str(len(sockets)), 'LISTEN_PID': str(os.getpid())}
         os.execvpe(program, arguments, {**environ, **passed})
-    except Exception:
+    except Exception as error:
         log.reopen_log_files()  # a socket may have taken the number of a log file
-        logger.exception('The command cannot be started again')
+        hook = None if isinstance(error, OSError) else error  # a folder or a program is not there
+        logger.error(WARNINGS['not_again'], error, exc_info=hook)
     finally:
         os._exit(127)
 
@@ -185,6 +191,7 @@ def start_again(
 def _fork_orphan() -> int:
     """Fork a process whose parent ends at once. Return as os.fork does. Raises OSError."""
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)  # the process in between may be killed before it writes
     try:
         between = os.fork()
         if not between:

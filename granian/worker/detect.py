@@ -25,6 +25,9 @@ _CALLED_AS = {
     Interfaces.RSGI: 'a coroutine function (scope, protocol)',
 }
 
+_CHANGES = ('__wrapped__', '__signature__', '_is_coroutine_marker')
+"""Attributes by which `inspect` sees an object as something else than its `__call__`."""
+
 
 def resolve(interface: Interfaces, app: Any) -> Interfaces:
     """Return the interface to serve `app` by: `interface`, or the one that AUTO detects.
@@ -133,7 +136,7 @@ def _plain(app: Any) -> tuple[FunctionType | None, int]:
     if type(found) is not FunctionType or vars(found) or isinstance(app, type):
         return None, 0
     try:
-        changed = hasattr(app, '__wrapped__') or hasattr(app, '__signature__')
+        changed = any(hasattr(app, name) for name in _CHANGES)
     except Exception:  # a proxy may refuse any look at it
         return None, 0
     return (None, 0) if changed else (found, 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from granian._internal import load_env_files, load_target, prepare_import
+from granian._internal import given_environment, load_env_files, load_target, prepare_import
 from granian.errors import TargetError
 
 FILES = {
@@ -125,3 +125,6 @@ def test_env_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second.write_text('GT_C=3\n')
     load_env_files([first, second])
     assert os.environ['GT_C'] == '3'
+    given = given_environment()  # for another main process, which reads the files itself
+    assert given['GT_A'] == 'outside'
+    assert not {'GT_B', 'GT_C'} & given.keys()

@@ -399,11 +399,16 @@ def test_winch_to_a_daemon_stops_the_workers_until_hup(start: Start, tmp_path: P
         os.kill(pid, signal.SIGWINCH)
         wait_for(lambda: not children(pid), log.read_text)
         assert 'graceful stop of workers' in log.read_text()
+        os.kill(pid, signal.SIGWINCH)
+        os.kill(pid, signal.SIGTTOU)
+        wait_for(lambda: 'ttou' in log.read_text(), log.read_text)
+        os.kill(pid, signal.SIGTTIN)
+        wait_for(lambda: log.read_text().count('obeys signals') == 3, log.read_text)
         os.kill(pid, signal.SIGHUP)
-        wait_for(lambda: log.read_text().count('obeys signals') == 4, log.read_text)
+        wait_for(lambda: log.read_text().count('obeys signals') == 5, log.read_text)
         assert ask(str(tmp_path / 'web.sock'))['ppid'] == pid
         assert [line.partition('hook: ')[2] for line in log.read_text().splitlines() if 'hook: ' in line] == [
-            'None to 2', '2 to 0', '0 to 2',
+            'None to 2', '2 to 0', '0 to 0', '0 to 1', '1 to 2',
         ]  # fmt: skip
     finally:
         os.kill(pid, signal.SIGTERM)

@@ -256,8 +256,10 @@ def test_command_that_is_not_there_is_named_in_the_log_file(start: Start, tmp_pa
     log = tmp_path / 'web.log'
     wait_for(lambda: log.exists() and 'Booting worker' in log.read_text())
     web.send('SIGUSR2')
-    wait_for(lambda: "No such file or directory: '/none/python'" in log.read_text(), lambda: web.log)
+    text = "The command cannot be started again: [Errno 2] No such file or directory: '/none/python'"
+    wait_for(lambda: text in log.read_text(), lambda: web.log)
     wait_for(lambda: len(children(web.pid)) == 1)
+    assert 'Traceback' not in log.read_text()
     assert ask(str(tmp_path / 'web.sock'))['ppid'] == web.pid
     assert web.stop() == 0
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from enum import Enum
+from math import inf
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import SimpleNamespace
@@ -340,6 +341,21 @@ def test_the_port_is_taken(looping):
     one = looping()
     with pytest.raises(ListenError, match='the port is in use'):
         Exporter('127.0.0.1', one.address[1], one.supervisor)
+
+
+def test_port_of_an_old_main_process_is_taken_after_its_end(caplog):
+    with socket.create_server(('127.0.0.1', 0)) as old:
+        port = old.getsockname()[1]
+        exporter = Exporter('127.0.0.1', port, SimpleNamespace(workers=[], slots=[]), waits=True)
+        assert f'the old main process has 127.0.0.1:{port}' in caplog.text
+        exporter.look((), 10.0)
+        assert (exporter.sources, exporter.due) == ([], 10.0 + metrics.RETRY)
+    exporter.look((), 10.5)
+    assert exporter.sources == []
+    exporter.look((), 11.0)
+    with socket.create_connection(('127.0.0.1', port)):
+        assert (len(exporter.sources), exporter.due) == (1, inf)
+    exporter.close()
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='there is no fork')

@@ -116,6 +116,22 @@ def test_worker_lives_without_standard_streams(tmp_path, command, numbers):
         assert process.wait(20) == 0
 
 
+REPLACED = """
+import io, os, sys
+from granian import _early
+_early.open_standard_streams()
+sys.stdout = io.StringIO()
+sys.stderr = io.StringIO()
+os._exit(any(os.readlink(f'/proc/self/fd/{number}') != os.devnull for number in (0, 1, 2)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='no /proc')
+def test_stream_that_is_replaced_keeps_its_descriptor():
+    command = [sys.executable, '-c', CLOSED, '0,1,2', '-c', REPLACED]
+    assert subprocess.run(command, env={**os.environ, 'PYTHONPATH': str(HERE.parent.parent)}).returncode == 0
+
+
 def unix_answer(path):
     """Return the response to a request, once there is a server."""
     end = time.monotonic() + 20

@@ -1,5 +1,6 @@
 """Children forked one right after the other, and who forks them so."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -52,6 +53,18 @@ except ChildProcessError:
 """
 
 
+KILLED = """
+import os
+from granian.server import upgrade
+
+upgrade._fork_and_leave = lambda writer: os._exit(9)
+try:
+    upgrade._fork_orphan()
+except OSError as error:
+    print(error.strerror)
+"""
+
+
 def run(script):
     return subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60)
 
@@ -64,6 +77,10 @@ def test_end_of_one_child_is_seen_while_a_sibling_lives():
 def test_fork_that_fails_leaves_no_child_and_no_descriptor():
     done = run(REFUSED)
     assert done.stdout == '11\nTrue\nno child\n', done.stderr
+
+
+def test_upgrade_whose_process_in_between_is_killed_is_an_error():
+    assert run(KILLED).stdout == f'{os.strerror(errno.EAGAIN)}\n'
 
 
 class Process:
@@ -93,6 +110,23 @@ def test_workers_are_started_together_unless_hooks_run_between(register):
     handles = roster.launch((1, 1), (2, 2), (3, 3))
     assert [handle.pid for handle in handles] == [1, 2, 3]
     assert launches.made == ([[1], [2], [3]] if register else [[1, 2, 3]])
+
+
+def test_workers_before_a_hook_that_fails_are_handed_over():
+    hooks = ProcessHooks()
+
+    @hooks.before_worker
+    def fail_at_three(worker):
+        if worker.number == 3:
+            raise ValueError('three')
+
+    roster = Roster(hooks)
+    roster.launcher = Launches()
+    handles = []
+    with pytest.raises(ValueError, match='three'):
+        for handle in roster.launch((1, 1), (2, 2), (3, 3)):
+            handles.append(handle.pid)
+    assert handles == [1, 2]
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='no /proc')

@@ -1,10 +1,12 @@
 """The supervisor's decisions, without processes and with a clock that the test turns."""
 
+import errno
 import logging
 from math import inf
 
 import pytest
 
+from granian.errors import FatalError
 from granian.server import supervisor as module
 from granian.server.records import OnDeath, Policy
 from granian.server.supervisor import Supervisor
@@ -456,6 +458,30 @@ def test_grow_and_shrink(running, caplog):
     assert 'Ignoring SIGTTOU: one worker left' in caplog.text
     assert world.serving() == [three]
     assert world.supervisor.status == 0
+
+
+def test_shrink_without_a_worker_is_ignored(running, caplog):
+    world = running(1)
+    world.supervisor.resize(0, world.now)
+    world.exit(*world.launched)
+    world.feed(ServerEvent.SHRINK)
+    assert 'Ignoring SIGTTOU: no worker left' in caplog.text
+    world.feed(ServerEvent.GROW)
+    world.ready(world.launched[1])
+    assert world.serving() == [world.launched[1]]
+
+
+def refuse(*places):
+    """Start the first worker only."""
+    yield FakeHandle(1)
+    raise BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable')
+
+
+def test_first_workers_without_room_are_one_line():
+    supervisor = Supervisor(3, Policy(), refuse)
+    with pytest.raises(FatalError, match='cannot start 3 workers: Resource temporarily unavailable; raise'):
+        supervisor.start(0.0)
+    assert [worker.handle.number for worker in supervisor.workers] == [1]  # to be ended
 
 
 def test_shrink_while_the_worker_taken_away_is_starting(running):

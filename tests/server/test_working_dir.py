@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from granian.server.upgrade import start_folder
+
 FORMATTER = """
 import logging
 
@@ -90,3 +92,11 @@ runpy.run_module({module!r}, None, '__main__')
     assert [line for line in done.stderr.splitlines() if line] == [
         text + '; change to one that exists, and start there'
     ]
+
+
+@pytest.mark.parametrize('name', ['', 'relative', '/no/such/folder', '/dev/null/x', '/'])
+def test_pwd_that_names_another_folder_is_passed_over(name, tmp_path, monkeypatch):
+    """Start under a process manager, which passes on the PWD of the shell that has started it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('PWD', name)
+    assert start_folder() == str(tmp_path)

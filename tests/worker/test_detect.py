@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -270,6 +271,21 @@ def test_quick_look_agrees_with_the_signature(make: Any, function: Any, count: i
     except (TypeError, ValueError):  # ValueError: there is no argument for the object itself
         expected = False
     assert _takes(app, count) is expected
+
+
+class Marked:
+    """A plain `__call__` that returns a coroutine, and says so."""
+
+    def __init__(self):
+        inspect.markcoroutinefunction(self)
+
+    def __call__(self, scope, receive, send):
+        return asgi(scope, receive, send)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason='no markcoroutinefunction')
+def test_object_marked_as_coroutine_function_is_asgi() -> None:
+    assert detect(Marked()) is ASGI
 
 
 @pytest.mark.parametrize(
