@@ -103,7 +103,7 @@ REFUSALS = {
     'no_entry': "a worker cannot enter '{path}' (--working-dir): {reason}",
     'cannot_become': 'a worker cannot become {who} (--user, --group): {reason}',
     'cannot_give': "cannot give '{path}' to the user of the workers (--user, --group): {reason}",
-    'no_room': 'cannot start {workers} workers: {reason}; raise the limit (ulimit -u, -n), or say fewer --workers',
+    'no_room': 'cannot start {workers} workers: {reason}; raise the limit (ulimit -u, -n) or lower --workers',
     'needs_fork': "{what} needs workers that are forked, not multiprocessing's start method {method!r}",
     'needs_processes': '{what} needs workers that are processes',
     'gevent_needs_processes': '--core gevent needs workers that are processes',
