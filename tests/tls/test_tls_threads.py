@@ -73,6 +73,25 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, monkeypatch):
     assert max(steps) <= 4
 
 
+def test_plain_http_that_waited_for_its_turn_leaves_the_turns(serve, monkeypatch):
+    """Refuse a client whose further bytes show that it speaks no TLS. Its place is another's."""
+    may_step = handshakes.HandshakeTurns.may_step
+    clients = []
+
+    def wait_first(self, opening):
+        if clients:
+            self._left = 0
+            clients.pop().sendall(b' / HTTP/1.1\r\n\r\n')
+        return may_step(self, opening)
+
+    monkeypatch.setattr(handshakes.HandshakeTurns, 'may_step', wait_first)
+    with serve(describe) as server, server.connect() as sock:
+        clients.append(sock)
+        sock.sendall(b'GET')
+        assert sock.recv(4096).startswith(b'HTTP/1.1 400 ')
+        until(lambda: not server.core.reactor.handshakes.begun)
+
+
 def describe(stream: Any) -> None:
     body = f'{stream.head.version} {stream.scheme} {stream.tls.version} {stream.tls.client_subject}'
     stream.respond(200, TEXT, body.encode())

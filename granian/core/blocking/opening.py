@@ -105,6 +105,7 @@ class Opening(WatchedConnection):
         without the interpreter's lock.
         """
         if self._handshake is None and not self._looks_like_tls():
+            self.reactor.handshakes.forget(self)  # it may have waited for a step that it does not take
             return False, True
         if not self.reactor.handshakes.may_step(self):
             return False, True  # it stays owned until the reactor queues it again
