@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from _thread import allocate_lock
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar('T')
+
+_opening = allocate_lock()
 
 Identity = tuple[int, int, int] | None
 
@@ -44,9 +47,10 @@ def _identity(fd: int) -> Identity:
 
 def opened_by(make: Callable[[], T]) -> tuple[T, list[int]]:
     """Return the event loop that `make` returns, and the epoll sets and counters that it has opened."""
-    before = _pollers()
-    made = make()
-    return made, [fd for fd, name in _pollers().items() if before.get(fd) != name]
+    with _opening:  # workers may be threads: the sets of one's loop are not another's
+        before = _pollers()
+        made = make()
+        return made, [fd for fd, name in _pollers().items() if before.get(fd) != name]
 
 
 def _pollers() -> dict[int, str]:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -46,6 +47,24 @@ def test_counters_that_a_loop_opens_are_known():
     assert opened == made[:1]
     for fd in made:
         os.close(fd)
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')
+def test_loops_made_at_once_are_told_apart():
+    """Take no other worker's descriptors for our own, where workers are threads: they close with it."""
+    found = []
+    other = threading.Thread(target=lambda: found.append(opened_by(lambda: os.eventfd(0))))
+
+    def make():
+        other.start()
+        other.join(0.2)
+        return os.eventfd(0)
+
+    found.append(opened_by(make))
+    other.join()
+    assert all(opened == [made] for made, opened in found)
+    for made, _ in found:
+        os.close(made)
 
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')

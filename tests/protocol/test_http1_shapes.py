@@ -273,6 +273,34 @@ def test_a_request_line_comes_again():
         assert made.read(block([b'x'], b'GET /%20 HTTP/1.1', ['Host']) + END).path == '/%20'
 
 
+class _Line(bytes):
+    """A request line during whose comparison another thread reads a head."""
+
+    meanwhile = staticmethod(lambda: None)
+
+    def __eq__(self, other):
+        self.meanwhile()
+        return bytes.__eq__(self, other)
+
+    __hash__ = bytes.__hash__
+
+
+class _Data(bytes):
+    def partition(self, mark):
+        line, *rest = bytes.partition(self, mark)
+        return _Line(line), *rest
+
+
+def test_head_that_comes_again_is_not_another_threads(monkeypatch):
+    """Read by a template that worker threads without an interpreter lock share."""
+    ours, other = (block([b'x'], b'GET /%b HTTP/1.1' % path, ['Host']) + END for path in (b'a', b'b'))
+    for made in templates('Host', values=(b'x',))[2:]:
+        made.read(ours)
+        monkeypatch.setattr(_Line, 'meanwhile', lambda self, made=made: made.read(other))
+        assert made.read(_Data(ours)).path == '/a'
+        assert made._last[1].path == '/b'
+
+
 def test_no_secret_outlives_its_connection():
     names = ('Host', 'Authorization')
     shape = shapes.Shape(names, [field_for(name) for name in names])

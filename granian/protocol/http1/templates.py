@@ -185,8 +185,8 @@ class Template:
                 return None
         elif rest != self._given:
             return None
-        elif self._last is not None and self._last[0] == line:
-            return self._last[1]
+        elif (last := self._last) is not None and last[0] == line:  # read once: workers may be threads
+            return last[1]
         known = self._request_line
         if line != known[0]:
             read = _read_request_line(line)
