@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from granian.core.blocking import reactor
-from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, Http2Output
+from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, WRITES, Http2Output
 from granian.core.blocking.poller import SelectorPoller
 from tests.support.blocking_core import running
 from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
@@ -36,6 +36,21 @@ class Offers:
         self.sizes.append(len(data))
         sent: int = self.sock.send(data)
         return sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+class Taking:
+    """A socket that takes everything at once."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.sizes: list[int] = []
+
+    def send(self, data: Any) -> int:
+        self.sizes.append(len(data))
+        return len(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.sock, name)
@@ -112,6 +127,25 @@ def test_response_that_waits_for_its_turn_is_whole() -> None:
         download_side_by_side(sock, body)
 
 
+def test_response_that_leaves_slowly_is_whole() -> None:
+    """Let the socket take nothing for longer than the write timeout, while its client reads."""
+    size = 600_000
+
+    def handler(stream: Any) -> None:
+        stream._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        stream.respond(200, TEXT, MEGABYTE[:size])
+
+    with running(handler, write_timeout=0.4) as server, server.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        client = Http2Client(sock, window=WINDOW, acknowledge=False)
+        client.connection.increment_flow_control_window(WINDOW)
+        stream_id, pause = client.start(), threading.Event()
+        while not (client.responses[stream_id].ended or client.responses[stream_id].reset):
+            client.receive()
+            pause.wait(0.1)
+        assert client.responses[stream_id].received == size
+
+
 @pytest.mark.parametrize('whole', [True, False])
 def test_small_response_does_not_wait_for_a_large_one(whole: bool) -> None:
     """Send the small response although the socket takes little; the windows admit both."""
@@ -134,6 +168,36 @@ def test_small_response_does_not_wait_for_a_large_one(whole: bool) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client = Http2Client(sock, window=WINDOW, acknowledge=False)
         assert received_before_small(client, 8 * len(MEGABYTE), answered) < 2 * len(MEGABYTE)
+
+
+def test_client_that_takes_everything_leaves_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a large response in several turns. Its handler's thread, and the leader, have others to serve."""
+    taking: list[Taking] = []
+    turns: list[int] = []
+    whole = threading.Event()
+    write = Http2Output._write
+
+    def count_writes(self: Http2Output) -> None:
+        before = len(taking[0].sizes) if taking else 0
+        write(self)
+        if taking:
+            turns.append(len(taking[0].sizes) - before)
+            if sum(taking[0].sizes) > 8 * len(MEGABYTE):
+                whole.set()
+
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/large':
+            taking.append(Taking(stream._connection.sock))
+            stream._connection.sock = taking[0]
+            stream.respond(200, TEXT, MEGABYTE * 8)
+        else:
+            stream.respond(200, TEXT, b'small')
+
+    monkeypatch.setattr(Http2Output, '_write', count_writes)
+    with running(handler, threads=1) as server, server.connect() as sock:
+        open_windows(sock).start('/large')
+        assert whole.wait(10)
+    assert max(turns) <= WRITES
 
 
 def test_write_takes_one_large_piece_at_most() -> None:

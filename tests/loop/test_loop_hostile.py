@@ -442,6 +442,28 @@ def test_http2_small_response_does_not_wait_for_a_large_one(serve, whole):
     assert received_before_small(client, len(body), at_once) < 2_000_000
 
 
+def test_http2_response_to_a_client_that_has_reset_is_dropped(serve, caplog):
+    """Write nothing once a write has failed: asyncio logs a line for each further one."""
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, b'x' * 8_000_000)
+
+    served = serve(handler)
+    leaver = served.connect()
+    leaver.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client = Http2Client(leaver.sock, window=1 << 27, acknowledge=False)
+    client.connection.increment_flow_control_window(1 << 27)
+    client.ping()
+    held, go_on = threading.Event(), threading.Event()
+    served.loop.call_soon_threadsafe(lambda: (held.set(), go_on.wait(10)))
+    assert held.wait(10)
+    client.start()
+    leaver.reset()
+    go_on.set()
+    served.wait_for(lambda: not served.core.connections)
+    assert not [record for record in caplog.records if record.name == 'asyncio']
+
+
 def test_http2_stream_is_cut_where_the_client_takes_nothing(serve):
     """Let both streams wait for the connection's window."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
+from granian.core.contract import CoreSettings
+from granian.core.loop.output import WRITES, LoopOutput
 from granian.turns import IN_TURN, TURN, Turns
 from tests.support.turns import turns as run
 
@@ -28,6 +32,35 @@ def test_turns_of_one_turn_of_the_loop_are_bounded() -> None:
 
     asyncio.run(main())
     assert len(given) == 300
+
+
+class Endless:
+    """A connection whose streams have more output than its socket has room."""
+
+    holds_back = True
+    parts = 0
+
+    def send_more(self) -> list[int]:
+        self.parts += 1
+        return []
+
+    def data_to_send(self) -> bytes:
+        return b'x'
+
+
+def test_client_that_takes_everything_leaves_turns_to_others() -> None:
+    http2: Any = Endless()
+
+    async def main() -> None:
+        output: LoopOutput[Any] = LoopOutput(asyncio.get_running_loop(), CoreSettings())
+        output.transport = SimpleNamespace(write=len, is_closing=lambda: False)
+        output.http2 = http2
+        output.flush()
+        for turn in range(1, 4):
+            assert http2.parts == turn * WRITES
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
 
 
 def test_turns_are_given_in_order() -> None:

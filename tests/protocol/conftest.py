@@ -17,6 +17,7 @@ DIFFERENT: dict[str, str] = {
     ),
     'test_client_that_gives_back_each_frame_gets_useful_frames': SMALL,
     'test_small_rest_of_a_window_is_used_after_a_round_trip': SMALL,
+    'test_small_rest_of_a_window_is_used_beside_a_large_response': SMALL,
     'test_small_rest_of_a_window_waits_for_more': SMALL,
 }
 """What h2 does otherwise, by the test that shows it."""

@@ -186,3 +186,22 @@ def test_socket_that_takes_little_is_shared_in_turn(peer):
         got = [downloads.received[each] for each in unsent[1:]]  # the first was alone for a while
         assert not got or max(got) - min(got) <= 16_384
     assert downloads.complete
+
+
+def test_small_rest_of_a_window_is_used_beside_a_large_response(peer):
+    """Remember the PING's answer that comes while the socket has no room: a large response fills it."""
+    downloads = held_back(peer)
+    peer.server.bound_output()
+    peer.request(3)
+    peer.send(
+        WindowUpdateFrame(0, window_increment=10 * ROOM), WindowUpdateFrame(3, window_increment=10 * ROOM)
+    )
+    peer.got(peer.server.respond(3, 200, [], b'x' * 4 * ROOM))
+    downloads.received[3] = 0
+    downloads.read()  # answers the PING
+    before = downloads.received[1]
+    assert peer.server.holds_back
+    assert peer.server.send_more() == [1, 3]
+    peer.got(peer.server.data_to_send())
+    downloads.read()
+    assert downloads.received[1] == before + 100

@@ -376,14 +376,15 @@ class Http2Connection(Http2Output):
         """Reset finished streams of whose rest the client has taken nothing for the write timeout.
 
         One that waits for the connection's window waits for its turn: the client's progress with all its
-        streams counts.
+        streams counts. So does what it takes of the socket's output, which `note_progress` sees.
         """
         settings = self.settings
         behind = self._lag.behind(now, self.http.data_sent, settings.response_min_rate)
         for stream_id, since in list(self.finished.items()):
             if now < since + settings.write_timeout:
                 continue
-            if behind < settings.write_timeout and self.http.is_starved(stream_id):
+            keeps_up = self.http.holds_back or behind < settings.write_timeout
+            if keeps_up and self.http.is_starved(stream_id):
                 self.finished[stream_id] = now
                 continue
             del self.finished[stream_id]

@@ -28,6 +28,8 @@ TURN_INPUT = 131072
 """Bytes that the loop reads of a connection before the others have their turn: 40 ms of tiny chunks."""
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
+WRITES = 5
+"""Writes before others have a turn, of 192 KiB each: a client that reads fast takes all at once."""
 
 
 class Writer(Protocol):
@@ -235,14 +237,18 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
             self._write_more(self.http2)
 
     def _write_more(self, http2: Http2) -> None:
-        """Write output of the streams that wait for the socket, until it takes no more."""
-        while http2.holds_back and not (self.writing_paused or self.lost):
+        """Write output of streams that wait for the socket, until it takes no more or others have a turn."""
+        for _ in range(WRITES):
+            if not http2.holds_back or self.writing_paused or self.transport.is_closing():
+                return
             moved = http2.send_more()
             self.transport.write(http2.data_to_send())
             self._look_for_failure()
             for stream_id in moved:
                 if stream_id in self.streams:
                     self.on_writable(self.streams[stream_id])
+        if not self._flush_scheduled:
+            self._schedule_flush()
 
     def handler_ended(self, stream: StreamT) -> None:
         """Free the place of a stream that was broken off (HTTP/2).

@@ -37,7 +37,7 @@ class Output:
     """One connection's. `on_end` is called when a stream's END_STREAM has been put into the output."""
 
     __slots__ = (
-        '_guard', '_largest_window', '_on_end', '_parts', '_step', '_stream_step', 'blocked',
+        '_guard', '_largest_window', '_on_end', '_parts', '_rest_due', '_step', '_stream_step', 'blocked',
         'encoder', 'granted', 'max_frame', 'probing', 'room', 'stream_window', 'window',
     )  # fmt: skip
 
@@ -64,6 +64,8 @@ class Output:
         self._stream_step: float = math.inf
         self.probing = False
         """A WINDOW_SMALL_PING is on its way."""
+        self._rest_due = False
+        """It has been answered, but the socket had no room."""
 
     # ---- frames
 
@@ -174,11 +176,13 @@ class Output:
     def send_more(self) -> list[int]:
         """Output up to ROOM bytes of the streams that wait: the socket has taken the output before."""
         self.room = ROOM
-        return self._pump()
+        small, self._rest_due = self._rest_due, False
+        return self._pump(small)
 
     def on_pong(self) -> list[int]:
         """Use the small rest of the windows: no larger one has come within a round trip."""
         self.probing = False
+        self._rest_due = self.room <= 0
         return self._pump(small=True)
 
     def open_window(self, increment: int) -> list[int]:
