@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
-from granian.core.beside.core import PairedCore
+import pytest
+
+from granian.core.beside.core import PairedCore, WebSocketCore
+from granian.core.contract import CoreSettings
 
 
 class QuickCore:
@@ -53,4 +57,26 @@ def test_reload_reaches_the_loop_before_the_other_core_ends() -> None:
     pair.run(lambda: None)
     blocking.pair_ended.set()
     stop.join(5)
-    assert loop.stops[0] is True
+    assert loop.stops == [True, True]
+
+
+def test_handshake_on_its_way_is_waited_for_at_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the other core end while it hands its last connection over."""
+    adopted, ready = [], threading.Event()
+    core = WebSocketCore([], CoreSettings(), asyncio.sleep, loop=asyncio.new_event_loop())  # type: ignore[arg-type]
+    monkeypatch.setattr(core, '_go_on', lambda old, request: adopted.append(old))
+    thread = threading.Thread(target=core.run, args=(ready.set,))
+    thread.start()
+    assert ready.wait(10)
+    core.stop()
+
+    class Connection:
+        def detach(self) -> None:
+            core.end_supply()
+            thread.join(0.2)  # it would end
+
+    connection: Any = Connection()
+    core.take_http1(connection, None)  # type: ignore[arg-type]
+    thread.join(10)
+    core.loop.close()
+    assert adopted == [connection]

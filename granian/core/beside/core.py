@@ -76,7 +76,7 @@ class WebSocketCore(LoopCore):
         self.check_over()
 
     def check_over(self) -> None:
-        if not self._supplied:
+        if not (self._supplied or self._arriving):
             super().check_over()
 
     def _adopt(self, old: Http1Output, request: Request) -> None:
@@ -84,6 +84,8 @@ class WebSocketCore(LoopCore):
             self._go_on(old, request)
         finally:
             self._arriving.discard(old)
+            if self.stopping:
+                self.check_over()
 
     def _go_on(self, old: Http1Output, request: Request) -> None:
         connection = LoopConnection(self, old.sock, old.client, old.server)
@@ -213,6 +215,7 @@ class PairedCore:
     def __init__(self, blocking: Any, beside: LoopThread) -> None:
         self._blocking = blocking
         self._beside = beside
+        self._reloading = False
         blocking.take_upgrades(beside.core)
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -220,12 +223,13 @@ class PairedCore:
         try:
             self._blocking.run(on_ready)
         finally:
-            self._beside.stop(False)  # where the blocking core has failed; else it was stopped before
+            self._beside.stop(self._reloading)  # where the blocking core has failed; else it was before
             self._beside.join()
 
     def stop(self, reload: bool = False) -> None:
         # The loop first. Without connections the blocking core ends at once, and `run` would be the first to
-        # stop the loop, without a reload.
+        # stop the loop.
+        self._reloading = reload
         self._beside.stop(reload)
         self._blocking.stop(reload)
 
