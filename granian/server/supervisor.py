@@ -245,6 +245,9 @@ class Supervisor:
         worker.state, action = WORKER[before, event]
         if action is WorkerAction.STOP:
             self._stop(worker, loading=before is WorkerState.STARTING)
+        elif action is WorkerAction.HURRY:
+            if self.state is ServerState.STOPPING:
+                worker.handle.stop(loading=False, reload=False)
         elif action is WorkerAction.CUT:
             self._stop(worker, loading=before is WorkerState.STARTING, quick=True)
         elif action is WorkerAction.KILL:

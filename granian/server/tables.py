@@ -36,6 +36,7 @@ class WorkerAction(Enum):
 
     NOTHING = 'nothing'
     STOP = 'ask it to stop'
+    HURRY = 'it stops: where the whole server does, it need not wait for first requests'
     CUT = 'ask it to stop without waiting for requests'
     KILL = 'kill it'
     ARRIVED = 'it serves from now on'
@@ -62,7 +63,7 @@ WORKER: dict[tuple[WorkerState, WorkerEvent], tuple[WorkerState, WorkerAction]] 
     (WorkerState.SERVING, WorkerEvent.LEAVING): (WorkerState.LEAVING, WorkerAction.DEPARTING),
     (WorkerState.SERVING, WorkerEvent.EXIT): (WorkerState.GONE, WorkerAction.LOST),
     (WorkerState.LEAVING, WorkerEvent.READY): (WorkerState.LEAVING, WorkerAction.EXTEND),
-    (WorkerState.LEAVING, WorkerEvent.STOP): (WorkerState.LEAVING, WorkerAction.NOTHING),
+    (WorkerState.LEAVING, WorkerEvent.STOP): (WorkerState.LEAVING, WorkerAction.HURRY),
     (WorkerState.LEAVING, WorkerEvent.CUT): (WorkerState.LEAVING, WorkerAction.CUT),
     (WorkerState.LEAVING, WorkerEvent.KILL): (WorkerState.KILLED, WorkerAction.KILL),
     (WorkerState.LEAVING, WorkerEvent.OVERDUE): (WorkerState.KILLED, WorkerAction.KILL),

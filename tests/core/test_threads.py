@@ -644,6 +644,15 @@ def test_observers_hear_of_each_exchange() -> None:
     assert heard == [('/seen', 200, 5, False)]
 
 
+def test_stop_after_a_reload_waits_for_no_first_request() -> None:
+    with running(echo_path, first_grace=60) as server, server.connect() as silent:
+        wait_until(lambda: len(server.core.reactor.connections) == 1)
+        server.core.stop(reload=True)
+        wait_until(lambda: server.core.reactor.stopping)
+        server.stop()
+        assert silent.recv(1) == b''
+
+
 def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):
     """Wait for a first request, however long ago the client connected, and for no second one."""
     monkeypatch.setattr(connection, 'RECENT', 0)

@@ -149,6 +149,17 @@ def test_first_request_of_a_connection_has_longer_at_a_reload(serve, monkeypatch
     served.stop()
 
 
+def test_stop_after_a_reload_waits_for_no_first_request(serve):
+    served = serve(hello, first_grace=60)
+    silent = served.connect()
+    served.wait_for(lambda: len(served.core.connections) == 1)
+    served.begin_stop(True)
+    served.wait_for(lambda: served.core._stop_told)
+    served.begin_stop()
+    assert silent.closed()
+    served.stop()
+
+
 def test_connection_that_is_being_set_up_is_not_cancelled(serve, monkeypatch):
     """Look between connection_made and the end of the task: uvloop would never call connection_lost."""
     made = LoopConnection.connection_made

@@ -253,6 +253,18 @@ def test_stop_during_reload(running):
     assert world.supervisor.status == 0
 
 
+def test_stop_hurries_a_worker_that_a_reload_has_replaced(running):
+    """Tell it that the time is over which a reload gives to first requests."""
+    world = running(1)
+    world.feed(ServerEvent.RELOAD)
+    one, two = world.launched
+    world.ready(two)
+    world.feed(ServerEvent.RELOAD)
+    assert one.told == [('stop', False, True)]
+    world.feed(ServerEvent.STOP)
+    assert one.told == [('stop', False, True), ('stop', False, False)]
+
+
 def test_death_without_respawn_ends_the_server(running):
     world = running()
     world.after(1000)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
+from ...protocol.limits import GRACE
 from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening
@@ -70,7 +71,10 @@ class BlockingCore:
         raise NotImplementedError
 
     def stop(self, reload: bool = False) -> None:
-        """Stop gracefully. Any thread, or a signal handler: the leader does it at its next turn."""
+        """Stop gracefully. Any thread, or a signal handler: the leader does it at its next turn.
+
+        A stop that follows a reload ends the time that the reload gives to first requests.
+        """
         self._reloading = reload
         self._stop_asked = True
         self.wake()
@@ -113,8 +117,12 @@ class BlockingCore:
         if reactor.deferred:
             self.flush_deferred()
         reactor.gather()
-        if self._stop_asked and not reactor.stopping:
-            self._begin_stop()
+        if self._stop_asked:
+            self._stop_asked = False
+            if reactor.stopping:
+                self._end_idle()
+            else:
+                self._begin_stop()
 
     def flush_deferred(self) -> None:
         """Write deferred responses. The leader before it polls, and the watchdog when a call takes long."""
@@ -129,15 +137,25 @@ class BlockingCore:
     def _begin_stop(self) -> None:
         """Stop accepting, and end idle connections now or soon.
 
-        Closing a connection on which a request is on its way loses that request: a client that was
-        active a moment ago gets a moment more. Every response from now on says `Connection: close`
-        (the streams read `reactor.stopping`).
+        Every response from now on says `Connection: close` (the streams read `reactor.stopping`).
         """
         reactor = self.reactor
         reactor.drained = self.drained
-        if self._reloading:
-            reactor.first_grace = self.settings.first_grace
         reactor.stop_accepting(last_call=not self._reloading)
+        self._end_idle()
+        if self.handed_over and self.settings.drain_timeout is not None:
+            self.call_later(self.settings.drain_timeout, self._shut_handed_over)
+        if not reactor.connections:
+            self.drained()
+
+    def _end_idle(self) -> None:
+        """End idle connections now or soon.
+
+        Closing a connection on which a request is on its way loses that request: a client that was
+        active a moment ago gets a moment more.
+        """
+        reactor = self.reactor
+        reactor.first_grace = self.settings.first_grace if self._reloading else GRACE
         now = monotonic()
         for connection in list(reactor.connections.values()):
             # Set `signalled`, then try the lock: the owner may have read `stopping` a moment ago.
@@ -148,10 +166,6 @@ class BlockingCore:
                 connection.prepare_stop(now)
                 connection.release()
         reactor.next_sweep = now
-        if self.handed_over and self.settings.drain_timeout is not None:
-            self.call_later(self.settings.drain_timeout, self._shut_handed_over)
-        if not reactor.connections:
-            self.drained()
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call once after some seconds. The leader."""

@@ -294,6 +294,10 @@ class LoopCore:
 
     def _stop(self, reload: bool) -> None:
         if self.stopping:
+            if self.reloading and not reload:  # first requests have no more time
+                self.reloading = False
+                if self._stop_told:
+                    self._stop_connections()
             return
         self.stopping = True
         self.reloading = reload
