@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..protocol.error_pages import error_parts
@@ -158,6 +158,8 @@ class HTTPProtocol:
     def _respond(self, status: int, headers: ResponseHeaders, body: bytes) -> None:
         if self._responded:
             raise SecondResponse
+        if type(headers) is not list:
+            headers = _repeatable(headers)
         try:
             self._stream.respond(status, headers, body)
         except InvalidResponse as error:
@@ -168,7 +170,7 @@ class HTTPProtocol:
         """Begin a response, and return the transport that sends its body."""
         if self._responded:
             raise SecondResponse
-        self._begin(status, headers)
+        self._begin(status, _repeatable(headers))
         self._transport = HTTPStreamTransport(self._stream)
         return self._transport
 
@@ -330,6 +332,11 @@ class SecondResponse(ProtocolError):
 
     def __init__(self) -> None:
         super().__init__('a response has been given already')
+
+
+def _repeatable(headers: ResponseHeaders) -> ResponseHeaders:
+    """Return headers that can be read twice. The protocol refuses those that cannot be read at all."""
+    return list(headers) if isinstance(headers, Iterator) else headers
 
 
 def _encoded(headers: ResponseHeaders) -> Fields:

@@ -187,6 +187,17 @@ def test_whole_responses():
         assert stream.log == [(calls[name][0], headers, body)]
 
 
+@pytest.mark.parametrize('call', ['response_bytes', 'response_stream'])
+def test_headers_of_an_iterator_are_sent(call):
+    """Let the protocol look at them twice."""
+
+    async def app(scope, protocol):
+        getattr(protocol, call)(200, iter(TEXT), *[b'x'][: call == 'response_bytes'])
+
+    stream = serve(app)
+    assert stream.log[0][:2] == (200, {b'content-type': b'text/plain'})
+
+
 def test_bytearray_and_memoryview_are_bytes():
     for body in (bytearray(b'x'), memoryview(b'x')):
 

@@ -305,6 +305,15 @@ def test_trailer_is_refused(line):
     )
 
 
+def test_trailers_need_no_further_input():
+    connection = connect(max_headers=3 * STEPS)
+    connection.receive_data(CHUNKED + b'1\r\nx\r\n0\r\n' + b'X: y\r\n' * (3 * STEPS) + b'\r\n')
+    assert isinstance(connection.next_event(), Request)
+    end = connection.next_event()
+    assert isinstance(end, EndOfRequest)
+    assert len(end.trailers) == 3 * STEPS
+
+
 @rows(
     'trailers',
     [b'X: y\r\n' * 101, b'X: ' + b'y' * 66000 + b'\r\n', (b'X: ' + b'y' * 2000 + b'\r\n') * 34],

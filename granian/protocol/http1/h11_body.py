@@ -65,7 +65,7 @@ class ChunkGuard:
         self._trailers: list[bytes] = []
 
     def scan(self, data: bytes | bytearray) -> tuple[int, bytes]:
-        """Read up to STEPS parts. Return how many bytes of `data` they are, and that part of the message."""
+        """Read up to STEPS parts, and trailers. Return the number of bytes, and that part of the message."""
         position = 0
         if self.state is DONE or self.error is not None:
             return 0, b''
@@ -84,6 +84,9 @@ class ChunkGuard:
                     position += self._end_of_data(data, position)
                 else:
                     position += self._read_line(data, position)
+            # All of them, or there would be no event, as where more input is needed.
+            while self.state is TRAILERS and position < len(data):
+                position += self._read_line(data, position)
         except BadRequest as error:
             self.error = error
         body = b''.join(self._body)
