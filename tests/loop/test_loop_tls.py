@@ -71,6 +71,30 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
     assert max(steps) <= 4
 
 
+def test_failure_in_a_handshake_that_waited_ends_it_alone(serve, tls, monkeypatch):
+    monkeypatch.setattr('granian.core.handshakes.STEPS', 2)
+    go_on, failed = TLSLayer.go_on, []
+
+    def fail_once(self):
+        if not failed:
+            failed.append(self)
+            raise ValueError('ours')
+        go_on(self)
+
+    monkeypatch.setattr(TLSLayer, 'go_on', fail_once)
+    serve.errors.append('Internal error on a TLS connection')
+    with contextlib.ExitStack() as stack:
+        listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        address = listener.getsockname()
+        clients = [Begun(stack.enter_context(socket.create_connection(address, 10))) for _ in range(10)]
+        serve(hello, listeners=[listener], tls=tls)
+        answered = 0
+        for client in clients:
+            with contextlib.suppress(OSError, EOFError):
+                answered += client.get().startswith(b'HTTP/1.1 200')
+    assert answered == 9
+
+
 def test_client_that_leaves_while_its_handshake_waits_is_forgotten(serve, tls, monkeypatch):
     monkeypatch.setattr('granian.core.handshakes.STEPS', 2)
     with contextlib.ExitStack() as stack:

@@ -271,7 +271,11 @@ class Acceptor:
         """Begin a turn of handshakes."""
         for layer in self._steps.begin_turn():
             if self._steps.may_step(layer):
-                layer.go_on()
+                try:
+                    layer.go_on()
+                except Exception:  # a fault of ours: no further turn would begin
+                    logger.exception('Internal error on a TLS connection')
+                    layer.abort()
         self._turn_due = self._steps.begun
         if self._turn_due:
             self._core.loop.call_soon(self._next_steps)
