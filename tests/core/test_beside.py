@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from granian.core.beside.core import PairedCore, WebSocketCore
+from granian.core.beside.tunnel import Http2Tunnel
 from granian.core.contract import CoreSettings
+from granian.stream import ClientDisconnected
 
 
 class QuickCore:
@@ -80,3 +83,29 @@ def test_handshake_on_its_way_is_waited_for_at_a_stop(monkeypatch: pytest.Monkey
     thread.join(10)
     core.loop.close()
     assert adopted == [connection]
+
+
+@pytest.mark.parametrize(
+    ('starved', 'rate', 'given_up'), [(True, 1, False), (True, 0, True), (False, 1, True)]
+)
+def test_websocket_beside_lives_while_its_client_takes_output(
+    starved: bool, rate: int, given_up: bool
+) -> None:
+    """Wait for longer than the write timeout for a slow socket, but not for the stream's own window."""
+    looks = iter(range(100))
+    connection: Any = SimpleNamespace(
+        lock=threading.Lock(), waiting=set(), outbox=0, scheme='http', client=None, server='', tls=None,
+        settings=SimpleNamespace(write_timeout=0.01), push=len, flush=lambda: None,
+        is_full=lambda stream_id: next(looks) < 3, taken=lambda: 0, keeps_rate=lambda before: rate > 0,
+        http=SimpleNamespace(is_starved=lambda stream_id: starved, abort=lambda _: b'', data_to_send=bytes),
+    )  # fmt: skip
+    request: Any = SimpleNamespace(stream_id=1, head=None, body=b'')
+
+    async def drain() -> None:
+        await Http2Tunnel(connection, request, asyncio.get_running_loop()).drain()
+
+    if given_up:
+        with pytest.raises(ClientDisconnected):
+            asyncio.run(drain())
+    else:
+        asyncio.run(drain())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, RequestFailed
 from ...stream import ClientDisconnected
+from ..blocking.connection import OUTBOX_LIMIT
 from ..blocking.services import report
 
 if TYPE_CHECKING:
@@ -219,14 +220,27 @@ class Http2Tunnel:
                 if not self._is_congested():
                     return
                 connection.waiting.add(self)
+                taken = connection.taken()
             try:
                 await asyncio.wait_for(self._next_change(), connection.settings.write_timeout)
             except asyncio.TimeoutError:
+                if self._keeps_rate(taken):
+                    continue
                 self.abort()
                 raise ClientDisconnected('the client took no bytes of the response for too long') from None
             finally:
                 with connection.lock:
                     connection.waiting.discard(self)
+
+    def _keeps_rate(self, taken: int) -> bool:
+        """Return whether the client, with all its streams, has taken enough since `taken`.
+
+        A stream whose own window is shut must not live on the progress of another.
+        """
+        connection = self._connection
+        with connection.lock:
+            shared = connection.outbox > OUTBOX_LIMIT or connection.http.is_starved(self.stream_id)
+            return shared and connection.keeps_rate(taken)
 
     async def _next_change(self) -> None:
         waiter = self._loop.create_future()

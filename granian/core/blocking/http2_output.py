@@ -238,12 +238,16 @@ class Http2Output(WatchedConnection):
 
         The socket of a slow client may become writable much later: see `unacknowledged`.
         """
-        settings = self.settings
-        if now < self.timers.stuck_since + settings.write_timeout:
+        if now < self.timers.stuck_since + self.settings.write_timeout:
             return
         before, self._taken = self._taken, self.taken()
-        if self._taken - before >= max(1, settings.response_min_rate * settings.write_timeout):
+        if self.keeps_rate(before):
             self.timers.stuck_since = now
+
+    def keeps_rate(self, before: int) -> bool:
+        """Return whether the client has taken enough since `taken()` was `before`, a write timeout ago."""
+        settings = self.settings
+        return self.taken() - before >= max(1, settings.response_min_rate * settings.write_timeout)
 
     def flush_soon(self) -> None:
         """Write together with the other responses of this turn, where the leader's turn goes on."""
