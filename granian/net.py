@@ -13,6 +13,7 @@ import socket
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,9 @@ class Endpoint:
         """Return the addresses as a user types them: `http://127.0.0.1:8000`, `unix:/run/app.sock`."""
         return [_url(scheme, sock.getsockname()) for sock in self.sockets]
 
-    @property
+    @cached_property
     def paths(self) -> list[Path]:
-        """The files of Unix sockets, those of inherited sockets as well."""
+        """The files of Unix sockets, inherited ones too. Once asked for, they are known after `close`."""
         names = [sock.getsockname() for sock in self.sockets]
         return [
             Path(os.fsdecode(name)) for name in names if not isinstance(name, tuple) and not _abstract(name)

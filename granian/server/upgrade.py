@@ -149,7 +149,8 @@ class Succession:
             before.release()
 
     def close(self) -> None:
-        """Do nothing: the PID file goes after the sockets."""
+        """Look once more: files that are this process's by now go with its sockets."""
+        self.look((), monotonic())
 
 
 def start_again(

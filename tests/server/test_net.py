@@ -3,11 +3,14 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from granian import net
 from granian.addresses import Listening, parse_address
+from granian.server import upgrade
 
 HAS_IPV6 = True
 try:
@@ -265,3 +268,21 @@ def test_a_child_does_not_remove_the_unix_socket(tmp_path, opened):
         os._exit(0)
     os.waitpid(pid, 0)
     assert path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no Unix sockets, no upgrade')
+@pytest.mark.parametrize('notices', ['look', 'close'])
+def test_files_of_an_old_main_process_go_with_the_new_one_that_stops(tmp_path, monkeypatch, opened, notices):
+    """End the old main process after the new one has closed its sockets, and before it has ended."""
+    old = opened(net.listen_unix(tmp_path / 'web.sock'))
+    new = opened(net.adopt(old.sockets[0].dup()))
+    old.files = []
+    assert new.paths == [tmp_path / 'web.sock']
+    ended = subprocess.Popen([sys.executable, '-c', ''])
+    ended.wait()
+    monkeypatch.setenv(upgrade.PREDECESSOR, f'{ended.pid} files')
+    succession = upgrade.Succession(lambda: new)
+    new.close()
+    succession.close() if notices == 'close' else succession.look((), 0.0)
+    new.close()
+    assert list(tmp_path.iterdir()) == []
