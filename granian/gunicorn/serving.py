@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from .. import log as native_log
 from .. import net
+from .._early import open_standard_streams
 from .._signals import signal_name
 from .._version import __version__
 from ..config import Config
@@ -46,6 +47,7 @@ def run(app: Served) -> None:
     """Serve `app` as its settings say. Ends by SystemExit."""
     if sys.platform == 'win32':
         sys.exit(GUNICORN['windows'])
+    open_standard_streams()
     try:
         process.prepare(app.cfg)
         plan = Plan(app)

@@ -3,6 +3,7 @@
 import http.client
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -114,6 +115,37 @@ def test_worker_lives_without_standard_streams(tmp_path, command, numbers):
     finally:
         process.terminate()
         assert process.wait(20) == 0
+
+
+DAEMON = """
+from granian.gunicorn.app.base import BaseApplication
+
+class Program(BaseApplication):
+    def load_config(self):
+        for name, value in {'bind': 'unix:web.sock', 'daemon': True, 'pidfile': 'web.pid'}.items():
+            self.cfg.set(name, value)
+
+    def load(self):
+        from app import app
+        return app
+
+Program().run()
+"""
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no daemon')
+def test_embedded_daemon_starts_without_standard_streams(tmp_path):
+    (tmp_path / 'app.py').write_text(PID)
+    environment = {**os.environ, 'PYTHONPATH': str(HERE.parent.parent)}
+    command = [sys.executable, '-c', CLOSED, '0,1,2', '-c', DAEMON]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, timeout=20).returncode == 0
+    assert unix_answer(tmp_path / 'web.sock')
+    pid_file = tmp_path / 'web.pid'
+    os.kill(int(pid_file.read_text()), signal.SIGTERM)
+    end = time.monotonic() + 20
+    while pid_file.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 REPLACED = """
