@@ -141,7 +141,7 @@ def test_response_that_leaves_slowly_is_whole() -> None:
         client.connection.increment_flow_control_window(WINDOW)
         stream_id, pause = client.start(), threading.Event()
         while not (client.responses[stream_id].ended or client.responses[stream_id].reset):
-            client.receive()
+            assert client.receive(), 'the connection was closed'
             pause.wait(0.1)
         assert client.responses[stream_id].received == size
 

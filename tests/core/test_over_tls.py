@@ -28,8 +28,10 @@ CASES = [(core, cases) for core in ('threads', 'gevent') for cases in BLOCKING]
 CASES += [('loop', cases) for cases in LOOP]
 CLEAR_ONLY = (
     'selectors', 'file', 'addresses', 'half_closed', 'test_tunnel', 'is_a_reset', 'backpressure', 'is_left',
+    'leaves_slowly',
 )  # fmt: skip
-"""Parts of tests' names: the kernel's sendfile, a side half-closed below TLS, a handshake before its accept.
+"""Parts of tests' names: the kernel's sendfile, a side half-closed below TLS, a handshake before its accept,
+progress within one write (OpenSSL takes all of it or nothing).
 
 Pollers without edges have tests of TLS of their own."""
 
