@@ -18,6 +18,9 @@ from granian.core.loop.deadlines import sweep
 from granian.core.own import OwnDescriptors
 from granian.core.progress import Lag
 from granian.protocol.http1.h11_body import STEPS, ChunkGuard
+from granian.protocol.http2.connection import AT_ONCE
+from granian.protocol.http2.h2_engine import H2Receiver
+from granian.protocol.http2.receiving import Receiver
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected
 from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
@@ -235,6 +238,37 @@ def test_body_of_tiny_chunks_leaves_turns_to_others(serve, tls, secure, monkeypa
     client.send(head + b'1\r\nx\r\n' * 50_000 + b'0\r\n\r\n')
     assert client.response()[2] == b'50000'
     assert max(sizes) <= 2 * STEPS * 6 // 4
+
+
+@pytest.mark.parametrize('engine', ['lean', 'h2'])
+def test_body_of_tiny_frames_leaves_turns_to_others(serve, monkeypatch, engine):
+    """Count the bytes of frames between two turns of the loop, which a callback marks."""
+    sizes = [0]
+    receive = Receiver.receive if engine == 'lean' else H2Receiver.receive
+
+    def count(self, data):
+        if not sizes[-1]:
+            asyncio.get_running_loop().call_soon(sizes.append, 0)
+        sizes[-1] += len(data)
+        receive(self, data)
+
+    monkeypatch.setattr(Receiver if engine == 'lean' else H2Receiver, 'receive', count)
+
+    async def handler(stream):
+        size = 0
+        while piece := await stream.read():
+            size += len(piece)
+        stream.respond(200, PLAIN, b'%d' % size)
+
+    served = serve(handler, limits=Limits(http2_engine=engine))
+    client = Http2Client(served.connect().sock)
+    stream = client.start(method='POST', end=False)
+    frame = b'\x00\x00\x01\x00%c' + stream.to_bytes(4, 'big') + b'x'
+    client.sock.sendall(frame % 0 * 29_999 + frame % 1)
+    while not client.responses[stream].ended:
+        client.receive()
+    assert client.responses[stream].body == b'30000'
+    assert max(sizes) <= 3 * AT_ONCE
 
 
 def test_unread_one_byte_chunks_are_few_entries(serve):

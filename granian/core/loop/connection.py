@@ -197,7 +197,7 @@ class LoopConnection(LoopOutput[LoopStream]):
                     break
         finally:
             self._pumping = False
-        if not left or protocol.unread:
+        if not left or (protocol.unread and not (self.multiplexed and self.writing_paused)):
             self.behind = True
             self._schedule_next()
         waits = self._input_waits()  # before output of other streams fills the socket again

@@ -227,6 +227,7 @@ class LoopCore:
         from ...protocol.http2.timers import Timers
 
         http2 = make_http2(self.settings.limits, self.clock)
+        http2.bound_input()
         http2.bound_output()
         return http2, Timers(http2, self.settings, self.loop.time())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
+from ..events import Event
 from ..interface import Headers, InvalidResponse
 from ..limits import Clock, Limits
 from ..response import checked_status, read_pairs
@@ -15,6 +17,8 @@ from .receiving import Receiver
 from .session import Session
 from .streams import Stream
 
+AT_ONCE: Final = 16384
+"""Bytes of input whose frames are read at once, see `bound_input`: 1,600 frames of a byte take 13 ms."""
 _STATUSES: Final = {status: str(status).encode() for status in range(100, 1000)}
 
 
@@ -26,6 +30,8 @@ class Http2:
     """
 
     unread = False
+    _rest: bytes | memoryview = b''
+    """Input whose frames are to be read in later turns."""
     make_session = Session
     make_receiver = Receiver
 
@@ -35,8 +41,8 @@ class Http2:
         self._table = session.table
         self._output = session.output
         self._receiver = self.make_receiver(session, limits)
-        self.receive_data = self._receiver.receive
-        self.next_event = session.next_event
+        self.receive_data: Callable[[bytes], None] = self._receiver.receive
+        self.next_event: Callable[[], Event | None] = session.next_event
         self.data_to_send = session.output.take
 
     def receive_eof(self) -> None:
@@ -44,6 +50,34 @@ class Http2:
         if not self._session.over:
             self._session.end_all('the client closed the connection')
             self._output.discard()
+        self._rest = b''
+
+    # A core whose reads are large: a crowd of tiny frames leaves turns to others.
+
+    def bound_input(self) -> None:
+        """Read the frames of AT_ONCE bytes at once from now on; `next_event` reads the rest."""
+        self.receive_data = self._receive_part
+
+    def _receive_part(self, data: bytes) -> None:
+        if not self._rest and len(data) <= AT_ONCE:
+            self._receiver.receive(data)
+            return
+        self._rest = memoryview(b''.join((self._rest, data)))
+        self.next_event = self._next_of_rest
+
+    def _next_of_rest(self) -> Event | None:
+        """Return the next event. Where there is none, read a part of the rest first, once in a turn."""
+        session = self._session
+        if not session.events and self._rest:
+            part, self._rest = self._rest[:AT_ONCE], self._rest[AT_ONCE:]
+            self._receiver.receive(bytes(part))
+            if session.over:
+                self._rest = b''
+        event = session.next_event()
+        self.unread = bool(self._rest) and not session.events
+        if not self._rest:
+            self.next_event = session.next_event
+        return event
 
     # ---- the request's side
 
@@ -270,7 +304,7 @@ class Http2:
 
     @property
     def idle(self) -> bool:
-        return not self._table.active and self._receiver.empty
+        return not (self._table.active or self._rest) and self._receiver.empty
 
     @property
     def must_close(self) -> bool:
