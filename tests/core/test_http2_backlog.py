@@ -13,6 +13,7 @@ from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, WRITES, H
 from granian.core.blocking.poller import SelectorPoller
 from tests.support.blocking_core import running
 from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
+from tests.support.secured import secured
 
 TEXT = [(b'Content-Type', b'text/plain')]
 WINDOW = 1 << 27
@@ -135,9 +136,11 @@ def test_response_that_leaves_slowly_is_whole() -> None:
         stream._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
         stream.respond(200, TEXT, MEGABYTE[:size])
 
-    with running(handler, write_timeout=0.4) as server, server.connect() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        client = Http2Client(sock, window=WINDOW, acknowledge=False)
+    with running(handler, write_timeout=0.5) as server, socket.socket() as raw:
+        raw.settimeout(10)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        raw.connect(server.address)
+        client = Http2Client(secured(raw), window=WINDOW, acknowledge=False)
         client.connection.increment_flow_control_window(WINDOW)
         stream_id, pause = client.start(), threading.Event()
         while not (client.responses[stream_id].ended or client.responses[stream_id].reset):

@@ -10,6 +10,9 @@ from typing import Any
 
 from .locks import Lock
 
+RECORD = 16384
+"""Bytes given to OpenSSL at once: it takes all of them or none, so progress within more would not be seen."""
+
 
 class TLSSocket:
     """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
@@ -59,7 +62,7 @@ class TLSSocket:
         """Return the number of bytes sent. Raises BlockingIOError when none, OSError when broken."""
         size = len(data)
         sent = 0
-        view: bytes | memoryview = data
+        view: bytes | memoryview = data if size <= RECORD else memoryview(data)[:RECORD]
         with self._lock:
             while True:
                 try:
@@ -73,7 +76,7 @@ class TLSSocket:
                     if not sent:
                         raise BlockingIOError
                     return sent
-                view = memoryview(data)[sent:]
+                view = memoryview(data)[sent : sent + RECORD]
 
     def shutdown(self, how: int) -> None:
         """Send close_notify and FIN. Input is not deciphered from here on: it is discarded anyway."""
