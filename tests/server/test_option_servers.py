@@ -152,8 +152,7 @@ def test_samples_of_memory():
     server = Server('m:app', interface='wsgi', workers_max_rss=200, rss_samples=2, rss_sample_interval=7)
     companions = []
     server._add_companions(companions, memory.supervisor, net.Endpoint([]))
-    (watch,) = companions
-    assert isinstance(watch, MemoryWatch)
+    (watch,) = [each for each in companions if isinstance(each, MemoryWatch)]
     watch._memory = memory.watch._memory
     memory.watch, memory.now = watch, watch.due - 7
     for mib in (201, 200, 201):  # above, at the limit, above: never twice
