@@ -7,11 +7,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError, TargetError
-from .messages import REFUSALS
+from .messages import REFUSALS, refusal
 
 _set_by_us: set[str] = set()
 
@@ -146,6 +147,21 @@ def put_first(folder: str) -> None:
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
+
+
+def start_folder() -> str:
+    """Return the current folder by the name that the shell has for it. Raises ConfigurationError.
+
+    A symbolic link in it may lead to another release at the next reload or upgrade.
+    """
+    name = os.environ.get('PWD', '')
+    with suppress(OSError):  # a process manager passes its own PWD on, which this user may not look at
+        if os.path.isabs(name) and os.path.samefile(name, os.curdir):
+            return name
+    try:
+        return os.getcwd()
+    except OSError as exc:
+        raise ConfigurationError(refusal('no_folder', reason=exc.strerror)) from None
 
 
 def given_environment() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Turns of the event loop for responses that send much.
 
-The kernel takes megabytes for a client that reads nothing, and no send waits meanwhile: hundreds of such
-clients, or one application that streams, would keep the loop from all others.
+The kernel takes megabytes for a client that reads nothing before a send waits. Without turns, hundreds of
+such clients, or one application that streams, would keep the loop from all others.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .. import forked
 from ..messages import WARNINGS
-from ..protocol.limits import FIRST_GRACE, Limits
+from ..protocol.limits import FIRST_GRACE, GRACE, Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -72,6 +72,10 @@ class CoreSettings:
     """Called by `exited`: asks for a successor."""
     counters: Counters | None = None
     """Where `on_exchange` counts; None: the core does not measure the times that `figures` reports."""
+
+    def grace_of_first(self, reloading: bool) -> float:
+        """Return the seconds in which a connection's first request may still arrive when the worker stops."""
+        return self.first_grace if reloading else GRACE
 
     def refused(
         self,

@@ -30,7 +30,7 @@ class SettingsError(Exception):
     def __init__(self, reason: object, shown: str = '') -> None:
         super().__init__(str(reason))
         self.shown = shown or f'Error: {reason}'
-        """What is printed when the start ends."""
+        """Text that is printed when the start ends."""
 
 
 def say(text: str) -> None:

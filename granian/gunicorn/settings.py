@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..server.upgrade import start_folder
+from .._internal import start_folder
 from . import values as v
 
 NATIVE = 'native'

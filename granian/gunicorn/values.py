@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..server.upgrade import start_folder
+from .._internal import start_folder
 
 Kind = Callable[[Any], Any]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import copy
 from typing import Any, Final
 
 from .limits import DANGEROUS, REFUSE, Limits
@@ -166,6 +167,12 @@ class Head:
     def has_any(self, names: Collection[str]) -> bool:
         """Return whether a field has one of these names, in lower case."""
         return any(field.name in names for field, _ in self.fields)
+
+    def copied(self) -> Head:
+        """Return a copy with a list of fields of its own: connections give equal requests one head."""
+        head = copy(self)
+        head.fields = self.fields.copy()
+        return head
 
     def raw_fields(self) -> list[tuple[bytes, bytes]]:
         """Return a new list of the fields as bytes, names in lower case (ASGI's headers)."""

@@ -16,6 +16,9 @@ FIRST_GRACE: Final = 10.0
 """The same for the first request of a connection, when the worker is replaced: a client that has connected
 does not expect to be turned away, and need not repeat its request. nginx gives it all of the head timeout."""
 
+WRITES: Final = 4
+"""Writes of an HTTP/2 connection, of 192 KiB each, before others have a turn. A fast client takes all."""
+
 SERVER: Final = 'granian'
 """Default value of the Server field."""
 

@@ -483,20 +483,20 @@ class Supervisor:
         if slot not in self.slots:
             return
         failure = getattr(worker.handle, 'failure', None)
-        why = '' if failure is None else f'{failure.message}; '
+        why = [] if failure is None else [failure.message]
         if old is None:
-            logger.error('worker-%d did not start%s', slot.number, f': {why[:-2]}' if why else '')
+            logger.error(': '.join([f'worker-{slot.number} did not start', *why]))
             slot.deaths += 1
             self._vacate(slot, served=False)
         elif slot.reason is None:
-            logger.error(
-                '%s did not start: %sthe reload is given up, the old workers go on', worker.name, why
-            )
+            why.append('the reload is given up, the old workers go on')
+            logger.error('%s did not start: %s', worker.name, '; '.join(why))
             for other in self.slots:
                 if other.worker is not None:
                     other.worker.generation = self.generation
         else:
-            logger.error('%s did not start: %sthe old one goes on', worker.name, why)
+            why.append('the old one goes on')
+            logger.error('%s did not start: %s', worker.name, '; '.join(why))
             slot.not_before = self._now + RETRY
 
     def _mark(self) -> None:

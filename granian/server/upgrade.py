@@ -12,17 +12,16 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from .. import log, net
-from .._internal import given_environment
+from .._internal import given_environment, start_folder
 from .._signals import HANDLED
-from ..errors import ConfigurationError, FatalError
-from ..messages import WARNINGS, refusal
+from ..errors import FatalError
+from ..messages import WARNINGS
 from .pidfile import PidFile
 from .signals import held_back
 
@@ -32,21 +31,6 @@ PREDECESSOR = '_GRANIAN_PREDECESSOR'
 """Variable with the id of the old main process, and a second word if it has made files of Unix sockets."""
 EVERY = 1.0
 """Seconds between two looks whether the old main process has ended."""
-
-
-def start_folder() -> str:
-    """Return the current folder by the name that the shell has for it. Raises ConfigurationError.
-
-    A symbolic link in it may lead to another release at the next reload or upgrade.
-    """
-    name = os.environ.get('PWD', '')
-    with suppress(OSError):  # a process manager passes its own PWD on, which this user may not look at
-        if os.path.isabs(name) and os.path.samefile(name, os.curdir):
-            return name
-    try:
-        return os.getcwd()
-    except OSError as exc:
-        raise ConfigurationError(refusal('no_folder', reason=exc.strerror)) from None
 
 
 class Succession:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from .hooks import Hooked
@@ -24,8 +23,8 @@ class HookedExchange:
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
-        self.head = copy(stream.head)
-        """Its own, by which hooks tell requests apart: equal HTTP/2 requests share one."""
+        self.head = stream.head.copied()
+        """Its own, by which hooks tell requests apart: equal requests share one."""
         self.status_line: str | None = None
         """The status as a WSGI application gave it: '200 OK'."""
         self.headers: list[tuple[str, str]] | None = None

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from granian.core.blocking import reactor
-from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, WRITES, Http2Output
+from granian.core.blocking.http2_output import JOIN_LIMIT, LEFT_LIMIT, Http2Output
 from granian.core.blocking.poller import SelectorPoller
+from granian.protocol.limits import WRITES
 from tests.support.blocking_core import running
 from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
 from tests.support.secured import secured

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from granian.core.contract import CoreSettings
-from granian.core.loop.output import WRITES, LoopOutput
+from granian.core.loop.output import LoopOutput
+from granian.protocol.limits import WRITES
 from granian.turns import IN_TURN, TURN, Turns
 from tests.support.turns import turns as run
 

@@ -285,7 +285,7 @@ def test_one_request_is_answered_in_a_turn():
 
 
 def test_a_client_that_takes_its_page_slowly(looping):
-    """Give it the whole page, and serve other clients meanwhile."""
+    """Give it the whole page, and serve other clients in between."""
     one = looping(workers=2000)
     with one.connect() as slow:
         slow.settimeout(metrics.PATIENCE / 2)

@@ -1,4 +1,4 @@
-"""What a handshake has come to when descriptors run out: see granian.core.spare."""
+"""How far a handshake has come when descriptors run out: see granian.core.spare."""
 
 from __future__ import annotations
 

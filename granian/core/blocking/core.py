@@ -10,7 +10,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
-from ...protocol.limits import GRACE
 from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening
@@ -155,7 +154,7 @@ class BlockingCore:
         active a moment ago gets a moment more.
         """
         reactor = self.reactor
-        reactor.first_grace = self.settings.first_grace if self._reloading else GRACE
+        reactor.first_grace = self.settings.grace_of_first(self._reloading)
         now = monotonic()
         for connection in list(reactor.connections.values()):
             # Set `signalled`, then try the lock: the owner may have read `stopping` a moment ago.

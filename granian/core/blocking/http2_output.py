@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.http2 import make_http2
 from ...protocol.http2.timers import Timers
+from ...protocol.limits import WRITES
 from ..progress import unacknowledged
 from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
@@ -32,8 +33,6 @@ LEFT_LIMIT = 16 * 1024 * 1024
 """Bytes of whole responses that one client may leave unsent before its further requests wait."""
 SEND_AT = 32768
 """Bytes of output from which on it does not wait for the other responses of its turn."""
-WRITES = 4
-"""Writes before others have a turn, of 192 KiB each: a client that reads fast takes all at once."""
 JOIN_LIMIT = 262144
 """Bytes of output that are copied together for one write. Each byte is copied once, however much waits."""
 

@@ -1,7 +1,6 @@
 """Accepting, readiness and deadlines: what the leader does between two units of work.
 
-Only the leader runs `gather`, so nothing here needs a lock. Any thread may call `submit`,
-`forget`, `retain`, `let_go` and `wake`.
+Only the leader runs `gather`: no locks. Any thread may call `submit`, `forget`, `retain`, `let_go`, `wake`.
 
 Deadlines are kept on the connections and swept, not queued. A sweep of 10,000 connections takes about half a
 millisecond. It happens at the earliest deadline, but takes no more than a few percent of the time.
@@ -363,6 +362,7 @@ class Reactor:
             self.wake()
 
     def wake(self) -> None:
+        """Have poll() return, now or when it is called next."""
         try:
             self._poller.wake()
         except OSError as error:  # the application has closed a descriptor of ours

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ... import forked
 from ...dates import http_date
 from ...protocol.error_pages import error_parts
-from ...protocol.limits import GRACE, Clock
+from ...protocol.limits import Clock
 from ...stream import log_failure
 from ..heap import Peak
 from ..own import OwnDescriptors
@@ -213,7 +213,7 @@ class LoopCore:
     @property
     def first_grace(self) -> float:
         """Seconds in which the first request of a connection may still arrive when the worker stops."""
-        return self.settings.first_grace if self.reloading else GRACE
+        return self.settings.grace_of_first(self.reloading)
 
     def in_own_context(self, call: Callable[[], None]) -> None:
         """Call what registers a callback, outside the context of the request that is running.

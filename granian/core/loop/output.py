@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from ...protocol.limits import WRITES
+
 if TYPE_CHECKING:
     from ...protocol.http1 import Http1
     from ...protocol.http2 import Http2
@@ -28,8 +30,6 @@ TURN_INPUT = 131072
 """Bytes that the loop reads of a connection before the others have their turn: 40 ms of tiny chunks."""
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
-WRITES = 5
-"""Writes before others have a turn, of 192 KiB each: a client that reads fast takes all at once."""
 
 
 class Writer(Protocol):

@@ -60,9 +60,7 @@ class TLSLayer(asyncio.Protocol):
         self._to_send = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=True)
         self._agreed = False
-        self._answered = (
-            False  # our part of the handshake has been sent: the client's rest takes a round trip
-        )
+        self._answered = False  # our part of the handshake has been sent
         self._deaf = False  # input is discarded
         self._client_ended = False
         self._notified = False  # close_notify has been sent

@@ -6,8 +6,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from ..._internal import put_first
-from ...server.upgrade import start_folder
+from ..._internal import put_first, start_folder
 from .. import flags, loader
 from ..cfg import Cfg
 from ..loader import SettingsError

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Collection, Iterable
+from copy import copy
 from itertools import accumulate
 from typing import Any, Final
 
@@ -89,6 +90,11 @@ class ShapedHead(Head):
             template = self._template
             fields = self._fields = [*template.given, *zip(template.names, self._texts())]
         return fields
+
+    def copied(self) -> ShapedHead:
+        head = copy(self)
+        head._fields = self.fields.copy()
+        return head
 
     def has_any(self, names: Collection[str]) -> bool:
         return not self._template.known_names.isdisjoint(names)
