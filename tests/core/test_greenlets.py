@@ -18,6 +18,7 @@ CASES = [
     'core/test_lost_responses.py',
     'core/test_min_rate.py',
     'core/test_crowd.py',
+    'core/test_room.py',
     'core/test_waiting.py',
     'core/test_http2_backlog.py',
     'core/test_poll_errors.py',

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from granian.core import spare
 from granian.core.blocking import room
+from granian.core.contract import CoreSettings
+from granian.core.threads.core import ThreadCore
 from tests.support.blocking_core import running
 from tests.support.http2_client import Http2Client
 
@@ -37,3 +41,16 @@ def test_http2_connection_with_half_a_body_is_forgotten(
                 break
             pause.wait(0.01)
         assert not connections
+
+
+def test_accepting_resumes_in_the_turn_that_ends_its_pause() -> None:
+    """Do not poll for the whole of ACCEPT_PAUSE once more where the units of a turn have outlasted it."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        reactor = ThreadCore([listener], CoreSettings(), lambda stream: None).reactor
+        reactor.resume_accepting()
+        reactor._pause_accepting()
+        reactor._accept_after = monotonic() - 0.001
+        assert reactor._timeout() == 0.0
+        reactor._accept_after = monotonic() + room.ACCEPT_PAUSE / 2
+        assert 0.0 < reactor._timeout() <= room.ACCEPT_PAUSE / 2
+        reactor.close()

@@ -233,7 +233,8 @@ class Inspector:
         key, fd = id(connection), connection.fd
         if connection.phase in (LINGERING, CLOSED) or connection.owner.worker:
             return None
-        queued = connection in list(self.reactor._ready) or connection in list(self.reactor._pool.due)
+        pool = self.reactor._pool
+        queued = any(connection in list(queue) for queue in (pool.ready, pool.due, pool.backlog.units))
         if connection.owner.locked():
             return None if queued else ((key, 'lost'), f'{connection!r} is owned, and not in work')
         if not connection.registered:

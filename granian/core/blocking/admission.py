@@ -62,7 +62,7 @@ class Admission:
         """True while too many requests run or wait, or no thread is free and another worker accepts."""
         pool = self._pool
         busy = pool.busy
-        if len(pool.ready) + len(pool.due) + busy >= self._backpressure:
+        if len(pool.ready) + len(pool.due) + len(pool.backlog.units) + busy >= self._backpressure:
             return True
         return busy >= self._threads and self._has_others()
 
@@ -70,8 +70,9 @@ class Admission:
         """Return False where `overloaded` cannot be true: cheap, and nearly always the case."""
         pool = self._pool
         threads = pool.threads
-        full = self._share is not None and threads >= self._threads
-        return full or len(pool.ready) + len(pool.due) + threads >= self._backpressure
+        if pool.backlog.units or (threads >= self._threads and self._share is not None):
+            return True
+        return len(pool.ready) + len(pool.due) + threads >= self._backpressure
 
     def publish(self, connections: int, accepting: bool) -> None:
         """Publish the number of connections to the other workers, or that this worker does not accept."""

@@ -84,15 +84,16 @@ class BlockingCore:
 
     def figures(self) -> Figures:
         pool = self.pool
-        ready = pool.ready
+        queues = (pool.ready, pool.backlog.units)
+        waited = sum(each.waited for each in queues if isinstance(each, MeasuredQueue))
         return {
             'connections_active': len(self.reactor.connections),
             'connections_handled': self.reactor.accepted,
             'connections_err': self.reactor.failed,
             'blocking_threads': pool.threads,
-            'blocking_queue': len(ready),
+            'blocking_queue': sum(map(len, queues)),
             'blocking_idle_cumulative': int(pool.idle_time() * 1e6),
-            'py_wait_cumulative': int(ready.waited * 1e6) if isinstance(ready, MeasuredQueue) else 0,
+            'py_wait_cumulative': int(waited * 1e6),
         }
 
     def descriptors(self) -> list[int]:

@@ -176,8 +176,8 @@ class Reactor:
             return IDLE_CHECK if looks else None
         longest = IDLE_CHECK
         if not (self.accepting or self.stopping):
-            pause = self._accept_after - monotonic()
-            longest = pause if 0.0 < pause < ACCEPT_PAUSE else ACCEPT_PAUSE
+            pause = ACCEPT_PAUSE if self.admission.overloaded else self._accept_after - monotonic()
+            longest = min(pause, ACCEPT_PAUSE)
         return max(0.0, min(longest, self.next_sweep - monotonic()))
 
     def _keep_time(self, now: float) -> None:

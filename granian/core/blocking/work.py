@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import _thread
 
+CROWD = 8
+"""Ready units that a turn must have left for them to become a backlog."""
+
 logger = logging.getLogger('_granian')
 
 
@@ -94,6 +97,7 @@ class Crew(Protocol):
     ready: deque[Work]
     due: deque[Work]
     """Units with a call left to do, while no thread or greenlet is free for it."""
+    backlog: Backlog
     timed: bool
 
     @property
@@ -142,6 +146,14 @@ class MeasuredQueue(deque[Work]):
         self._since.append(monotonic())
         super().append(unit)
 
+    def appendleft(self, unit: Work) -> None:
+        self._since.append(monotonic())
+        super().appendleft(unit)
+
+    def insert(self, index: int, unit: Work) -> None:
+        self._since.append(monotonic())
+        super().insert(index, unit)
+
     def extendleft(self, units: Iterable[Work]) -> None:
         units = list(units)
         self._since.extendleft([monotonic()] * len(units))
@@ -151,3 +163,38 @@ class MeasuredQueue(deque[Work]):
         unit = super().popleft()
         self.waited += monotonic() - self._since.popleft()
         return unit
+
+
+class Backlog:
+    """The units that long turns have left, as a unit of work itself: it is ready while there are some.
+
+    A unit of the backlog and one that has become ready since take turns. So a crowd whose requests arrive at
+    the same moment does not keep others waiting until all of it is answered, nor do later ones overtake the
+    crowd without end.
+    """
+
+    def __init__(self, ready: deque[Work]) -> None:
+        """Make one for the units of the queue `ready`."""
+        self._ready = ready
+        self.units: deque[Work] = type(ready)()
+
+    def collect(self) -> None:
+        """Take the ready units, if they are many and none are left of earlier ones. The leader."""
+        ready, units = self._ready, self.units
+        if not units and len(ready) >= CROWD:
+            for _ in range(len(ready)):
+                units.append(ready.popleft())
+            ready.append(self)
+
+    def work(self) -> bool:
+        """Make the first unit the next one, and follow behind one that has become ready since."""
+        unit = self.units.popleft()
+        if self.units:
+            self._ready.insert(1, self)
+        self._ready.appendleft(unit)
+        return True
+
+    def prepare(self) -> bool:
+        """Do as `work` does, which calls no application."""
+        self.work()
+        return False

@@ -29,7 +29,7 @@ from typing import Any
 from gevent import get_hub, sleep
 from greenlet import getcurrent, greenlet
 
-from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
+from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work, prepare_next
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
@@ -56,6 +56,7 @@ class GreenletPool:
     def __init__(self, max_greenlets: int, measured: bool = False) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.due: deque[Work] = deque()
+        self.backlog = Backlog(self.ready)
         self.threads = 0
         """Number of greenlets, running, waiting or idle."""
         self.timed = False
@@ -110,6 +111,7 @@ class GreenletPool:
             member.switch()
             self.leader = None
             if ready and monotonic() > self._stint_ends:
+                self.backlog.collect()
                 self._again()
                 return
 

@@ -29,7 +29,7 @@ from ..blocking.scheduling import (
     times_waited,
     use_batch_policy,
 )
-from ..blocking.work import MeasuredQueue, Waiter, Work, prepare_next
+from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work, prepare_next
 from ..heap import TRIM_EVERY, trim
 from ..system_errors import NOT_A_SOCKET
 from .habits import Habits
@@ -53,8 +53,8 @@ QUIET_CHECKS = 50
 
 STINT = range(64)
 """Maximum units between two polls: a unit that is ready again at once must not starve the others."""
-QUIET_STINT = 0.005
-"""Seconds between two polls while units call no application: one that reads without end is always ready."""
+TURN = 0.005
+"""Seconds after which the leader polls, though units are ready."""
 FAILURE_PAUSE = 0.1
 """Seconds before the next poll after one that failed."""
 MAX_FAILURES = 10
@@ -118,6 +118,7 @@ class Pool:
     ) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.due: deque[Work] = deque()
+        self.backlog = Backlog(self.ready)
         self.threads = 0
         self.eager = False
         """Leadership is handed on before calls."""
@@ -138,6 +139,11 @@ class Pool:
         self._calls = 0
         """How often the baton has left the leader's hands. The leader counts."""
         self._gathering = False
+        self._stint = iter(STINT)
+        """The units until the next poll. It passes on with the baton: a new leader begins no turn."""
+        self._now = 0.0
+        """Time of the last unit, or of the call that it has left."""
+        self._turn_ends = 0.0
         self._runner = 0
         """Native id of the thread that runs, or ran last, a unit as the leader."""
         self._failures = 0
@@ -223,9 +229,8 @@ class Pool:
         ready = self.ready
         me = threading.get_native_id()
         while not self._closed:
-            until = 0.0
-            for _ in STINT:
-                if not ready:
+            for _ in self._stint:
+                if not ready or self._now > self._turn_ends:
                     break
                 calls = self._calls
                 self._runner = me
@@ -238,10 +243,7 @@ class Pool:
                     if self._calls != calls:
                         return  # this thread has no baton any more
                 if self._calls == calls:  # it has called no application: a body of tiny chunks takes long
-                    now = monotonic()
-                    until = until or now + QUIET_STINT
-                    if now > until:
-                        break
+                    self._now = monotonic()
             self._poll()
         # Closing: pass the baton on, so that every parked thread sees the end in turn.
         self._table.append(_BATON)
@@ -249,6 +251,8 @@ class Pool:
 
     def _poll(self) -> None:
         """Gather ready units. The leader."""
+        if self.ready and (self.eager or self._now > self._turn_ends):
+            self.backlog.collect()
         self._gathering = True
         try:
             self._gather()
@@ -257,6 +261,8 @@ class Pool:
             self._take_failure(error)
         self._gathering = False
         self._waited = times_waited()
+        self._stint = iter(STINT)
+        self._turn_ends = monotonic() + TURN
         self.polls += 1
         if self._watchdog_asleep:
             self.wake_watchdog()
@@ -453,6 +459,7 @@ class Pool:
         Return whether the call is expected to be quick. The leader; calls are timed.
         """
         self._calls += 1
+        self._now = monotonic()
         if not self.eager:
             self._table.append(_BATON)
             return True
@@ -481,6 +488,7 @@ class Pool:
 
         `trusted` is the kind of the call, where it was not timed because the pool trusts it.
         """
+        self._now = now
         if duration > SLOW_CALL and (trusted or not self.timed):
             self._suspect(now, trusted)
         try:

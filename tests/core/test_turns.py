@@ -1,0 +1,149 @@
+"""Turns of the pools: how much is done between two polls, and in which order."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from granian.core.blocking.work import CROWD, Backlog, MeasuredQueue
+from granian.core.threads import pool as pool_module
+from granian.core.threads.pool import STINT, Pool
+
+
+class Call:
+    """A unit that calls an application."""
+
+    def __init__(self, pool: Pool, call: Callable[[], object]) -> None:
+        self.pool = pool
+        self.call = call
+
+    def work(self) -> bool:
+        entered = monotonic()
+        if self.pool.timed:
+            self.pool.enter_timed()
+        else:
+            self.pool.enter_call()
+        self.call()
+        now = monotonic()
+        return self.pool.leave_call(now - entered, now)
+
+    def prepare(self) -> bool:
+        return True
+
+
+def test_turn_passes_on_with_the_baton() -> None:
+    """Poll after STINT units, though an eager pool begins each of them in a thread of its own."""
+    count = 2 * len(STINT)
+    begun: list[int] = []
+    begun_at_polls: list[int] = []
+    all_begun, over = threading.Event(), threading.Event()
+    pool = Pool(lambda: begun_at_polls.append(len(begun)), 2 * count, 5)
+
+    def call() -> None:
+        begun.append(0)
+        if len(begun) == count:
+            all_begun.set()
+        over.wait(20)
+
+    pool._turn_eager(monotonic() + 60)
+    pool.ready.extend(Call(pool, call) for _ in range(count))
+    pool.start()
+    try:
+        assert all_begun.wait(20)
+        between = [after - before for before, after in zip(begun_at_polls, begun_at_polls[1:], strict=False)]
+        assert max(between) <= len(STINT)
+    finally:
+        pool.close()
+        over.set()
+
+
+def led(pool: Pool) -> None:
+    """Lead in this thread until the pool is closed."""
+    pool._lead()
+    assert pool._take_baton() is False  # closed; the baton lies on the table for no thread
+
+
+def test_calls_that_take_long_end_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, 'TURN', 0.0)  # each takes longer
+    order: list[str] = []
+    pool = Pool(lambda: order.append('poll'), 1, 5)
+    pool.ready.extend(Call(pool, lambda: order.append('call')) for _ in range(3))
+    pool.ready.append(Call(pool, pool.close))
+    led(pool)
+    assert order == ['call', 'poll', 'call', 'poll', 'call', 'poll', 'poll']
+
+
+@pytest.mark.parametrize('arrivals', [1, 2])
+def test_crowd_and_later_arrivals_take_turns(monkeypatch: pytest.MonkeyPatch, arrivals: int) -> None:
+    """Begin every second unit from the crowd, also while more arrive than can be served."""
+    monkeypatch.setattr(pool_module, 'TURN', 0.0)
+    order: list[str] = []
+    crowd = 2 * CROWD
+
+    def gather() -> None:
+        if len(order) == 2 * crowd:
+            pool.close()
+        if order:  # the crowd is left by the first turn
+            pool.ready.extend(Call(pool, lambda: order.append('late')) for _ in range(arrivals))
+
+    pool = Pool(gather, 1, 5)
+    pool.ready.extend(Call(pool, lambda: order.append('crowd')) for _ in range(crowd + 1))
+    led(pool)
+    assert 'late' in order[:4]
+    assert [order[at : at + 2].count('crowd') for at in range(4, 2 * crowd - 4, 2)] == [1] * (crowd - 4)
+
+
+def test_backlog_keeps_the_order_of_its_units() -> None:
+    ready: deque[Any] = deque(range(CROWD))
+    backlog = Backlog(ready)
+    backlog.collect()
+    ready.extend(['a', 'b'])
+    served = []
+    while ready:
+        unit = ready.popleft()
+        served += [] if unit is backlog and unit.work() else [unit]
+    assert served == [0, 'a', 1, 'b', *range(2, CROWD)]
+    assert not backlog.units
+
+
+def test_few_units_and_a_second_crowd_stay_in_the_queue() -> None:
+    ready: deque[Any] = deque(range(CROWD - 1))
+    backlog = Backlog(ready)
+    backlog.collect()
+    assert not backlog.units
+    ready.append('last')
+    backlog.collect()
+    ready.extend(range(2 * CROWD))
+    backlog.collect()
+    assert len(backlog.units) == CROWD
+    assert len(ready) == 1 + 2 * CROWD
+
+
+def test_backlog_prepares_its_units_one_by_one() -> None:
+    """Do not hand the backlog itself out as a unit whose call is due."""
+    pool = Pool(lambda: None, 1, 5)
+    units = [Call(pool, lambda: None) for _ in range(CROWD)]
+    pool.ready.extend(units)
+    pool.backlog.collect()
+    while pool.ready:
+        pool._prepare()
+    assert list(pool.due) == units
+
+
+def test_measured_queue_counts_waits_in_the_backlog() -> None:
+    queue = MeasuredQueue()
+    for unit in range(CROWD):
+        queue.append(unit)  # type: ignore[arg-type]
+    backlog = Backlog(queue)
+    backlog.collect()
+    assert isinstance(backlog.units, MeasuredQueue)
+    while queue:
+        unit = queue.popleft()
+        if unit is backlog:
+            unit.work()
+    assert not queue._since and not backlog.units._since
