@@ -146,4 +146,5 @@ def test_measured_queue_counts_waits_in_the_backlog() -> None:
         unit = queue.popleft()
         if unit is backlog:
             unit.work()
-    assert not queue._since and not backlog.units._since
+    assert not queue._since
+    assert not backlog.units._since
