@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -55,7 +56,7 @@ def test_turn_passes_on_with_the_baton() -> None:
     pool.start()
     try:
         assert all_begun.wait(20)
-        between = [after - before for before, after in zip(begun_at_polls, begun_at_polls[1:], strict=False)]
+        between = [after - before for before, after in itertools.pairwise(begun_at_polls)]
         assert max(between) <= len(STINT)
     finally:
         pool.close()
