@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from granian.core.blocking import http2_connection, reactor
 from granian.core.blocking.http1_connection import Http1Connection
+from granian.core.blocking.http2_connection import Http2Connection
+from granian.core.blocking.poller import SelectorPoller
+from granian.core.blocking.receiving import PART_SIZE
 from granian.protocol.http1.h11_body import STEPS, ChunkGuard
+from granian.protocol.http2.receiving import Receiver
 from tests.support.blocking_core import GET_CLOSE, count_body, running
 from tests.support.http2_client import Http2Client
 
@@ -185,3 +190,33 @@ def test_tiny_chunks_are_read_a_part_in_each_unit_of_work(monkeypatch: pytest.Mo
     assert answer.endswith(b'50000')
     assert sum(parts) >= 50_000 * 4 // STEPS
     assert max(parts) <= 2
+
+
+@pytest.mark.parametrize('poller', ['quickest', 'selectors'])
+def test_tiny_frames_are_read_a_part_in_each_unit_of_work(
+    monkeypatch: pytest.MonkeyPatch, poller: str
+) -> None:
+    """Count the bytes of frames read between two units, where each read takes long."""
+    if poller == 'selectors':
+        monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
+    monkeypatch.setattr(http2_connection, 'SLICE', -1.0)
+    sizes = [0]
+    receive, work = Receiver.receive, Http2Connection.work
+
+    def count_bytes(self: Receiver, data: bytes) -> None:
+        sizes[-1] += len(data)
+        receive(self, data)
+
+    def count_unit(self: Http2Connection) -> bool:
+        sizes.append(0)
+        return work(self)
+
+    monkeypatch.setattr(Receiver, 'receive', count_bytes)
+    monkeypatch.setattr(Http2Connection, 'work', count_unit)
+    with running(count_body) as server, server.connect() as sock:
+        client = Http2Client(sock)
+        stream = client.start(method='POST', end=False)
+        frame = b'\x00\x00\x01\x00%c' + stream.to_bytes(4, 'big') + b'x'
+        client.sock.sendall(frame % 0 * 29_999 + frame % 1)
+        assert client.finish(stream).body == b'30000'
+    assert max(sizes) <= PART_SIZE

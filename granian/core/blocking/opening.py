@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from ..spare import spare_from
 from .connection import CLOSED, HEAD, LINGERING, WatchedConnection
-from .receiving import RECEIVE_SIZE, receive
+from .receiving import PART_SIZE, receive
 from .upgrading import http1_class
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ class Opening(WatchedConnection):
         settings = self.settings
         alpn = self._handshake.alpn if self._handshake is not None else None
         if alpn != 'h2' or settings.http == '1':
-            data = receive(self.sock)
+            data = receive(self.sock, PART_SIZE)
             if not data:
                 self.close()
                 return None
-            self.readable = self.hung_up or len(data) == RECEIVE_SIZE
+            self.readable = self.hung_up or len(data) == PART_SIZE
             self._data += data
         else:
             self.readable = True

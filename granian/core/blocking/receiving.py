@@ -14,23 +14,26 @@ from typing import Any, Final
 
 RECEIVE_SIZE: Final = 65536
 """Maximum bytes of one read."""
+PART_SIZE: Final = 16384
+"""The same where each byte may cost much: 1,600 frames of a byte take 2 ms."""
 
-_free: list[mmap] = []
-"""Buffers that no thread uses: as many as threads have read at once."""
+_free: dict[int, list[mmap]] = {RECEIVE_SIZE: [], PART_SIZE: []}
+"""Buffers that no thread uses, by their size: as many as threads have read at once."""
 
 
-def make_buffer() -> mmap:
+def make_buffer(size: int = RECEIVE_SIZE) -> mmap:
     """Return a buffer for one read. A forked child gets a copy of it."""
-    return mmap(-1, RECEIVE_SIZE, access=ACCESS_COPY)
+    return mmap(-1, size, access=ACCESS_COPY)
 
 
-def receive(sock: Any) -> bytes:
-    """Read up to RECEIVE_SIZE bytes; b'' at the end of input. Raises OSError. Any thread."""
+def receive(sock: Any, size: int = RECEIVE_SIZE) -> bytes:
+    """Read up to `size` bytes (RECEIVE_SIZE, PART_SIZE); b'' at the end. Raises OSError. Any thread."""
+    free = _free[size]
     try:
-        buffer = _free.pop()
+        buffer = free.pop()
     except IndexError:
-        buffer = make_buffer()
+        buffer = make_buffer(size)
     try:
         return buffer[: sock.recv_into(buffer)]
     finally:
-        _free.append(buffer)
+        free.append(buffer)
