@@ -17,7 +17,7 @@ import pytest
 from granian.core.loop.deadlines import sweep
 from granian.core.own import OwnDescriptors
 from granian.core.progress import Lag
-from granian.protocol.http1.h11_body import STEPS, ChunkGuard
+from granian.protocol.http1.h11_body import RUN, ChunkGuard
 from granian.protocol.http2.connection import AT_ONCE
 from granian.protocol.http2.h2_engine import H2Receiver
 from granian.protocol.http2.receiving import Receiver
@@ -237,7 +237,7 @@ def test_body_of_tiny_chunks_leaves_turns_to_others(serve, tls, secure, monkeypa
     head = b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
     client.send(head + b'1\r\nx\r\n' * 50_000 + b'0\r\n\r\n')
     assert client.response()[2] == b'50000'
-    assert max(sizes) <= 2 * STEPS * 6 // 4
+    assert max(sizes) <= 2 * RUN * 6
 
 
 @pytest.mark.parametrize('engine', ['lean', 'h2'])

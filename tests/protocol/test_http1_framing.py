@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from granian.protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from granian.protocol.http1 import h11_body
-from granian.protocol.http1.h11_body import DONE, STEPS, ChunkGuard
+from granian.protocol.http1.h11_body import DONE, RUN, STEPS, ChunkGuard
 from granian.protocol.http1.response_side import DRAIN_LIMIT
 from granian.protocol.limits import Limits
 from tests.support.http1_help import (
@@ -214,18 +217,27 @@ def test_chunks_of_one_read_are_one_event():
     assert not connection.unread
 
 
-def test_tiny_chunks_of_one_read_are_read_in_bounded_parts():
+@rows(
+    ('chunk', 'bound'),
+    [
+        (b'1\r\nx\r\n', RUN),
+        (b'001\r\nx\r\n', RUN),
+        (b'1;a\r\nx\r\n', STEPS // 4),
+        (b'10\r\n%b\r\n' % (b'x' * 16), STEPS // 4),
+    ],
+)
+def test_tiny_chunks_of_one_read_are_read_in_bounded_parts(chunk, bound):
     connection = connect()
     request(connection, CHUNKED)
-    connection.receive_data(b'1\r\nx\r\n' * 10_000 + b'0\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n')
+    connection.receive_data(chunk * 8000 + b'0\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n')
     sizes = []
     while isinstance(event := connection.next_event(), Data):
-        sizes.append(len(event.data))
+        sizes.append(len(event.data) // chunk.count(b'x'))
         assert connection.unread
     assert isinstance(event, EndOfRequest)
     assert not connection.unread
-    assert sum(sizes) == 10_000
-    assert max(sizes) <= STEPS // 4
+    assert sum(sizes) == 8000
+    assert max(sizes) <= bound
     connection.respond(1, 200, [], b'')
     assert connection.next_event().head.path == '/next'
 
@@ -254,8 +266,28 @@ def test_head_with_tiny_chunks_begins_with_a_part_of_them():
     connection.receive_data(CHUNKED + b'1\r\nx\r\n' * 5000)
     event = connection.next_event()
     assert isinstance(event, Request)
-    assert 0 < len(event.body) <= STEPS
+    assert 0 < len(event.body) <= RUN
     assert connection.unread
+
+
+_HEX = st.integers(1, 40).flatmap(lambda size: st.sampled_from([b'%x' % size, b'%X' % size, b'0%x' % size]))
+_CHUNK = st.tuples(_HEX, st.sampled_from([b'\r\n', b';a\r\n', b'\n']), st.binary(min_size=40, max_size=40))
+
+
+@given(
+    st.lists(_CHUNK, max_size=12), st.sampled_from([b'0\r\n\r\n', b'', b'\r\n', b'g\r\n']), st.integers(0, 40)
+)
+def test_small_chunks_at_once_are_those_read_part_by_part(chunks, end, cut):
+    data = b''.join(size + line + body[: int(size, 16)] + b'\r\n' for size, line, body in chunks) + end
+
+    def read() -> tuple:
+        guard = ChunkGuard(Limits())
+        first = guard.scan(data[:cut])
+        return first, guard.scan(data[first[0] :]), guard.state, str(guard.error)
+
+    at_once = read()
+    with mock.patch.object(h11_body, '_run_of_small', return_value=None):
+        assert read() == at_once
 
 
 def test_hostile_chunk_extension_takes_linear_time():
