@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from granian.core.beside.core import PairedCore, WebSocketCore
+from granian.core.beside.core import SWITCH_INTERVAL, LoopThread, PairedCore, WebSocketCore
 from granian.core.beside.tunnel import Http2Tunnel
 from granian.core.contract import CoreSettings
 from granian.stream import ClientDisconnected
@@ -109,3 +110,18 @@ def test_websocket_beside_lives_while_its_client_takes_output(
             asyncio.run(drain())
     else:
         asyncio.run(drain())
+
+
+@pytest.mark.parametrize(('chosen', 'then'), [(0.005, SWITCH_INTERVAL), (0.0002, 0.0002)])
+def test_threads_switch_soon_beside_the_loop(chosen: float, then: float) -> None:
+    """Do not have a request wait 5 ms for the interpreter's lock, unless the application has chosen less."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(chosen)
+    try:
+        beside = LoopThread(asyncio.new_event_loop, CoreSettings(), asyncio.sleep, lifespan=None)  # type: ignore[arg-type]
+        beside.start()
+        assert sys.getswitchinterval() == pytest.approx(then, rel=0.01)
+        beside.stop(False)
+        beside.join()
+    finally:
+        sys.setswitchinterval(before)
