@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..addresses import DescriptorAddress, TCPAddress, parse_address
-from . import flags
+from . import flags, imported
 from .settings import HOOKS, TABLE, Setting, defaults
 
 
@@ -119,6 +119,11 @@ class Cfg:
         name = given.__name__ if inspect.isclass(given) else str(given or 'sync')
         threaded = self.settings['threads'].get() > 1
         return 'gthread' if threaded and name.rpartition('.')[2] in ('sync', 'SyncWorker') else name
+
+    @property
+    def worker_class(self) -> Any:
+        given = self.settings['worker_class'].get()
+        return given if inspect.isclass(given) else imported.worker_class(self.worker_class_str)
 
     @property
     def is_ssl(self) -> bool:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 SERVER = 'gunicorn'
 """The Server header, as the package has it."""
+
+
+_CLASSES = {
+    'sync': 'sync.SyncWorker', 'gthread': 'gthread.ThreadWorker', 'gevent': 'ggevent.GeventWorker',
+    'eventlet': 'geventlet.EventletWorker', 'asgi': 'gasgi.ASGIWorker',
+}  # fmt: skip
 
 
 def server_header() -> str | None:
@@ -18,3 +25,14 @@ def logger_attribute(name: str, ordinary: str) -> str:
     """Return an attribute of gunicorn.glogging.Logger, such as `error_fmt`, where it is imported."""
     logger = getattr(sys.modules.get('gunicorn.glogging'), 'Logger', None)
     return str(getattr(logger, name, ordinary))
+
+
+def worker_class(name: str) -> Any:
+    """Return the class that a worker class's name stands for, where it is imported; else one of that name.
+
+    Hooks read its name, or compare it.
+    """
+    path = f'gunicorn.workers.{_CLASSES[name]}' if name in _CLASSES else name
+    module, _, last = path.rpartition('.')
+    found = getattr(sys.modules.get(module), last, None)
+    return type(last, (), {'__module__': module}) if found is None else found

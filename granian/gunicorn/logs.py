@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from logging.config import dictConfig, fileConfig
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import log as native
 from ..messages import GUNICORN, WARNINGS
@@ -23,6 +23,9 @@ from .access_atoms import Atoms, atoms
 from .cfg import Cfg
 from .loader import SettingsError, find_class
 from .words import as_gunicorn_shows, in_gunicorns_words
+
+if TYPE_CHECKING:
+    from ..observe.statsd import Sender
 
 LEVELS = {level.value: number for level, number in native.log_levels_map.items() if level.value != 'notset'}
 """Numbers of the log levels by gunicorn's words."""
@@ -56,9 +59,13 @@ CONFIG_DEFAULTS: dict[str, Any] = {
 FACILITIES = logging.handlers.SysLogHandler.facility_names
 
 
+METRICS = {'gauge': 'g', 'counter': 'c|@1.0', 'histogram': 'h', 'timer': 'ms'}
+"""Kinds of figures by the words that `extra` of a log line has for them."""
+
+
 def _method(level: int) -> Callable[..., None]:
     def log(self: Logger, msg: object, *args: Any, **more: Any) -> None:
-        self.error_log.log(level, msg, *args, **more)
+        self.log(level, msg, *args, **more)
 
     return log
 
@@ -72,6 +79,8 @@ class Logger:
     syslog_fmt = SYSLOG_FORMAT
     datefmt = DATE
     logfile: Any = None
+    statsd: Sender | None = None
+    """Where the figures go that lines bring in their `extra`."""
 
     def __init__(self, cfg: Cfg) -> None:
         self.cfg = cfg
@@ -150,7 +159,11 @@ class Logger:
 
     def log(self, level: int | str, msg: object, *args: Any, **more: Any) -> None:
         number = LEVELS.get(level.lower(), logging.INFO) if isinstance(level, str) else level
-        self.error_log.log(number, msg, *args, **more)
+        extra = more.get('extra') or {}
+        if self.statsd is not None and 'metric' in extra and extra.get('mtype') in METRICS:
+            self.statsd.send(extra['metric'], extra.get('value'), METRICS[extra['mtype']])
+        if msg:
+            self.error_log.log(number, msg, *args, **more)
 
     def now(self) -> str:
         """Return the time as access lines say it."""

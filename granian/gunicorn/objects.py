@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..messages import GUNICORN
@@ -79,6 +81,16 @@ class Server(View):
         """The workers that are alive, by their process id."""
         return {pid: vars(worker)['view'] for pid, worker in self._native.roster.alive.items()}
 
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a worker a signal: SIGTERM lets it finish, and a successor takes its place."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, sig)
+
+    def kill_workers(self, sig: int) -> None:
+        """Send all workers a signal."""
+        for pid in self.WORKERS:
+            self.kill_worker(pid, sig)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.cfg, name) if name in _OF_CFG else super().__getattr__(name)
 
@@ -133,6 +145,10 @@ class Worker(View):
         if self._alive and not value:
             self._native.replace()
         self._alive = value
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """End this worker gracefully."""
+        os.kill(os.getpid(), signal.SIGTERM)
 
     @property
     def sockets(self) -> list[Listener]:

@@ -17,6 +17,7 @@ from .._version import __version__
 from ..config import Config
 from ..errors import FatalError
 from ..messages import GUNICORN
+from ..observe.statsd import Sender
 from ..server import MPServer
 from ..server.common import umask_of
 from ..server.records import Policy
@@ -139,6 +140,8 @@ class Front(MPServer):
         """Connect our own loggers, and those of uvicorn's worker class, with gunicorn's."""
         logs.relay(self.log)
         config.count_log(logging.getLogger('gunicorn.error'))
+        if config.statsd is not None:
+            self.log.statsd = Sender(config.statsd, self.app.cfg.statsd_prefix, config.statsd_tags)
         if self.plan.kind.family == 'uvicorn':
             uvicorn_class.share()
 
@@ -287,7 +290,7 @@ class Front(MPServer):
         for notice in self.plan.notices:
             if notice not in old_plan.notices:
                 logger.warning(notice)
-        without = [name for name in AT_START if cfg.settings[name].get() != before.settings[name].get()]
+        without = [name for name in AT_START if _named(cfg, name) != _named(before, name)]
         if without:
             logger.warning(GUNICORN['restart'].format(names=', '.join(without)))
         old, self.view.cfg = self.view.num_workers, cfg
@@ -370,6 +373,12 @@ class Front(MPServer):
 
 BOOT_ERROR = 3
 _REASONS = {BOOT_ERROR: 'Worker failed to boot.', 4: 'App failed to load.'}
+
+
+def _named(cfg: Any, name: str) -> Any:
+    """Return a setting, and a class by its path: a file that runs again makes another of the same path."""
+    value = cfg.settings[name].get()
+    return f'{value.__module__}.{value.__qualname__}' if isinstance(value, type) else value
 
 
 def _say_end(worker: Any) -> None:

@@ -26,7 +26,7 @@ class Plan:
     """The settings of one start, or of one reload, as the native server needs them."""
 
     def __init__(self, app: Served) -> None:
-        self.kind = resolve(app.cfg.worker_class, app.cfg.threads)
+        self.kind = resolve(app.cfg.settings['worker_class'].get(), app.cfg.threads)
         self.options, self.notices = native(app.cfg, self.kind)
         self.target = app.cfg.proc_name
         self.access: Any = None

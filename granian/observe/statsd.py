@@ -34,15 +34,17 @@ class Sender:
         self._socket: socket.socket | None = None
 
     def count(self, name: str) -> None:
-        self._send(f'{self._prefix}{name}:1|c|@1.0')
+        self.send(name, 1, 'c|@1.0')
 
     def gauge(self, name: str, value: float) -> None:
-        self._send(f'{self._prefix}{name}:{value}|g')
+        self.send(name, value, 'g')
 
     def time(self, name: str, milliseconds: int) -> None:
-        self._send(f'{self._prefix}{name}:{milliseconds}|ms')
+        self.send(name, milliseconds, 'ms')
 
-    def _send(self, line: str) -> None:
+    def send(self, name: str, value: object, kind: str) -> None:
+        """Send one figure; `kind` is what statsd's format has after the value."""
+        line = f'{self._prefix}{name}:{value}|{kind}'
         try:
             if self._socket is None:
                 self._socket = self._connect()
