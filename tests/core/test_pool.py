@@ -212,6 +212,98 @@ def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: obje
             gate.release()
 
 
+def test_empty_polls_leave_the_watchdog_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll as an idle worker does once a second, for its deadlines."""
+    monkeypatch.setattr(pool_module, 'QUIET_CHECKS', 1)
+    woken: list[int] = []
+    with Calls(1) as calls:
+        pool = calls.pool
+        until = monotonic() + 10
+        while not pool._watchdog_asleep:
+            assert monotonic() < until
+            time.sleep(0.001)
+        wake = pool.wake_watchdog
+        pool.wake_watchdog = lambda: (woken.append(pool.polls), wake())[1]  # type: ignore[method-assign]
+        polls = pool.polls
+        while pool.polls < polls + 3:
+            assert monotonic() < until
+            calls.arrived.release()
+        assert not woken
+        served = threading.Event()
+        calls.submit(served.set)
+        assert served.wait(10)
+        assert woken
+
+
+def test_checks_get_rarer_while_calls_are_quick() -> None:
+    pool, pause, pauses = Pool(lambda: None, 1, 5), pool_module.CHECK_EVERY, []
+    for _ in range(4):
+        pauses.append(pause)
+        pause = pool._next_pause(pause, pool_module.MANY_CALLS)
+    assert pauses == [0.002, 0.004, 0.008, 0.008]
+
+
+@pytest.mark.parametrize('sign', ['few calls', 'timed'])
+def test_checks_are_frequent_when_calls_may_be_slow(sign: str) -> None:
+    pool, calls = Pool(lambda: None, 1, 5), pool_module.MANY_CALLS
+    if sign == 'few calls':
+        calls -= 1
+    else:
+        pool.timed = True
+    assert pool._next_pause(pool_module.CHECK_AT_LEAST, calls) == pool_module.CHECK_EVERY
+
+
+def test_checks_stay_rare_when_a_worker_had_no_processor() -> None:
+    assert Pool(lambda: None, 1, 5)._next_pause(0.008, 0) == 0.008
+
+
+def test_only_a_call_in_progress_for_a_check_is_long() -> None:
+    pool = Pool(lambda: None, 1, 5)
+    pool._now = 100.0
+    later = 100.0 + 2 * pool_module.CHECK_EVERY
+    assert not pool._call_is_long(later)
+    pool.enter_call()
+    assert not pool._call_is_long(100.0 + pool_module.CHECK_EVERY / 2)
+    assert pool._call_is_long(later)
+
+
+class FakeClock:
+    """Time in steps: each look at it is `step` seconds later."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.parametrize(('step', 'disturbed'), [(0.002, False), (0.02, True)])
+def test_a_late_check_marks_the_call_that_it_has_disturbed(
+    monkeypatch: pytest.MonkeyPatch, step: float, disturbed: bool
+) -> None:
+    pool, done = Pool(lambda: None, 1, 5), threading.Event()
+    pool.enter_call()
+    monkeypatch.setattr(pool_module, 'monotonic', FakeClock(step))
+    monkeypatch.setattr(pool, '_next_pause', lambda usual, calls: (done.set(), usual)[1])
+    pool.watch(done)
+    assert (pool._disturbed == pool._calls) is disturbed
+
+
+@pytest.mark.parametrize('timed', [False, True])
+def test_a_call_that_the_watchdog_disturbed_shows_nothing(timed: bool) -> None:
+    pool = Pool(lambda: None, 1, 5)
+    pool.timed = timed
+    pool.enter_call()
+    pool._disturbed = pool._calls
+    if timed:
+        pool.learn('a call', 2 * pool_module.SLOW_CALL, 1)
+    else:
+        assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+    assert (pool.eager, pool.timed) == (False, timed)
+
+
 class Failing:
     """A unit that raises: `when` it has the baton still, or has laid it on the table."""
 

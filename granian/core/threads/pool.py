@@ -45,11 +45,16 @@ SUSPECT_PERIOD = 0.05
 call looks slow whenever another process has had the core in the middle of it: only a further call
 whose application waited turns the pool eager."""
 CHECK_EVERY = 0.002
-"""Seconds between two checks of the watchdog."""
-LATE = 2 * CHECK_EVERY
-"""Seconds after which a check is late: then it takes one more check to judge the leader."""
-QUIET_CHECKS = 50
-"""Checks without activity (0.1 s) before the watchdog sleeps until it is woken."""
+"""Seconds between two checks of the watchdog, while calls are slow or few."""
+CHECK_AT_LEAST = 0.008
+"""Maximum seconds between two checks. The time doubles from check to check while calls are quick and many: a
+check costs them 25 µs, and 50 where four workers share a core, which took a tenth of it."""
+MANY_CALLS = 8
+"""Calls since the last check, from which on the next one may come later."""
+LATE = CHECK_EVERY
+"""Seconds after its time when a check is late: then it takes one more check to judge the leader."""
+QUIET_CHECKS = 5
+"""Checks without activity (10 ms) before the watchdog sleeps until it is woken: that costs one check."""
 
 STINT = range(64)
 """Maximum units between two polls: a unit that is ready again at once must not starve the others."""
@@ -154,6 +159,9 @@ class Pool:
         """How often the leader's thread had waited when it polled last."""
         self._parallel = parallel
         """True where threads compute in parallel: there is no interpreter lock."""
+        self._disturbed = -1
+        """The call that a late watchdog has disturbed: it may have waited for the interpreter's lock, until
+        the leader had to give it away. Then the leader has waited, and its call says nothing."""
         self._timed_until = 0.0
         self._habits = Habits()
         self._trusted = ''
@@ -229,6 +237,11 @@ class Pool:
         ready = self.ready
         me = threading.get_native_id()
         while not self._closed:
+            if not ready:
+                self._poll()
+                continue
+            if self._watchdog_asleep:  # not before: an idle server's looks at its deadlines would wake it
+                self.wake_watchdog()
             for _ in self._stint:
                 if not ready or self._now > self._turn_ends:
                     break
@@ -264,8 +277,6 @@ class Pool:
         self._stint = iter(STINT)
         self._turn_ends = monotonic() + TURN
         self.polls += 1
-        if self._watchdog_asleep:
-            self.wake_watchdog()
 
     def _take_failure(self, error: BaseException) -> None:
         """Note that polling has failed. What does not pass ends the pool, for the worker to be replaced."""
@@ -415,6 +426,8 @@ class Pool:
                 self._poll()
         waiter.leading = self._standing_in = False
         if not handed_on:
+            if self._watchdog_asleep:
+                self.wake_watchdog()
             self._restore()
             self._runner = threading.get_native_id()
             self.enter_call()
@@ -475,7 +488,7 @@ class Pool:
         interpreter's lock, and may have to wait for it.
         """
         if not self.eager:
-            if duration > SLOW_CALL and waits:
+            if duration > SLOW_CALL and waits and self._disturbed != self._calls:
                 self._turn_eager(monotonic())
         elif duration > SLOW_CALL:
             if waits:  # else it computed, or lost the processor: that says nothing of its kind
@@ -501,7 +514,7 @@ class Pool:
         """Have the next calls timed, after one that was not, and looked slow."""
         if self._parallel and not trusted:
             self._turn_eager(now)
-        elif times_waited() == self._waited:
+        elif times_waited() == self._waited or self._disturbed == self._calls:
             # Its thread has not waited. A call that computed, or lost the processor to another process,
             # would gain nothing from a second thread under the interpreter's lock.
             pass
@@ -526,6 +539,7 @@ class Pool:
         run is excused until it has computed for a check: it may only have no processor.
         """
         seen = (-1, -1)
+        usual = pause = CHECK_EVERY
         quiet = 0
         ran: int | None = None
         before = monotonic()
@@ -533,9 +547,9 @@ class Pool:
         # A bare lock: Event.wait() makes one each time, and holds the interpreter's lock 10 times longer.
         alarm = self._watchdog_alarm
         while not (done.is_set() or self.failure):
-            alarm.acquire(timeout=CHECK_EVERY)
+            alarm.acquire(timeout=pause)
             now = monotonic()
-            late = now - before > LATE
+            late = now - before > pause + LATE
             before = now
             if self.timed and now > self._timed_until:
                 self.timed = self.eager = False
@@ -543,6 +557,10 @@ class Pool:
             if now > trim_at:
                 trim_at = now + TRIM_EVERY if trim() else inf
             state = (self._calls, self.polls)
+            if late and self._table:
+                self._disturbed = self._calls
+            usual = self._next_pause(usual, state[0] - seen[0])
+            pause = CHECK_EVERY if self._call_is_long(now) else usual
             if state != seen:
                 seen = state
                 quiet = 0
@@ -560,7 +578,17 @@ class Pool:
                 quiet += 1
                 if quiet > QUIET_CHECKS and not self.timed:
                     self._sleep(state, done)
-                    quiet = 0
+                    quiet, usual = 0, CHECK_EVERY
+
+    def _next_pause(self, usual: float, calls: int) -> float:
+        """Return the usual time to the next check, after `calls` since the last. The watchdog."""
+        if self.timed or 0 < calls < MANY_CALLS:
+            return CHECK_EVERY
+        return min(2 * usual, CHECK_AT_LEAST) if calls else usual  # none: it may have had no processor
+
+    def _call_is_long(self, now: float) -> bool:
+        """Return whether the leader's unit may be stuck in a call: then the next check is soon."""
+        return bool(self._table) and now - max(self._now, self._turn_ends - TURN) > CHECK_EVERY
 
     def _computed(self, before: int | None) -> bool:
         """Return whether the leader has computed for a while since its processor time was `before`."""
@@ -604,7 +632,7 @@ class Pool:
     def _sleep(self, state: tuple[int, int], done: threading.Event) -> None:
         self._watchdog_asleep = True
         # The leader counts, then reads `_watchdog_asleep`. We set it, then read the counts: one of the
-        # two sees the other. Sleep only while the leader polls: it reads the flag after that.
+        # two sees the other. Sleep only while the leader polls: it reads the flag before the next unit.
         if self._gathering and (self._calls, self.polls) == state and not done.is_set() and not self._closed:
             self._watchdog_alarm.acquire()
         self._watchdog_asleep = False
