@@ -79,6 +79,13 @@ def test_a_long_list_is_not_joined_but_has_a_length():
     assert stream.log == ['head', 'data', 'data', 'end']
 
 
+def test_short_blocks_of_a_long_list_are_joined():
+    blocks = [b'%d' % number * 10000 for number in range(10)]
+    stream = serve(returning(tuple(blocks)))
+    assert whole(stream) == (200, b''.join(blocks), '100000')
+    assert stream.log == ['head', 'data', 'data', 'end']
+
+
 def test_a_list_subclass_is_iterated_and_closed():
     class Closing(list):
         closed = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,7 @@ from .connection import OUTBOX_LIMIT, WRITING, WatchedConnection
 from .crowd import kind_of
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .receiving import RECEIVE_SIZE, receive
+from .transmitter import Burst
 from .waiting import wait_readable, wait_writable
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Http1Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
     __slots__ = (
-        '_unacknowledged', 'corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing',
+        '_unacknowledged', 'burst', 'corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing',
     )  # fmt: skip
 
     outbox: bytes
@@ -44,6 +46,8 @@ class Http1Output(WatchedConnection):
         super().__init__(sock, client, server, core)
         self.http = Http1(core.settings.limits, core.reactor.clock)
         self.outbox = b''
+        self.burst: Burst | None = None
+        """None until a response has come in pieces."""
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         """Patience with a client that takes its response; None until the handler has waited for room."""
@@ -163,9 +167,14 @@ class Http1Output(WatchedConnection):
 
         Raises ClientDisconnected, also after --response-write-timeout without progress.
         """
+        burst = self.burst
+        if burst is not None and burst.active:
+            data = burst.take() + data
         if self.outbox:
             data = self.outbox + data
             self.outbox = b''
+        elif not data:
+            return
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
@@ -174,6 +183,20 @@ class Http1Output(WatchedConnection):
             raise ClientDisconnected(str(exc)) from None
         if sent != len(data):
             self.write_rest(memoryview(data)[sent:])
+
+    def hold(self, piece: bytes, first: bool) -> bool:
+        """Leave a piece of a response to the transmitter, if it may wait. Return whether it is left.
+
+        `first`: no part of the response was sent yet.
+        """
+        burst = self.burst
+        if burst is None:
+            transmitter = self.core.pool.transmitter
+            # OpenSSL's objects do not read and write at the same time.
+            if transmitter is None or self.tls is not None or not transmitter.start():
+                return False
+            burst = self.burst = Burst(self, transmitter)
+        return burst.add(piece, first)
 
     def write_rest(self, rest: memoryview) -> None:
         """Leave the rest to the leader; block while it exceeds OUTBOX_LIMIT."""
@@ -261,8 +284,20 @@ class Http1Output(WatchedConnection):
 
     # -- the end; the owner ---------------------------------------------------------------
 
+    def close(self) -> None:
+        if self.burst is not None:
+            self.burst.drop()
+        super().close()
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.burst = None  # the parent sends it
+
     def abort_response(self, stream: BlockingStream) -> None:
-        """Break off in the middle of a response."""
+        """Break off in the middle of a response. What the handler has given is sent first."""
+        if self.burst is not None and self.burst.active:
+            with suppress(ClientDisconnected):
+                self.write(b'')
         if self in self.core.handed_over:
             self.end_hand_over()
         elif stream.head.version == '1.0':

@@ -164,27 +164,10 @@ class Http1Stream(BlockingStream):
         connection = self._connection
         out = connection.http.send_data(1, data)
         self.bytes_sent += len(data)
-        if self._head_bytes or connection.outbox or not out:
+        if not connection.hold(out, bool(self._head_bytes)):
             self._write(out)
-            return
-        # As _write() does, without its calls: the fast path of streamed responses.
-        try:
-            sent = connection.sock.send(out)
-        except BlockingIOError:
-            sent = 0
-        except OSError as exc:
-            self._lost(exc)
-        if sent != len(out):
-            self._write_rest(memoryview(out)[sent:])
-        elif sent >= LARGE_PIECE:
-            connection.core.pool.give_way()
-
-    def _write_rest(self, rest: memoryview) -> None:
-        try:
-            self._connection.write_rest(rest)
-        except ClientDisconnected:
-            self.aborted = True
-            raise
+            if len(out) >= LARGE_PIECE:
+                connection.core.pool.give_way()
 
     def send_end(self, trailers: Headers = ()) -> None:
         out = self._connection.http.send_end(1, trailers)
@@ -227,8 +210,6 @@ class Http1Stream(BlockingStream):
         if self._head_bytes:
             data = self._head_bytes + data
             self._head_bytes = b''
-        if not data:
-            return
         try:
             self._connection.write(data)
         except ClientDisconnected:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import _thread
 
+    from .transmitter import Transmitter
+
 CROWD = 8
 """Ready units that a turn must have left for them to become a backlog."""
 
@@ -99,6 +101,8 @@ class Crew(Protocol):
     """Units with a call left to do, while no thread or greenlet is free for it."""
     backlog: Backlog
     timed: bool
+    transmitter: Transmitter | None
+    """Sends pieces of responses while their handlers go on; None where no thread does."""
 
     @property
     def threads(self) -> int: ...

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from sys import getrefcount
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, sleep
 from greenlet import getcurrent, greenlet
@@ -39,6 +39,9 @@ SLICE = 0.0005
 The kernel takes megabytes for a client that reads nothing: hundreds of such clients keep others waiting.
 """
 
+if TYPE_CHECKING:
+    from ..blocking.transmitter import Transmitter
+
 logger = logging.getLogger('_granian')
 
 
@@ -52,6 +55,9 @@ class PoolGreenlet(greenlet):  # type: ignore[misc]
 
 class GreenletPool:
     """Up to `max_greenlets` greenlets. One thread uses it."""
+
+    transmitter: Transmitter | None = None
+    """There is no other thread."""
 
     def __init__(self, max_greenlets: int, measured: bool = False) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()

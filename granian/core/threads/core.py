@@ -50,6 +50,7 @@ class ThreadCore(BlockingCore):
 
     def abandon(self) -> None:
         super().abandon()
+        self.pool.transmitter = None  # its thread is the parent's
         use_normal_policy()  # the child is the application's
 
     def drained(self) -> None:

@@ -29,6 +29,7 @@ from ..blocking.scheduling import (
     times_waited,
     use_batch_policy,
 )
+from ..blocking.transmitter import NO_THREAD, Transmitter
 from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work, prepare_next
 from ..heap import TRIM_EVERY, trim
 from ..system_errors import NOT_A_SOCKET
@@ -64,9 +65,6 @@ FAILURE_PAUSE = 0.1
 """Seconds before the next poll after one that failed."""
 MAX_FAILURES = 10
 """Failed polls in a row (1 s) that end the pool."""
-
-NO_THREAD = (RuntimeError, MemoryError)
-"""Raised by the start of a thread where the system has no room for one more."""
 
 _BATON = object()
 
@@ -125,6 +123,7 @@ class Pool:
         self.due: deque[Work] = deque()
         self.backlog = Backlog(self.ready)
         self.threads = 0
+        self.transmitter: Transmitter | None = Transmitter()
         self.eager = False
         """Leadership is handed on before calls."""
         self.timed = False
@@ -652,6 +651,8 @@ class Pool:
         self._closed = True
         self.release_all()
         self.wake_watchdog()
+        if self.transmitter is not None:
+            self.transmitter.close()
 
     def release_all(self) -> None:
         """Wake all parked threads. Any thread."""
