@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import shlex
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -76,12 +77,12 @@ class Cfg:
         self.settings[name].set(value)
 
     def parser(self) -> argparse.ArgumentParser:
-        """Return the command line's parser, for programs that read it themselves."""
+        """Return the command line's parser."""
         return flags.parser(self.usage, self.prog)
 
     def get_cmd_args_from_env(self) -> list[str]:
-        """Return the words of GUNICORN_CMD_ARGS, for programs that read it themselves."""
-        return flags.environment_arguments()
+        """Return the words of GUNICORN_CMD_ARGS."""
+        return shlex.split(os.environ.get('GUNICORN_CMD_ARGS', ''))
 
     def given(self, name: str) -> bool:
         """Return whether the user has set it, in whatever way."""

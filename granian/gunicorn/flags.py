@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 from typing import Any
 
 from .._version import __version__
@@ -66,8 +64,3 @@ def _help(setting: Setting) -> str:
 def _file_only() -> str:
     rows = [f'  {each.name:22} {each.meaning}' for each in TABLE.values() if not each.flags]
     return '\n'.join(['In the configuration file only:', *rows])
-
-
-def environment_arguments() -> list[str]:
-    """Return the words of GUNICORN_CMD_ARGS."""
-    return shlex.split(os.environ.get('GUNICORN_CMD_ARGS', ''))

@@ -8,11 +8,14 @@ from typing import Any
 SERVER = 'gunicorn'
 """The Server header, as the package has it."""
 
-
-_CLASSES = {
-    'sync': 'sync.SyncWorker', 'gthread': 'gthread.ThreadWorker', 'gevent': 'ggevent.GeventWorker',
-    'eventlet': 'geventlet.EventletWorker', 'asgi': 'gasgi.ASGIWorker',
-}  # fmt: skip
+CLASSES = {
+    'sync': 'gunicorn.workers.sync.SyncWorker',
+    'gthread': 'gunicorn.workers.gthread.ThreadWorker',
+    'gevent': 'gunicorn.workers.ggevent.GeventWorker',
+    'eventlet': 'gunicorn.workers.geventlet.EventletWorker',
+    'asgi': 'gunicorn.workers.gasgi.ASGIWorker',
+}
+"""gunicorn's worker classes by their short names."""
 
 
 def server_header() -> str | None:
@@ -32,7 +35,6 @@ def worker_class(name: str) -> Any:
 
     Hooks read its name, or compare it.
     """
-    path = f'gunicorn.workers.{_CLASSES[name]}' if name in _CLASSES else name
-    module, _, last = path.rpartition('.')
+    module, _, last = CLASSES.get(name, name).rpartition('.')
     found = getattr(sys.modules.get(module), last, None)
     return type(last, (), {'__module__': module}) if found is None else found

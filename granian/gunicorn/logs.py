@@ -31,8 +31,6 @@ LEVELS = {level.value: number for level, number in native.log_levels_map.items()
 """Numbers of the log levels by gunicorn's words."""
 DATE = '[%Y-%m-%d %H:%M:%S %z]'
 ERROR_FORMAT = '%(asctime)s [%(process)d] [%(levelname)s] %(message)s'
-ACCESS_FORMAT = '%(message)s'
-SYSLOG_FORMAT = '[%(process)d] %(message)s'
 
 CONFIG_DEFAULTS: dict[str, Any] = {
     'version': 1,
@@ -55,10 +53,6 @@ CONFIG_DEFAULTS: dict[str, Any] = {
     },
 }  # fmt: skip
 
-# RFC 5424 6.2.1: the facilities' numbers by the names that gunicorn takes.
-FACILITIES = logging.handlers.SysLogHandler.facility_names
-
-
 METRICS = {'gauge': 'g', 'counter': 'c|@1.0', 'histogram': 'h', 'timer': 'ms'}
 """Kinds of figures by the words that `extra` of a log line has for them."""
 
@@ -75,8 +69,8 @@ class Logger:
 
     loglevel = logging.INFO
     error_fmt = ERROR_FORMAT
-    access_fmt = ACCESS_FORMAT
-    syslog_fmt = SYSLOG_FORMAT
+    access_fmt = '%(message)s'
+    syslog_fmt = '[%(process)d] %(message)s'
     datefmt = DATE
     logfile: Any = None
     statsd: Sender | None = None
@@ -137,7 +131,7 @@ class Logger:
         """Send a logger to syslog as well. Raises RuntimeError for an unknown facility."""
         cfg = self.cfg
         prefix = cfg.syslog_prefix or (cfg.proc_name or '').replace(':', '.')
-        facility = FACILITIES.get((cfg.syslog_facility or 'user').lower())
+        facility = logging.handlers.SysLogHandler.facility_names.get((cfg.syslog_facility or 'user').lower())
         if facility is None:
             raise RuntimeError('unknown facility name')
         kind, address = syslog_address(cfg.syslog_addr)
@@ -297,15 +291,21 @@ def syslog_address(text: str) -> tuple[socket.SocketKind | None, str | tuple[str
     return kind, (match[2].strip('[]') or 'localhost', int(match[3] or 514))
 
 
-OURS = ('gunicorn.glogging.Logger', 'simple', 'granian.gunicorn.glogging.Logger')
-STATSD = ('gunicorn.instrument.statsd.Statsd', 'statsd', 'granian.gunicorn.instrument.statsd.Statsd')
+OURS = (
+    'gunicorn.glogging.Logger', 'simple', 'granian.gunicorn.glogging.Logger',
+    'gunicorn.instrument.statsd.Statsd', 'statsd', 'granian.gunicorn.instrument.statsd.Statsd',
+)  # fmt: skip
+
+
+def is_ours(cfg: Cfg) -> bool:
+    """Return whether `logger_class` names one of gunicorn's own classes: `Logger` stands for them."""
+    return cfg.settings['logger_class'].get() in (None, *OURS)
 
 
 def make(cfg: Cfg) -> Logger:
     """Return the logger that `logger_class` names, set up. Raises SettingsError."""
     given = cfg.settings['logger_class'].get()
-    ours = given is None or given in (*OURS, *STATSD)
-    found = Logger if ours else find_class(given, 'logger class', f'say {OURS[0]}')
+    found = Logger if is_ours(cfg) else find_class(given, 'logger class', f'say {OURS[0]}')
     for name in ('gunicorn.error', 'gunicorn.access'):
         native.change_class(name, native.SafeLogger)
     try:

@@ -27,11 +27,6 @@ REFUSE = 'refuse'
 """Any value but the default ends the start."""
 
 
-def as_it_is(value: Any) -> Any:
-    """Return the value: the converter of most rows."""
-    return value
-
-
 @dataclass(frozen=True)
 class Setting:
     """One setting. `meaning` is the help's text; for WARN and REFUSE it is the reason."""
@@ -44,8 +39,8 @@ class Setting:
     effect: str
     meaning: str
     native: str = ''
-    """The field of Config that NATIVE fills, or that the help names."""
-    convert: Callable[[Any], Any] = as_it_is
+    """The field of Config that NATIVE fills, or that the help names; for a hook, the native hook."""
+    convert: Callable[[Any], Any] = v.anything
     """From the setting's value to the field's. None leaves the native default."""
 
 
@@ -210,21 +205,21 @@ _SECTIONS: dict[str, list[tuple[Any, ...]]] = {
     ],
 }  # fmt: skip
 
-# Name, numbers of parameters, when it is called.
-_HOOKS: tuple[tuple[str, tuple[int, ...], str], ...] = (
+# Name, numbers of parameters, when it is called, and the native hook.
+_HOOKS: tuple[tuple[Any, ...], ...] = (
     ('on_starting', (1,), 'main process, before the sockets'),
     ('on_reload', (1,), 'main process, at SIGHUP'),
     ('when_ready', (1,), 'main process, when the sockets listen'),
-    ('pre_fork', (2,), 'main process, before a worker is forked'),
-    ('post_fork', (2,), 'worker, before the application is loaded'),
-    ('post_worker_init', (1,), 'worker, after the application is loaded'),
-    ('worker_int', (1,), 'worker, at SIGINT or SIGQUIT'),
-    ('worker_abort', (1,), 'worker, at SIGABRT'),
+    ('pre_fork', (2,), 'main process, before a worker is forked', 'before_worker'),
+    ('post_fork', (2,), 'worker, before the application is loaded', 'on_worker_start'),
+    ('post_worker_init', (1,), 'worker, after the application is loaded', 'on_worker_ready'),
+    ('worker_int', (1,), 'worker, at SIGINT or SIGQUIT', 'on_worker_interrupt'),
+    ('worker_abort', (1,), 'worker, at SIGABRT', 'on_worker_timeout'),
     ('pre_exec', (1,), 'new main process, at SIGUSR2, before the command is started again'),
-    ('pre_request', (2,), 'worker, before the application is called'),
-    ('post_request', (4, 3, 2), 'worker, after the application was called'),
-    ('child_exit', (2,), 'main process, after a worker has ended'),
-    ('worker_exit', (2,), 'worker, last of all'),
+    ('pre_request', (2,), 'worker, before the application is called', 'on_request'),
+    ('post_request', (4, 3, 2), 'worker, after the application was called', 'on_response'),
+    ('child_exit', (2,), 'main process, after a worker has ended', 'after_worker'),
+    ('worker_exit', (2,), 'worker, last of all', 'on_worker_stop'),
     ('nworkers_changed', (3,), 'main process, when the number of workers changes'),
     ('on_exit', (1,), 'main process, last of all'),
     ('ssl_context', (2,), 'makes the TLS context'),
@@ -240,8 +235,8 @@ def _rows() -> dict[str, Setting]:
     for section, rows in _SECTIONS.items():
         for name, flags, *more in rows:
             table[name] = Setting(section, name, tuple(flags.split()), *more)
-    for name, arity, meaning in _HOOKS:
-        table[name] = Setting(HOOKS, name, (), v.hook(*arity), None, FRONT, meaning)
+    for name, arity, *more in _HOOKS:
+        table[name] = Setting(HOOKS, name, (), v.hook(*arity), None, FRONT, *more)
     return table
 
 

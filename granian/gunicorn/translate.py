@@ -145,11 +145,7 @@ def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
     options['log_access'] = access_wanted(cfg)
     if options['log_access']:
         options['log_access_format'], unknown = without_unknown(cfg.access_log_format or '')
-        if cfg.settings['logger_class'].get() in (
-            None,
-            *logs.OURS,
-            *logs.STATSD,
-        ):
+        if logs.is_ours(cfg):
             notices += [GUNICORN['atom'].format(name=name) for name in unknown]
 
 

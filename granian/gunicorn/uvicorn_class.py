@@ -7,15 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from .values import commas
+from .values import anything, commas
 
 ERROR, ACCESS = 'uvicorn.error', 'uvicorn.access'
 FORMAT = '%s - "%s %s HTTP/%s" %d'
 """Message of uvicorn's access lines; filters of applications read its arguments by their place."""
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _seconds(value: float | None) -> int:
@@ -28,8 +24,8 @@ def _if_false(instead: Any) -> Callable[[Any], Any]:
 
 _OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     'loop': ('loop', lambda value: value if value in ('auto', 'asyncio', 'uvloop') else 'auto'),
-    'lifespan': ('lifespan', _same),
-    'root_path': ('root_path', _same),
+    'lifespan': ('lifespan', anything),
+    'root_path': ('root_path', anything),
     'forwarded_allow_ips': ('forwarded_allow_ips', lambda value: None if value is None else commas(value)),
     'proxy_headers': ('forwarded_allow_ips', _if_false(())),
     'server_header': ('server_header', _if_false('')),
@@ -37,9 +33,9 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     'ws': ('websockets', lambda value: False if value == 'none' else None),
     'ws_ping_interval': ('ws_ping_interval', _seconds),
     'ws_ping_timeout': ('ws_ping_timeout', _seconds),
-    'ws_max_size': ('ws_max_message_size', _same),
+    'ws_max_size': ('ws_max_message_size', anything),
     'ws_per_message_deflate': ('ws_per_message_deflate', bool),
-    'limit_max_requests': ('workers_max_requests', _same),
+    'limit_max_requests': ('workers_max_requests', anything),
     'timeout_keep_alive': ('http1_keep_alive_timeout', lambda value: max(1, round(value))),
     'access_log': ('log_access', lambda value: False if value is False else None),
     'log_level': ('log_level', lambda value: value if isinstance(value, str) else None),

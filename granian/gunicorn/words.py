@@ -6,19 +6,8 @@ import re
 from functools import cache
 
 from ..config import OPTIONS
-from .settings import TABLE
+from .settings import HOOKS, TABLE
 
-_HOOKS = {
-    'before_worker': 'pre_fork',
-    'after_worker': 'child_exit',
-    'on_worker_start': 'post_fork',
-    'on_worker_ready': 'post_worker_init',
-    'on_worker_interrupt': 'worker_int',
-    'on_worker_timeout': 'worker_abort',
-    'on_worker_stop': 'worker_exit',
-    'on_request': 'pre_request',
-    'on_response': 'post_request',
-}
 _PHRASES = {
     'name an ASGI or RSGI application for WebSockets by --ws-app': 'an ASGI application (-k asgi) can',
     '--core gevent': '-k gevent',
@@ -37,8 +26,10 @@ def in_gunicorns_words(text: str) -> str:
 @cache
 def _words() -> dict[str, str]:
     """Return gunicorn's words by the native ones."""
-    found = {**_PHRASES, **_HOOKS}
+    found = dict(_PHRASES)
     for setting in TABLE.values():
+        if setting.section == HOOKS and setting.native:
+            found[setting.native] = setting.name
         option = OPTIONS.get(setting.native)
         if option is not None and option.flags and setting.flags:
             found.setdefault(option.flags.partition('/')[0], setting.flags[-1])

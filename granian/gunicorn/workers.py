@@ -9,31 +9,24 @@ from typing import Any
 
 from ..messages import GUNICORN
 from . import uvicorn_class
+from .imported import CLASSES
 from .loader import SettingsError, find_class
 
 _GUNICORN = 'gunicorn.workers.'
 _NAMES = 'say -k sync, gthread, gevent, asgi or uvicorn.workers.UvicornWorker'
 
-SYNC = ('sync', f'{_GUNICORN}sync.SyncWorker')
-THREADS = ('gthread', f'{_GUNICORN}gthread.ThreadWorker')
-GEVENT = ('gevent', 'gevent_pywsgi', 'gevent_wsgi', f'{_GUNICORN}ggevent.GeventWorker',
-          f'{_GUNICORN}ggevent.GeventPyWSGIWorker')  # fmt: skip
-EVENTLET = ('eventlet', f'{_GUNICORN}geventlet.EventletWorker')
-GEVENT_WEBSOCKET = ('geventwebsocket.gunicorn.workers.GeventWebSocketWorker',)
-ASGI = ('asgi', f'{_GUNICORN}gasgi.ASGIWorker')
 _UVICORN_MODULES = ('uvicorn.workers', 'uvicorn_worker', 'uvicorn_worker._workers')
-UVICORN = tuple(
-    f'{each}.{name}' for each in _UVICORN_MODULES for name in ('UvicornWorker', 'UvicornH11Worker')
-)
-
 _FAMILIES = {
-    name: family
-    for family, names in (
-        ('sync', SYNC), ('gthread', THREADS), ('gevent', GEVENT), ('eventlet', EVENTLET),
-        ('geventwebsocket', GEVENT_WEBSOCKET), ('asgi', ASGI), ('uvicorn', UVICORN),
-    )
-    for name in names
-}  # fmt: skip
+    **{name: name for name in CLASSES},
+    **{path: name for name, path in CLASSES.items()},
+    'gevent_pywsgi': 'gevent',
+    'gevent_wsgi': 'gevent',
+    f'{_GUNICORN}ggevent.GeventPyWSGIWorker': 'gevent',
+    'geventwebsocket.gunicorn.workers.GeventWebSocketWorker': 'geventwebsocket',
+    **{f'{each}.UvicornWorker': 'uvicorn' for each in _UVICORN_MODULES},
+    **{f'{each}.UvicornH11Worker': 'uvicorn' for each in _UVICORN_MODULES},
+}
+"""The family of a worker class by its name, short or dotted."""
 
 _INSTEAD = {
     'tornado': 'say -k asgi',
@@ -92,10 +85,8 @@ def _resolve(given: Any) -> Kind:
 
 def _known(family: str, name: str) -> Kind:
     kind = Kind(family, name)
-    if family == 'eventlet':
-        kind.notices.append(GUNICORN['eventlet'])
-    elif family == 'geventwebsocket':
-        kind.notices.append(GUNICORN['geventwebsocket'])
+    if family in ('eventlet', 'geventwebsocket'):
+        kind.notices.append(GUNICORN[family])
     return kind
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from ..._internal import put_first, start_folder
-from .. import flags, loader
+from .. import loader
 from ..cfg import Cfg
 from ..loader import SettingsError
 
@@ -111,12 +111,12 @@ class Application(BaseApplication):
         return self.load_config_from_module_name_or_filename(location=filename)
 
     def load_config(self) -> None:
-        parser = flags.parser(self.usage, self.prog or 'gunicorn')
+        parser = self.cfg.parser()
         options = parser.parse_intermixed_args(sys.argv[1:])
         given = self.init(parser, options, options.args)
         if given:
             loader.apply(self.cfg, given)
-        more = parser.parse_intermixed_args(flags.environment_arguments())
+        more = parser.parse_intermixed_args(self.cfg.get_cmd_args_from_env())
         location = options.config or more.config or loader.default_file(self.start_dir)
         if location:
             self.load_config_from_module_name_or_filename(location)
