@@ -238,7 +238,7 @@ def _reworded(message: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]
     """Return message and arguments in gunicorn's words. Text of the application is left as it is."""
     if message == GUNICORN['in_use']:
         return message, (as_gunicorn_shows(args[0]),)
-    if message not in ('%s', HOOK_FAILED):
+    if message not in ('%s', '%s%s', HOOK_FAILED):
         return in_gunicorns_words(str(message)), args
     return message, tuple(in_gunicorns_words(str(each)) if '\n' not in str(each) else each for each in args)
 

@@ -147,15 +147,14 @@ class Front(MPServer):
 
     def _say_why(self, error: Exception) -> None:
         """Log why the server does not start: the line of a FatalError, else a traceback."""
-        text = failure(error).traceback if isinstance(error, FatalError) else trace(error)
-        if text:
-            logger.error('%s', text)
         if isinstance(error, net.ListenError) and error.in_use:
             where = as_gunicorn_shows(error.where)
             logger.error(GUNICORN['in_use'], where)
             logger.error(GUNICORN['no_address'], where)
         elif isinstance(error, FatalError):
-            logger.error('%s', error)
+            logger.error('%s%s', error, failure(error).trace_lines)
+        else:
+            logger.error('%s', trace(error))
 
     def _call(self, name: str, *args: Any) -> None:
         """Call a hook, if it is set."""

@@ -152,7 +152,7 @@ class MainLoop:
     def _log_unexpected_end(self, worker: WorkerRecord, handle: Handle) -> None:
         """Log why a worker ended unexpectedly: its own words, once for all workers.
 
-        The supervisor has the words of a newcomer in its own line.
+        The supervisor logs the words of a newcomer in its own line.
         """
         failure = handle.failure
         if failure is None:
@@ -160,9 +160,6 @@ class MainLoop:
             logger.error('%s (PID %s) ended %s: %s', worker.name, handle.pid, when, handle.how_it_ended)
             return
         self.supervisor.failure_status = failure.status
-        new = worker is self.supervisor.newcomer
-        if failure.traceback and (new or failure != self._logged):
-            logger.error('%s', failure.traceback)
-        if not new and failure != self._logged:
-            logger.error('%s', failure.message)
+        if worker is not self.supervisor.newcomer and failure != self._logged:
+            logger.error('%s%s', failure.message, failure.trace_lines)
         self._logged = failure

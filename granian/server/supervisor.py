@@ -90,6 +90,8 @@ class Supervisor:
     """The worker that is being started while the server runs."""
     counts: Counts = field(default_factory=Counts)
     _now: float = 0
+    _served: bool = False
+    """A worker has become ready."""
     _preparing: bool = False
     """`on_reload` is being called."""
     _later_size: int | None = None
@@ -308,6 +310,7 @@ class Supervisor:
         """Note that a worker serves from now on."""
         logger.info('Started %s', worker.name)
         worker.served_since = self._now
+        self._served = True
         worker.kill_at = inf
         self._note_life(worker)
         if self.policy.lifetime is not None:
@@ -483,20 +486,23 @@ class Supervisor:
         if slot not in self.slots:
             return
         failure = getattr(worker.handle, 'failure', None)
-        why = [] if failure is None else [failure.message]
+        why, trace = ([], '') if failure is None else ([failure.message], failure.trace_lines)
         if old is None:
-            logger.error(': '.join([f'worker-{slot.number} did not start', *why]))
+            logger.error('%s%s', ': '.join([f'worker-{slot.number} did not start', *why]), trace)
             slot.deaths += 1
-            self._vacate(slot, served=False)
+            if why and not self._served and self.policy.on_death is not OnDeath.WAIT:
+                self._feed(ServerEvent.FATAL)  # as without the reload
+            else:
+                self._vacate(slot, served=False)
         elif slot.reason is None:
             why.append('the reload is given up, the old workers go on')
-            logger.error('%s did not start: %s', worker.name, '; '.join(why))
+            logger.error('%s did not start: %s%s', worker.name, '; '.join(why), trace)
             for other in self.slots:
                 if other.worker is not None:
                     other.worker.generation = self.generation
         else:
             why.append('the old one goes on')
-            logger.error('%s did not start: %s', worker.name, '; '.join(why))
+            logger.error('%s did not start: %s%s', worker.name, '; '.join(why), trace)
             slot.not_before = self._now + RETRY
 
     def _mark(self) -> None:

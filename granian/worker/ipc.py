@@ -80,6 +80,11 @@ class Failure:
     status: int = 1
     """The exit status of a server that ends because of it."""
 
+    @property
+    def trace_lines(self) -> str:
+        """The traceback as the lines that follow the message in its log record; empty if there is none."""
+        return self.traceback and f'\n{self.traceback}'
+
 
 @dataclass(repr=False, eq=False)
 class Orders:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gunicorn.config import Config as Theirs
 
+from granian import Granian
 from granian.config import OPTIONS
 from granian.gunicorn.cfg import Cfg
 from granian.gunicorn.settings import HOOKS, NATIVE, TABLE
@@ -43,8 +44,11 @@ def test_hook_has_the_arity_of_gunicorn(name: str) -> None:
 
 
 def test_native_fields_exist() -> None:
-    named = {each.native for each in TABLE.values() if each.native}
+    named = {each.native for each in TABLE.values() if each.native and each.section != HOOKS}
     assert named <= set(OPTIONS)
+    assert all(
+        hasattr(Granian, each.native) for each in TABLE.values() if each.section == HOOKS and each.native
+    )
     assert all(each.native for each in TABLE.values() if each.effect == NATIVE)
 
 

@@ -428,5 +428,25 @@ def test_hup_with_a_broken_application_is_one_line(start: Start, tmp_path: Path,
     web.expect('did not start: cannot load .*; the reload is given up, the old workers go on')
     assert ask(port)['ppid'] == web.pid
     assert web.stop() == 0
-    assert web.count(r'\[ERROR\]') == (1 if gone else 2)
+    assert web.count(r'\[ERROR\]') == 1
     assert web.count('^Traceback|Traceback') == (0 if gone else 1)
+
+
+SLOWLY_BROKEN = """
+import os, time
+print('loading', flush=True)
+while not os.path.exists('go'):
+    time.sleep(0.01)
+raise ValueError('broken')
+"""
+
+
+def test_hup_before_a_worker_serves_changes_no_end(start: Start, tmp_path: Path) -> None:
+    web = start(*LOCAL, 'web', files={'web.py': SLOWLY_BROKEN})
+    web.expect('^loading$')
+    web.send('SIGHUP')
+    web.expect('^loading$', 2)
+    (tmp_path / 'go').touch()
+    assert web.ended() == 3
+    assert web.count(r'\[ERROR\] .*ValueError: broken$') == 1
+    assert web.count('^Traceback') == 1
