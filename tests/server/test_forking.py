@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from granian.server.forking import forget_lookups
 from granian.server.hooks import ProcessHooks
 from granian.server.roster import Roster
 
@@ -138,3 +139,15 @@ def test_workers_hold_no_ends_of_the_others_pipes(serve):
     ends = [{name for name in names if name.startswith('socket:')} - main for names in held]
     assert all(ends)
     assert sum(map(len, ends)) == len(set().union(*ends))
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason='of 3.11 only')
+def test_names_looked_up_before_a_fork_are_not_held() -> None:
+    name = 'looked up before the fork'
+    cls = type('Class', (), {name: 1})
+    forget_lookups()
+    free = sys.getrefcount(name)
+    getattr(cls, name)
+    assert sys.getrefcount(name) > free
+    forget_lookups()
+    assert sys.getrefcount(name) == free
