@@ -159,6 +159,13 @@ class Worker(View):
     def wsgi(self) -> Any:
         return self.app.callable
 
+    @wsgi.setter
+    def wsgi(self, value: Any) -> None:
+        """Serve another application: in post_fork only, before the worker has made its own ready."""
+        if self.app.callable is not None:
+            self.log.warning(GUNICORN['loaded'])
+        self.app.callable = value
+
     def __str__(self) -> str:
         return f'<Worker {self.pid}>'
 

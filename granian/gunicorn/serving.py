@@ -105,6 +105,8 @@ class Front(MPServer):
             self.on_signals['SIGWINCH'] = self._park
         self._serves = False
         """The first worker has become ready."""
+        self._left: SystemExit | None = None
+        """The end that a hook has asked for by sys.exit."""
         self.on_starting(self._starting)
         self.on_startup(self._listening)
         self.on_ready(self._ready)
@@ -126,7 +128,8 @@ class Front(MPServer):
             self._call('nworkers_changed', self.view, self.app.cfg.workers, None)
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
-            status = BOOT_ERROR if error.code == 1 else error.code  # 1: no worker could start
+            failed = error.code == 1 and error is not self._left  # no worker could start
+            status = BOOT_ERROR if failed else error.code
         except Exception as error:
             self._say_why(error)
             status = 1
@@ -159,8 +162,13 @@ class Front(MPServer):
     def _call(self, name: str, *args: Any) -> None:
         """Call a hook, if it is set."""
         hook = self.app.cfg.hook(name)
-        if hook is not None:
+        if hook is None:
+            return
+        try:
             hook(*args)
+        except SystemExit as error:
+            self._left = error
+            raise
 
     def _try(self, name: str, *args: Any) -> None:
         """Call a hook, if it is set. Its exception is one line in the log."""
@@ -194,6 +202,8 @@ class Front(MPServer):
         self._show_listeners()
         logger.info('Using worker: %s', self.plan.kind.name)
         self._call('when_ready', self.view)
+        if self.view.num_workers != self.config.workers:  # a hook has set it
+            self.config = replace(self.config, workers=self.view.num_workers)
 
     def _ready(self) -> None:
         self._serves = True

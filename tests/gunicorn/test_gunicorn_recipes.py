@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from front_apps import WSGI
-from front_server import Start, ask, children, wait_for
+from front_server import Start, ask, children, request, wait_for
 
 BOTH = pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
 LOCAL = "bind = '127.0.0.1:0'\n"
@@ -124,3 +124,65 @@ def test_lines_of_the_log_send_statsd_figures(start: Start, kind: str) -> None:
         wait_for(lambda: found.add(statsd.recv(1000)) or found >= wanted, lambda: str(found))
         assert 'said' not in web.log
         assert web.stop() == 0
+
+
+@BOTH
+@pytest.mark.parametrize('hook', ['on_starting', 'when_ready'])
+def test_number_of_workers_set_by_a_hook(start: Start, kind: str, hook: str) -> None:
+    conf = f'{LOCAL}def {hook}(server): server.num_workers = 3\n'
+    web = start('web', kind=kind, files={'gunicorn.conf.py': conf, 'web.py': WSGI})
+    web.expect('Booting worker', 3)
+    assert len(children(web.pid)) == 3
+    assert web.stop() == 0
+
+
+@BOTH
+@pytest.mark.parametrize(('hook', 'status'), [('on_starting', 1), ('when_ready', 7)])
+def test_hook_that_exits_gives_the_status(start: Start, kind: str, hook: str, status: int) -> None:
+    conf = f'{LOCAL}def {hook}(server): __import__("sys").exit({status})\n'
+    web = start('web', kind=kind, files={'gunicorn.conf.py': conf, 'web.py': WSGI})
+    assert web.ended() == status
+    assert 'Worker failed to boot' not in web.log
+
+
+# post_fork gives the worker another application; post_worker_init comes too late here.
+OTHER = f"""{LOCAL}
+def other(environ, start_response):
+    start_response('200 OK', [('X-Other', 'yes')])
+    return [b'{{}}']
+"""
+
+
+@BOTH
+def test_application_set_in_post_fork_is_served(start: Start, kind: str) -> None:
+    conf = f'{OTHER}def post_fork(server, worker): worker.app.callable = other\n'
+    web = start('web', kind=kind, files={'gunicorn.conf.py': conf, 'web.py': WSGI})
+    assert request(web.listening())[1]['x-other'] == 'yes'
+    assert web.stop() == 0
+
+
+def test_application_set_too_late_is_one_warning(start: Start) -> None:
+    conf = f'{OTHER}def post_worker_init(worker): worker.wsgi = other\n'
+    web = start('web', files={'gunicorn.conf.py': conf, 'web.py': WSGI})
+    assert 'x-other' not in request(web.listening())[1]
+    assert web.stop() == 0
+    assert web.count('a change of worker.wsgi has no effect') == 1
+
+
+IMPORTS = """
+import sys; sys.path.insert(0, '.')
+from granian.gunicorn.app.base import BaseApplication
+from granian.gunicorn.util import import_app
+class Server(BaseApplication):
+    def load_config(self):
+        self.cfg.set('bind', '127.0.0.1:0')
+    def load(self):
+        return import_app('web:application')
+Server().run()
+"""
+
+
+def test_program_imports_its_application_by_import_app(start: Start) -> None:
+    web = start('program.py', kind='python', files={'program.py': IMPORTS, 'web.py': WSGI})
+    assert ask(web.listening())['PATH_INFO'] == '/'
+    assert web.stop() == 0
