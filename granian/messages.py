@@ -197,7 +197,7 @@ GUNICORN = {
     'factory': 'the application takes no arguments: it is called as a factory, as uvicorn does',
     'reload_preload': "gunicorn's preload_app has no effect with reload",
     'read_only': 'pre_request: a change of req.{name} has no effect here',
-    'loaded': 'a change of worker.wsgi has no effect once the application is loaded: set worker.wsgi in post_fork',
+    'loaded': 'worker.wsgi is set too late, the application is loaded: set worker.app.callable in post_fork',
     'reload_failed': '{error}; everything goes on as before',
     'hook_failed': 'Exception in the {name} hook: {kind}: {error}',
     'windows': 'the gunicorn command line needs fork: it is not available on Windows',

@@ -128,13 +128,14 @@ class Front(MPServer):
             self._call('nworkers_changed', self.view, self.app.cfg.workers, None)
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
-            failed = error.code == 1 and error is not self._left  # no worker could start
-            status = BOOT_ERROR if failed else error.code
+            no_worker = error.code == 1 and error is not self._left
+            status = BOOT_ERROR if no_worker else error.code
         except Exception as error:
             self._say_why(error)
             status = 1
-        logger.info('Shutting down: Master')
-        if status in _REASONS:
+        failed = status in _REASONS
+        logger.log(logging.ERROR if failed else logging.INFO, 'Shutting down: Master')
+        if failed:
             logger.error('Reason: %s', _REASONS[status])
         self._call('on_exit', self.view)
         sys.exit(status)
@@ -245,9 +246,8 @@ class Front(MPServer):
         self._call('pre_fork', self.view, worker.view)
 
     def _after_worker(self, worker: Any) -> None:
-        if worker.failure is None:
-            _say_end(worker)
-        elif not self._serves:
+        _say_end(worker)
+        if worker.failure is not None and not self._serves:
             return  # it ends the server
         self._call('child_exit', self.view, worker.view)
 
@@ -392,6 +392,10 @@ def _named(cfg: Any, name: str) -> Any:
 
 def _say_end(worker: Any) -> None:
     status = worker.exit_status
+    if worker.failure is not None:
+        status = BOOT_ERROR if worker.failure.status == 1 else worker.failure.status
+        if status == BOOT_ERROR:
+            logger.error('Exception in worker process')
     if status in (None, 0, -15):  # SIGTERM: it was stopped while it loaded the application
         return
     if status == -9:

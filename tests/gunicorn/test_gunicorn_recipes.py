@@ -166,7 +166,7 @@ def test_application_set_too_late_is_one_warning(start: Start) -> None:
     web = start('web', files={'gunicorn.conf.py': conf, 'web.py': WSGI})
     assert 'x-other' not in request(web.listening())[1]
     assert web.stop() == 0
-    assert web.count('a change of worker.wsgi has no effect') == 1
+    assert web.count('worker.wsgi is set too late') == 1
 
 
 IMPORTS = """
@@ -186,3 +186,27 @@ def test_program_imports_its_application_by_import_app(start: Start) -> None:
     web = start('program.py', kind='python', files={'program.py': IMPORTS, 'web.py': WSGI})
     assert ask(web.listening())['PATH_INFO'] == '/'
     assert web.stop() == 0
+
+
+@BOTH
+@pytest.mark.parametrize(('app', 'hook', 'status'), [
+    ('broken', '', 3), ('web:nothing', '', 4), ('web', 'def post_fork(server, worker): 1 / 0', 3),
+])  # fmt: skip
+def test_failed_start_says_the_words_that_operators_look_for(
+    start: Start, kind: str, app: str, hook: str, status: int
+) -> None:
+    files = {
+        'gunicorn.conf.py': f'{LOCAL}loglevel = "error"\n{hook}\n',
+        'web.py': WSGI,
+        'broken.py': '1 / 0\n',
+    }
+    web = start(app, kind=kind, files=files)
+    assert web.ended() == status
+    assert web.count('Exception in worker process$') == (status == 3)
+    for words in (
+        r'Worker \(pid:\d+\) exited with code ' + str(status),
+        'Shutting down: Master$',
+        'Reason: ',
+    ):
+        assert web.count(words) == 1, words
+    assert web.count('^ZeroDivisionError: division by zero') == (status == 3)
