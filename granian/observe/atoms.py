@@ -13,7 +13,7 @@ import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from ..errors import ConfigurationError
@@ -49,7 +49,7 @@ class Format:
         """
         template, atoms = _parse(fmt)
         names = _names(template=template)
-        self.line: Render = _function(names, f'template % ({"".join(e + ", " for _, e in atoms)})')
+        self.line: Render = _line([expression for _, expression in atoms], names)
         wanted = {**SHORT, **dict(atoms), **TEXT} if every_atom else dict(atoms)
         pairs = ''.join(f'{name!r}: {expression}, ' for name, expression in wanted.items())
         self._values: Render = _function(names, f'{{{pairs}}}')
@@ -168,6 +168,38 @@ def _bad_format(reason: str) -> ConfigurationError:
 def _function(names: dict[str, Any], expression: str) -> Any:
     # Only expressions of this module, and names that its patterns let through, get here.
     return eval(f'lambda e, h, now, stamp: {expression}', names)
+
+
+def _line(expressions: list[str], names: dict[str, Any]) -> Render:
+    """Return the function of a line: `template` with the values of these expressions.
+
+    A client that repeats a request has one head for all of them, so what only depends on the head is kept
+    there (`Head.logged`): 1.4 of the 2.2 µs that a Common Log line takes.
+    """
+    of_head = [each for each in dict.fromkeys(expressions) if _only_of_head(each)]
+    if not of_head:
+        return cast(Render, _function(names, f'template % ({_tuple(expressions)})'))
+    made = eval(f'lambda h: ({_tuple(of_head)})', names)
+    key = object()
+
+    def keep(head: Head) -> tuple[Any, ...]:
+        head.logged = found = (key, *made(head))
+        return found
+
+    kept = '(c := k if (k := h.logged)[0] is key else keep(h))'
+    values = [f'c[{1 + of_head.index(each)}]' if each in of_head else each for each in expressions]
+    first = next(index for index, each in enumerate(expressions) if each in of_head)
+    values[first] = kept + values[first].removeprefix('c')
+    return cast(Render, _function({**names, 'key': key, 'keep': keep}, f'template % ({_tuple(values)})'))
+
+
+def _tuple(expressions: list[str]) -> str:
+    return ''.join(f'{each}, ' for each in expressions)
+
+
+def _only_of_head(expression: str) -> bool:
+    used = compile(expression, '', 'eval').co_names
+    return 'h' in used and not {'e', 'now', 'stamp', 'clock'}.intersection(used)
 
 
 def _names(**more: Any) -> dict[str, Any]:

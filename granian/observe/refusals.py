@@ -29,6 +29,7 @@ class _NoHead:
     version = '1.1'
     upgrade = None
     fields: tuple[Any, ...] = ()
+    logged: tuple[Any, ...] = (None,)
 
     def has_any(self, names: Collection[str]) -> bool:
         """Return False: there are no fields."""

@@ -153,6 +153,8 @@ class Head:
     environ: tuple[Mapping[Any, str], Iterable[tuple[Any, str]]] | None = None
     """The fields as WSGI has them, in two parts, where that is known to be right without a look at
     each. The first is shared, the second can be read once."""
+    logged: tuple[Any, ...] = (None,)
+    """What the access log has made of this head, behind a key of its format."""
 
     def __init__(
         self, method: str, target: str, path: str, query: str, version: str, fields: list[tuple[Field, str]]
@@ -172,6 +174,7 @@ class Head:
         """Return a copy with a list of fields of its own: connections give equal requests one head."""
         head = copy(self)
         head.fields = self.fields.copy()
+        head.logged = Head.logged
         return head
 
     def raw_fields(self) -> list[tuple[bytes, bytes]]:

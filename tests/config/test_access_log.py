@@ -76,6 +76,43 @@ def test_default_format(output: Lines) -> None:
     assert re.fullmatch(r'10\.0\.0\.9 - "GET /a%20b HTTP/1\.1" 200 \d+\.\d{3}', rest)
 
 
+def test_head_that_repeats_is_rendered_once(output: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(atoms, '_header', lambda head, name: asked.append(name) or name)
+    access = access_log('%(s)s %(a)s %(r)s %(a)s %(f)s', output)
+    asked.clear()  # the format was tried
+    one = exchange()
+    access(one)
+    one.status = 404
+    access(one)
+    access.close()
+    assert ''.join(output.writes).splitlines() == [
+        '200 user-agent GET /a%20b?x=1 HTTP/1.1 user-agent referer',
+        '404 user-agent GET /a%20b?x=1 HTTP/1.1 user-agent referer',
+    ]
+    assert asked == ['user-agent', 'referer']
+
+
+def test_two_formats_of_one_head_do_not_mix(output: Lines) -> None:
+    one = exchange({'user-agent': 'curl'})
+    first, second = access_log('%(m)s %(a)s', output), access_log('%(U)s', output)
+    for access in (first, second, first):
+        access(one)
+        access.flush()
+    assert [line.strip() for line in output.writes] == ['GET curl', '/a b', 'GET curl']
+
+
+def test_copied_head_is_rendered_by_itself(output: Lines) -> None:
+    one = exchange({'user-agent': 'curl'})
+    access = access_log('%(a)s', output)
+    access(one)
+    one.head = one.head.copied()
+    one.head.fields[0] = (one.head.fields[0][0], 'changed')
+    access(one)
+    access.close()
+    assert ''.join(output.writes).splitlines() == ['curl', 'changed']
+
+
 ATOMS = {
     'addr': '10.0.0.9', 'status': '404', 'path': '/a%20b', 'query_string': 'x=1', 'method': 'GET',
     'scheme': 'https', 'protocol': 'HTTP/2', 'bytes': '12', 'referer': 'http://r/', 'user_agent': 'UA',

@@ -94,6 +94,7 @@ class ShapedHead(Head):
     def copied(self) -> ShapedHead:
         head = copy(self)
         head._fields = self.fields.copy()
+        head.logged = Head.logged
         return head
 
     def has_any(self, names: Collection[str]) -> bool:
