@@ -49,12 +49,15 @@ class Turning(Protocol):
 
 
 class Call:
-    """A call of the application that has not returned."""
+    """A call of the application that has not returned. Made for each request, so it does little."""
+
+    __slots__ = ('head', 'since', 'stream')
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
+        self.head = stream.head
+        """Of this call: the stream is used again."""
         self.since = monotonic()
-        self.request = f'{stream.head.method} {stream.head.path}'
 
 
 class Calls:
@@ -169,7 +172,7 @@ class Monitor:
         frames = sys._current_frames()
         parts = []
         for ident, call in calls.items():
-            request = call.request if call is not None else 'the event loop'
+            request = f'{call.head.method} {call.head.path}' if call is not None else 'the event loop'
             parts.append(f'{request}\n{_stack(frames.get(ident))}')
         logger.critical(WARNINGS['worker_timeout'], os.getpid(), self._limit, '\n'.join(parts))
 
