@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from granian.core import sharing
-from granian.core.blocking.admission import BUSY_LEAVES, CREDIT, SHORT_TURN, Admission
+from granian.core.blocking.admission import (
+    ACCEPT_BATCH,
+    ALONE_BATCH,
+    BUSY_LEAVES,
+    CREDIT,
+    SHORT_TURN,
+    Admission,
+)
 from granian.core.sharing import AHEAD, CHURN, CHURN_EACH, Share, Shares
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='no shared memory there')
@@ -112,6 +119,18 @@ def test_more_workers_than_entries_share_nothing(monkeypatch: pytest.MonkeyPatch
     shares = Shares()
     assert shares.claim() is not None
     assert shares.claim() is None
+
+
+def test_only_worker_accepts_more_at_once() -> None:
+    one, other = two()
+    settings: Any = SimpleNamespace(backpressure=100, threads=16, share=one)
+    admission = Admission(settings, SimpleNamespace(busy=0))  # type: ignore[arg-type]
+    other.publish(0)
+    assert admission.begin_batch(sharing.monotonic(), True) == ACCEPT_BATCH
+    assert admission.begin_batch(sharing.monotonic(), False) == 1
+    other.free()
+    assert admission.begin_batch(sharing.monotonic(), True) == ALONE_BATCH
+    assert admission.begin_batch(sharing.monotonic(), False) == ALONE_BATCH
 
 
 @pytest.mark.parametrize(('short', 'busy', 'turn'), [(False, 0, 1), (True, 0, SHORT_TURN), (True, 1, 1)])

@@ -241,6 +241,46 @@ async def drip_downloads(attack: Attack) -> None:
     await attack.many(one)
 
 
+async def together(attack: Attack, data: bytes, http2: bool = False, first: bytes = b'') -> None:
+    """Connect, send `first`, and then `data` on all connections at the same moment, every half second."""
+    begin = time.monotonic()
+    pause = min(0.5, (attack.until - begin) / 2)
+
+    async def one() -> None:
+        async with attack.connection(http2) as (reader, writer):
+            writer.write(first)
+            while attack.running and not reader.at_eof():
+                now = time.monotonic()
+                await asyncio.sleep(pause - (now - begin) % pause)
+                writer.write(data)
+                await asyncio.wait_for(writer.drain(), 60)
+                reader._buffer.clear()  # type: ignore[attr-defined]
+
+    await attack.many(one)
+
+
+async def bursts(attack: Attack) -> None:
+    """Send ten pipelined requests on each kept connection at the same moment."""
+    await together(attack, b'GET /quick/x HTTP/1.1\r\nHost: test\r\n\r\n' * 10)
+
+
+async def slow_requests(attack: Attack) -> None:
+    """Ask all at once for what takes the application 5 ms."""
+    await together(attack, b'GET /block/x HTTP/1.1\r\nHost: test\r\n\r\n')
+
+
+async def uploads(attack: Attack) -> None:
+    """Upload 100 KB each at the same moment."""
+    head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n'
+    await together(attack, head + b'x' * 100_000)
+
+
+async def expectations(attack: Attack) -> None:
+    """Ask for 100 Continue at the same moment, and send no body."""
+    head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n'
+    await attack.many(lambda: attack.hold(head))
+
+
 # -- HTTP/2 ------------------------------------------------------------------------------------
 
 
@@ -259,6 +299,13 @@ async def by_stream(attack: Attack, make: Callable[[int], bytes], begin: bytes =
                 await asyncio.sleep(0)
 
     await attack.many(one)
+
+
+async def unread_streams(attack: Attack) -> None:
+    """Ask for a megabyte on one stream of each connection, with wide windows, and read nothing."""
+    wide = PREFACE + h2_frame(SETTINGS, 0, 0, struct.pack('!HI', 4, 2**31 - 1))
+    wide += h2_frame(WINDOW_UPDATE, 0, 0, struct.pack('!I', 2**30))
+    await attack.many(lambda: attack.hold(wide + request(1, '/large/1000000'), http2=True))
 
 
 async def rapid_reset(attack: Attack) -> None:
@@ -352,6 +399,11 @@ async def ws_bomb(attack: Attack) -> None:
     await websocket(attack, DEFLATE, bomb())
 
 
+async def upgrades(attack: Attack) -> None:
+    """Open WebSockets, each with a message, and read nothing."""
+    await attack.many(lambda: attack.hold(HANDSHAKE + frame(b'x' * 100, b'abcd', 0x82)))
+
+
 async def ws_pings(attack: Attack) -> None:
     await websocket(attack, HANDSHAKE, frame(b'12345678', b'abcd', 0x89) * 500)
 
@@ -360,17 +412,27 @@ STAYING = (silent, half_head, half_body, kept_alive, prefaces, tls_stall)
 """Attacks that are tried on a server with few descriptors."""
 HTTP1 = (
     byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent, half_head, half_body, kept_alive,
-    drip_uploads, drip_downloads, tiny_chunks,
+    drip_uploads, drip_downloads, tiny_chunks, bursts, slow_requests, uploads, expectations,
 )  # fmt: skip
 TLS_ONLY = (tls_stall,)
-HTTP2 = (prefaces, rapid_reset, made_you_reset, continuation, pings, settings, windows, tiny_frames)
-WEBSOCKET = (ws_fragments, ws_bomb, ws_pings)
+HTTP2 = (
+    prefaces,
+    unread_streams,
+    rapid_reset,
+    made_you_reset,
+    continuation,
+    pings,
+    settings,
+    windows,
+    tiny_frames,
+)
+WEBSOCKET = (upgrades, ws_fragments, ws_bomb, ws_pings)
 ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
 FLOODS = {
     'pipeline',
     'connect_and_reset',
     'tiny_chunks',
-    *(each.__name__ for each in (*HTTP2[1:], *WEBSOCKET)),
+    *(each.__name__ for each in (*HTTP2[2:], *WEBSOCKET[1:])),
 }
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ACCEPT_BATCH = 16
 """Maximum connections accepted for one event. More would favour one worker over its siblings."""
+ALONE_BATCH = 32
+"""The same for the only worker: a connection behind a crowd waits for fewer turns."""
 SETTLE = 0.2
 """Seconds that a worker with one thread waits for a connection's first bytes before it accepts another."""
 CREDIT = 0.4
@@ -152,7 +154,9 @@ class Admission:
         if share is not None:
             self.leaving = False
             self.regards_others = share.regards_others(now)
-        return 1 if self.regards_others and not exclusive else ACCEPT_BATCH
+        if self.regards_others and not exclusive:
+            return 1
+        return ALONE_BATCH if share is not None and share.is_alone() else ACCEPT_BATCH
 
     def pause_for_others(self, connections: int) -> float:
         """Return the seconds for which to leave the next connection to another worker; 0.0 to accept it."""

@@ -150,10 +150,6 @@ class MeasuredQueue(deque[Work]):
         self._since.append(monotonic())
         super().append(unit)
 
-    def appendleft(self, unit: Work) -> None:
-        self._since.append(monotonic())
-        super().appendleft(unit)
-
     def insert(self, index: int, unit: Work) -> None:
         self._since.append(monotonic())
         super().insert(index, unit)
@@ -177,28 +173,35 @@ class Backlog:
     crowd without end.
     """
 
-    def __init__(self, ready: deque[Work]) -> None:
-        """Make one for the units of the queue `ready`."""
+    def __init__(self, ready: deque[Work], due: deque[Work]) -> None:
+        """Make one for the units of the queue `ready`; `due` takes those whose call is due (see `Crew`)."""
         self._ready = ready
+        self._due = due
         self.units: deque[Work] = type(ready)()
 
     def collect(self) -> None:
-        """Take the ready units, if they are many and none are left of earlier ones. The leader."""
-        ready, units = self._ready, self.units
-        if not units and len(ready) >= CROWD:
+        """Take the ready units, if they are many. The leader."""
+        ready = self._ready
+        if len(ready) >= CROWD:
             for _ in range(len(ready)):
-                units.append(ready.popleft())
+                unit = ready.popleft()
+                if unit is not self:
+                    self.units.append(unit)
             ready.append(self)
 
     def work(self) -> bool:
-        """Make the first unit the next one, and follow behind one that has become ready since."""
+        """Do the first unit's work. One that has become ready since precedes the next."""
+        return self._next().work()
+
+    def prepare(self) -> bool:
+        unit = self._next()
+        if unit.prepare():
+            self._due.append(unit)
+        return False
+
+    def _next(self) -> Work:
+        """Take the first unit out, and be ready for the next."""
         unit = self.units.popleft()
         if self.units:
             self._ready.insert(1, self)
-        self._ready.appendleft(unit)
-        return True
-
-    def prepare(self) -> bool:
-        """Do as `work` does, which calls no application."""
-        self.work()
-        return False
+        return unit

@@ -62,7 +62,7 @@ class GreenletPool:
     def __init__(self, max_greenlets: int, measured: bool = False) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.due: deque[Work] = deque()
-        self.backlog = Backlog(self.ready)
+        self.backlog = Backlog(self.ready, self.due)
         self.threads = 0
         """Number of greenlets, running, waiting or idle."""
         self.timed = False

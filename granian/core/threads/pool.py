@@ -121,7 +121,7 @@ class Pool:
     ) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
         self.due: deque[Work] = deque()
-        self.backlog = Backlog(self.ready)
+        self.backlog = Backlog(self.ready, self.due)
         self.threads = 0
         self.transmitter: Transmitter | None = Transmitter()
         self.eager = False
