@@ -21,7 +21,7 @@ from ..pipes import wait
 from ..worker import entry, identity
 from ..worker.ending import flush_streams
 from ..worker.spec import WorkerSpec
-from .companions import Companion, MemoryWatch, OrphanReaper
+from .companions import ChildReaper, Companion, MemoryWatch
 from .handles import Handle
 from .hooks import ProcessHooks, call
 from .mainloop import MainLoop
@@ -270,8 +270,8 @@ class AbstractServer(ProcessHooks):
             companions.append(WorkersGauge(config.statsd_sender(), supervisor, monotonic()))
         if Notifier.needed():
             companions.append(Notifier(supervisor, os.environ, monotonic(), self.succession))
-        if OrphanReaper.needed():
-            companions.append(OrphanReaper(partial(_pids, supervisor, watch)))
+        if ChildReaper.needed(self.ends_process):
+            companions.append(ChildReaper(partial(_pids, supervisor, watch)))
         if config.workers_max_rss is not None:
             limit = config.workers_max_rss * 1024 * 1024
             companions.append(

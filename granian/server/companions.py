@@ -74,22 +74,25 @@ class MemoryWatch:
         pass
 
 
-class OrphanReaper:
-    """Reaps orphans when we are PID 1: children that a worker has left behind, once they end.
+class ChildReaper:
+    """Reaps ended children that no code waits for, so that they do not stay zombies.
 
-    Without it they stay zombies. `ours` returns the ids of the processes that others wait for.
+    Hooks in the main process leave such children; as PID 1 it also gets the orphans of workers.
+    `ours` returns the ids of the processes that others wait for.
     """
 
     sources: Sequence[Any] = ()
-    due = inf  # SIGCHLD wakes the main loop
+    GRACE = 1.0
+    """Seconds in which a thread that waits for a child, such as one in `Popen.wait`, gets its status first."""
 
     def __init__(self, ours: Callable[[], set[int]]) -> None:
         self._ours = ours
+        self.due = inf  # SIGCHLD wakes the main loop
 
     @staticmethod
-    def needed() -> bool:
-        """Return whether orphans become our children."""
-        return os.getpid() == 1 and hasattr(os, 'waitid')
+    def needed(owns_process: bool) -> bool:
+        """Return whether children may be reaped that this server has not started. PID 1 always may."""
+        return (owns_process or os.getpid() == 1) and hasattr(os, 'waitid')
 
     def look(self, ready: Collection[Any], now: float) -> None:
         """Reap ended children until there is none, or one that its owner has not waited for yet."""
@@ -99,9 +102,13 @@ class OrphanReaper:
             while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if child.si_pid in ours:
                     break  # the main loop waits for it at its next turn, and then we look again
+                self.due = min(self.due, now + self.GRACE)
+                if now < self.due:
+                    return
                 os.waitpid(child.si_pid, 0)
         except ChildProcessError:
             pass
+        self.due = inf
 
     def close(self) -> None:
         pass

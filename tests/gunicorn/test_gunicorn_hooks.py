@@ -176,3 +176,42 @@ def test_equal_http2_requests_at_once_have_hooks_each(start: Start, args: list[s
             client.finish(*[client.start('/') for _ in range(4)])
     for number in range(1, 17):
         web.expect(f'after {number}$')
+
+
+CHILDREN = """
+import os, subprocess, sys, threading
+bind = '127.0.0.1:0'
+
+def leave():
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    print('left', pid, flush=True)
+
+def wait(child):
+    print('ended with', child.wait(), flush=True)
+
+def on_starting(server):
+    leave()
+
+def when_ready(server):
+    leave()
+    child = subprocess.Popen([sys.executable, '-c', 'raise SystemExit(7)'])
+    threading.Thread(target=wait, args=(child,)).start()
+
+def nworkers_changed(server, new, old):
+    if old:
+        leave()
+"""
+
+
+def test_children_of_hooks_do_not_stay_zombies(start: Start, tmp_path: Path) -> None:
+    web = start('web', files={'web.py': APP, 'gunicorn.conf.py': CHILDREN})
+    port = web.listening()
+    web.expect('^left ', 2)
+    web.expect('^ended with 7$')
+    web.send('SIGTTIN')
+    web.expect('^left ', 3)
+    wait_for(lambda: len(children(web.pid)) == 2, lambda: web.log)
+    assert request(port)[0] == 200
+    assert web.stop() == 0
