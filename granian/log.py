@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .constants import LogLevels
 from .errors import ConfigurationError
+from .log_files import opener
 from .log_output import LAST_WAIT, Output
 from .messages import REFUSALS, WARNINGS
 
@@ -179,6 +180,9 @@ class LogFile(logging.FileHandler):
 
     _failures = 0
 
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=opener)
+
     def emit(self, record: logging.LogRecord) -> None:
         before = self._failures
         super().emit(record)
@@ -288,7 +292,7 @@ def _write_to(handler: dict[str, Any], path: str, option: str) -> None:
         handler['stream'] = _STREAMS[path]
         return
     try:
-        with open(path, 'a', encoding='utf-8'):
+        with open(path, 'a', opener=opener):
             pass
     except OSError as error:
         reason = error.strerror or error
@@ -351,6 +355,11 @@ def files() -> set[str]:
     return {handler.baseFilename for handler in _file_handlers()}
 
 
+def open_files() -> list[Any]:
+    """Return the files that are logged to, as they are open."""
+    return [handler.stream for handler in _file_handlers() if handler.stream is not None]
+
+
 def _file_handlers() -> list[logging.FileHandler]:
     known = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     handlers = [handler for owner in known for handler in getattr(owner, 'handlers', ())]
@@ -367,6 +376,8 @@ def _reopen(handler: logging.FileHandler) -> None:
         handler.flush()
         missing = not os.path.exists(handler.baseFilename)
         try:
+            if not isinstance(handler, LogFile):  # its own _open does not follow links
+                os.close(opener(handler.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
             handler.stream = handler._open()
             if missing:
                 _give_like(old, handler.stream)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import log as native
+from ..log_files import opener
 from ..messages import GUNICORN, WARNINGS
 from . import imported
 from .access_atoms import Atoms, atoms
@@ -107,7 +108,7 @@ class Logger:
 
     def _capture(self, path: str) -> None:
         """Send standard output and error, those of child processes too, to the log file."""
-        self.logfile = open(path, 'a+')  # noqa: SIM115 (it stays open for the process's life)
+        self.logfile = open(path, 'a+', opener=opener)  # noqa: SIM115 (it stays open for the process's life)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         for descriptor in (1, 2):

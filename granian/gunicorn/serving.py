@@ -293,7 +293,7 @@ class Front(MPServer):
             process.extend_path(cfg)
             self.succession.write_pid_file(config.pid_file)
             self.log.setup(cfg)  # last: it may redirect standard output
-            identity.resolve(config).own(native_log.files())
+            identity.resolve(config).own(native_log.open_files())
             undo.pop_all()
         self._set_loggers(config)
         for notice in self.plan.notices:

@@ -316,7 +316,7 @@ class AbstractServer(ProcessHooks):
             with umask_of(config):
                 endpoint = self._listen()
             stack.callback(self._close_endpoint)
-            owner.own([*endpoint.paths, *log.files()])
+            owner.own([*endpoint.paths, *log.open_files()])
             if config.process_name is not None:
                 import setproctitle
 

@@ -83,7 +83,7 @@ class ChildReaper:
 
     sources: Sequence[Any] = ()
     GRACE = 1.0
-    """Seconds in which a thread that waits for a child, such as one in `Popen.wait`, gets its status first."""
+    """Seconds for a thread that waits for a child, such as one in `Popen.wait`, to get its status first."""
 
     def __init__(self, ours: Callable[[], set[int]]) -> None:
         self._ours = ours

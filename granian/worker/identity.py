@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from ..config import Config
 from ..errors import ConfigurationError, FatalError
@@ -21,19 +22,29 @@ class Identity:
     name: str | None = None
     """The user's name, for `initgroups`."""
 
-    def own(self, paths: Iterable[Path | str]) -> None:
-        """Give files of the main process to the workers. Raises FatalError."""
+    def own(self, files: Iterable[Path | str | IO[str]]) -> None:
+        """Give files of the main process, by path or open, to the workers. Raises FatalError.
+
+        A symbolic link at a path is not followed: it may be the workers' user's.
+        """
         if self.uid is None and self.gid is None:
             return
-        for path in paths:
+        for file in files:
             try:
-                status = os.stat(path)
-                uid = status.st_uid if self.uid is None else self.uid
-                gid = status.st_gid if self.gid is None else self.gid
-                if (uid, gid) != (status.st_uid, status.st_gid):
-                    os.chown(path, uid, gid)
+                if isinstance(file, (str, Path)):
+                    self._give(file, follow_symlinks=False)
+                else:
+                    self._give(file.fileno())
             except OSError as exc:
+                path = file if isinstance(file, (str, Path)) else file.name
                 raise FatalError(refusal('cannot_give', path=path, reason=exc.strerror or exc)) from None
+
+    def _give(self, target: Path | str | int, **more: bool) -> None:
+        status = os.stat(target, **more)
+        uid = status.st_uid if self.uid is None else self.uid
+        gid = status.st_gid if self.gid is None else self.gid
+        if (uid, gid) != (status.st_uid, status.st_gid):
+            os.chown(target, uid, gid, **more)
 
 
 def resolve(config: Config) -> Identity:

@@ -131,6 +131,38 @@ def test_reopened_file_belongs_to_the_workers_user(tmp_path: Path) -> None:
     assert file.stat().st_uid == 0
 
 
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+@pytest.mark.parametrize('kind', ['logging.FileHandler', 'granian.log.LogFile'])
+@pytest.mark.parametrize('owner', [0, 65534])
+def test_link_of_another_user_is_not_followed_by_root(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, owner: int
+) -> None:
+    file, victim = tmp_path / 'access.log', tmp_path / 'victim'
+    handler = {'class': kind, 'filename': str(file), 'formatter': 'access'}
+    configure_logging(LogLevels.info, {'handlers': {'access': handler}})
+    os.chown(file, 65534, 65534)
+    file.rename(tmp_path / 'access.log.1')
+    file.symlink_to(victim)
+    os.lchown(file, owner, owner)
+    logger.propagate = True
+    log.reopen_log_files()
+    access_logger.info('one')
+    assert victim.exists() == (owner == 0)
+    assert (tmp_path / 'access.log.1').read_text() == ('' if owner == 0 else 'one\n')
+    said = ['another user' in record.getMessage() for record in caplog.records]
+    assert said == ([] if owner == 0 else [True])
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+def test_link_of_another_user_at_the_start_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / 'access.log'
+    file.symlink_to(tmp_path / 'victim')
+    os.lchown(file, 65534, 65534)
+    with pytest.raises(ConfigurationError, match='symbolic link of another user'):
+        configure_logging(LogLevels.info, None, True, None, str(file))
+    assert not (tmp_path / 'victim').exists()
+
+
 def test_misspelt_key_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match=r"unknown key 'handler'; did you mean 'handlers'\?"):
         configure_logging(LogLevels.info, {'handler': {}})

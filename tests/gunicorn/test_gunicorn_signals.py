@@ -158,6 +158,20 @@ def test_socket_of_a_reload_has_mode_and_owner(start: Start, tmp_path: Path) -> 
     assert web.stop() == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
+@pytest.mark.parametrize('options', [[], ['--capture-output']])
+def test_log_that_is_a_link_of_the_workers_user_is_refused(
+    start: Start, tmp_path: Path, options: list[str]
+) -> None:
+    (tmp_path / 'web.log').symlink_to(tmp_path / 'victim')
+    os.lchown(tmp_path / 'web.log', 65534, 65534)
+    web = start(*LOCAL, '-u', '65534', '--error-logfile', 'web.log', *options, 'web', files=APP)
+    assert web.ended() == 1
+    assert 'symbolic link of another user' in web.log
+    assert len(web.log.splitlines()) == 1
+    assert not (tmp_path / 'victim').exists()
+
+
 def test_hup_sets_raw_env_again(start: Start, tmp_path: Path) -> None:
     web = start(
         *LOCAL, 'web', files={'gunicorn.conf.py': 'raw_env = ["MODE=one"]', **APP}, env={'MODE': 'outer'}

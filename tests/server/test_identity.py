@@ -81,7 +81,7 @@ def test_ordinary_user_cannot_change(monkeypatch, tmp_path):
     from granian.errors import FatalError
     from granian.worker import identity
 
-    def refuse(*args):
+    def refuse(*args, **more):
         raise PermissionError(1, 'Operation not permitted')
 
     monkeypatch.setattr(os, 'setgroups', refuse)
