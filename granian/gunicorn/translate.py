@@ -105,6 +105,8 @@ def _workers(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
         options['http1_keep_alive_timeout'] = cfg.keepalive
     options.update(respawn_failed_workers=True, respawn_interval=0, respawn_max_deaths=0)
     options['reload_ignore_worker_failure'] = True
+    if cfg.timeout == 0 or cfg.timeout > Config.workers_start_timeout:
+        options['workers_start_timeout'] = cfg.timeout
     options['preload'] = bool(cfg.preload_app and not cfg.reload)
     if cfg.preload_app and cfg.reload:
         notices.append(GUNICORN['reload_preload'])

@@ -12,6 +12,7 @@ _PHRASES = {
     'name an ASGI or RSGI application for WebSockets by --ws-app': 'an ASGI application (-k asgi) can',
     '--core gevent': '-k gevent',
     '--interface asginl': '--asgi-lifespan off',
+    '--workers-start-timeout': '--timeout',
     'see --interface': 'see --worker-class',
 }
 

@@ -112,6 +112,7 @@ class AbstractServer(ProcessHooks):
             self._configure_logging(self.config.logging_config())
             if self.config.preload:
                 loader = self._preload(loader)
+                inbox.renew()
             self._arguments = spawn_target, loader
             with self._surroundings() as endpoint:
                 self.roster.launcher = self._make_launcher(endpoint, spawn_target, loader)

@@ -55,6 +55,13 @@ class SignalInbox:
             if signum not in self._before and (interrupt or signum != signal.SIGINT):
                 self._before[signum] = signal.signal(signum, nothing)
 
+    def renew(self) -> None:
+        """Set the handlers again: a preload may import libraries that set others."""
+        if self._wakeup is not None:
+            signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for signum in self._before:
+            signal.signal(signum, nothing)
+
     def release_interrupt(self) -> None:
         """Give Ctrl-C the meaning that it had."""
         if signal.SIGINT in self._before:

@@ -9,6 +9,11 @@ import pytest
 from front_apps import WSGI
 from front_server import Start, ask, children, request, wait_for
 
+from granian.config import Config, api_arguments
+from granian.gunicorn.cfg import Cfg
+from granian.gunicorn.translate import native
+from granian.gunicorn.workers import resolve
+
 BOTH = pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
 LOCAL = "bind = '127.0.0.1:0'\n"
 
@@ -210,3 +215,36 @@ def test_failed_start_says_the_words_that_operators_look_for(
     ):
         assert web.count(words) == 1, words
     assert web.count('^ZeroDivisionError: division by zero') == (status == 3)
+
+
+# A library that the application imports sets handlers of its own, and takes Python's wakeup descriptor.
+HANDLERS = (
+    WSGI
+    + """
+import signal
+for each in ('SIGHUP', 'SIGTERM', 'SIGQUIT', 'SIGTTIN', 'SIGUSR1', 'SIGCHLD'):
+    signal.signal(getattr(signal, each), lambda *args: os.write(2, b'taken away'))
+signal.set_wakeup_fd(-1)
+"""
+)
+
+
+@BOTH
+def test_preloaded_library_does_not_take_the_signals(start: Start, kind: str) -> None:
+    web = start('-b', '127.0.0.1:0', '--preload', 'web', kind=kind, files={'web.py': HANDLERS})
+    web.listening()
+    web.expect('Booting worker')
+    web.send('SIGHUP')
+    web.expect('Booting worker', 2)
+    web.send('SIGTTIN')
+    web.expect('Booting worker', 3)
+    assert web.stop() == 0
+    assert 'taken away' not in web.log
+
+
+@pytest.mark.parametrize(('timeout', 'seconds'), [('30', 60), ('120', 120), ('0', 0)])
+def test_application_may_load_as_long_as_timeout(timeout: str, seconds: int) -> None:
+    cfg = Cfg()
+    cfg.set('timeout', timeout)
+    options, _ = native(cfg, resolve('sync', 1))
+    assert Config.from_api('web', **api_arguments(options)).workers_start_timeout == seconds
