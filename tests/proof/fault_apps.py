@@ -1,13 +1,21 @@
 """The applications of `faults.py`: each does to its worker what the path says."""
 
 import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import ctypes
+import logging.config
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 RAISED = {
@@ -56,6 +64,59 @@ def use_subprocess():
     subprocess.run([sys.executable, '-c', 'pass'], check=True)
 
 
+def use_daemon():
+    """Start a daemon as daemons do: a child of a child, in a session of its own."""
+    if pid := os.fork():
+        os.waitpid(pid, 0)
+        return
+    os.setsid()
+    if not os.fork():
+        os.execv(sys.executable, [sys.executable, '-c', 'pass'])
+    os._exit(0)
+
+
+def use_spawn():
+    child = multiprocessing.get_context('spawn').Process(target=abs, args=(-1,))
+    child.start()
+    child.join()
+
+
+def use_executors():
+    if 'gevent.monkey' not in sys.modules:  # as a pool
+        context = multiprocessing.get_context('fork')
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+            executor.submit(abs, -1).result()
+
+
+def start_executor():
+    concurrent.futures.ThreadPoolExecutor(1).submit(never_ends)
+
+
+def start_child():
+    multiprocessing.get_context('fork').Process(target=sleep_long).start()
+
+
+def sleep_long():
+    time.sleep(20)
+
+
+def handle_signals(handler):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signum, handler)
+
+
+def close_output():
+    for fd in (0, 1, 2):
+        os.close(fd)
+
+
+def remove_folder():
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
+
+
 def block_signals():
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 
@@ -80,6 +141,23 @@ ACTS = {
     '/fork': fork,
     '/multiprocessing': use_multiprocessing,
     '/subprocess': use_subprocess,
+    '/daemon': use_daemon,
+    '/spawn': use_spawn,
+    '/shell': lambda: os.system('true'),
+    '/executors': use_executors,
+    '/executor': start_executor,
+    '/child': start_child,
+    '/atexit': lambda: atexit.register(never_ends),
+    '/crash': lambda: ctypes.string_at(0),
+    '/abort': os.abort,
+    '/ignore': lambda: handle_signals(signal.SIG_IGN),
+    '/default': lambda: handle_signals(signal.SIG_DFL),
+    '/output': close_output,
+    '/timeout': lambda: socket.setdefaulttimeout(0.001),
+    '/warnings': lambda: warnings.simplefilter('error'),
+    '/folder': remove_folder,
+    '/environ': os.environ.clear,
+    '/logging': lambda: logging.config.dictConfig({'version': 1}),
 }
 
 
@@ -91,14 +169,38 @@ def act(path):
         ACTS[path]()
 
 
+def within(path):
+    """Return the exception that a path asks for behind the first part of the response."""
+    return RAISED[path[8:]] if path.startswith('/within-') else None
+
+
+def body(exception):
+    yield str(os.getpid()).encode()
+    if exception:
+        raise exception
+
+
 def app(environ, start_response):
     act(environ['PATH_INFO'])
-    start_response('200 OK', [])
-    return [str(os.getpid()).encode()]
+    start_response('200 OK', [('Content-Length', '1000')] if within(environ['PATH_INFO']) else [])
+    return body(within(environ['PATH_INFO']))
 
 
 async def asgi(scope, receive, send):
     if scope['type'] == 'http':
         act(scope['path'])
-        await send({'type': 'http.response.start', 'status': 200})
-        await send({'type': 'http.response.body', 'body': str(os.getpid()).encode()})
+        exception = within(scope['path'])
+        fields = [(b'content-length', b'1000')] if exception else []
+        await send({'type': 'http.response.start', 'status': 200, 'headers': fields})
+        for part in body(exception):
+            await send({'type': 'http.response.body', 'body': part, 'more_body': bool(exception)})
+
+
+async def rsgi(scope, protocol):
+    act(scope.path)
+    if exception := within(scope.path):
+        transport = protocol.response_stream(200, [('content-length', '1000')])
+        for part in body(exception):
+            await transport.send_bytes(part)
+    else:
+        protocol.response_str(200, [], str(os.getpid()))

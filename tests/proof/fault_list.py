@@ -32,8 +32,20 @@ FAKETIME = {
     'FAKETIME_DONT_FAKE_MONOTONIC': '1',
 }
 PATIENCE = 30
+POINTS = 40
+"""Points of a start at which a signal is sent."""
 Result = tuple[str, str]
 """What is lost, and a pattern of the line that names the fault ('': none is expected)."""
+
+
+CORES = {
+    'threads': ('--interface wsgi', 'fault_apps:app'),
+    'gevent': ('--interface wsgi --core gevent', 'fault_apps:app'),
+    'asyncio': ('--interface asgi --loop asyncio', 'fault_apps:asgi'),
+    'uvloop': ('--interface asgi --loop uvloop', 'fault_apps:asgi'),
+    'rsgi': ('--interface rsgi', 'fault_apps:rsgi'),
+}
+"""Flags and application of each core and interface."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,11 @@ def lost(server: Running, path: str) -> str:
     except Exception as exc:
         return f'one request: {type(exc).__name__}'
     return 'nothing' if answer.isdigit() else f'one answer: {answer!r}'
+
+
+def newest(server: Running) -> int:
+    """Wait for a further worker to be booted; return its process id."""
+    return int(server.expect(r'Booting worker with pid: (\d+)')[1])
 
 
 def ask(port: int) -> str:
@@ -145,6 +162,68 @@ def stop_main(server: Running) -> Result:
     return 'nothing', ''
 
 
+@fault('kill -9 of all workers at once')
+def kill_all(server: Running) -> Result:
+    for pid in workers(server):
+        os.kill(pid, signal.SIGKILL)
+    server.expect('Started worker-', 2)
+    return 'their requests', ''
+
+
+@fault('kill -STOP of a worker while the server stops', workers_kill_timeout=1)
+def stop_stopping(server: Running) -> Result:
+    os.kill(workers(server)[0], signal.SIGSTOP)
+    server.signal()
+    return 'its requests', 'has not stopped within 1 seconds: killing it'
+
+
+@fault('kill -STOP of the old worker, then a reload', workers_kill_timeout=1)
+def stop_old(server: Running) -> Result:
+    os.kill(workers(server)[0], signal.SIGSTOP)
+    server.signal(signal.SIGHUP)
+    return 'its requests', 'has not stopped within 1 seconds: killing it'
+
+
+@fault('kill -STOP of the new worker during a reload', workers_start_timeout=4)
+def stop_new(server: Running) -> Result:
+    server.signal(signal.SIGHUP)
+    os.kill(newest(server), signal.SIGSTOP)
+    return 'nothing', 'has not loaded the application within 4 seconds'
+
+
+@fault('kill -9 of the old worker during a reload')
+def kill_old(server: Running) -> Result:
+    server.signal(signal.SIGHUP)
+    newest(server)
+    os.kill(workers(server)[0], signal.SIGKILL)
+    return 'its requests', 'Started worker-2'
+
+
+@fault('SIGTERM to the stopped main process, then -CONT')
+def terminate_stopped(server: Running) -> Result:
+    for signum in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):
+        server.signal(signum)
+    return 'nothing', 'Shutting down'
+
+
+@fault('fifty SIGHUPs while no worker can start', env={'FAULT_BROKEN': str(SWITCH)})
+def fifty_failing_reloads(server: Running) -> Result:
+    SWITCH.touch()
+    fifty_reloads(server)
+    server.expect('exit status 9')
+    first = lost(server, '/')
+    SWITCH.unlink()
+    return first, ''
+
+
+@fault('fifty SIGTERMs and SIGINTs')
+def fifty_stops(server: Running) -> Result:
+    for number in range(50):
+        if server.process.poll() is None:
+            server.signal(signal.SIGINT if number % 2 else signal.SIGTERM)
+    return 'nothing', 'Shutting down'
+
+
 @fault('SIGTERM to a worker')
 def terminate_worker(server: Running) -> Result:
     os.kill(workers(server)[0], signal.SIGTERM)
@@ -194,6 +273,11 @@ def fifty_reloads(server: Running) -> Result:
     return 'nothing', 'Reloading'
 
 
+def command_line(server: Running, *flags: str) -> list[str]:
+    """Return the command of a further server of the same core."""
+    return [sys.executable, '-m', 'granian', *CORES[server.core][0].split(), *flags, CORES[server.core][1]]
+
+
 def duration(command: list[str]) -> float:
     """Return the seconds from a server's start until its second worker serves."""
     begun = time.monotonic()
@@ -206,16 +290,15 @@ def duration(command: list[str]) -> float:
     return taken
 
 
-@fault('SIGTERM at forty points of the start')
+@fault('SIGTERM at many points of the start')
 def terminate_starting(server: Running) -> Result:
-    flags = f'--host 127.0.0.1 --port {free_port()} --interface wsgi --workers 2 fault_apps:app'
-    command = [sys.executable, '-m', 'granian', *flags.split()]
+    command = command_line(server, '--host', '127.0.0.1', '--port', str(free_port()), '--workers', '2')
     early, whole = 0, duration(command)
-    for step in range(40):
+    for step in range(POINTS):
         with subprocess.Popen(
             command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as starting:
-            time.sleep(whole * step / 40)
+            time.sleep(whole * step / POINTS)
             starting.terminate()
             log = starting.communicate(timeout=PATIENCE)[0].decode()
         assert 'Traceback' not in log, log
@@ -224,41 +307,24 @@ def terminate_starting(server: Running) -> Result:
     return f'nothing (Python itself was starting {early} times: ended by the signal)', ''
 
 
-for _kind in ('exit', 'interrupt', 'generator', 'base', 'cancelled', 'memory', 'recursion'):
-
-    @fault(f'the application raises {_kind}')
-    def raises(server: Running, path: str = f'/raise-{_kind}') -> Result:
-        return lost(server, path), 'Error handling request|ended unexpectedly'
-
-
-@fault('the application leaves by os._exit')
-def leaves(server: Running) -> Result:
-    return lost(server, '/leave'), 'exit status 9'
-
-
-@fault('the application closes our descriptors')
-def closes(server: Running) -> Result:
-    return lost(server, '/close'), 'ended unexpectedly|cannot|Internal error'
-
-
-@fault('the application blocks signals')
-def blocks(server: Running) -> Result:
-    return lost(server, '/block'), ''
-
-
-@fault('the application starts threads that never end', workers_kill_timeout=2)
-def threads(server: Running) -> Result:
-    return lost(server, '/threads'), ''
-
-
-for _how in ('fork', 'multiprocessing', 'subprocess'):
-
-    @fault(f'the application forks: {_how}')
-    def forks(server: Running, path: str = f'/{_how}') -> Result:
-        first = lost(server, path)
-        pids = {int(server.get()) for _ in range(20)}
-        assert pids <= set(workers(server)), 'a child of the application answers requests'
-        return first, ''
+@fault('SIGHUP and SIGTERM at many points of a reload')
+def terminate_reloading(server: Running) -> Result:
+    command = command_line(server, '--host', '127.0.0.1', '--port', str(free_port()), '--workers', '2')
+    whole = duration(command)
+    for step in range(POINTS // 4):
+        with subprocess.Popen(
+            command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as reloading:
+            assert reloading.stdout is not None
+            while b'Started worker-2' not in reloading.stdout.readline():
+                pass
+            reloading.send_signal(signal.SIGHUP)
+            time.sleep(whole * step / (POINTS // 4))
+            reloading.terminate()
+            log = reloading.communicate(timeout=PATIENCE)[0].decode()
+        assert 'Traceback' not in log, log
+        assert reloading.returncode == 0, reloading.returncode
+    return 'nothing', ''
 
 
 @fault('no descriptors for a new worker')
@@ -292,13 +358,26 @@ def no_memory(server: Running) -> Result:
     return "one worker's requests", 'Started worker-1'
 
 
-def started(*flags: str) -> tuple[int, str]:
+def started(server: Running, *flags: str) -> tuple[int, str]:
     """Start a server that cannot start; return its exit status and its last line."""
-    command = [sys.executable, '-m', 'granian', '--interface', 'wsgi', *flags, 'fault_apps:app']
-    ended = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run(command_line(server, *flags), cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     output = ended.stdout + ended.stderr
     assert 'Traceback' not in output, output
     return ended.returncode, output.strip().splitlines()[-1]
+
+
+@fault('no descriptors for connections')
+def no_descriptors_for_connections(server: Running) -> Result:
+    for pid in workers(server):
+        limit(pid, f'--nofile={len(os.listdir(f"/proc/{pid}/fd"))}:')
+    with ThreadPoolExecutor(8) as clients:
+        asked = [clients.submit(lost, server, '/sleep') for _ in range(16)]
+        time.sleep(0.5)
+        for pid in workers(server):
+            limit(pid, '--nofile=1024:')
+        answers = [each.result() for each in asked]
+    assert 'Traceback' not in server.output, server.output
+    return ', '.join(dict.fromkeys(answers)), ''
 
 
 @contextlib.contextmanager
@@ -317,19 +396,17 @@ def no_disk(server: Running) -> Result:
     lines = []
     with full_disk() as folder:
         for flags in (['--port', '0', '--pid-file', f'{folder}/pid'], ['--uds', f'{folder}/socket']):
-            status, line = started(*flags)
+            status, line = started(server, *flags)
             assert status == 1, (status, line)
             lines.append(line.replace(str(folder), '…'))
     return f'does not start: {"; ".join(lines)}', ''
 
 
 @contextlib.contextmanager
-def another(flags: str) -> Iterator[subprocess.Popen[bytes]]:
+def another(server: Running, flags: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a second server, of the command line, and stop it; its stderr and stdout are one pipe."""
-    command = [sys.executable, '-m', 'granian', '--interface', 'wsgi', '--workers', '2', *flags.split()]
-    with subprocess.Popen(
-        [*command, 'fault_apps:app'], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
+    command = command_line(server, '--workers', '2', *flags.split())
+    with subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         yield process
         process.terminate()
         status = process.wait(PATIENCE)
@@ -340,7 +417,7 @@ def another(flags: str) -> Iterator[subprocess.Popen[bytes]]:
 def no_disk_for_logs(server: Running) -> Result:
     port = free_port()
     flags = f'--port {port} --log-file /dev/full --access-log-file /dev/full --no-respawn-failed-workers'
-    with another(flags) as process:
+    with another(server, flags) as process:
         answers = [ask(port) for _ in range(50)]
         process.send_signal(signal.SIGHUP)
         answers += [ask(port) for _ in range(50)]
@@ -355,7 +432,7 @@ def no_disk_for_logs(server: Running) -> Result:
 @fault('standard output without a reader')
 def no_reader(server: Running) -> Result:
     port = free_port()
-    with another(f'--port {port} --access-log') as process:
+    with another(server, f'--port {port} --access-log') as process:
         assert process.stdout is not None
         while b'Started worker-2' not in process.stdout.readline():
             pass

@@ -19,20 +19,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from fault_list import CLOCK, FAULTS, PATIENCE, SWITCH, Fault
+import fault_applications  # noqa: F401 (registers its faults)
+from fault_list import CLOCK, CORES, FAULTS, PATIENCE, SWITCH, Fault
 
 from tests.support.running import Running
 
 HERE = Path(__file__).resolve().parent
-CORES: dict[str, tuple[str, dict[str, object]]] = {
-    'threads': ('fault_apps:app', {'interface': 'wsgi'}),
-    'gevent': ('fault_apps:app', {'interface': 'wsgi', 'core': 'gevent'}),
-    'loop': ('fault_apps:asgi', {'interface': 'asgi'}),
-}
 
 
 def start(fault: Fault, core: str, folder: Path) -> Running:
-    target, kind = CORES[core]
+    flags, target = CORES[core]
+    words = flags.replace('--', '').split()
+    kind = dict(zip(words[::2], words[1::2], strict=True))
     options = {
         'address': '127.0.0.1', 'port': 0, 'workers': 2, 'respawn_failed_workers': True,
         'respawn_interval': 0, **kind, **fault.options,
@@ -40,6 +38,7 @@ def start(fault: Fault, core: str, folder: Path) -> Running:
     command = [str(HERE.parent / 'server' / 'realserver.py'), 'fork', target, json.dumps(options)]
     env = {'PYTHONPATH': os.pathsep.join([str(HERE.parents[1]), str(HERE)]), **fault.env}
     server = Running(command, folder, env)
+    server.core = core
     server.wait_ready(int(str(options['workers'])))
     return server
 

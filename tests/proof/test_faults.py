@@ -1,0 +1,24 @@
+"""The faults of faults.py, each on every core."""
+
+from __future__ import annotations
+
+import sys
+
+import fault_list
+import faults
+import pytest
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(sys.platform != 'linux', reason='the faults are caused by means of Linux'),
+]
+
+
+@pytest.mark.parametrize('core', ['threads', 'gevent', 'asyncio', 'uvloop'])
+@pytest.mark.parametrize('name', faults.FAULTS)
+def test_server_comes_through_the_fault(name: str, core: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if core in ('gevent', 'uvloop'):
+        pytest.importorskip(core)
+    monkeypatch.setattr(fault_list, 'POINTS', 8)
+    good, line = faults.run(name, core)
+    assert good, line
