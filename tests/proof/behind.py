@@ -259,16 +259,27 @@ def smuggling() -> dict[str, bytes]:
     return corpus
 
 
-def answers(port: int, request: bytes) -> int:
-    """Send bytes; return the number of responses of the application that come back."""
+def answers(port: int, request: bytes, silence: float = 0.4) -> int:
+    """Send bytes; return the number of responses of the application that come back before this silence."""
     received = b''
     with socket.create_connection(('127.0.0.1', port), 10) as sock:
         sock.sendall(request)
-        sock.settimeout(0.4)
+        sock.settimeout(silence)
         with contextlib.suppress(OSError, ssl.SSLError):
             while data := sock.recv(65536):
                 received += data
     return len(re.findall(rb'(?i)\r\nx-token:', received))
+
+
+def disagree(server: Server, port: int, request: bytes, mark: int, silence: float) -> str:
+    """Return how many responses came to a request and how many requests the server saw, '' if as many."""
+    before = server.log.count('" 200 ')
+    got = answers(port, request, silence)
+    # the log is written in order: with the mark in it, all before it is there
+    answers(port, MARK % mark, silence)
+    assert server.wait_for(f'/quick/mark-{mark} ', 10), server.log
+    seen = server.log.count('" 200 ') - before - 1
+    return f'{got} answers, {seen} requests' if seen != got else ''
 
 
 def smuggle(way: Way, kind: str, folder: Path, corpus: dict[str, bytes] | None = None) -> list[str]:
@@ -278,14 +289,11 @@ def smuggle(way: Way, kind: str, folder: Path, corpus: dict[str, bytes] | None =
         # the port is open before the worker has loaded the application
         assert server.wait_for('Started worker-1', 30), server.log
         for number, (name, request) in enumerate((corpus or smuggling()).items()):
-            before = server.log.count('" 200 ')
-            got = answers(ports.clear, request)
-            # the log is written in order: with the mark in it, all before it is there
-            answers(ports.clear, MARK % number)
-            assert server.wait_for(f'/quick/mark-{number} ', 10), server.log
-            seen = server.log.count('" 200 ') - before - 1
-            if seen != got:
-                found.append(f'{name}: {got} answers, {seen} requests')
+            # a busy machine may be silent for longer than the first patience
+            if disagree(server, ports.clear, request, number, 0.4) and (
+                difference := disagree(server, ports.clear, request, 1000 + number, 4)
+            ):
+                found.append(f'{name}: {difference}')
     return found
 
 

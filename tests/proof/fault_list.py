@@ -360,7 +360,8 @@ def no_memory(server: Running) -> Result:
 
 def started(server: Running, *flags: str) -> tuple[int, str]:
     """Start a server that cannot start; return its exit status and its last line."""
-    ended = subprocess.run(command_line(server, *flags), cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
+    command = command_line(server, *flags)
+    ended = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     output = ended.stdout + ended.stderr
     assert 'Traceback' not in output, output
     return ended.returncode, output.strip().splitlines()[-1]
