@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .. import log as native
 from ..log_files import opener
 from ..messages import GUNICORN, WARNINGS
+from ..worker.failures import trace
 from . import imported
 from .access_atoms import Atoms, atoms
 from .cfg import Cfg
@@ -68,6 +69,7 @@ def _method(level: int) -> Callable[..., None]:
 class Logger:
     """`server.log`: gunicorn's two loggers, set up from `cfg`; the base of a logger_class of the user's."""
 
+    LOG_LEVELS = LEVELS
     loglevel = logging.INFO
     error_fmt = ERROR_FORMAT
     access_fmt = '%(message)s'
@@ -81,7 +83,6 @@ class Logger:
         self.cfg = cfg
         self.error_log = logging.getLogger('gunicorn.error')
         self.access_log = logging.getLogger('gunicorn.access')
-        self._handlers: list[logging.Handler] = []
         self.error_log.propagate = self.access_log.propagate = False
         self.setup(cfg)
 
@@ -91,8 +92,11 @@ class Logger:
         self.loglevel = LEVELS.get((cfg.loglevel or 'info').lower(), logging.INFO)
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
-        self._set_handler(self.error_log, cfg.errorlog, self._text('error_fmt'), sys.stderr)
-        self._set_handler(self.access_log, cfg.accesslog, self._text('access_fmt'), sys.stdout)
+        for logger in (self.error_log, self.access_log):
+            for handler in filter(_is_ours, list(logger.handlers)):
+                _remove(logger, handler)
+        self._set_handler(self.error_log, cfg.errorlog, self._formatter('error_fmt'))
+        self._set_handler(self.access_log, cfg.accesslog, self._formatter('access_fmt'), sys.stdout)
         if cfg.syslog:
             self._set_syslog(self.error_log, 'error')
             if not cfg.disable_redirect_access_to_syslog:
@@ -106,6 +110,9 @@ class Logger:
         own = str(getattr(self, name))
         return imported.logger_attribute(name, own) if own == getattr(Logger, name) else own
 
+    def _formatter(self, name: str) -> logging.Formatter:
+        return logging.Formatter(self._text(name), self._text('datefmt'))
+
     def _capture(self, path: str) -> None:
         """Send standard output and error, those of child processes too, to the log file."""
         self.logfile = open(path, 'a+', opener=opener)  # noqa: SIM115 (it stays open for the process's life)
@@ -114,19 +121,24 @@ class Logger:
         for descriptor in (1, 2):
             os.dup2(self.logfile.fileno(), descriptor)
 
-    def _set_handler(self, logger: logging.Logger, output: str | None, fmt: str, stream: Any) -> None:
-        """Replace a logger's handler: `output` is a path, '-' for the stream, or nothing."""
-        for old in [each for each in logger.handlers if each in self._handlers]:
-            logger.removeHandler(old)
-            old.close()
-            self._handlers.remove(old)
-        if not output:
-            return
-        handler: logging.Handler
-        handler = native.ConsoleHandler(stream) if output == '-' else native.LogFile(output)
-        handler.setFormatter(logging.Formatter(fmt, self._text('datefmt')))
-        self._handlers.append(handler)
-        logger.addHandler(handler)
+    def _set_handler(
+        self, logger: logging.Logger, output: str | None, fmt: logging.Formatter, stream: Any = None
+    ) -> None:
+        """Replace a logger's handler: `output` is a path, '-' for the stream (standard error), or nothing."""
+        old = self._get_gunicorn_handler(logger)
+        if old is not None:
+            _remove(logger, old)
+        if output == '-':
+            _add(logger, native.ConsoleHandler(stream or sys.stderr), fmt)
+        elif output:
+            _add(logger, native.LogFile(output), fmt)
+
+    def _get_gunicorn_handler(self, logger: logging.Logger) -> logging.Handler | None:
+        """Return the handler that `_set_handler` has given a logger."""
+        syslog = logging.handlers.SysLogHandler
+        return next(
+            (each for each in logger.handlers if _is_ours(each) and not isinstance(each, syslog)), None
+        )
 
     def _set_syslog(self, logger: logging.Logger, name: str) -> None:
         """Send a logger to syslog as well. Raises RuntimeError for an unknown facility."""
@@ -137,9 +149,7 @@ class Logger:
             raise RuntimeError('unknown facility name')
         kind, address = syslog_address(cfg.syslog_addr)
         handler = logging.handlers.SysLogHandler(address=address, facility=facility, socktype=kind)
-        handler.setFormatter(logging.Formatter(f'gunicorn.{prefix}.{name}: {self._text("syslog_fmt")}'))
-        self._handlers.append(handler)
-        logger.addHandler(handler)
+        _add(logger, handler, logging.Formatter(f'gunicorn.{prefix}.{name}: {self._text("syslog_fmt")}'))
 
     # What hooks and subclasses call
 
@@ -185,6 +195,21 @@ class Logger:
 
     def close_on_exec(self) -> None:
         """Do nothing: descriptors of Python are closed at exec."""
+
+
+def _add(logger: logging.Logger, handler: logging.Handler, formatter: logging.Formatter) -> None:
+    handler.setFormatter(formatter)
+    vars(handler)['_gunicorn'] = True  # gunicorn's mark of its own handlers
+    logger.addHandler(handler)
+
+
+def _is_ours(handler: logging.Handler) -> bool:
+    return '_gunicorn' in vars(handler)
+
+
+def _remove(logger: logging.Logger, handler: logging.Handler) -> None:
+    logger.removeHandler(handler)
+    handler.close()
 
 
 HOOK_FAILED = 'The %s hook failed'
@@ -315,6 +340,9 @@ def make(cfg: Cfg) -> Logger:
         raise SettingsError(f"{error.filename or 'log'!r} isn't writable [{error!r}]") from None
     except (RuntimeError, ValueError) as error:
         raise SettingsError(error) from None
+    except Exception as error:  # of the user's class
+        reason = f'Error: {type(error).__name__} in the logger class {found.__qualname__}: {error}'
+        raise SettingsError(error, f'{trace(error)}\n{reason}') from None
     native.remember_streams()
     return log
 

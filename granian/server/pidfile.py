@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import PidFileError
@@ -20,24 +21,28 @@ class PidFile:
         holder = self._read()
         if holder is not None and holder != os.getpid() and _alive(holder):
             raise PidFileError(refusal('pid_running', path=self.path, pid=holder))
+        self._write(os.getpid())
+
+    def release(self, heir: int = 0) -> None:
+        """Remove the file, or write the id of an heir to it, if it still names this process.
+
+        systemd reads it again when the main process of a unit with `Type=forking` ends.
+        """
+        if self._read() == os.getpid():
+            with suppress(OSError, PidFileError):
+                self._write(heir) if heir else self.path.unlink()
+
+    def _write(self, pid: int) -> None:
         # Written aside and renamed: a reader never sees an empty file.
         aside = self.path.with_name(f'{self.path.name}.{os.getpid()}')
         try:
-            aside.write_text(f'{os.getpid()}\n')
+            aside.write_text(f'{pid}\n')
             os.replace(aside, self.path)
         except OSError as exc:
             aside.unlink(missing_ok=True)
             raise PidFileError(
                 refusal('pid_unwritable', path=self.path, reason=(exc.strerror or str(exc)).lower())
             ) from exc
-
-    def release(self) -> None:
-        """Remove the file, if it still names this process."""
-        if self._read() == os.getpid():
-            try:
-                self.path.unlink()
-            except OSError:
-                pass
 
     def _read(self) -> int | None:
         """Return the process id in the file, or None. Raise PidFileError if the file is unreadable."""

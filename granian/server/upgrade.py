@@ -130,7 +130,7 @@ class Succession:
             now.acquire()
         self._pid_path, self._pid_file = path, now
         if before is not None and (now is None or now.path != before.path):
-            before.release()
+            before.release(self.successor if now is None else 0)
 
     def close(self) -> None:
         """Look once more: files that are this process's by now go with its sockets."""

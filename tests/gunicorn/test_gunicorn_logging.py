@@ -247,6 +247,47 @@ def test_status_of_a_failed_request_has_its_reason(start: Start) -> None:
     web.expect(r'^500 Internal Server Error of /x\?y$')
 
 
+OWN_HANDLERS = """
+import logging, sys
+from LOGGING import Logger
+bind = '127.0.0.1:0'
+accesslog = '-'
+class Own(Logger):
+    def setup(self, cfg):
+        super().setup(cfg)
+        self.loglevel = self.LOG_LEVELS[cfg.loglevel]
+        self._set_handler(self.error_log, cfg.errorlog, logging.Formatter('error: %(message)s'))
+        self._set_handler(self.access_log, cfg.accesslog, logging.Formatter('access: %(message)s'), sys.stdout)
+        handler = self._get_gunicorn_handler(self.error_log)
+        print(self.error_log.handlers == [handler], handler.stream is sys.stderr, handler._gunicorn, flush=True)
+logger_class = Own
+"""
+
+
+@pytest.mark.parametrize('module', ['gunicorn.glogging', 'granian.gunicorn.glogging'])
+def test_class_may_set_handlers_as_with_gunicorn(start: Start, module: str) -> None:
+    conf = OWN_HANDLERS.replace('LOGGING', module)
+    web = start('web', files={'gunicorn.conf.py': conf, **APP})
+    web.expect('^True True True$')
+    request(web.listening(), '/kept')
+    web.expect('^access: .*/kept')
+    web.send('SIGHUP')
+    web.expect('^True True True$', 2)
+    assert web.stop() == 0
+    assert web.count('^error: Handling signal: term$') == 1
+
+
+def test_failing_logger_class_is_traced_from_its_own_code(start: Start) -> None:
+    conf = 'from granian.gunicorn.glogging import Logger\nclass logger_class(Logger):\n    def setup(self, cfg):\n        self.none\n'
+    web = start(*LOCAL, 'web', files={'gunicorn.conf.py': conf, **APP})
+    assert web.ended() == 1
+    assert 'serving.py' not in web.log
+    assert (
+        web.count(r"^Error: AttributeError in the logger class logger_class: .* has no attribute 'none'$")
+        == 1
+    )
+
+
 FAILING = """
 import logging
 class Failing(logging.Handler):

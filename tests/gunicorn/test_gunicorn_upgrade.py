@@ -94,12 +94,25 @@ def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path
         assert web.stop('SIGQUIT') == 0
         wait_for(lambda: web.count('Master has been promoted'), lambda: web.log)
         wait_for(lambda: has_pid_file(tmp_path, new))
-        assert not (tmp_path / 'web.pid.2').exists()
+        wait_for(lambda: not (tmp_path / 'web.pid.2').exists())
         assert {ask(sock)['ppid'] for _ in range(10)} == {new}
         end(new)
     assert web.count('hook: exit of Master$') == 2, web.log
     assert not (tmp_path / 'web.sock').exists()
     assert web.count('Listening at') == 2
+
+
+def test_pid_file_names_the_new_one_before_the_old_one_ends(start: Start, tmp_path: Path) -> None:
+    """systemd reads it as the main process of a unit with Type=forking ends; without an heir it stops the unit."""
+    web = start('web', files={'gunicorn.conf.py': UPGRADE, **APP})
+    web.expect('Booting worker')
+    with upgraded(web, tmp_path) as new:
+        assert web.stop() == 0
+        assert has_pid_file(tmp_path, new)
+        wait_for(lambda: not (tmp_path / 'web.pid.2').exists())
+        assert has_pid_file(tmp_path, new)
+        end(new)
+    assert not (tmp_path / 'web.pid').exists()
 
 
 @BOTH
