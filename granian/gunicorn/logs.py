@@ -347,6 +347,11 @@ def make(cfg: Cfg) -> Logger:
     return log
 
 
+def is_theirs(log: Any, module: str) -> bool:
+    """Return whether a logger's class derives from one of a module of gunicorn's."""
+    return any(each.__module__ == module for each in type(log).__mro__)
+
+
 def access_of(log: Any) -> Any:
     """Return the `access` method of a logger_class whose lines differ from ours; None for other classes.
 

@@ -54,8 +54,7 @@ def run(app: Served) -> None:
         plan = Plan(app)
         process.background(app.cfg)
         log = logs.make(app.cfg)
-        if plan.kind.family != 'uvicorn':  # its class does not call the logger's access()
-            plan.access = logs.access_of(log)
+        plan.obey(log)
         front = Front(app, plan, log)
     except SettingsError as error:
         sys.exit(error.shown)
@@ -220,6 +219,9 @@ class Front(MPServer):
         self.view.LISTENERS = [Listener(sock, url) for sock, url in zip(self._endpoint.sockets, urls)]
 
     def _resize(self, new: int, old: int | None) -> None:
+        if self.plan.figures_by_logger:
+            figure = {'metric': 'gunicorn.workers', 'value': new, 'mtype': 'gauge'}
+            self.log.debug('%d workers', new, extra=figure)
         if self._announced is not None:  # a reload has called the hook for all steps
             self._announced = None if new == self._announced else self._announced
             return
@@ -269,7 +271,7 @@ class Front(MPServer):
         try:
             self.app.reload()
             self.plan = Plan(self.app)
-            self.plan.access = old_plan.access
+            self.plan.obey(self.log)
             self._apply(before, old_plan)
         except Exception as error:
             self.app.cfg, self.plan = before, old_plan

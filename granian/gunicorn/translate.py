@@ -31,11 +31,21 @@ class Plan:
         self.target = app.cfg.proc_name
         self.access: Any = None
         """The `access` method of a logger_class of the user's, which replaces the access log."""
+        self.figures_by_logger = False
+        """A logger_class of the user's sends the figures for statsd."""
+
+    def obey(self, log: Any) -> None:
+        """Leave to the logger what its class does itself."""
+        if self.kind.family != 'uvicorn':  # its class does not call the logger's access()
+            self.access = logs.access_of(log)
+        self.figures_by_logger = logs.is_theirs(log, 'gunicorn.instrument.statsd')
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """Arguments of the native server."""
         given = {} if self.access is None else {'log_access': False, 'log_access_format': None}
+        if self.figures_by_logger:
+            given['statsd'] = None
         return api_arguments({**self.options, **given})
 
     def config(self) -> Config:

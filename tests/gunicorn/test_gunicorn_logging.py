@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -286,6 +287,40 @@ def test_failing_logger_class_is_traced_from_its_own_code(start: Start) -> None:
         web.count(r"^Error: AttributeError in the logger class logger_class: .* has no attribute 'none'$")
         == 1
     )
+
+
+OWN_STATSD = """
+import os
+from gunicorn.instrument.statsd import Statsd
+bind = '127.0.0.1:0'
+statsd_host = os.environ['STATSD']
+statsd_prefix = 'mine'
+class Own(Statsd):
+    def access(self, resp, req, environ, request_time):
+        super().access(resp, req, environ, request_time)
+        self.increment('counted', 1)
+logger_class = Own
+"""
+
+
+@pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
+def test_class_that_derives_from_statsd_sends_the_figures_once(start: Start, kind: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(('127.0.0.1', 0))
+        receiver.settimeout(20)
+        env = {'STATSD': f'127.0.0.1:{receiver.getsockname()[1]}'}
+        web = start('web', kind=kind, env=env, files={'gunicorn.conf.py': OWN_STATSD, **APP})
+        request(web.listening())
+        lines: list[str] = []
+        while not any(line.startswith('mine.counted:') for line in lines):
+            lines.append(receiver.recv(1000).decode())
+        assert web.stop() == 0
+        receiver.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lines.append(receiver.recv(1000).decode())
+    assert [line for line in lines if 'requests' in line] == ['mine.gunicorn.requests:1|c|@1.0']
+    assert 'mine.gunicorn.workers:1|g' in lines
 
 
 FAILING = """

@@ -103,7 +103,7 @@ def test_usr2_starts_a_main_process_that_takes_over(start: Start, tmp_path: Path
 
 
 def test_pid_file_names_the_new_one_before_the_old_one_ends(start: Start, tmp_path: Path) -> None:
-    """systemd reads it as the main process of a unit with Type=forking ends; without an heir it stops the unit."""
+    """Keep a unit with Type=forking running: systemd reads the file when its main process ends."""
     web = start('web', files={'gunicorn.conf.py': UPGRADE, **APP})
     web.expect('Booting worker')
     with upgraded(web, tmp_path) as new:
