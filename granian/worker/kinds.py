@@ -58,9 +58,14 @@ def prepare_fork(config: Config) -> None:
     """Import and compute what workers of this configuration need, before they are forked: they share its
     memory.
 
-    Not for gevent, which has to patch the standard library first.
+    Of gevent only itself: what uses the standard library is imported by the worker, after the patch.
     """
-    if config.core == Cores.gevent or config.interface == Interfaces.AUTO:
+    if config.core == Cores.gevent:
+        from . import patching
+
+        patching.import_gevent()
+        return
+    if config.interface == Interfaces.AUTO:
         return
     for receiver in ('limits', 'core'):
         projection(config, receiver)

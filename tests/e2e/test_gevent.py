@@ -258,3 +258,32 @@ def test_a_script_that_has_patched_by_itself(tmp_path: Path) -> None:
         rest, _ = process.communicate(timeout=15)
     assert process.returncode == 0
     assert 'Warning' not in log + rest
+
+
+IMPORTED = """
+import sys
+from granian.worker import patching
+
+patching.import_gevent()
+from gevent import monkey
+from gevent._hub_local import get_hub_if_exists
+
+print([name for name in patching.NEEDED if monkey.is_module_patched(name)], get_hub_if_exists())
+before = set(sys.modules)
+patching.patch()
+packages = {name.partition('.')[0] for name in set(sys.modules) - before}
+print(packages & {'email', 'importlib', 'ssl', 'subprocess', 'greenlet', 'zope'})
+"""
+
+
+def test_gevent_imported_before_the_fork_patches_nothing_yet() -> None:
+    """Import what workers share; the patch imports no more of it, and only the patch makes a hub."""
+    done = subprocess.run([sys.executable, '-c', IMPORTED], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ('[] None\nset()\n', '')
+
+
+def test_gevent_missing_before_the_fork_is_left_to_the_worker() -> None:
+    missing = "import sys; sys.modules['gevent'] = None"
+    code = f'{missing}; from granian.worker import patching; patching.import_gevent()'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, '')
