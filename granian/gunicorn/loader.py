@@ -21,8 +21,6 @@ from ..worker.failures import trace
 from .cfg import Cfg
 from .settings import TABLE
 
-DEFAULT_FILE = './gunicorn.conf.py'
-
 
 class SettingsError(Exception):
     """A value, a file or an argument is wrong. The text is one line, for the log."""
@@ -60,12 +58,6 @@ def apply_options(cfg: Cfg, options: argparse.Namespace) -> None:
     apply(cfg, given, named=False)
 
 
-def default_file(start: str) -> str | None:
-    """Return gunicorn.conf.py of the folder the command was started in, where it is there."""
-    path = os.path.abspath(os.path.join(start, DEFAULT_FILE))
-    return path if os.path.exists(path) else None
-
-
 def run_file(location: str, start: str) -> dict[str, Any]:
     """Run a configuration file, or import `python:MODULE`, and return its globals in their order.
 
@@ -88,17 +80,17 @@ def _from_module(name: str, location: str) -> dict[str, Any]:
 
 
 def _from_file(path: str) -> dict[str, Any]:
-    module = ModuleType('__config__')
-    module.__file__ = path
     try:
         source = Path(path).read_bytes()
     except OSError as error:
         raise SettingsError(f'{path!r} cannot be read: {error.strerror}') from None
     if not path.endswith('.py'):
         say(f'configuration file should have a valid Python extension: {path}')
-    loader = importlib.machinery.SourceFileLoader('__config__', path)
-    module.__loader__ = loader
-    module.__spec__ = importlib.util.spec_from_file_location('__config__', path, loader=loader)
+    loader = importlib.machinery.SourceFileLoader('__config__', path)  # whatever the file's extension
+    module = importlib.util.module_from_spec(
+        importlib.machinery.ModuleSpec('__config__', loader, origin=path)
+    )
+    module.__file__ = path
     sys.modules['__config__'] = module
     try:
         # Compiled from the text, not from a .pyc: SIGHUP within a second of a change reads the change.
@@ -140,11 +132,6 @@ def find_class(given: Any, what: str, instead: str) -> Any:
 def no_gunicorn(error: ImportError) -> bool:
     """Return whether an import failed because gunicorn is not installed."""
     return (error.name or '').partition('.')[0] == 'gunicorn' and importlib.util.find_spec('gunicorn') is None
-
-
-def apply_file(cfg: Cfg, found: Mapping[str, Any]) -> None:
-    """Set each global that is a setting; other names are ignored."""
-    apply(cfg, {name: value for name, value in found.items() if name in cfg.settings and name != 'config'})
 
 
 def near_misses(found: Mapping[str, Any]) -> list[str]:

@@ -103,7 +103,8 @@ class Application(BaseApplication):
         """Run a file, or import `python:MODULE`, set what it sets, and return its globals."""
         found = loader.run_file(location, self.start_dir)
         self.hints = loader.near_misses(found)
-        loader.apply_file(self.cfg, found)
+        known = self.cfg.settings.keys() - {'config'}
+        loader.apply(self.cfg, {name: value for name, value in found.items() if name in known})
         self.cfg.set('config', location)
         return found
 
@@ -117,9 +118,10 @@ class Application(BaseApplication):
         if given:
             loader.apply(self.cfg, given)
         more = parser.parse_intermixed_args(self.cfg.get_cmd_args_from_env())
-        location = options.config or more.config or loader.default_file(self.start_dir)
-        if location:
-            self.load_config_from_module_name_or_filename(location)
+        location = options.config or more.config
+        default = os.path.join(self.start_dir, 'gunicorn.conf.py')
+        if location or os.path.exists(default):
+            self.load_config_from_module_name_or_filename(location or default)
         loader.apply_options(self.cfg, more)
         loader.apply_options(self.cfg, options)
 

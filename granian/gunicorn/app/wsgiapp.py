@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 from .. import application
@@ -44,7 +46,8 @@ class WSGIApplication(Application):
         if not os.path.exists(path):
             raise SettingsError(f'{path!r} not found')
         self.cfg.set('default_proc_name', location)
-        return {'logconfig': path} if _has_loggers(path) else {}
+        has_loggers = re.search(r'^\[loggers\]', Path(path).read_text('utf-8', 'replace'), re.MULTILINE)
+        return {'logconfig': path} if has_loggers else {}
 
     def _need_paste(self) -> Any:
         try:
@@ -63,17 +66,6 @@ class WSGIApplication(Application):
             relative_to=self.cfg.chdir,
             global_conf=self.cfg.paste_global_conf,
         )
-
-
-def _has_loggers(path: str) -> bool:
-    import configparser
-
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(path)
-    except configparser.Error:
-        return False
-    return parser.has_section('loggers')
 
 
 def run(prog: str | None = None) -> None:
