@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 SERVER = 'gunicorn'
@@ -19,9 +21,22 @@ CLASSES = {
 
 
 def server_header() -> str | None:
-    """Return the Server header that a file has put into gunicorn.SERVER; None where it has not."""
+    """Return the Server header that a file has set in gunicorn, '' where it has removed it, else None."""
     given = getattr(sys.modules.get('gunicorn'), 'SERVER', None)
+    wsgi = sys.modules.get('gunicorn.http.wsgi')
+    if wsgi is not None:  # files replace its Response, or Response.default_headers
+        with suppress(Exception):
+            given = _server_of(wsgi.Response)
     return None if given is None or given == SERVER else str(given)
+
+
+def _server_of(response_class: Any) -> str:
+    """Return the Server header of a response that gunicorn would send; '' where there is none."""
+    request = SimpleNamespace(version=(1, 1), method='GET', headers=[], should_close=lambda: False)
+    response = response_class(request, None, None)
+    response.status, response.status_code = '200 OK', 200
+    lines = [line.partition(':') for line in response.default_headers()]
+    return next((value.strip() for name, _, value in lines if name.lower() == 'server'), '')
 
 
 def logger_attribute(name: str, ordinary: str) -> str:

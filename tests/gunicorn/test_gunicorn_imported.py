@@ -24,6 +24,43 @@ def test_server_header_is_what_the_file_set(start: Start, name: str) -> None:
     assert headers.get('server', '') == name
 
 
+WITHOUT_SERVER = """
+import gunicorn.http.wsgi as wsgi
+ordinary = wsgi.Response.default_headers
+def default_headers(*args, **kwargs):
+    return [line for line in ordinary(*args, **kwargs) if not line.startswith('Server: ')]
+wsgi.Response.default_headers = default_headers
+"""
+OTHER_SERVER = """
+import gunicorn.http.wsgi as wsgi
+class Own(wsgi.Response):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.version = 'elsewhere'
+wsgi.Response = Own
+"""
+BROKEN_RESPONSE = 'import gunicorn.http.wsgi as wsgi\nwsgi.Response = None\n'
+
+
+@pytest.mark.parametrize(
+    ('conf', 'kind', 'server'),
+    [
+        (WITHOUT_SERVER, 'granian', None),
+        (WITHOUT_SERVER, 'gunicorn', None),
+        (OTHER_SERVER, 'granian', 'elsewhere'),
+        (OTHER_SERVER, 'gunicorn', 'elsewhere'),
+        (BROKEN_RESPONSE, 'granian', 'granian'),
+        ('import gunicorn.http.wsgi', 'granian', 'granian'),
+    ],
+)
+def test_server_header_obeys_a_changed_response(
+    start: Start, conf: str, kind: str, server: str | None
+) -> None:
+    web = start(*LOCAL, 'web', kind=kind, files={'gunicorn.conf.py': conf, **APP})
+    _, headers, _ = request(web.listening())
+    assert headers.get('server') == server
+
+
 def test_formats_set_on_gunicorns_logger_count(start: Start) -> None:
     conf = """
 from gunicorn import glogging
