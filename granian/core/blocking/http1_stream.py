@@ -164,10 +164,29 @@ class Http1Stream(BlockingStream):
         connection = self._connection
         out = connection.http.send_data(1, data)
         self.bytes_sent += len(data)
-        if not connection.hold(out, bool(self._head_bytes)):
+        if connection.core.pool.transmitter is not None and connection.hold(out, bool(self._head_bytes)):
+            return
+        if connection.burst is not None or self._head_bytes or connection.outbox or not out:
             self._write(out)
-            if len(out) >= LARGE_PIECE:
-                connection.core.pool.give_way()
+            return
+        # As _write() does, without its calls: the fast path where no other thread sends.
+        try:
+            sent = connection.sock.send(out)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            self._lost(exc)
+        if sent != len(out):
+            self._write_rest(memoryview(out)[sent:])
+        elif sent >= LARGE_PIECE:
+            connection.core.pool.give_way()
+
+    def _write_rest(self, rest: memoryview) -> None:
+        try:
+            self._connection.write_rest(rest)
+        except ClientDisconnected:
+            self.aborted = True
+            raise
 
     def send_end(self, trailers: Headers = ()) -> None:
         out = self._connection.http.send_end(1, trailers)
