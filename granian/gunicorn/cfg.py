@@ -34,6 +34,13 @@ class Value:
         self.value = self.meta.kind(value)
         self.given = True
 
+    def changed(self, before: Value) -> bool:
+        """Return whether the value differs. A file that runs again makes another class of the same path."""
+        old, new = before.get(), self.get()
+        if isinstance(old, type) and isinstance(new, type):
+            return (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__)
+        return bool(old != new)
+
 
 class Cfg:
     """Settings as attributes with gunicorn's names and types."""

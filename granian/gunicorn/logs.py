@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import log as native
+from .._signals import signal_name
 from ..log_files import opener
 from ..messages import GUNICORN, WARNINGS
 from ..worker.failures import trace
+from ..worker.ipc import Reason
 from . import imported
 from .access_atoms import Atoms, atoms
 from .cfg import Cfg
@@ -262,6 +264,8 @@ class Relay(logging.Handler):
 
 def _reworded(message: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Return message and arguments in gunicorn's words. Text of the application is left as it is."""
+    if Reason.REQUESTS.value in args:
+        return 'Autorestarting worker after current request.', ()
     if message == GUNICORN['in_use']:
         return message, (as_gunicorn_shows(args[0]),)
     if message not in ('%s', '%s%s', HOOK_FAILED):
@@ -362,3 +366,26 @@ def access_of(log: Any) -> Any:
         if part is not getattr(Logger, name) and getattr(part, '__module__', None) != 'gunicorn.glogging':
             return log.access
     return None
+
+
+BOOT_ERROR = 3
+"""Status of a worker, and of a server, that could not start."""
+
+
+def say_end(worker: Any) -> None:
+    """Log how a worker has ended, where it was not asked to."""
+    own = logging.getLogger('_granian')
+    status = worker.exit_status
+    if worker.failure is not None:
+        status = BOOT_ERROR if worker.failure.status == 1 else worker.failure.status
+        if status == BOOT_ERROR:
+            own.error('Exception in worker process')
+    if status in (None, 0, -15):  # SIGTERM: it was stopped while it loaded the application
+        return
+    if status == -9:
+        guess = '' if worker.killed else ' Perhaps out of memory?'
+        own.error('Worker (pid:%s) was sent SIGKILL!%s', worker.pid, guess)
+    elif status < 0:
+        own.warning(GUNICORN['signalled'], worker.pid, signal_name(-status))
+    else:
+        own.error('Worker (pid:%s) exited with code %s.', worker.pid, status)

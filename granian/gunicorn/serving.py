@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from .. import log as native_log
 from .. import net
 from .._early import open_standard_streams
-from .._signals import signal_name
 from .._version import __version__
 from ..config import Config
 from ..errors import FatalError
@@ -128,7 +127,7 @@ class Front(MPServer):
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
             no_worker = error.code == 1 and error is not self._left
-            status = BOOT_ERROR if no_worker else error.code
+            status = logs.BOOT_ERROR if no_worker else error.code
         except Exception as error:
             self._say_why(error)
             status = 1
@@ -248,7 +247,7 @@ class Front(MPServer):
         self._call('pre_fork', self.view, worker.view)
 
     def _after_worker(self, worker: Any) -> None:
-        _say_end(worker)
+        logs.say_end(worker)
         if worker.failure is not None and not self._serves:
             return  # it ends the server
         self._call('child_exit', self.view, worker.view)
@@ -301,7 +300,7 @@ class Front(MPServer):
         for notice in self.plan.notices:
             if notice not in old_plan.notices:
                 logger.warning(notice)
-        without = [name for name in AT_START if _named(cfg, name) != _named(before, name)]
+        without = [name for name in AT_START if cfg.settings[name].changed(before.settings[name])]
         if without:
             logger.warning(GUNICORN['restart'].format(names=', '.join(without)))
         old, self.view.cfg = self.view.num_workers, cfg
@@ -382,31 +381,7 @@ class Front(MPServer):
             self.on_response(around.after)
 
 
-BOOT_ERROR = 3
-_REASONS = {BOOT_ERROR: 'Worker failed to boot.', 4: 'App failed to load.'}
-
-
-def _named(cfg: Any, name: str) -> Any:
-    """Return a setting, and a class by its path: a file that runs again makes another of the same path."""
-    value = cfg.settings[name].get()
-    return f'{value.__module__}.{value.__qualname__}' if isinstance(value, type) else value
-
-
-def _say_end(worker: Any) -> None:
-    status = worker.exit_status
-    if worker.failure is not None:
-        status = BOOT_ERROR if worker.failure.status == 1 else worker.failure.status
-        if status == BOOT_ERROR:
-            logger.error('Exception in worker process')
-    if status in (None, 0, -15):  # SIGTERM: it was stopped while it loaded the application
-        return
-    if status == -9:
-        guess = '' if worker.killed else ' Perhaps out of memory?'
-        logger.error('Worker (pid:%s) was sent SIGKILL!%s', worker.pid, guess)
-    elif status < 0:
-        logger.warning(GUNICORN['signalled'], worker.pid, signal_name(-status))
-    else:
-        logger.error('Worker (pid:%s) exited with code %s.', worker.pid, status)
+_REASONS = {logs.BOOT_ERROR: 'Worker failed to boot.', 4: 'App failed to load.'}
 
 
 def _one_line(error: Exception) -> str:

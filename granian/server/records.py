@@ -111,6 +111,8 @@ class WorkerRecord:
     """Seconds that the worker has to stop."""
     outdated: bool = False
     """A file of the application has changed since the worker was started."""
+    asked: Reason | None = None
+    """Why the worker has asked for a successor before it reported that it serves."""
     hangs: bool = False
     """The worker is replaced because it hangs: it gets an ABORT before it is killed."""
 

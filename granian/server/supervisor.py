@@ -164,8 +164,10 @@ class Supervisor:
             worker.silent_at = self._now + self.policy.silence
 
     def replace(self, worker: WorkerRecord, reason: Reason, now: float) -> None:
-        """Replace a serving worker for this reason, as soon as possible."""
+        """Replace a worker for this reason, as soon as possible: not before it serves."""
         self._now = now
+        if worker.state is WorkerState.STARTING:
+            worker.asked = reason
         self._replace(worker, reason)
         self._derive()
 
@@ -316,6 +318,8 @@ class Supervisor:
         if self.policy.lifetime is not None:
             worker.expires = self._now + self.policy.lifetime + self.jitter(self.policy.lifetime_jitter)
         self._feed(ServerEvent.ARRIVED)
+        if worker.asked is not None:
+            self._replace(worker, worker.asked)
 
     def _departing(self, worker: WorkerRecord) -> None:
         """Replace a worker that another process has stopped; it accepts no more connections."""

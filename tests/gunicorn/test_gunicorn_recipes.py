@@ -248,3 +248,12 @@ def test_application_may_load_as_long_as_timeout(timeout: str, seconds: int) -> 
     cfg.set('timeout', timeout)
     options, _ = native(cfg, resolve('sync', 1))
     assert Config.from_api('web', **api_arguments(options)).workers_start_timeout == seconds
+
+
+@BOTH
+def test_max_requests_says_the_words_that_operators_look_for(start: Start, kind: str) -> None:
+    web = start('-b', '127.0.0.1:0', '--max-requests', '1', 'web', kind=kind, files={'web.py': WSGI})
+    ask(web.listening())
+    web.expect(r'\[INFO\] Autorestarting worker after current request\.$')
+    web.expect('Booting worker', 2)
+    assert web.stop() == 0

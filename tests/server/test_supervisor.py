@@ -429,6 +429,17 @@ def test_replaced_for_a_reason(running, reason):
     assert len(world.launched) == 3
 
 
+def test_replacement_asked_for_before_ready_is_made():
+    world = World(2, respawn_interval=0)
+    one, two = world.launched
+    world.supervisor.replace(world.worker(two), Reason.REQUESTS, world.now)
+    world.ready(one, two)
+    three = world.launched[2]
+    world.ready(three)
+    assert world.serving() == [one, three]
+    assert world.supervisor.counts.replaced == {Reason.REQUESTS: 1}
+
+
 def test_replacement_that_fails_is_tried_again_later(running, caplog):
     world = running(1)
     one = world.launched[0]
