@@ -127,13 +127,21 @@ class Worker(View):
         self.booted = False
         self.aborted = False
         self.nr = 0
-        self.max_requests = server.cfg.max_requests or 2**63 - 1
 
     @property
     def pid(self) -> int | str:
         """The process id; `[booting]` before the process is there."""
         pid: int | None = self._native.pid
         return BOOTING if pid is None else pid
+
+    @property
+    def max_requests(self) -> int:
+        return self._native.max_requests or self.cfg.max_requests or sys.maxsize
+
+    @max_requests.setter
+    def max_requests(self, value: int) -> None:
+        """Replace this worker after so many requests: in pre_fork and post_fork."""
+        self._native.max_requests = max(1, value)
 
     @property
     def alive(self) -> bool:

@@ -235,8 +235,10 @@ class Observers:
             self.all.append(self._access_log)
             self.every_atom = self._access_log.every_atom
         self.refusals = Refusals(self._access_log, headless=spec.access_logger is None)
-        if config.workers_max_requests is not None:
-            limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
+        limit, jitter = config.workers_max_requests, config.workers_max_requests_jitter
+        if spec.hooked is not None and spec.hooked.worker.max_requests is not None:
+            limit, jitter = spec.hooked.worker.max_requests, 0
+        if limit is not None:
             reached = partial(control.replace, ipc.Reason.REQUESTS)
             exceeded = _nothing if spec.in_thread else self._leave
             self.all.append(RequestLimit(limit, jitter, reached, exceeded))

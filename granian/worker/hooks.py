@@ -40,6 +40,8 @@ class Worker:
         """In `after_worker`: why the worker could not start."""
         self.served = False
         """True once it has become ready."""
+        self.max_requests: int | None = None
+        """Set in `before_worker` or `on_worker_start`: its own --workers-max-requests, without jitter."""
         self._ask: Callable[[Reason], None] | None = None
 
     def __repr__(self) -> str:

@@ -215,3 +215,17 @@ def test_children_of_hooks_do_not_stay_zombies(start: Start, tmp_path: Path) -> 
     wait_for(lambda: len(children(web.pid)) == 2, lambda: web.log)
     assert request(port)[0] == 200
     assert web.stop() == 0
+
+
+@pytest.mark.parametrize('kind', ['granian', 'gunicorn'])
+@pytest.mark.parametrize('hook', ['pre_fork', 'post_fork'])
+def test_worker_is_replaced_after_the_requests_a_hook_names(start: Start, hook: str, kind: str) -> None:
+    conf = f'bind = "127.0.0.1:0"\ndef {hook}(server, worker):\n    worker.max_requests = 2 if worker.age == 1 else worker.max_requests\n'
+    web = start('web', kind=kind, files={'web.py': APP, 'gunicorn.conf.py': conf})
+    port = web.listening()
+    assert [request(port)[0] for _ in range(2)] == [200, 200]
+    web.expect('Booting worker', 2)
+    web.expect('Worker exiting')
+    assert [request(port)[0] for _ in range(4)] == [200] * 4
+    assert web.stop() == 0
+    assert web.count('Booting worker') == 2
