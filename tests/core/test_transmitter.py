@@ -203,6 +203,15 @@ def test_computing_after_the_piece_was_sent_changes_nothing(time: Time) -> None:
     assert not idle.held_up
 
 
+def test_closed_transmitter_takes_no_more_pieces(time: Time) -> None:
+    idle = Idle()
+    burst = begun(Connection(), idle)
+    assert burst.add(b'a', first=False)
+    idle.close()
+    assert not burst.add(b'b', first=False)
+    assert burst.take() == b'a'
+
+
 # -- on a core -----------------------------------------------------------------------------------
 
 

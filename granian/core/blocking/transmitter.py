@@ -146,7 +146,7 @@ class Transmitter:
         self._starting = Lock()
         self._started = self._closed = False
         self.held_up = False
-        """A piece has waited while its handler computed: no more are left to this thread."""
+        """A piece has waited while its handler computed, or the thread has ended: no more are left to it."""
 
     def start(self) -> bool:
         """Start the thread unless it runs. Return False where the system has no room for it. Any thread."""
@@ -165,8 +165,8 @@ class Transmitter:
         self._ring()
 
     def close(self) -> None:
-        """End the thread. Any thread."""
-        self._closed = True
+        """End the thread. Handlers that still run send their pieces themselves. Any thread."""
+        self._closed = self.held_up = True
         self._ring()
 
     def _ring(self) -> None:
