@@ -10,11 +10,13 @@ import time
 from typing import Any
 
 import gevent
+import gevent.event
 import gevent.local
 import greenlet
 import pytest
 
 from granian.core.blocking import http1_stream
+from granian.core.blocking.work import CROWD
 from granian.core.greenlets import hub
 from granian.core.greenlets import pool as greenlet_pool
 from granian.core.greenlets import watchdog as greenlet_watchdog
@@ -370,3 +372,35 @@ def test_unit_that_is_always_ready_leaves_turns_while_all_greenlets_wait() -> No
         pool.ready.append(Always())  # type: ignore[arg-type]
         gevent.get_hub().loop.run_callback(pool.serve)
         asked.wait()
+
+
+def test_crowd_and_later_arrivals_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a unit that becomes ready after a long turn before the rest of the crowd which that turn left."""
+    monkeypatch.setattr(greenlet_pool, 'STINT', -1.0)  # each unit ends a turn
+    order: list[str] = []
+    over = gevent.event.Event()
+    pool = greenlet_pool.GreenletPool(1)
+    hub_loop = gevent.get_hub().loop
+
+    class Noted:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def work(self) -> bool:
+            order.append(self.name)
+            return True
+
+    def turn() -> None:
+        if order == ['crowd']:
+            pool.ready.append(Noted('late'))  # type: ignore[arg-type]
+        pool.serve()
+        if not pool.ready:
+            pool.close()
+            over.set()
+
+    pool.start(lambda: hub_loop.run_callback(turn))
+    pool.ready.extend(Noted('crowd') for _ in range(4 * CROWD))  # type: ignore[misc]
+    hub_loop.run_callback(turn)
+    assert over.wait(10)
+    assert order.index('late') <= 2
+    assert len(order) == 4 * CROWD + 1
