@@ -7,6 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from further_sources import (
+    BLACKSHEEP,
+    CHERRYPY,
+    FALCON,
+    ISSO,
+    ISSO_CLIENT,
+    KINTO,
+    KINTO_APP,
+    PYPISERVER,
+    PYPISERVER_CLIENT,
+    PYRAMID,
+    STARLETTE_ADMIN,
+    TRAC,
+    WS_CLIENT,
+    ZOPE,
+    ZOPE_CLIENT,
+)
 from sources import (
     CHANNELS,
     CHANNELS_CLIENT,
@@ -62,6 +79,7 @@ class Application:
 
 
 JSON = {'Content-Type': 'application/json'}
+FORM = {'Content-Type': 'application/x-www-form-urlencoded'}
 QUICK: list[Step] = [('GET', '/quick/token', '', {}, 200), ('POST', '/echo/x', 'body', {}, 200)]
 OURS = '--interface wsgi proof_apps:wsgi'
 JANE = {'Authorization': 'Basic amFuZTp4'}
@@ -167,6 +185,81 @@ APPLICATIONS = {
             '_MLFLOW_SERVER_ARTIFACT_DESTINATION': '{folder}/artifacts',
         },
         client=MLFLOW_CLIENT,
+    ),
+    'cherrypy': Application(
+        ['cherrypy'], '--interface wsgi app:app',
+        [
+            ('GET', '/?name=jane', '', {}, 200), ('POST', '/', 'name=joe', FORM, 200),
+            ('GET', '/stream', '', {}, 200), ('GET', '/absent', '', {}, 404), ('HEAD', '/', '', {}, 200),
+        ],
+        {'app.py': CHERRYPY},
+    ),
+    'kinto': Application(
+        ['kinto'], '--interface wsgi app:app',
+        [
+            ('GET', '/v1/__heartbeat__', '', {}, 200),
+            ('PUT', '/v1/buckets/b', '', JANE, 201),
+            ('PUT', '/v1/buckets/b/collections/c', '', JANE, 201),
+            ('POST', '/v1/buckets/b/collections/c/records', '{"data": {"a": 1}}', {**JANE, **JSON}, 201),
+            ('GET', '/v1/buckets/b/collections/c/records', '', JANE, 200),
+            ('PATCH', '/v1/buckets/b', '{"data": {"x": 2}}', {**JANE, **JSON}, 200),
+            ('DELETE', '/v1/buckets/b', '', JANE, 200),
+        ],
+        {'app.py': KINTO_APP, 'kinto.ini': KINTO}, quick=True,
+    ),
+    'pypiserver': Application(
+        ['pypiserver', 'passlib'], '--interface wsgi app:app', [('GET', '/', '', {}, 200)],
+        {'app.py': PYPISERVER, 'packages/empty': ''}, client=PYPISERVER_CLIENT, quick=True,
+    ),
+    'pyramid': Application(
+        ['pyramid', 'pyramid-debugtoolbar'], '--interface wsgi app:app',
+        [
+            ('GET', '/', '', {}, 200), ('GET', '/file', '', {}, 200), ('GET', '/absent', '', {}, 404),
+            ('GET', '/_debug_toolbar/static/toolbar/toolbar.css', '', {}, 200),
+        ],
+        {'app.py': PYRAMID}, quick=True,
+    ),
+    'isso': Application(
+        ['isso'], '--interface wsgi isso.run:application', files={'isso.cfg': ISSO}, client=ISSO_CLIENT,
+        env={'ISSO_SETTINGS': '{folder}/isso.cfg'}, quick=True,
+    ),
+    'trac': Application(
+        ['Trac', 'setuptools<81'], '--interface wsgi app:app',
+        [
+            ('GET', '/wiki', '', {}, 200), ('GET', '/timeline', '', {}, 200), ('GET', '/report', '', {}, 200),
+            ('GET', '/chrome/common/css/trac.css', '', {}, 200), ('GET', '/ticket/1', '', {}, 404),
+        ],
+        {'app.py': TRAC}, prepare=['{bin}/trac-admin project initenv proof sqlite:db/trac.db'],
+    ),
+    'zope': Application(
+        ['Zope'], '--interface wsgi --factory zopeapp:app',
+        [('GET', '/', '', {}, 200), ('GET', '/manage', '', {}, 401)],
+        {'zopeapp.py': ZOPE}, prepare=['{bin}/mkwsgiinstance -u admin:secret -d .'], client=ZOPE_CLIENT,
+    ),
+    'blacksheep': Application(
+        ['blacksheep', 'websockets'], '--interface asgi app:app',
+        [
+            ('GET', '/', '', {}, 200), ('POST', '/json', '{"number": 2}', JSON, 200),
+            ('GET', '/stream', '', {}, 200), ('POST', '/json', '{', JSON, 400),
+        ],
+        {'app.py': BLACKSHEEP}, client=f'PATH = "/ws"{WS_CLIENT}', quick=True,
+    ),
+    'falcon': Application(
+        ['falcon', 'websockets'], '--interface asgi app:app',
+        [
+            ('GET', '/things', '', {}, 200), ('POST', '/things', 'x' * 300_000, {}, 200),
+            ('PUT', '/things', '', {}, 405),
+        ],
+        {'app.py': FALCON}, client=f'PATH = "/things"{WS_CLIENT}', quick=True,
+    ),
+    'starlette-admin': Application(
+        ['starlette-admin', 'sqlalchemy', 'python-multipart', 'jinja2'], '--interface asgi app:app',
+        [
+            ('GET', '/admin/', '', {}, 200), ('GET', '/admin/post/list', '', {}, 200),
+            ('GET', '/admin/post/create', '', {}, 200), ('GET', '/admin/absent/list', '', {}, 404),
+            ('GET', '/admin/static/css/vendor/tabler.min.css', '', {}, 200),
+        ],
+        {'app.py': STARLETTE_ADMIN},
     ),
     'coverage run': Application(
         ['coverage'], OURS, QUICK, wrapper='{bin}/coverage run -m granian', quick=True,

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 
 multiprocessing.set_start_method('fork')
@@ -77,6 +78,12 @@ def work(path):
     if path == '/early':
         os.register_at_fork(after_in_parent=await_zombie)
         return fork('/quick')
+    if path.startswith('/thread'):
+        statuses = []
+        thread = threading.Thread(target=lambda: statuses.append(fork(path.removeprefix('/thread'))))
+        thread.start()
+        thread.join()
+        return statuses[0]
     if path == '/':
         return str(os.getpid())
     return fork(path)

@@ -37,6 +37,17 @@ def test_forked_child_does_not_serve(server, path, status):
     assert 'Traceback' not in server.output or path == '/raise'
 
 
+@pytest.mark.parametrize('server', ['threads', 'gevent'], indirect=True)
+@pytest.mark.parametrize(
+    ('path', 'statuses'), [('/exit', (0, 7)), ('/raise', (0, 1)), ('/return', (0,)), ('/wait', (9,))]
+)
+def test_child_that_a_thread_forks_ends_with_its_thread(server, path, statuses):
+    """An exception in a thread ends the thread alone; one that leaves a greenlet ends the child."""
+    pid = server.get()
+    assert server.get(f'/thread{path}') in [f'{pid} {status}' for status in statuses]
+    assert {server.get() for _ in range(10)} == {pid}
+
+
 def test_terminate_reaches_the_child_only(server):
     pid = server.get()
     for _ in range(3):

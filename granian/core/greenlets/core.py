@@ -19,6 +19,7 @@ from gevent import get_hub, getcurrent, spawn
 from gevent.event import Event
 from gevent.hub import Hub, set_hub
 
+from ... import forked
 from ..blocking.core import BlockingCore
 from .hub import HubReactor
 from .pool import GreenletPool
@@ -94,8 +95,7 @@ class GreenletCore(BlockingCore):
         super().abandon()
         # The hub would go on with every greenlet of the worker as soon as the child waits.
         self.reactor.detach()
-        get_hub().loop.destroy()
-        set_hub(Hub(default=True))
+        _replace_hub(get_hub())
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         self._timer = self._loop.timer(seconds)
@@ -141,6 +141,30 @@ class GreenletCore(BlockingCore):
     def drained(self) -> None:
         self._over = True
         self.ask_turn()
+
+
+class _End(Hub):  # type: ignore[misc]  # gevent has no types
+    """The parent of the greenlet that forked, in the child: control comes back to it at that one's end."""
+
+    def run(self, *result: Any) -> None:
+        forked.leave()
+
+    def handle_error(self, context: Any, kind: Any, value: Any, tb: Any) -> None:
+        forked.leave(value)
+
+
+def _replace_hub(old: Hub) -> None:
+    """Give a forked child a hub of its own. The old one must not run again: its loop is destroyed here."""
+    old.loop.destroy()
+    hub = Hub(default=True)
+    set_hub(hub)
+    greenlet = getcurrent()
+    while greenlet.parent not in (old, None):
+        greenlet = greenlet.parent
+    if greenlet.parent is old:
+        end = _End(loop=hub.loop)
+        end.parent = old.parent
+        greenlet.parent = end
 
 
 def _off_the_hub(call: Callable[..., None]) -> Callable[..., None]:
