@@ -42,7 +42,7 @@ def test_forked_child_does_not_serve(server, path, status):
     ('path', 'statuses'), [('/exit', (0, 7)), ('/raise', (0, 1)), ('/return', (0,)), ('/wait', (9,))]
 )
 def test_child_that_a_thread_forks_ends_with_its_thread(server, path, statuses):
-    """An exception in a thread ends the thread alone; one that leaves a greenlet ends the child."""
+    """Expect what ends a thread to end it alone, and what leaves a greenlet to end the child."""
     pid = server.get()
     assert server.get(f'/thread{path}') in [f'{pid} {status}' for status in statuses]
     assert {server.get() for _ in range(10)} == {pid}
