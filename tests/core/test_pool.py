@@ -291,6 +291,26 @@ def test_a_late_check_marks_the_call_that_it_has_disturbed(
     assert (pool._disturbed == pool._calls) is disturbed
 
 
+def test_the_first_check_after_a_sleep_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, done, clock = Pool(lambda: None, 1, 5), threading.Event(), FakeClock(0.0)
+
+    def sleep(*_: object) -> None:
+        clock.now += 10
+        pool.enter_call()
+
+    def next_pause(usual: float, calls: int) -> float:
+        if pool._table:
+            done.set()
+        return usual
+
+    monkeypatch.setattr(pool_module, 'monotonic', clock)
+    monkeypatch.setattr(pool_module, 'QUIET_CHECKS', 0)
+    monkeypatch.setattr(pool, '_sleep', sleep)
+    monkeypatch.setattr(pool, '_next_pause', next_pause)
+    pool.watch(done)
+    assert pool._disturbed == -1
+
+
 @pytest.mark.parametrize('timed', [False, True])
 def test_a_call_that_the_watchdog_disturbed_shows_nothing(timed: bool) -> None:
     pool = Pool(lambda: None, 1, 5)

@@ -55,7 +55,7 @@ MANY_CALLS = 8
 LATE = CHECK_EVERY
 """Seconds after its time when a check is late: then it takes one more check to judge the leader."""
 QUIET_CHECKS = 5
-"""Checks without activity (10 ms) before the watchdog sleeps until it is woken: that costs one check."""
+"""Checks without activity (10 to 40 ms) before the watchdog sleeps until it is woken, at a check's cost."""
 
 STINT = range(64)
 """Maximum units between two polls: a unit that is ready again at once must not starve the others."""
@@ -577,7 +577,7 @@ class Pool:
                 quiet += 1
                 if quiet > QUIET_CHECKS and not self.timed:
                     self._sleep(state, done)
-                    quiet, usual = 0, CHECK_EVERY
+                    quiet, usual, before = 0, CHECK_EVERY, monotonic()
 
     def _next_pause(self, usual: float, calls: int) -> float:
         """Return the usual time to the next check, after `calls` since the last. The watchdog."""
