@@ -293,7 +293,8 @@ class Front(MPServer):
             process.set_environment(cfg)
             process.extend_path(cfg)
             self.succession.write_pid_file(config.pid_file)
-            self.log.setup(cfg)  # last: it may redirect standard output
+            if hasattr(self.log, 'setup'):  # a logger_class need not derive from gunicorn's
+                self.log.setup(cfg)  # last: it may redirect standard output
             identity.resolve(config).own(native_log.open_files())
             undo.pop_all()
         self._set_loggers(config)

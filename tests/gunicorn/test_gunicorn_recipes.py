@@ -257,3 +257,28 @@ def test_max_requests_says_the_words_that_operators_look_for(start: Start, kind:
     web.expect(r'\[INFO\] Autorestarting worker after current request\.$')
     web.expect('Booting worker', 2)
     assert web.stop() == 0
+
+
+# A logger class that derives from nothing, as those for structlog do.
+STANDALONE = f"""{LOCAL}
+class Lines:
+    def __init__(self, cfg): self.cfg = cfg
+    def info(self, msg, *args, **more): print('line:', msg % args if args else msg, flush=True)
+    debug = warning = error = critical = exception = info
+    def access(self, resp, req, environ, request_time): self.info('%s %s', req.path, resp.status)
+    def reopen_files(self): pass
+    def close_on_exec(self): pass
+logger_class = Lines
+"""
+
+
+@BOTH
+def test_logger_class_of_its_own_lives_through_a_reload(start: Start, kind: str) -> None:
+    web = start('web', kind=kind, files={'gunicorn.conf.py': STANDALONE, 'web.py': WSGI})
+    port = web.listening()
+    first = ask(port)['pid']
+    web.send('SIGHUP')
+    web.expect('line: Booting worker', 2)
+    wait_for(lambda: ask(port)['pid'] != first)
+    web.expect('line: / 200 OK', 2)
+    assert web.stop() == 0
