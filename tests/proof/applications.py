@@ -61,7 +61,7 @@ def prepared(application: Application, programs: Path, folder: Path) -> dict[str
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     for command in application.prepare:
-        words = command.format(bin=programs).split()
+        words = command.format(bin=programs, here=HERE).split()
         subprocess.run(
             words, cwd=folder, env={**os.environ, **env}, check=True, capture_output=True, text=True
         )
@@ -88,8 +88,9 @@ def prove(application: Application, programs: Path, folder: Path) -> list[str]:
     env = prepared(application, programs, folder)
     port = free_port()
     start = application.wrapper.format(bin=programs, here=HERE)
-    command = f'{start} --host 127.0.0.1 --port {port} --working-dir {folder} {application.flags}'.split()
-    server = Server(application.packages[0], command, port, False, env)
+    command = f'{start} --host 127.0.0.1 --port {port} --working-dir {folder} '
+    command += application.flags.format(folder=folder)
+    server = Server(application.packages[0], command.split(), port, False, env)
     try:
         wrong = use(application, programs, port)
     finally:

@@ -20,6 +20,8 @@ from further_sources import (
     PYRAMID,
     STARLETTE_ADMIN,
     TRAC,
+    WEBLATE,
+    WEBLATE_CLIENT,
     WS_CLIENT,
     ZOPE,
     ZOPE_CLIENT,
@@ -260,6 +262,16 @@ APPLICATIONS = {
             ('GET', '/admin/static/css/vendor/tabler.min.css', '', {}, 200),
         ],
         {'app.py': STARLETTE_ADMIN},
+    ),
+    'weblate': Application(
+        # newer ones need a newer GLib than Debian 12's, and a newer Weblate
+        ['weblate[postgres]', 'PyGObject<3.51', 'django-otp<1.7'],
+        '--interface wsgi --static-path-route /static --static-path-mount {folder}/data/cache/static '
+        'weblate.wsgi:application',
+        [('GET', '/healthz/', '', {}, 200), ('GET', '/exports/rss/', '', {}, 200)],
+        {'wlsettings.py': WEBLATE}, ['{bin}/python {here}/weblate_services.py prepare {bin}/weblate'],
+        '{bin}/python {here}/weblate_services.py serve {bin}/python -m granian', WEBLATE_CLIENT,
+        {'WEBLATE_FOLDER': '{folder}', 'DJANGO_SETTINGS_MODULE': 'wlsettings'},
     ),
     'coverage run': Application(
         ['coverage'], OURS, QUICK, wrapper='{bin}/coverage run -m granian', quick=True,

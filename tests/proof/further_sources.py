@@ -187,3 +187,64 @@ add = '/manage_addProduct/OFSP/manage_addDTMLMethod'
 ask(add, id='page', title='a page', file='<p>hello <dtml-var title></p>')
 assert b'hello' in ask('/page')
 """
+WEBLATE = """
+import os
+from weblate.settings_example import *
+folder = os.environ['WEBLATE_FOLDER']
+DATABASES['default'].update(NAME='weblate', USER='weblate', HOST=folder, PORT='', PASSWORD='')
+DATA_DIR = folder + '/data'
+CACHE_DIR = DATA_DIR + '/cache'
+MEDIA_ROOT = DATA_DIR + '/media'
+STATIC_ROOT = COMPRESS_ROOT = CACHE_DIR + '/static'
+CACHES['default']['LOCATION'] = 'unix://' + folder + '/redis.sock?db=1'
+CELERY_BROKER_URL = CELERY_RESULT_BACKEND = 'redis+socket://' + folder + '/redis.sock'
+CELERY_TASK_ALWAYS_EAGER = True
+SITE_DOMAIN = OTP_WEBAUTHN_RP_ID = 'localhost'
+OTP_WEBAUTHN_ALLOWED_ORIGINS = ['http://localhost']
+ENABLE_HTTPS = DEBUG = False
+ALLOWED_HOSTS = ['*']
+SECRET_KEY = 'x' * 50
+COMPRESS_OFFLINE = False
+"""
+WEBLATE_CLIENT = """
+import http.cookiejar, io, json, re, sys, urllib.parse, urllib.request, zipfile
+base = 'http://127.0.0.1:' + sys.argv[1]
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+def get(path):
+    return browser.open(base + path).read().decode()
+page = get('/accounts/login/')
+for path in set(re.findall('(?:src|href)="(/static/[^"]+)"', page)):
+    assert browser.open(base + path.replace('&amp;', '&')).read()
+form = {
+    'csrfmiddlewaretoken': re.search('name="csrfmiddlewaretoken" value="([^"]+)"', page)[1],
+    'username': 'admin', 'password': 'secret-secret9X',
+}
+body = urllib.parse.urlencode(form).encode()
+browser.open(urllib.request.Request(base + '/accounts/login/', body, {'Referer': base}))
+key = re.search('wlu_\\w+', get('/accounts/profile/'))[0]
+def api(method, path, body=None, kind='application/json'):
+    fields = {'Authorization': 'Token ' + key, 'Content-Type': kind}
+    return urllib.request.urlopen(urllib.request.Request(base + path, body, fields, method=method)).read()
+project = {'name': 'demo', 'slug': 'demo', 'web': 'https://example.com/'}
+api('POST', '/api/projects/', json.dumps(project).encode())
+packed = io.BytesIO()
+with zipfile.ZipFile(packed, 'w') as archive:
+    head = 'msgid ""\\nmsgstr ""\\n"Content-Type: text/plain; charset=UTF-8"\\n\\n'
+    texts = [f'msgid "text {number}"\\nmsgstr ""\\n\\n' for number in range(200)]
+    archive.writestr('po/cs.po', head + ''.join(texts))
+end = '\\r\\n'
+fields = {'name': 'comp', 'slug': 'comp', 'file_format': 'po', 'filemask': 'po/*.po', 'new_lang': 'none'}
+body = ''.join(
+    f'--x{end}Content-Disposition: form-data; name="{name}"{end}{end}{value}{end}'
+    for name, value in fields.items()
+)
+body += f'--x{end}Content-Disposition: form-data; name="zipfile"; filename="a.zip"{end}{end}'
+body = body.encode() + packed.getvalue() + f'{end}--x--{end}'.encode()
+api('POST', '/api/projects/demo/components/', body, 'multipart/form-data; boundary=x')
+units = json.loads(api('GET', '/api/translations/demo/comp/cs/units/'))
+assert units['count'] == 200, units
+unit = units['results'][0]['id']
+api('PATCH', f'/api/units/{unit}/', json.dumps({'state': 20, 'target': ['translated']}).encode())
+assert b'translated' in api('GET', '/api/translations/demo/comp/cs/file/')
+assert 'text 1' in get('/translate/demo/comp/cs/') and 'demo' in get('/projects/demo/comp/')
+"""
