@@ -247,9 +247,11 @@ class Front(MPServer):
         self._call('pre_fork', self.view, worker.view)
 
     def _after_worker(self, worker: Any) -> None:
-        logs.say_end(worker)
-        if worker.failure is not None and not self._serves:
-            return  # it ends the server
+        ends_server = worker.failure is not None and not self._serves
+        if worker.failure is None or ends_server:  # a reload that fails has a line of its own
+            logs.say_end(worker)
+        if ends_server:
+            return
         self._call('child_exit', self.view, worker.view)
 
     def _command(self) -> tuple[str, list[str]]:
