@@ -102,12 +102,16 @@ def front(worker: str, log: str = '') -> Command:
 
 
 def front_group() -> list[Server]:
-    """`granian gunicorn` beside the native command, for each worker class, and with a log beside without."""
+    """Return `granian gunicorn` beside native commands for each worker class, and with a log beside without.
+
+    The native command has gunicorn's worker timeout; the plain one has none, which is granian's default.
+    """
     found = []
     for worker, (_, flags) in FRONT.items():
         found += [
             Server(worker, 'ours', front(worker), worker),
             Server(f'native {worker}', 'ours', granian('wsgi', f' {flags} --worker-timeout 30'), worker),
+            Server(f'plain {worker}', 'ours', granian('wsgi', f' {flags}'), worker),
         ]
     log = f' --access-logfile {tempfile.gettempdir()}/granian-benchmark-access.log --access-logformat '
     common = shlex.quote('%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s')
