@@ -157,9 +157,12 @@ class Rule:
     def _quiet(self, stream: Any) -> bool:
         """Return whether the stream has its own client and scheme, and its head does not name others."""
         peer = stream.memo.get('peer')
-        if peer is None or peer.last[0] is not peer.own:
-            return False
-        return not (peer.trusted and stream.head.has_any(self._names))
+        if peer is not None:
+            if peer.last[0] is not peer.own:
+                return False
+            if not peer.trusted:
+                return True
+        return not stream.head.has_any(self._names)
 
     def _apply(self, stream: Any) -> bool:
         """Give the stream the client's address and scheme. Return False for fields that contradict."""

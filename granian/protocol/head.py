@@ -168,7 +168,10 @@ class Head:
 
     def has_any(self, names: Collection[str]) -> bool:
         """Return whether a field has one of these names, in lower case."""
-        return any(field.name in names for field, _ in self.fields)
+        for field, _ in self.fields:  # noqa: SIM110 (any() with a generator takes twice as long)
+            if field.name in names:
+                return True
+        return False
 
     def copied(self) -> Head:
         """Return a copy with a list of fields of its own: connections give equal requests one head."""
