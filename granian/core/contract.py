@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .. import forked
 from ..messages import WARNINGS
-from ..protocol.limits import FIRST_GRACE, GRACE, Limits
+from ..protocol.limits import FIRST_GRACE, GRACE, REUSE_GRACE, Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -76,6 +76,10 @@ class CoreSettings:
     def grace_of_first(self, reloading: bool) -> float:
         """Return the seconds in which a connection's first request may still arrive when the worker stops."""
         return self.first_grace if reloading else GRACE
+
+    def grace(self, reloading: bool) -> float:
+        """Return the seconds in which a connection's next request may still arrive when the worker stops."""
+        return min(self.first_grace, REUSE_GRACE) if reloading else GRACE
 
     def refused(
         self,

@@ -12,6 +12,9 @@ RECENT: Final = 2.0
 time of use once a second may be a second behind."""
 GRACE: Final = 0.25
 """Seconds in which a request that is on its way may still arrive when the worker stops."""
+REUSE_GRACE: Final = 2.0
+"""The same when the worker is replaced. A proxy sends its next request on a connection that it keeps; it does
+not repeat a POST that a close in that moment loses."""
 FIRST_GRACE: Final = 10.0
 """The same for the first request of a connection, when the worker is replaced: a client that has connected
 does not expect to be turned away, and need not repeat its request. nginx gives it all of the head timeout."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from granian.core import contract
 from granian.core.blocking import connection, reactor
 from granian.core.blocking.admission import Admission
 from granian.core.blocking.poller import EpollPoller, SelectorPoller
@@ -651,6 +652,21 @@ def test_stop_after_a_reload_waits_for_no_first_request() -> None:
         wait_until(lambda: server.core.reactor.stopping)
         server.stop()
         assert silent.recv(1) == b''
+
+
+def test_connection_in_use_has_longer_at_a_reload_than_at_a_stop(monkeypatch):
+    """Keep the connection of a proxy, whose next request is on its way; at a stop, for GRACE."""
+    monkeypatch.setattr(contract, 'REUSE_GRACE', 50)
+    with running(echo_path, first_grace=60) as server, server.connect() as used:
+        used.sendall(GET % b'/')
+        read_response(used)
+        server.core.stop(reload=True)
+        wait_until(lambda: server.core.reactor.stopping)
+        [kept] = server.core.reactor.connections.values()
+        assert kept.deadline > time.monotonic() + 40
+        used.sendall(GET % b'/again')
+        assert b'connection: close' in read_response(used).lower()
+        assert used.recv(1) == b''
 
 
 def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from granian.core import contract
 from granian.core.contract import CoreSettings
 from granian.core.loop import deadlines
 from granian.core.loop.connection import LoopConnection
@@ -133,6 +134,21 @@ def test_request_that_arrives_while_the_loop_is_late_is_answered(serve, http2):
     sent.set()
     assert (client.response()[0] if peer is None else peer.finish(stream).status) == 200
     client.close()
+    served.stop()
+
+
+def test_connection_in_use_has_longer_at_a_reload_than_at_a_stop(serve, monkeypatch):
+    """Keep the connection of a proxy, whose next request is on its way."""
+    monkeypatch.setattr(contract, 'REUSE_GRACE', 50)
+    served = serve(hello, first_grace=60)
+    used = served.connect()
+    used.get()
+    served.begin_stop(True)
+    served.wait_for(lambda: served.core._stop_told)
+    passed = threading.Event()
+    served.loop.call_soon_threadsafe(served.loop.call_later, 2 * GRACE, passed.set)
+    passed.wait(10)
+    assert used.get()[0] == 200
     served.stop()
 
 

@@ -89,7 +89,7 @@ class WatchedConnection:
     @property
     def grace(self) -> float:
         """Seconds in which a request may still arrive when the worker stops."""
-        return GRACE
+        return self.reactor.grace
 
     def work(self) -> bool:
         """Handle what is ready. The leader, which owns the connection. Return whether it still leads."""
@@ -116,7 +116,7 @@ class WatchedConnection:
         At a reload one without a first request is recent, however old: its client cannot know.
         """
         if self.is_idle:
-            recent = now - self.idle_since < RECENT or self.grace > GRACE
+            recent = now - self.idle_since < RECENT or self.grace > self.reactor.grace
             self.deadline = min(self.deadline, now + self.grace if recent else now)
 
     def abandon(self) -> None:

@@ -155,6 +155,7 @@ class BlockingCore:
         active a moment ago gets a moment more.
         """
         reactor = self.reactor
+        reactor.grace = self.settings.grace(self._reloading)
         reactor.first_grace = self.settings.grace_of_first(self._reloading)
         now = monotonic()
         for connection in list(reactor.connections.values()):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
-from ...protocol.limits import GRACE
 from ...stream import ClientDisconnected
 from ..spare import body_spare_from, spare_from
 from .body_ahead import PREFETCH, BodyAhead
@@ -332,7 +331,7 @@ class Http1Connection(Http1Output):
             self.reactor.submit(self)  # behind the other ready units (S-F-17)
         else:
             reactor = self.reactor
-            allowed = GRACE if reactor.stopping else self.settings.keep_alive_timeout
+            allowed = reactor.grace if reactor.stopping else self.settings.keep_alive_timeout
             self.phase = IDLE
             self.idle_since = now
             self.deadline = deadline = now + allowed
@@ -383,7 +382,7 @@ class Http1Connection(Http1Output):
     @property
     def grace(self) -> float:
         served = self._stream is not None or self._timed_stream is not None
-        return GRACE if served else self.reactor.first_grace
+        return self.reactor.grace if served else self.reactor.first_grace
 
     @property
     def is_idle(self) -> bool:

@@ -69,7 +69,7 @@ class Reactor:
         self.connections: dict[int, Watched] = {}
         self.next_sweep = math.inf
         self.accepting = self.stopping = False
-        self.first_grace = GRACE
+        self.grace = self.first_grace = GRACE
         self.single = settings.threads == 1
         """One thread or greenlet: accept one connection at a time. Idle workers take the others."""
         self._newest: Watched | None = None

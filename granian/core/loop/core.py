@@ -211,6 +211,11 @@ class LoopCore:
             self.check_over()
 
     @property
+    def grace(self) -> float:
+        """Seconds in which the next request of a connection may still arrive when the worker stops."""
+        return self.settings.grace(self.reloading)
+
+    @property
     def first_grace(self) -> float:
         """Seconds in which the first request of a connection may still arrive when the worker stops."""
         return self.settings.grace_of_first(self.reloading)

@@ -176,7 +176,7 @@ def shut_down(connection: LoopConnection) -> None:
         _end_when_quiet(connection, connection.timers)
     elif recent and not busy:
         # To close now would lose the client's next request. Its answer says `Connection: close`.
-        grace = GRACE if connection.negotiated else core.first_grace
+        grace = core.grace if connection.negotiated else core.first_grace
         connection.loop.call_later(grace, _close_if_idle, connection)
     else:
         _close_if_idle(connection)

@@ -30,6 +30,11 @@ class Services(Protocol[ConnectionT]):
     now: float
 
     @property
+    def grace(self) -> float:
+        """Seconds in which the next request of a connection may still arrive when the worker stops."""
+        ...
+
+    @property
     def first_grace(self) -> float:
         """Seconds in which the first request of a connection may still arrive when the worker stops."""
         ...
