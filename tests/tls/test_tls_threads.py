@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from granian.core import handshakes
-from granian.core.blocking import connection, http1_connection, opening, reactor
+from granian.core import contract, handshakes
+from granian.core.blocking import connection, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.tls import TLSSettings, make_context
 from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_all, read_response, running
@@ -109,7 +109,7 @@ def test_a_client_that_has_just_connected_is_served_although_the_worker_stops(
     serve, make_client, monkeypatch, reload
 ):
     """Wait for its ClientHello, which is on the way: to close now would reset it."""
-    for module in (connection, reactor, http1_connection):
+    for module in (contract, connection, reactor):
         monkeypatch.setattr(module, 'GRACE', 5)
     with serve(describe) as server, server.connect() as raw:
         until(lambda: server.core.reactor.connections)
