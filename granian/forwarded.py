@@ -137,8 +137,11 @@ class Rule:
         return client[0] in self.trusted
 
     def blocking(self, handler: Handler) -> Handler:
+        names = self._names
+
         def handle(stream: Any) -> None:
-            if self._quiet(stream) or self._apply(stream):
+            named = 'peer' in stream.memo or stream.head.has_any(names)  # on this connection, at any time
+            if not named or self._quiet(stream) or self._apply(stream):
                 handler(stream)
             else:
                 stream.respond(400, _PLAIN, CONTRADICTION)
