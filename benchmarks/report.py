@@ -103,10 +103,16 @@ def row(outcome: Outcome, name: str) -> list[str]:
     ]  # fmt: skip
 
 
+WITHOUT_PEERS = ('front/', 'sharing-')
+"""Cases that only compare ways to run this server."""
+
+
 def behind(outcome: Outcome | startup.Outcome) -> list[tuple[float, str]]:
     """Return ratio and line for each peer that beats us by either ratio."""
     words = ('time to the first answer', 'memory')
-    found = []
+    found: list[tuple[float, str]] = []
+    if outcome.case.name.startswith(WITHOUT_PEERS):
+        return found
     for name in outcome.turns:
         if isinstance(outcome, startup.Outcome):
             ratios = outcome.ratios(name)
