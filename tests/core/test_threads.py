@@ -81,6 +81,24 @@ def test_closed_connection_is_freed_without_the_collector(request_head: bytes) -
         gc.enable()
 
 
+def test_closed_connection_of_a_stream_is_freed_without_the_collector() -> None:
+    def in_pieces(stream: Any) -> None:
+        stream.send_response(200, TEXT)
+        for _ in range(4):
+            stream.send_data(b'piece')
+        stream.send_end()
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = connections_in_memory()
+        with running(in_pieces) as server:
+            assert server.request(GET_CLOSE % b'/').count(b'piece') == 4
+            wait_until(lambda: connections_in_memory() == before)
+    finally:
+        gc.enable()
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     paths = [b'/%d' % n for n in range(50)]
     with running(echo_path) as server:

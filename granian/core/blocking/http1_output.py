@@ -287,6 +287,7 @@ class Http1Output(WatchedConnection):
     def close(self) -> None:
         if self.burst is not None:
             self.burst.drop()
+            self.burst = None  # it refers to this connection
         super().close()
 
     def abandon(self) -> None:
