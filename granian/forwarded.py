@@ -137,11 +137,8 @@ class Rule:
         return client[0] in self.trusted
 
     def blocking(self, handler: Handler) -> Handler:
-        names = self._names
-
         def handle(stream: Any) -> None:
-            named = 'peer' in stream.memo or stream.head.has_any(names)  # on this connection, at any time
-            if not named or self._quiet(stream) or self._apply(stream):
+            if self._quiet(stream) or self._apply(stream):
                 handler(stream)
             else:
                 stream.respond(400, _PLAIN, CONTRADICTION)
@@ -160,21 +157,22 @@ class Rule:
     def _quiet(self, stream: Any) -> bool:
         """Return whether the stream has its own client and scheme, and its head does not name others."""
         peer = stream.memo.get('peer')
-        if peer is not None:
-            if peer.last[0] is not peer.own:
-                return False
-            if not peer.trusted:
-                return True
-        return not stream.head.has_any(self._names)
+        if peer is None:
+            peer = self._meet(stream)
+        elif peer.last[0] is not peer.own:
+            return False
+        return not (peer.trusted and stream.head.has_any(self._names))
+
+    def _meet(self, stream: Any) -> _Peer:
+        """Return the peer of a new connection, and keep it there: `wsgi.forwarder` asks for its trust."""
+        # The real peer's address, where the PROXY protocol has named another one.
+        real = stream.client.peer if isinstance(stream.client, ProxiedAddress) else stream.client
+        peer = stream.memo['peer'] = _Peer(stream, self.trusts(real))
+        return peer
 
     def _apply(self, stream: Any) -> bool:
         """Give the stream the client's address and scheme. Return False for fields that contradict."""
-        memo = stream.memo
-        peer = memo.get('peer')
-        if peer is None:
-            # The real peer's address, where the PROXY protocol has named another one.
-            real = stream.client.peer if isinstance(stream.client, ProxiedAddress) else stream.client
-            peer = memo['peer'] = _Peer(stream, self.trusts(real))
+        peer = stream.memo['peer']
         if not peer.trusted:
             return True
         found = self._read(stream.head, peer)
