@@ -33,10 +33,13 @@ class PidFile:
                 self._write(heir) if heir else self.path.unlink()
 
     def _write(self, pid: int) -> None:
-        # Written aside and renamed: a reader never sees an empty file.
+        # Written aside and renamed: a reader never sees an empty file. A new file: another user who owns the
+        # folder may have put a link of that name there, by which root would overwrite any file.
         aside = self.path.with_name(f'{self.path.name}.{os.getpid()}')
         try:
-            aside.write_text(f'{pid}\n')
+            aside.unlink(missing_ok=True)
+            with open(aside, 'x') as file:
+                file.write(f'{pid}\n')
             os.replace(aside, self.path)
         except OSError as exc:
             aside.unlink(missing_ok=True)

@@ -21,6 +21,16 @@ def test_written_and_removed(path):
     file.release()
 
 
+def test_link_of_the_name_written_aside_is_not_followed(path, tmp_path):
+    other = tmp_path / 'other'
+    other.write_text('kept')
+    path.with_name(f'{path.name}.{os.getpid()}').symlink_to(other)
+    PidFile(path).acquire()
+    assert other.read_text() == 'kept'
+    assert path.read_text() == f'{os.getpid()}\n'
+    assert not path.is_symlink()
+
+
 def test_live_process_is_respected(path):
     with subprocess.Popen(['sleep', '60']) as other:
         path.write_text(str(other.pid))
