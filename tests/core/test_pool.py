@@ -268,14 +268,19 @@ def test_only_a_call_in_progress_for_a_check_is_long() -> None:
 
 
 class FakeClock:
-    """Time in steps: each look at it is `step` seconds later."""
+    """Time in steps: each look of the test's thread is `step` seconds later.
+
+    A thread of an earlier test's pool, which is about to end, looks too.
+    """
 
     def __init__(self, step: float) -> None:
         self.step = step
         self.now = 100.0
+        self.thread = threading.get_ident()
 
     def __call__(self) -> float:
-        self.now += self.step
+        if threading.get_ident() == self.thread:
+            self.now += self.step
         return self.now
 
 
