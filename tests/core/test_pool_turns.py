@@ -41,9 +41,14 @@ def test_turn_passes_on_with_the_baton() -> None:
     """Poll after STINT units, though an eager pool begins each of them in a thread of its own."""
     count = 2 * len(STINT)
     begun: list[int] = []
-    begun_at_polls: list[int] = []
+    left_at_polls: list[int] = []
     all_begun, over = threading.Event(), threading.Event()
-    pool = Pool(lambda: begun_at_polls.append(len(begun)), 2 * count, 5)
+
+    def gather() -> None:  # a thread that has taken a unit may not have begun its call yet
+        waiting = sum(isinstance(unit, Call) for unit in pool.ready)
+        left_at_polls.append(waiting + len(pool.backlog.units))
+
+    pool = Pool(gather, 2 * count, 5)
 
     def call() -> None:
         begun.append(0)
@@ -56,7 +61,7 @@ def test_turn_passes_on_with_the_baton() -> None:
     pool.start()
     try:
         assert all_begun.wait(20)
-        between = [after - before for before, after in itertools.pairwise(begun_at_polls)]
+        between = [before - after for before, after in itertools.pairwise([count, *left_at_polls])]
         assert max(between) <= len(STINT)
     finally:
         pool.close()
