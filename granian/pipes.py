@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 _SIZE = struct.Struct('!I')
+LONGEST_WAIT = 3600
+"""Seconds; poll() refuses more than 24 days."""
 
 
 class HasDescriptor(Protocol):
@@ -75,7 +77,9 @@ def make_pipe() -> tuple[PipeEnd, PipeEnd]:
 
 
 def wait(sources: Iterable[HasDescriptor | int], seconds: float | None = None) -> list[Any]:
-    """Wait until some of `sources` are readable, or the time is over; return those."""
+    """Wait until some of `sources` are readable, or the time is over, an hour at most; return those."""
+    if seconds is not None:
+        seconds = min(seconds, LONGEST_WAIT)
     if not hasattr(select, 'poll'):  # Windows, where some are handles of processes
         from multiprocessing import connection
 

@@ -27,6 +27,8 @@ class AppError(FatalError):
 def load(text: str) -> Any:
     """Import APP and return the application. Raises FatalError, and what the import raises."""
     module, _, expression = text.partition(':')
+    if not module or module.startswith('.'):
+        raise FatalError(GUNICORN['no_module'].format(text=text))
     expression = expression.rstrip() or 'application'  # a variable's file may end its lines with CR LF
     try:
         importlib.import_module(module)

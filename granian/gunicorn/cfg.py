@@ -143,11 +143,11 @@ class Cfg:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables of `raw_env`. Raises ValueError for an entry without `=`."""
+        """The variables of `raw_env`. Raises ValueError for an entry that is none."""
         found = {}
         for entry in self.raw_env:
             name, sign, value = entry.partition('=')
-            if not sign:
+            if not (name and sign) or '\0' in entry:
                 raise ValueError(f'environment setting {entry!r} invalid')
             found[name] = value
         return found

@@ -64,6 +64,8 @@ def run_file(location: str, start: str) -> dict[str, Any]:
     The folder the command was started in is put first on sys.path. Raises SettingsError.
     """
     put_first(start)
+    if location == 'python:':
+        raise SettingsError(GUNICORN['no_module'].format(text=location))
     if location.startswith('python:'):
         return _from_module(location.removeprefix('python:'), location)
     path = os.path.join(start, location.removeprefix('file:'))

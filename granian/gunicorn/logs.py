@@ -149,7 +149,7 @@ class Logger:
         facility = logging.handlers.SysLogHandler.facility_names.get((cfg.syslog_facility or 'user').lower())
         if facility is None:
             raise RuntimeError('unknown facility name')
-        kind, address = syslog_address(cfg.syslog_addr)
+        kind, address = syslog_address(cfg.syslog_addr or cfg.settings['syslog_addr'].default)
         handler = logging.handlers.SysLogHandler(address=address, facility=facility, socktype=kind)
         _add(logger, handler, logging.Formatter(f'gunicorn.{prefix}.{name}: {self._text("syslog_fmt")}'))
 
@@ -341,7 +341,10 @@ def make(cfg: Cfg) -> Logger:
     try:
         log: Logger = found(cfg)
     except OSError as error:
-        raise SettingsError(f"{error.filename or 'log'!r} isn't writable [{error!r}]") from None
+        nameless = f'the log cannot be opened: {error}'  # of syslog
+        raise SettingsError(
+            f"{error.filename!r} isn't writable [{error!r}]" if error.filename else nameless
+        ) from None
     except (RuntimeError, ValueError) as error:
         raise SettingsError(error) from None
     except Exception as error:  # of the user's class

@@ -28,7 +28,7 @@ class Plan:
     def __init__(self, app: Served) -> None:
         self.kind = resolve(app.cfg.settings['worker_class'].get(), app.cfg.threads)
         self.options, self.notices = native(app.cfg, self.kind)
-        self.target = app.cfg.proc_name
+        self.target = app.cfg.proc_name or 'gunicorn'
         self.access: Any = None
         """The `access` method of a logger_class of the user's, which replaces the access log."""
         self.figures_by_logger = False

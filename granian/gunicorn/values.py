@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .._internal import start_folder
@@ -126,11 +127,12 @@ def _account(value: Any, what: str, ours: int, look_up: Callable[[str], int]) ->
     if value is None:
         return ours
     if isinstance(value, int) or _text(value, f'the name of a {what}').isdigit():
-        return int(value)
-    try:
-        return look_up(value)
-    except KeyError:
-        raise ValueError(f'No such {what}: {value!r}') from None
+        if int(value) < 2**32 - 1:  # which stands for no change
+            return int(value)
+    else:
+        with suppress(KeyError):
+            return look_up(value)
+    raise ValueError(f'No such {what}: {value!r}')
 
 
 def protocols(value: Any) -> list[str]:

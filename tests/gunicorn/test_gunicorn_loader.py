@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from granian.errors import FatalError
-from granian.gunicorn import application
+from granian.gunicorn import application, logs
 from granian.gunicorn.app.base import BaseApplication
 from granian.gunicorn.app.wsgiapp import WSGIApplication
 from granian.gunicorn.application import AppError
 from granian.gunicorn.loader import near_misses
+from granian.gunicorn.translate import Plan
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +113,15 @@ ENDS: list[tuple[list[str], str, int, str]] = [
     (['a'], 'post_fork = lambda server: 1', 1, 'Error: Value must have an arity of: 2'),
     (['a'], 'raise ValueError("of the file")', 1, 'ValueError: of the file'),
     (['a'], 'raw_env = ["X"]', 1, "Error: environment setting 'X' invalid"),
+    (['a'], 'raw_env = ["=X"]', 1, "Error: environment setting '=X' invalid"),
+    (['a'], 'raw_env = ["X=\\0"]', 1, "Error: environment setting 'X=\\x00' invalid"),
+    (['a'], 'user = 2**32', 1, 'Error: No such user: 4294967296'),
+    (['a'], 'group = 10**30', 1, 'Error: No such group: 1'),
+    (['a'], 'syslog = True; syslog_addr = "tcp://127.0.0.1:1"', 1, 'Error: the log cannot be opened: '),
+    ([''], '', 1, 'Error: No application module specified.'),
+    (['--check-config', ':a'], '', 1, "':a' names no module"),
+    (['--check-config', '.a'], '', 1, "'.a' names no module"),
+    (['-c', 'python:', 'a'], '', 1, "Error: 'python:' names no module"),
     (['-c', 'missing.py', 'a'], '', 1, "Error: 'missing.py' doesn't exist"),
     (['--chdir', '/missing', 'a'], '', 1, "Error: can't chdir to '/missing'"),
     (['-b', 'h:x', 'a'], '', 1, "Error: 'x' is not a valid port number."),
@@ -229,6 +241,18 @@ def test_mistake_in_load_config_ends_with_status_1(capsys: pytest.CaptureFixture
         Embedded(workers='many')
     assert ended.value.code == 1
     assert 'Error: ' in capsys.readouterr().err
+
+
+def test_empty_name_of_the_processes_is_no_mistake() -> None:
+    assert Plan(Embedded(proc_name='')).config().target == 'gunicorn'
+
+
+def test_syslog_without_an_address_is_at_the_ordinary_one() -> None:
+    embedded = Embedded(syslog=True, syslog_addr=None, errorlog=None)
+    handlers = logs.make(embedded.cfg).error_log.handlers
+    assert [each.address for each in handlers if isinstance(each, SysLogHandler)] == [('localhost', 514)]
+    handlers.clear()
+    logging.getLogger('gunicorn.access').handlers.clear()
 
 
 def test_pid_file_in_a_missing_folder_is_one_error(tmp_path: Path) -> None:

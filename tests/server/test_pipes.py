@@ -60,6 +60,15 @@ def test_wait_returns_the_readable_sources() -> None:
         os.close(fd)
 
 
+@pytest.mark.parametrize('seconds', [30 * 86400, 1e30])
+def test_wait_of_more_than_poll_can_is_no_error(seconds: float) -> None:
+    one, other = make_pipe()
+    one.send(1)
+    assert wait([other], seconds) == [other]
+    one.close()
+    other.close()
+
+
 def _answer(end: PipeEnd) -> None:
     end.send(('heard', end.recv()))
 

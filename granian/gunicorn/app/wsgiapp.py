@@ -17,9 +17,9 @@ class WSGIApplication(Application):
     """What `granian gunicorn` runs."""
 
     def init(self, parser: Any, opts: Any, args: list[str]) -> Any:
-        self.app_uri = args[0] if args else None
-        if args:
-            self.cfg.set('default_proc_name', args[0])
+        self.app_uri = (args or [''])[0] or None
+        if self.app_uri:
+            self.cfg.set('default_proc_name', self.app_uri)
         if opts.paste:
             return self._from_paste(opts.paste)
         return None
