@@ -45,6 +45,34 @@ def test_many_calls_wait_at_the_same_time() -> None:
         assert server.core.pool.threads == count
 
 
+def test_no_memory_for_a_greenlet_leaves_work_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, refused = gevent.event.Event(), gevent.event.Event()
+
+    class Short(greenlet_pool.PoolGreenlet):
+        """A greenlet whose stack finds no memory while the first one waits."""
+
+        def switch(self, *args: Any) -> Any:
+            if waiting.is_set() and not refused.is_set() and not self:
+                refused.set()
+                raise MemoryError
+            return super().switch(*args)
+
+    def handler(stream: Any) -> None:
+        if stream.head.path == '/wait':
+            waiting.set()
+            assert refused.wait(20)
+        stream.respond(200, TEXT, b'ok')
+
+    monkeypatch.setattr(greenlet_pool, 'PoolGreenlet', Short)
+    with running(handler) as server, server.connect() as first, server.connect() as second:
+        first.sendall(GET_CLOSE % b'/wait')
+        assert waiting.wait(20)
+        second.sendall(GET_CLOSE % b'/')
+        for sock in (first, second):
+            assert read_all(sock).endswith(b'ok')
+        assert server.core.pool.threads == 1
+
+
 def test_quick_calls_share_one_greenlet() -> None:
     seen = set()
 

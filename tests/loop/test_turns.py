@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 from granian.core.contract import CoreSettings
-from granian.core.loop.output import LoopOutput
+from granian.core.loop.output import READ_AT_ONCE, LoopOutput, bound_read
 from granian.protocol.limits import WRITES
 from granian.turns import IN_TURN, TURN, Turns
 from tests.support.turns import turns as run
@@ -132,3 +133,28 @@ def test_bytes_sent_in_one_turn_are_bounded_however_many_send(serve) -> None:  #
     served.wait_for(lambda: len(counted) == 60)
     assert sum(sent) == 60 * 3 * TURN
     assert max(sent) <= 2 * IN_TURN * TURN
+
+
+def test_asyncio_read_allocates_no_more_than_its_bound() -> None:
+    """Bound each read: asyncio closes the connection where 256 KiB cannot be allocated."""
+    pieces: list[int] = []
+
+    class Reader(LoopOutput[Any]):
+        def connection_made(self, transport: Any) -> None:
+            bound_read(transport)
+
+        def data_received(self, data: bytes) -> None:
+            pieces.append(len(data))
+
+    async def main() -> None:
+        client, server = socket.socketpair()
+        with client:
+            client.setblocking(False)
+            client.send(b'x' * (4 * READ_AT_ONCE))
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.connect_accepted_socket(lambda: Reader(loop, CoreSettings()), server)
+            await run()
+            transport.close()
+
+    asyncio.run(main())
+    assert max(pieces) == READ_AT_ONCE

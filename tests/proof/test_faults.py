@@ -1,4 +1,4 @@
-"""The faults of faults.py, each on every core."""
+"""The faults of faults.py, each on every core; on RSGI, which has asyncio's core, those its adapter sees."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize('core', ['threads', 'gevent', 'asyncio', 'uvloop'])
-@pytest.mark.parametrize('name', faults.FAULTS)
+CELLS = [(name, core) for name in faults.FAULTS for core in ('threads', 'gevent', 'asyncio', 'uvloop')]
+CELLS += [(name, 'rsgi') for name in faults.FAULTS if name.startswith('the application raises')]
+
+
+@pytest.mark.parametrize(('name', 'core'), CELLS)
 def test_server_comes_through_the_fault(name: str, core: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if core in ('gevent', 'uvloop'):
         pytest.importorskip(core)

@@ -114,12 +114,26 @@ class GreenletPool:
                 ready.extendleft(reversed(self.due))
                 self.due.clear()
             self.leader = member
-            member.switch()
-            self.leader = None
+            try:
+                member.switch()
+            except MemoryError:
+                if not self._others_run(member):
+                    raise
+                return  # the first of them to return asks for a turn
+            finally:
+                self.leader = None
             if ready and monotonic() > self._stint_ends:
                 self.backlog.collect()
                 self._again()
                 return
+
+    def _others_run(self, member: PoolGreenlet) -> bool:
+        """Take back a greenlet that has no memory for its stack. Return whether another runs a unit."""
+        if member:
+            self._idle.append(member)
+        else:
+            self.threads -= 1
+        return self.threads > len(self._idle)
 
     def _prepare(self) -> None:
         """Do the part of the ready units that calls no application, in a greenlet beyond the maximum.

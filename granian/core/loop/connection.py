@@ -15,7 +15,7 @@ from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, R
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import tls_info
-from .output import LoopOutput
+from .output import LoopOutput, bound_read
 from .stream import LoopStream
 from .tunnel import Tunnel
 
@@ -66,6 +66,7 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        bound_read(transport)
         if (ssl_object := transport.get_extra_info('ssl_object')) is not None:
             self.scheme = 'https'
             self._alpn = ssl_object.selected_alpn_protocol()

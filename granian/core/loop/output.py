@@ -33,6 +33,16 @@ JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
 
+READ_AT_ONCE = 65536
+"""Bytes of one read. asyncio allocates 256 KiB by default, and ends the connection where it cannot."""
+
+
+def bound_read(transport: Any) -> None:
+    """Have an asyncio transport read READ_AT_ONCE; uvloop's has a buffer of its own."""
+    if hasattr(transport, 'max_size'):
+        transport.max_size = READ_AT_ONCE
+
+
 class Writer(Protocol):
     """The stream as its connection's output sees it."""
 

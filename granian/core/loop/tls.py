@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..spare import spare_from
+from .output import bound_read
 
 if TYPE_CHECKING:
     from ...protocol.limits import Clock
@@ -76,6 +77,7 @@ class TLSLayer(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._raw = transport
+        bound_read(transport)
         self._handshakes.handshake_begun(self)
         self._timer = self._loop.call_later(
             self._handshakes.handshake_timeout, self._fail, 'it took too long'
