@@ -11,9 +11,11 @@ import pytest
 
 from granian.core import spare
 from granian.core.blocking import room
+from granian.core.blocking.connection import HEAD, IDLE
 from granian.core.contract import CoreSettings
 from granian.core.threads.core import ThreadCore
-from tests.support.blocking_core import running
+from tests.support.blocking_core import read_response, running
+from tests.support.configured_core import wait_for
 from tests.support.http2_client import Http2Client
 
 
@@ -54,3 +56,15 @@ def test_accepting_resumes_in_the_turn_that_ends_its_pause() -> None:
         reactor._accept_after = monotonic() + room.ACCEPT_PAUSE / 2
         assert 0.0 < reactor._timeout() <= room.ACCEPT_PAUSE / 2
         reactor.close()
+
+
+def test_later_head_is_given_its_time_from_its_first_bytes() -> None:
+    with running(lambda stream: stream.respond(200, [], b'')) as server, server.connect() as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+        read_response(sock)
+        (connection,) = server.core.reactor.connections.values()
+        wait_for(lambda: connection.phase == IDLE)
+        began = monotonic()
+        sock.sendall(b'GET / HTTP/1.1\r\nHo')
+        wait_for(lambda: connection.phase == HEAD)
+        assert connection.spare_from >= began + spare.PROMPT

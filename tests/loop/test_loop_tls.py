@@ -12,6 +12,7 @@ from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 from granian.core.loop import deadlines
 from granian.core.loop.accept import Acceptor
 from granian.core.loop.tls import TLSLayer
+from granian.core.spare import PROMPT
 from granian.protocol.limits import Limits
 from tests.support.http2_client import Http2Client
 from tests.support.tls_client import Begun, HalfClosing, client_context, wrapped
@@ -43,6 +44,24 @@ def test_plain_http_on_a_tls_port_is_answered_readably(serve, tls):
     assert status == 400
     assert b'https' in body
     assert client.closed()
+
+
+def test_first_head_has_no_time_beyond_that_of_the_handshake(serve, tls):
+    """Count from our part of the handshake. Else a client that stays holds a descriptor twice as long."""
+    served = serve(hello, tls=tls)
+    client = wrapped(served, 'http/1.1')
+    served.wait_for(lambda: served.core.connections)
+    (connection,) = served.core.connections
+    before = served.call(lambda: deadlines.connection_spare_from(connection))
+    client.send(b'GET / HTTP/1.1\r\nHo')
+    served.wait_for(lambda: connection.head_since)
+    assert abs(served.call(lambda: deadlines.connection_spare_from(connection)) - before) < 0.001
+    client.send(b'st: x\r\n\r\n')
+    assert client.response()[0] == 200
+    client.send(b'GET / HTTP/1.1\r\nHo')  # a later head counts from its first bytes
+    served.wait_for(lambda: connection.head_since)
+    later = served.call(lambda: deadlines.connection_spare_from(connection))
+    assert later == connection.head_since + PROMPT
 
 
 def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):

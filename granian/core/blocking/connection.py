@@ -65,7 +65,8 @@ class WatchedConnection:
         self.registered = False
         self.phase = HEAD
         self.idle_since = reactor.now
-        """Time of the end of the last exchange, or of the accept."""
+        """Time since which the client owes us a request: the accept or our part of the TLS handshake, the end
+        of the last exchange, or the first bytes of the next."""
         self.deadline = reactor.now + settings.head_timeout
 
     @property
@@ -85,6 +86,11 @@ class WatchedConnection:
         Any thread; may be outdated at once.
         """
         raise NotImplementedError
+
+    @property
+    def handshaken(self) -> Any:
+        """The socket where the client's first request had to wait for a TLS handshake, else None."""
+        return self.sock if self.tls is not None else None
 
     @property
     def grace(self) -> float:

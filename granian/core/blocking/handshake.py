@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of, tls_info
@@ -18,27 +19,24 @@ if TYPE_CHECKING:
 class Handshake:
     """A socket whose TLS handshake is in progress."""
 
-    __slots__ = ('_answered', '_wrapped', 'socket')
+    __slots__ = ('_wrapped', 'answered_at', 'socket')
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, on_end: Callable[[], None]) -> None:
         self._wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.socket = TLSSocket(self._wrapped, on_end)
         """The connection's socket, in place of the plain one."""
-        self._answered = False
+        self.answered_at = 0.0
+        """Time at which our part of the handshake was sent; 0 before."""
 
     def step(self) -> TLSInfo | None:
         """Take one step; return the facts of the connection after the last one. Raises OSError."""
         try:
             self._wrapped.do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if not self.answered_at and self._wrapped.shared_ciphers():
+                self.answered_at = monotonic()
             return None
         return tls_info(self._wrapped)
-
-    @property
-    def answered(self) -> bool:
-        """True once our part of the handshake has been sent: the client's rest takes a round trip."""
-        self._answered = self._answered or bool(self._wrapped.shared_ciphers())
-        return self._answered
 
     @property
     def alpn(self) -> str | None:

@@ -224,6 +224,8 @@ class Http1Connection(Http1Output):
         if self.outbox and not self.flush():  # corked, and the next request is not complete
             self.release_unless_closed()
             return
+        if self.phase == IDLE and not self.http.idle:
+            self.idle_since = now
         if self._body is not None:
             self.set_deadline(BODY, now + self.settings.body_timeout)
         elif self.reactor.stopping and self.http.idle:
@@ -327,6 +329,7 @@ class Http1Connection(Http1Output):
             self.await_room()
             self.release()
         elif not http.idle:
+            self.idle_since = now
             self.phase = PIPELINED
             self.reactor.submit(self)  # behind the other ready units (S-F-17)
         else:
@@ -357,6 +360,7 @@ class Http1Connection(Http1Output):
     def _flushed(self) -> bool:
         """Go on after the outbox has been sent. Return whether there is more to do. The leader."""
         if not self.http.must_close:
+            self.idle_since = monotonic()
             self.phase = RUNNING if self.http.idle else PIPELINED
             return True
         self.end(linger=True)
@@ -392,8 +396,8 @@ class Http1Connection(Http1Output):
     def spare_from(self) -> float:
         phase, body = self.phase, self._body
         if phase == HEAD:
-            return spare_from(self.deadline - self.settings.head_timeout)  # its first bytes, or the accept
+            return spare_from(self.idle_since, self.handshaken)
         if phase == BODY and body is not None:
-            since = self.deadline - self.settings.body_timeout  # its last bytes
-            return body_spare_from(since, body.size, body.request.head)
+            last = self.deadline - self.settings.body_timeout
+            return body_spare_from(self.idle_since, last, body.size, body.request.head, self.sock)
         return spare_from(self.idle_since) if phase in (IDLE, LINGERING) else math.inf

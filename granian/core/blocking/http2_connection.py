@@ -316,9 +316,12 @@ class Http2Connection(Http2Output):
     def spare_from(self) -> float:
         if self.finished or len(self.streams) > len(self.gathering):
             return math.inf
-        bodies = self.gathering.values()
-        times = [body_spare_from(each.since, each.body_size or len(each.body), each.head) for each in bodies]
-        return max(times, default=spare_from(self.idle_since))
+        since, sock = self.idle_since, self.sock
+        times = [
+            body_spare_from(since, each.since, each.body_size or len(each.body), each.head, sock)
+            for each in self.gathering.values()
+        ]
+        return max(times, default=spare_from(since, self.handshaken))
 
     def close(self) -> None:
         """Close the socket. Streams whose handler runs keep the connection in memory until they end."""

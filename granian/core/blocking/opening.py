@@ -53,7 +53,8 @@ class Opening(WatchedConnection):
 
     @property
     def spare_from(self) -> float:
-        return spare_from(self.idle_since, self._handshake is not None and self._handshake.answered)
+        answered = self._handshake is not None and self._handshake.answered_at
+        return spare_from(self.idle_since, self.sock if answered else None)
 
     @property
     def grace(self) -> float:
@@ -119,6 +120,7 @@ class Opening(WatchedConnection):
         except Exception:  # not by the caller, which does not know whether this thread leads
             self._break_off()
             return False, leads
+        self.idle_since = handshake.answered_at or self.idle_since
         if self.tls is None:
             self.release()
             return False, leads
@@ -188,6 +190,7 @@ class Opening(WatchedConnection):
         connection.readable = self.readable
         connection.tls = self.tls
         connection.scheme = self.scheme
+        connection.idle_since = self.idle_since
         if self.tls is not None:
             connection.sock.on_end = connection.note_end
         self.reactor.connections[connection.fd] = connection

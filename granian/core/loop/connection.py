@@ -55,12 +55,17 @@ class LoopConnection(LoopOutput[LoopStream]):
         self.client = client
         self.server = server
         self.observed = core.settings.on_exchange
-        self.since = core.loop.time()  # when the last exchange ended
+        self.opened = self.since = core.loop.time()
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
         # Read by each request, as in LoopOutput.
         self.reading_paused = self.negotiated = self.slow = self.client_closed = False
         self._next_scheduled = False
         self.timers = None
+
+    @property
+    def handshaken(self) -> socket.socket | None:
+        """The socket where the client's first request had to wait for a TLS handshake, else None."""
+        return self.socket if self.tls is not None else None
 
     # -- what the loop calls
 

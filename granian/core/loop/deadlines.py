@@ -53,6 +53,8 @@ def connection_spare_from(connection: LoopConnection) -> float:
         return math.inf
     if connection.streams:
         return max(each.spare_from for each in connection.streams.values())
+    if connection.since == connection.opened:  # its first request
+        return spare_from(connection.closing_since or connection.opened, connection.handshaken)
     return spare_from(connection.closing_since or connection.head_since or connection.since)
 
 

@@ -78,6 +78,10 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     client: Address | None
     server: Address | str
     tls: TLSInfo | None = None
+    opened: float
+    """Time of the accept, or of our part of the TLS handshake."""
+    since: float
+    """Time of the end of the last exchange, `opened` before the first."""
     memo: dict[str, Any]
 
     multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn

@@ -144,7 +144,10 @@ class LoopStream:
         """Time from which its connection may be closed to free a descriptor; math.inf if answered."""
         if self.status or not self.waiting_since:
             return math.inf
-        return body_spare_from(self.waiting_since, self.bytes_received, self.head)
+        connection = self.connection
+        return body_spare_from(
+            connection.since, self.waiting_since, self.bytes_received, self.head, connection.socket
+        )
 
     async def _wait_for_body(self) -> None:
         if self._readers is None:

@@ -71,7 +71,7 @@ class TLSLayer(asyncio.Protocol):
     @property
     def spare_from(self) -> float:
         """Time from which it may be closed to free its descriptor."""
-        return spare_from(self.since, self._answered)
+        return spare_from(self.since, self._connection.socket if self._answered else None)
 
     # -- what the loop calls
 
@@ -133,7 +133,9 @@ class TLSLayer(asyncio.Protocol):
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            self._answered = self._answered or bool(self._to_send.pending)
+            if self._to_send.pending and not self._answered:
+                self._answered = True
+                self.since = self._loop.time()
             self._flush()
         except (ssl.SSLError, ValueError, OSError) as error:
             self._flush()  # the alert
@@ -142,6 +144,7 @@ class TLSLayer(asyncio.Protocol):
             self._flush()
             self._agreed = True
             self._over()
+            self._connection.opened = self._connection.since = self.since
             self._connection.connection_made(self)
             self._read()
 
