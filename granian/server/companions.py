@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Collection, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from glob import glob
 from math import inf
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..worker.ipc import Reason
@@ -88,6 +93,8 @@ class ChildReaper:
     def __init__(self, ours: Callable[[], set[int]]) -> None:
         self._ours = ours
         self.due = inf  # SIGCHLD wakes the main loop
+        self._ended: dict[int, float] = {}
+        """Children that have ended, and when that was seen."""
 
     @staticmethod
     def needed(owns_process: bool) -> bool:
@@ -95,23 +102,56 @@ class ChildReaper:
         return (owns_process or os.getpid() == 1) and hasattr(os, 'waitid')
 
     def look(self, ready: Collection[Any], now: float) -> None:
-        """Reap ended children until there is none, or one that its owner has not waited for yet."""
-        ours = self._ours()
-        try:
-            # WNOWAIT: looked at and left, so that one of ours is not taken away from its owner.
-            while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if child.si_pid in ours:
-                    break  # the main loop waits for it at its next turn, and then we look again
-                self.due = min(self.due, now + self.GRACE)
-                if now < self.due:
-                    return
-                os.waitpid(child.si_pid, 0)
-        except ChildProcessError:
-            pass
-        self.due = inf
+        """Reap the ended children that have not been waited for within GRACE."""
+        self._ended = {pid: self._ended.get(pid, now) for pid in _ended_children() - self._ours()}
+        over = [pid for pid, since in self._ended.items() if since + self.GRACE <= now]
+        for pid in over:
+            del self._ended[pid]
+        self.due = min(self._ended.values(), default=inf) + self.GRACE
+        if over:
+            _hand_over(_reap(over))
 
     def close(self) -> None:
         pass
+
+
+def _has_ended(kind: int, pid: int = 0) -> int:
+    """Return the id of a child that has ended, without reaping it; 0: there is none."""
+    try:
+        found = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    return found.si_pid if found is not None else 0
+
+
+def _ended_children() -> set[int]:
+    """Return the ids of the children that have ended; only one of them where the system lists no children."""
+    first = _has_ended(os.P_ALL)
+    if not first:
+        return set()
+    children = {first}
+    for path in glob('/proc/self/task/*/children'):
+        with suppress(OSError):
+            children.update(map(int, Path(path).read_text().split()))
+    return {pid for pid in children if _has_ended(os.P_PID, pid)}
+
+
+def _reap(pids: Iterable[int]) -> dict[int, int]:
+    """Reap children that have ended, and return their exit codes."""
+    codes = {}
+    for pid in pids:
+        with suppress(ChildProcessError):  # a thread has been quicker
+            codes[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return codes
+
+
+def _hand_over(codes: Mapping[int, int]) -> None:
+    """Give the exit codes of reaped children to the objects that stand for them: their owners may poll."""
+    modules = [sys.modules.get(name) for name in ('subprocess', 'multiprocessing.popen_fork')]
+    kinds = tuple(module.Popen for module in modules if module is not None)
+    for each in gc.get_objects() if kinds else ():
+        if issubclass(type(each), kinds) and getattr(each, 'pid', None) in codes and each.returncode is None:
+            each.returncode = codes[each.pid]
 
 
 def earliest(companions: Sequence[Companion]) -> float:

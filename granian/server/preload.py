@@ -31,4 +31,5 @@ def preload(config: Config, working_dir: Path, loader: Callable[[], Any] | None)
         os.chdir(start)
     check(app)
     gc.collect()
+    gc.freeze()  # a later search of this process through its objects does not write to shared pages
     return lambda: app

@@ -160,13 +160,13 @@ for _ in range(3):
     orphans.append(pid)
 for pid in (worker.pid, *orphans):
     ended(pid)
-reaper.look((), 0)  # comes to the worker first, or to the orphans
+reaper.look((), 0)
 print(worker.exitcode, living.is_alive())
-reaper.look((), 10)
+reaper.look((), 0.9)
 for pid in orphans:
     ended(pid)  # still there: a thread may wait for it
-print(reaper.due <= 11)
-reaper.look((), 11)
+print(reaper.due == 1)
+reaper.look((), 1)
 for pid in orphans:
     try:
         os.waitpid(pid, os.WNOHANG)
@@ -177,6 +177,46 @@ living.join()
 print(living.exitcode)
 reaper.look((), 0)  # without any child
 """
+
+
+OWNED = """
+import multiprocessing, os, subprocess, sys
+from granian.server.companions import ChildReaper
+
+def left(status):
+    pid = os.fork()
+    if not pid:
+        os._exit(status)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+def is_reaped(pid):
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return True
+
+reaper = ChildReaper(set)
+child = subprocess.Popen([sys.executable, '-c', 'raise SystemExit(7)'])
+process = multiprocessing.get_context('fork').Process(target=sys.exit, args=(5,))
+process.start()
+for pid in (child.pid, process.pid):
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+reaper.look((), 10)
+later = left(0)
+reaper.look((), 10.9)
+reaper.look((), 11)
+print(child.poll(), process.is_alive(), process.exitcode, is_reaped(later), round(reaper.due, 3))
+process.join()
+reaper.look((), 11.9)
+print(is_reaped(later), reaper.due)
+"""
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='the system lists no children')
+def test_each_child_has_its_grace_and_its_owner_the_status():
+    done = subprocess.run([sys.executable, '-c', OWNED], capture_output=True, text=True, timeout=30)
+    assert done.stdout == '7 False 5 False 11.9\nTrue inf\n', done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, 'waitid'), reason='no waitid')
