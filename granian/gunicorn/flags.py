@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import Any
 
 from .._version import __version__
@@ -13,12 +14,18 @@ from .settings import REFUSE, SILENT, TABLE, WARN, Setting
 _HELP = {SILENT: 'no effect: ', WARN: 'no effect: ', REFUSE: 'refused: '}
 
 
+class _Layout(argparse.RawDescriptionHelpFormatter):
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Wrap a help text, but break no option's name at a dash."""
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
 def parser(usage: str | None = None, prog: str = 'gunicorn') -> argparse.ArgumentParser:
     """Return the parser: one option for each setting that has flags."""
     found = argparse.ArgumentParser(
         prog=prog,
         usage=usage or f'{prog} [OPTIONS] [APP_MODULE]',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Layout,
         epilog=_file_only(),
     )
     found.add_argument(
@@ -55,10 +62,21 @@ _ACTIONS: dict[Any, dict[str, Any]] = {
 
 def _help(setting: Setting) -> str:
     flags = OPTIONS[setting.native].flags if setting.native else ''
-    native = f'; natively {flags.partition("/")[0]}' if flags else ''
-    default = setting.default
-    shown = f' [{default}]' if default not in (None, '', [], {}, False) else ''
+    on, _, off = flags.partition('/')
+    flag = off if setting.kind is values.flag and setting.default is not False else on
+    native = f'; natively {flag.strip()}' if flag else ''
+    shown = f' [{shown}]' if (shown := _default(setting)) else ''
     return f'{_HELP.get(setting.effect, "")}{setting.meaning}{native}{shown}'.replace('%', '%%')
+
+
+def _default(setting: Setting) -> str:
+    """Return a default as it is written on the command line, '' if there is none."""
+    default = setting.default
+    if default in (None, '', [], {}, False):
+        return ''
+    if setting.kind is values.mode:
+        return f'{default:04o}'
+    return ','.join(default) if isinstance(default, list) else str(default)
 
 
 def _file_only() -> str:

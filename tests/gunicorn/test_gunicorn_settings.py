@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from gunicorn.config import Config as Theirs
 from granian import Granian
 from granian.config import OPTIONS
 from granian.gunicorn.cfg import Cfg
+from granian.gunicorn.flags import parser
 from granian.gunicorn.settings import HOOKS, NATIVE, TABLE
 
 # Told apart on purpose: gunicorn takes the user's home folder, the others are this process's.
@@ -33,6 +35,14 @@ def test_flags_and_default_are_those_of_gunicorn(name: str) -> None:
     assert TABLE[name].flags == tuple(theirs.cli or ())
     if name not in OTHER_DEFAULTS:
         assert TABLE[name].default == theirs.default
+
+
+def test_help_writes_flags_and_defaults_as_they_are_given() -> None:
+    text = parser().format_help()
+    assert 'natively --no-sendfile' in text
+    assert '--bind [127.0.0.1:8000]' in text
+    assert '[0600]' in text
+    assert re.findall(r'.* --\w[\w-]*-\n', text) == []  # no name is broken at a dash
 
 
 @pytest.mark.parametrize('name', [name for name, each in TABLE.items() if each.section == HOOKS])

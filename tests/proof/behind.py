@@ -4,8 +4,9 @@
     python tests/proof/behind.py --proxies haproxy --seconds 10
 
 Clients talk TLS to the proxy, HTTP/1.1, HTTP/2 and WebSocket; the proxy keeps connections to the server, over
-TCP or a Unix socket, with the PROXY protocol where it can; the server gets SIGHUP every two seconds. Then the
-corpus of smuggled requests goes through each proxy: as many responses must come back as requests were seen.
+TCP or a Unix socket, with the PROXY protocol where it can, over TLS and HTTP/2. Every 1.5 seconds the server
+is reloaded, by SIGHUP and by SIGUSR2 in turn. Then the corpus of smuggled requests goes through each
+proxy: as many responses must come back as requests were seen.
 Debian's packages: apt-get install nginx haproxy.
 """
 
@@ -29,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proof_server import CORES, KINDS, Server, certificate, client_context, free_port, serving
+from proof_server import INTERFACES, KINDS, Server, certificate, client_context, free_port, serving
 from token_clients import Tally, Target, crowd
 
 NGINX = """
@@ -39,18 +40,21 @@ http {{
   access_log off;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream app {{ server {upstream}; keepalive 32; }}
+  upstream app {{ server {upstream}; keepalive 32; {backend} }}
   map $http_upgrade $upgrading {{ default upgrade; '' ''; }}
   server {{
     listen 127.0.0.1:{port} ssl http2;
     listen 127.0.0.1:{clear};
     ssl_certificate {cert}; ssl_certificate_key {key};
-    location / {{
-      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Host $host;
-      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;
-    }}
+    client_max_body_size 0; proxy_set_header Host $host;
+    location / {{ {options} }}
   }}
 }}
+"""
+KEPT = """
+      proxy_pass http://app; proxy_http_version 1.1;
+      proxy_set_header Host $host;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;
 """
 HAPROXY = """
 global
@@ -79,18 +83,24 @@ class Way:
     proxy: str
     unix: bool = False
     options: str = ''
-    """Of HAProxy's line for the server."""
+    """Of HAProxy's line for the server, of nginx's location."""
     flags: str = ''
     """Of our server."""
     websocket: bool = True
     backend: str = ''
-    """A line of HAProxy's backend."""
+    """A line of HAProxy's backend, of nginx's upstream."""
+    tls: bool = False
+    """The proxy talks TLS to the server."""
+    name: str = ''
+    """What is printed in place of the options."""
 
     def __str__(self) -> str:
-        extra = f', {self.options}' if self.options else ''
+        extra = f', {self.name or self.options}' if self.name or self.options else ''
         return f'{self.proxy}, {"Unix" if self.unix else "TCP"}{extra}'
 
 
+RETRY = 'retry-on all-retryable-errors'
+TLS = KEPT.replace('http://', 'https://') + 'proxy_ssl_protocols TLSv1.3;'
 WAYS = (
     Way('nginx'),
     Way('nginx', unix=True),
@@ -99,7 +109,14 @@ WAYS = (
     Way('haproxy', options='send-proxy', flags='--proxy-protocol v1'),
     Way('haproxy', unix=True, options='send-proxy-v2', flags='--proxy-protocol v2'),
     # HAProxy answers a request that meets the end of a connection with 502, unless it may send it again
-    Way('haproxy', options='proto h2', websocket=False, backend='retry-on all-retryable-errors'),
+    Way('haproxy', options='proto h2', websocket=False, backend=RETRY),
+    Way('nginx', name='HTTP/1.0', options='proxy_pass http://app;', websocket=False),
+    Way('nginx', name='no buffers', options=f'{KEPT} proxy_buffering off; proxy_request_buffering off;'),
+    Way('nginx', name='TLS', options=TLS, tls=True),
+    Way('nginx', name='grpc_pass', options='grpc_pass grpc://app;', websocket=False),
+    Way('haproxy', options='ssl verify none', tls=True),
+    Way('haproxy', options='ssl verify none alpn h2', tls=True, websocket=False, backend=RETRY),
+    Way('haproxy', options='check inter 50ms', backend='option httpchk GET /quick/check'),
 )
 
 
@@ -117,7 +134,8 @@ def proxy(way: Way, upstream: str, folder: Path) -> Iterator[Ports]:
     bundle.write_text(cert.read_text() + key.read_text())
     ports = Ports(free_port(), free_port())
     values = {'folder': folder, 'port': ports.tls, 'clear': ports.clear, 'cert': cert, 'key': key}
-    values |= {'bundle': bundle, 'options': way.options, 'backend': way.backend}
+    options = way.options or (KEPT if way.proxy == 'nginx' else '')
+    values |= {'bundle': bundle, 'options': options, 'backend': way.backend}
     config = folder / f'{way.proxy}.conf'
     if way.proxy == 'nginx':
         values['upstream'] = f'unix:{upstream}' if way.unix else upstream
@@ -160,18 +178,37 @@ def chain(way: Way, kind: str, folder: Path, flags: str = '') -> Iterator[tuple[
     path = folder / 'app.sock'
     # the TCP address stays, for the harness to see that the server is up
     both = f'--bind 127.0.0.1:{{port}} --bind unix:{path} --uds-permissions 0666'
-    with serving(kind, folder, flags=f'{way.flags} {flags}', bind=both if way.unix else '') as server:
+    bind = both if way.unix else ''
+    with serving(kind, folder, way.tls, f'{way.flags} {flags}', bind=bind) as server:
         upstream = str(path) if way.unix else f'127.0.0.1:{server.port}'
+        # the port is open before the worker has loaded the application
+        assert server.wait_for('Started worker-1', 30), server.log
         with proxy(way, upstream, folder) as ports:
             yield server, ports
 
 
+async def replace_main(server: Server, main: int) -> int:
+    """Start a second main process by SIGUSR2 and stop the first; return the new one."""
+    started = server.log.count('Started worker-1')
+    os.kill(main, signal.SIGUSR2)
+    until = time.monotonic() + 20
+    while server.log.count('Started worker-1') == started:
+        assert time.monotonic() < until, server.log
+        await asyncio.sleep(0.05)
+    os.kill(main, signal.SIGTERM)
+    return int(re.findall(r'main PID: (\d+)', server.log)[-1])
+
+
 async def reload_now_and_then(server: Server, seconds: float) -> int:
-    reloads, until = 0, time.monotonic() + seconds - 1
+    """Reload by SIGHUP, and by a new main process, in turn; return the number of reloads."""
+    main, reloads, until = server.process.pid, 0, time.monotonic() + seconds - 1
     while time.monotonic() < until:
-        await asyncio.sleep(2)
-        server.process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(1.5)
         reloads += 1
+        if reloads % 2:
+            os.kill(main, signal.SIGHUP)
+        else:
+            main = await replace_main(server, main)
     return reloads
 
 
@@ -286,8 +323,6 @@ def smuggle(way: Way, kind: str, folder: Path, corpus: dict[str, bytes] | None =
     """Send the corpus through a proxy; return the requests that the server saw and no client was answered."""
     found = []
     with chain(way, kind, folder, '--access-log') as (server, ports):
-        # the port is open before the worker has loaded the application
-        assert server.wait_for('Started worker-1', 30), server.log
         for number, (name, request) in enumerate((corpus or smuggling()).items()):
             # a busy machine may be silent for longer than the first patience
             if disagree(server, ports.clear, request, number, 0.4) and (
@@ -301,7 +336,7 @@ def main() -> int:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument('--proxies', nargs='+', default=['nginx', 'haproxy'], choices=['nginx', 'haproxy'])
-    parser.add_argument('--kinds', nargs='+', default=list(CORES), choices=list(KINDS), metavar='KIND')
+    parser.add_argument('--kinds', nargs='+', default=list(INTERFACES), choices=list(KINDS), metavar='KIND')
     parser.add_argument('--seconds', type=float, default=60)
     parser.add_argument('--clients', type=int, default=16)
     options = parser.parse_args()

@@ -5,6 +5,7 @@
 /stream/TOKEN    in ten parts
 /echo/TOKEN      the request body
 /large/BYTES     as many bytes
+/refuse/TOKEN    413, the body not read
 /tasks/x         the number of asyncio tasks; of greenlets with WSGI
 /turns/x         the longest turn of the core since the last such request, see `turns`
 WebSocket        each message comes back
@@ -47,6 +48,7 @@ def wsgi(environ, start_response):
         start_response('200 OK', [*fields, ('Content-Length', token)])
         return large(int(token))
     body = token.encode()
+    status = '413 Content Too Large' if kind == 'refuse' else '200 OK'
     if kind == 'echo':
         body = b''.join(iter(lambda: environ['wsgi.input'].read(65536), b''))
     elif kind == 'block':
@@ -55,7 +57,7 @@ def wsgi(environ, start_response):
         body = str(greenlets()).encode()
     elif kind == 'turns':
         body = turns.take()
-    start_response('200 OK', [*fields, ('Content-Length', str(len(body)))])
+    start_response(status, [*fields, ('Content-Length', str(len(body)))])
     return [body]
 
 
@@ -83,7 +85,7 @@ async def http(scope, receive, send):
             await send({'type': 'http.response.body', 'body': part, 'more_body': True})
         await send({'type': 'http.response.body', 'body': b''})
         return
-    body = token.encode()
+    body, status = token.encode(), 413 if kind == 'refuse' else 200
     if kind == 'echo':
         body, more = b'', True
         while more:
@@ -99,7 +101,7 @@ async def http(scope, receive, send):
     elif kind == 'turns':
         body = turns.take()
     fields.append((b'content-length', str(len(body)).encode()))
-    await send({'type': 'http.response.start', 'status': 200, 'headers': fields})
+    await send({'type': 'http.response.start', 'status': status, 'headers': fields})
     await send({'type': 'http.response.body', 'body': body})
 
 
@@ -126,7 +128,7 @@ async def rsgi(scope, protocol):
         for part in (f'{token}\n'.encode() for _ in range(10)) if kind == 'stream' else large(int(token)):
             await transport.send_bytes(part)
         return
-    body = token.encode()
+    body, status = token.encode(), 413 if kind == 'refuse' else 200
     if kind == 'echo':
         body = await protocol()
     elif kind == 'block':
@@ -135,4 +137,4 @@ async def rsgi(scope, protocol):
         body = str(len(asyncio.all_tasks())).encode()
     elif kind == 'turns':
         body = turns.take()
-    protocol.response_bytes(200, fields, body)
+    protocol.response_bytes(status, fields, body)
