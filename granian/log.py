@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import logging
 import os
 import sys
@@ -376,9 +377,7 @@ def _reopen(handler: logging.FileHandler) -> None:
         handler.flush()
         missing = not os.path.exists(handler.baseFilename)
         try:
-            if not isinstance(handler, LogFile):  # its own _open does not follow links
-                os.close(opener(handler.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-            handler.stream = handler._open()
+            handler.stream = _opened(handler)
             if missing:
                 _give_like(old, handler.stream)
         except OSError as error:
@@ -387,6 +386,18 @@ def _reopen(handler: logging.FileHandler) -> None:
             old.close()
     finally:
         handler.release()
+
+
+def _opened(handler: logging.FileHandler) -> Any:
+    """Open a handler's file and return it. Raises PermissionError for a link that `opener` refuses."""
+    if isinstance(handler, LogFile) or os.name != 'posix' or os.geteuid() != 0:
+        return handler._open()
+    with open(handler.baseFilename, 'a', opener=opener) as allowed:
+        new = handler._open()
+        if not os.path.sameopenfile(allowed.fileno(), new.fileno()):
+            new.close()
+            raise PermissionError(errno.EPERM, 'another file has taken its name')
+    return new
 
 
 def _give_like(old: Any, new: Any) -> None:

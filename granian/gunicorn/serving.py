@@ -128,6 +128,8 @@ class Front(MPServer):
         except SystemExit as error:
             no_worker = error.code == 1 and error is not self._left
             status = logs.BOOT_ERROR if no_worker else error.code
+        except KeyboardInterrupt:  # before the signals are collected: nothing is served yet
+            logger.info('Handling signal: int')
         except Exception as error:
             self._say_why(error)
             status = 1

@@ -50,7 +50,7 @@ class Notifier:
             self.due = now + self._interval
             self._send('WATCHDOG=1')
         supervisor = self._supervisor
-        if supervisor.state is ServerState.STOPPING:
+        if supervisor.state in (ServerState.STOPPING, ServerState.STOPPED):
             if not self._stopping:
                 self._stopping = True
                 heir = self._succession.heir

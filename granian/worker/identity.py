@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Identity:
             try:
                 if isinstance(file, (str, Path)):
                     self._give(file, follow_symlinks=False)
-                else:
+                elif stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # not /dev/null, nor a terminal
                     self._give(file.fileno())
             except OSError as exc:
                 path = file if isinstance(file, (str, Path)) else file.name

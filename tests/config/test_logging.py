@@ -12,6 +12,7 @@ import pytest
 from granian import log
 from granian.errors import ConfigurationError
 from granian.log import LogLevels, access_logger, configure_logging, logger
+from granian.log_files import opener
 from granian.messages import WARNINGS
 
 PREFIX = rf'\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{{4}}\] \[{os.getpid()}\] '
@@ -151,6 +152,77 @@ def test_link_of_another_user_is_not_followed_by_root(
     assert (tmp_path / 'access.log.1').read_text() == ('' if owner == 0 else 'one\n')
     said = ['another user' in record.getMessage() for record in caplog.records]
     assert said == ([] if owner == 0 else [True])
+
+
+def _opened(path: Path) -> bool:
+    with open(path, 'a', opener=opener):
+        return True
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+@pytest.mark.parametrize('target', ['data', 'data/app.log', '../data'])
+def test_link_above_a_log_file_is_followed_if_root_has_made_it(tmp_path: Path, target: str) -> None:
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'app').mkdir()
+    link = tmp_path / 'app' / 'logs' if target == '../data' else tmp_path / 'logs'
+    link.symlink_to(target)
+    file = link if target == 'data/app.log' else link / 'app.log'
+    assert _opened(file)
+    (tmp_path / 'data' / 'app.log').unlink()
+    os.lchown(link, 65534, 65534)
+    with pytest.raises(PermissionError, match='symbolic link of another user') as caught:
+        _opened(file)
+    assert caught.value.filename == str(file)
+    assert not (tmp_path / 'data' / 'app.log').exists()
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+def test_link_within_the_files_of_its_owner_is_followed(tmp_path: Path) -> None:
+    release, current = tmp_path / 'releases', tmp_path / 'current'
+    release.mkdir()
+    (release / 'app.log').symlink_to('today.log')
+    current.symlink_to('releases')
+    for path in (release, release / 'app.log', current):
+        os.lchown(path, 65534, 65534)
+    assert _opened(current / 'app.log')
+    assert (release / 'today.log').exists()
+
+
+@pytest.mark.parametrize('name', ['/dev/fd', '/proc/self/fd'])
+def test_descriptor_by_name_is_a_log_file(name: str) -> None:
+    reader, writer = os.pipe()
+    assert _opened(Path(name) / str(writer))
+    os.close(reader)
+    os.close(writer)
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / 'one').symlink_to('two')
+    (tmp_path / 'two').symlink_to('one')
+    with pytest.raises(OSError, match='Too many levels of symbolic links'):
+        _opened(tmp_path / 'one')
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+def test_link_that_comes_while_a_file_is_reopened_is_not_followed(tmp_path: Path) -> None:
+    file, victim = tmp_path / 'access.log', tmp_path / 'victim'
+
+    class Late(logging.FileHandler):
+        def _open(self) -> Any:
+            if file.exists() and not file.is_symlink():
+                file.unlink()
+                file.symlink_to(victim)
+            return super()._open()
+
+    handler = Late(file)
+    access_logger.addHandler(handler)
+    try:
+        before = handler.stream
+        log.reopen_log_files()
+        assert handler.stream is before
+    finally:
+        access_logger.removeHandler(handler)
+        handler.close()
 
 
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')

@@ -464,3 +464,16 @@ def test_hup_before_a_worker_serves_changes_no_end(start: Start, tmp_path: Path)
     assert web.ended() == 3
     assert web.count(r'\[ERROR\] .*ValueError: broken$') == 1
     assert web.count('^Traceback') == 1
+
+
+@pytest.mark.parametrize('where', ['gunicorn.conf.py', 'web.py'])
+def test_sigint_while_the_server_starts_is_no_error(start: Start, tmp_path: Path, where: str) -> None:
+    files = {'web.py': WSGI, 'gunicorn.conf.py': 'def on_starting(server): wait()\n'}
+    files[where] += '\ndef wait():\n import time\n print("waits", flush=True)\n time.sleep(60)\n'
+    if where == 'web.py':
+        files.update({'web.py': files['web.py'] + 'wait()\n', 'gunicorn.conf.py': ''})
+    web = start(*LOCAL, '--preload', '-p', 'web.pid', 'web', files=files)
+    web.expect('^waits')
+    assert web.stop('SIGINT') == 0
+    assert 'Traceback' not in web.log
+    assert not (tmp_path / 'web.pid').exists()

@@ -6,6 +6,8 @@ import stat
 
 import pytest
 
+from granian.worker.identity import Identity
+
 ROOT = hasattr(os, 'geteuid') and os.geteuid() == 0
 
 APP = """
@@ -57,6 +59,16 @@ def test_user_and_group_of_workers(start, tmp_path, names):
     assert os.stat(f'/proc/{server.process.pid}').st_uid == 0
     server.signal()
     assert server.wait() == 0
+
+
+@pytest.mark.skipif(not ROOT, reason='only root can change its user')
+def test_only_regular_files_are_given_away(tmp_path):
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'file').touch()
+    fifo = os.fdopen(os.open(tmp_path / 'fifo', os.O_RDWR), 'w')
+    with fifo, open(tmp_path / 'file') as file:
+        Identity(65534, 65534).own([fifo, file])
+    assert [(tmp_path / name).stat().st_uid for name in ('fifo', 'file')] == [0, 65534]
 
 
 @pytest.mark.skipif(not ROOT, reason='only root can change its user')

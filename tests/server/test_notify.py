@@ -10,9 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from granian.server.notify import Notifier
+from granian.server.tables import ServerState
 from tests.support.server_process import serving
 
 APP = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b""]\n'
@@ -67,6 +70,20 @@ def test_start_reload_and_stop_are_notified(tmp_path: Path, told: socket.socket)
     finally:
         server.kill()
         server.wait(20)
+
+
+def test_nothing_follows_the_notification_of_the_stop(tmp_path: Path, told: socket.socket) -> None:
+    supervisor = SimpleNamespace(state=ServerState.RUNNING, reloads=0, generation=0, slots=[])
+    environ = {'NOTIFY_SOCKET': str(tmp_path / 'notify')}
+    notifier = Notifier(supervisor, environ, 0.0, SimpleNamespace(heir=0))
+    notifier._ready = True
+    supervisor.reloads = 1  # SIGHUP and SIGTERM arrive together
+    for supervisor.state in (ServerState.STOPPING, ServerState.STOPPED):
+        notifier.look((), 0.0)
+    assert told.recv(4096) == b'STOPPING=1\nSTATUS=Stopping'
+    told.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        told.recv(4096)
 
 
 def test_application_that_fails_is_never_ready(tmp_path: Path, told: socket.socket) -> None:
