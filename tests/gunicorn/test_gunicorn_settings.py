@@ -38,11 +38,11 @@ def test_flags_and_default_are_those_of_gunicorn(name: str) -> None:
 
 
 def test_help_writes_flags_and_defaults_as_they_are_given() -> None:
-    text = parser().format_help()
+    text = ' '.join(parser().format_help().split())
     assert 'natively --no-sendfile' in text
     assert '--bind [127.0.0.1:8000]' in text
     assert '[0600]' in text
-    assert re.findall(r'.* --\w[\w-]*-\n', text) == []  # no name is broken at a dash
+    assert re.findall(r'--[a-z-]*- ', text) == []  # no name is broken at a dash
 
 
 @pytest.mark.parametrize('name', [name for name, each in TABLE.items() if each.section == HOOKS])
