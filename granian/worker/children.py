@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .. import forked
 from .._signals import HANDLED
+from ..unpatched import original
 
 if TYPE_CHECKING:
     from ..core.contract import Core
@@ -56,7 +57,8 @@ class Descriptors:
                 os.dup2(null, fd, inheritable=False)
             except OSError:
                 pass
-        os.close(null)
+        # gevent's own has the hub look at the descriptor: a child that waits for nothing would wait for that.
+        original('os', 'close')(null)
 
     def _reset_signals(self) -> None:
         signal.set_wakeup_fd(-1)

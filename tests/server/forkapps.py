@@ -47,7 +47,46 @@ def naps(queue):
     queue.put(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.set_wakeup_fd(-1) == -1)
 
 
+def wait_in_child(path):
+    """Fork in a greenlet that others wait for, or wait for one of the worker's in the child."""
+    import gevent
+    from gevent.event import Event
+
+    parent, event, status = os.getpid(), Event(), 'none'
+
+    def forks():
+        nonlocal status
+        pid = os.fork()
+        if not pid:
+            event.set()
+            time.sleep(0.01)
+            os._exit(5)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        event.set()
+
+    if path == '/waited-for':
+        gevent.spawn(forks)
+        assert event.wait(20)
+        if os.getpid() != parent:
+            note('the greenlet that waits goes on in the child')
+        return f'{parent} {status}'
+    other = gevent.spawn(event.wait)
+    gevent.sleep(0)
+    pid = os.fork()
+    if not pid:
+        try:
+            other.join() if path == '/join' else event.wait()
+        except gevent.exceptions.LoopExit:
+            os._exit(6)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    event.set()
+    other.join()
+    return f'{parent} {status}'
+
+
 def work(path):
+    if path in ('/waited-for', '/join', '/event'):
+        return wait_in_child(path)
     if path == '/terminate':
         child = multiprocessing.Process(target=rest)
         child.start()

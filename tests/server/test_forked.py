@@ -108,3 +108,16 @@ def test_import_that_forks_makes_no_second_worker(serve, tmp_path):
 def test_child_that_ends_at_once_is_noticed_under_gevent(server):
     pid = server.get()
     assert server.get('/early') == f'{pid} 3'
+
+
+@pytest.mark.parametrize('server', ['gevent'], indirect=True)
+@pytest.mark.parametrize(('path', 'status'), [('/waited-for', 5), ('/join', 6), ('/event', 6)])
+def test_greenlets_of_the_worker_never_run_in_a_child(server, path, status):
+    """Expect `LoopExit` in a child that waits for one of them: it never comes."""
+    pid = server.get()
+    assert server.get(path) == f'{pid} {status}'
+    assert server.get() == pid
+    server.signal()
+    assert server.wait() == 0
+    assert 'Traceback' not in server.output
+    assert 'goes on in the child' not in server.output

@@ -153,10 +153,32 @@ class _End(Hub):  # type: ignore[misc]  # gevent has no types
         forked.leave(value)
 
 
+class _Replaced(Hub):  # type: ignore[misc]
+    """The worker's hub, in a child: a wait for a greenlet or an event of the worker switches to it."""
+
+    def switch(self) -> Any:
+        return get_hub().switch()
+
+
+class _NoLoop:
+    """The loop of the worker's hub, in a child: no greenlet of the worker is woken there."""
+
+    def run_callback(self, *args: Any) -> None:
+        pass
+
+    run_callback_threadsafe = run_callback
+
+
 def _replace_hub(old: Hub) -> None:
     """Give a forked child a hub of its own. The old one must not run again: its loop is destroyed here."""
     old.loop.destroy()
+    old.loop = _NoLoop()  # the child may release a lock that others wait for
     hub = Hub(default=True)
+    # libev counts the old loop's watchers for the new one, which would wait for their events.
+    for _ in range(getattr(hub.loop, 'activecnt', 0)):
+        hub.loop.unref()
+    old.__class__ = _Replaced
+    hub.replaced = old  # without a reference it would be unwound, through `_turn`
     set_hub(hub)
     greenlet = getcurrent()
     while greenlet.parent not in (old, None):
