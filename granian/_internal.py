@@ -66,7 +66,18 @@ def load_target(target: str, wd: Path | None = None, factory: bool = False) -> A
         return found
     if not callable(found):
         raise TargetError(REFUSALS['target_not_callable'].format(target=target, kind=type(found).__name__))
-    return found(*call[1], **call[2]) if call else found()
+    return _call_factory(found, call[1:] if call else ([], {}), target)
+
+
+def _call_factory(factory: Any, arguments: tuple[list[Any], dict[str, Any]], target: str) -> Any:
+    """Return what a factory returns. Raises TargetError if it takes other arguments than these."""
+    try:
+        return factory(*arguments[0], **arguments[1])
+    except TypeError as error:
+        trace = error.__traceback__
+        if trace is not None and trace.tb_next is not None:  # raised within the factory
+            raise
+        raise TargetError(REFUSALS['target_arguments'].format(target=target, error=error)) from None
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -127,11 +138,12 @@ def _import(name: str, target: str, folder: Path) -> Any:
         missing = error.name or ''
         if name != missing and not name.startswith(missing + '.'):
             raise
-        parent, _, _ = missing.rpartition('.')
+        parent, _, last = missing.rpartition('.')
         where = f'{parent!r}' if parent in sys.modules else f"'{os.path.realpath(folder)}' and Python's path"
-        raise TargetError(
-            REFUSALS['target_no_module'].format(target=target, module=missing, where=where)
-        ) from None
+        text = REFUSALS['target_no_module'].format(target=target, module=missing, where=where)
+        if hasattr(sys.modules.get(parent), last):
+            text += REFUSALS['target_colon'].format(parent=parent, name=last)
+        raise TargetError(text) from None
     except (TypeError, ValueError) as error:
         if all(part.isidentifier() for part in name.split('.')):
             raise

@@ -44,6 +44,8 @@ REFUSALS = {
     'target_malformed': "'{target}' is not an import string: write 'module:attribute' or 'file.py:attribute'",
     'target_no_file': "could not load '{target}': there is no file '{path}'",
     'target_no_module': "could not load '{target}': no module '{module}' in {where}",
+    'target_colon': "; an attribute stands behind a colon: '{parent}:{name}'",
+    'target_arguments': "could not load '{target}': {error}",
     'target_no_attribute': "could not load '{target}': '{place}' has no attribute '{name}'",
     'target_not_callable': "--factory: '{target}' is not callable, it is of type {kind}",
     'server_header': '--server-header: {value!a} cannot be the value of a header',

@@ -76,6 +76,8 @@ def test_factory(folder: Path) -> None:
     [('nope_mod_:app', "no module 'nope_mod_' in '{folder}' and Python's path"),
      ('pkg_a_.nope:app', "no module 'pkg_a_.nope' in 'pkg_a_'"),
      ('nope_mod_.x.y:app', "no module 'nope_mod_'"),
+     ('plain_mod_.app', "'plain_mod_'; an attribute stands behind a colon: 'plain_mod_:app'$"),
+     ('plain_mod_:make(1)', r"make\(\) takes 0 positional arguments but 1 was given$"),
      ('none.py:app', "there is no file '{folder}/none.py'"),
      ('plain_mod_:nope', "'plain_mod_' has no attribute 'nope'"),
      ('plain_mod_:holder.nope', "'plain_mod_.holder' has no attribute 'nope'"),

@@ -206,7 +206,10 @@ APPLICATION = 'options/test_option_application'
 RULES, TLS, NET, PID = (
     'config/test_rules', 'tls/test_tls_context', 'server/test_net', 'server/test_pidfile'
 )  # fmt: skip
+TARGET = ('config/test_load_target', 'test_a_target_that_leads_nowhere_says_what_was_looked_for_and_where')
 ELSEWHERE = {
+    'target_colon': TARGET,
+    'target_arguments': TARGET,
     'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
     'lifespan_missing': (
         'options/test_option_application',
