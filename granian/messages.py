@@ -195,6 +195,7 @@ GUNICORN = {
     'native': 'The same natively: %s',
     'python_only': 'Not in that command line, but in Python: %s',
     'logger_class': 'logger_class {name}: its access() is called for each request, which is slow',
+    'left': 'the worker has left with status {status}',
     'no_module': '{text!r} names no module',
     'app_file': 'Failed to find application, did you mean {hint!r}?',
     'factory': 'the application takes no arguments: it is called as a factory, as uvicorn does',

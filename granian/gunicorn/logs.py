@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import log as native
-from .._signals import signal_name
 from ..log_files import opener
 from ..messages import GUNICORN, WARNINGS
 from ..worker.failures import trace
@@ -369,26 +368,3 @@ def access_of(log: Any) -> Any:
         if part is not getattr(Logger, name) and getattr(part, '__module__', None) != 'gunicorn.glogging':
             return log.access
     return None
-
-
-BOOT_ERROR = 3
-"""Status of a worker, and of a server, that could not start."""
-
-
-def say_end(worker: Any) -> None:
-    """Log how a worker has ended, where it was not asked to."""
-    own = logging.getLogger('_granian')
-    status = worker.exit_status
-    if worker.failure is not None:
-        status = BOOT_ERROR if worker.failure.status == 1 else worker.failure.status
-        if status == BOOT_ERROR:
-            own.error('Exception in worker process')
-    if status in (None, 0, -15):  # SIGTERM: it was stopped while it loaded the application
-        return
-    if status == -9:
-        guess = '' if worker.killed else ' Perhaps out of memory?'
-        own.error('Worker (pid:%s) was sent SIGKILL!%s', worker.pid, guess)
-    elif status < 0:
-        own.warning(GUNICORN['signalled'], worker.pid, signal_name(-status))
-    else:
-        own.error('Worker (pid:%s) exited with code %s.', worker.pid, status)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 from .. import log as native_log
@@ -22,7 +24,8 @@ from ..server.common import umask_of
 from ..server.records import Policy
 from ..worker import identity, patching
 from ..worker.failures import failure, trace
-from . import logs, native_command, process, requests, uvicorn_class
+from ..worker.hooks import call_or_fail
+from . import ends, logs, native_command, process, requests, uvicorn_class, worker_class
 from .application import check_interface, made
 from .cfg import Served
 from .loader import SettingsError, say
@@ -127,16 +130,16 @@ class Front(MPServer):
             self.serve(target_loader=self._load, wrap_loader=False)
         except SystemExit as error:
             no_worker = error.code == 1 and error is not self._left
-            status = logs.BOOT_ERROR if no_worker else error.code
+            status = ends.BOOT_ERROR if no_worker else error.code
         except KeyboardInterrupt:  # before the signals are collected: nothing is served yet
             logger.info('Handling signal: int')
         except Exception as error:
             self._say_why(error)
             status = 1
-        failed = status in _REASONS
+        failed = status in ends.REASONS
         logger.log(logging.ERROR if failed else logging.INFO, 'Shutting down: Master')
         if failed:
-            logger.error('Reason: %s', _REASONS[status])
+            logger.error('Reason: %s', ends.REASONS[status])
         self._call('on_exit', self.view)
         sys.exit(status)
 
@@ -251,7 +254,7 @@ class Front(MPServer):
     def _after_worker(self, worker: Any) -> None:
         ends_server = worker.failure is not None and not self._serves
         if worker.failure is None or ends_server:  # a reload that fails has a line of its own
-            logs.say_end(worker)
+            ends.say_end(worker)
         if ends_server:
             return
         self._call('child_exit', self.view, worker.view)
@@ -284,7 +287,7 @@ class Front(MPServer):
             with suppress(Exception):
                 self.succession.write_pid_file(self.config.pid_file)
             self._set_loggers(self.config)
-            logger.error(GUNICORN['reload_failed'].format(error=_one_line(error)))
+            logger.error(GUNICORN['reload_failed'].format(error=ends.one_line(error)))
             return False
         self._try('on_reload', self.view)
         return True
@@ -355,11 +358,22 @@ class Front(MPServer):
 
             write_errors_to(logs.error_streams)
         logger.info('Booting worker with pid: %d', os.getpid())
-        self._call('post_fork', self.view, worker.view)
+        with ends.boot_errors():
+            self._call('post_fork', self.view, worker.view)
         self._patch(warns=worker.number == 1)
+        if self.plan.kind.lived is not None:
+            worker.around = partial(self._live, worker, *self.plan.kind.lived)
+
+    def _live(self, worker: Any, found: type, base: type, serve: Callable[[], None]) -> None:
+        """Serve inside the methods of the user's worker class."""
+        with ends.boot_errors():
+            call_or_fail(
+                'init_process', [lambda _: worker_class.live(worker.view, found, base, serve)], worker
+            )
 
     def _worker_ready(self, worker: Any) -> None:
-        self._call('post_worker_init', worker.view)
+        with ends.boot_errors():
+            self._call('post_worker_init', worker.view)
         worker.view.booted = True
         if self.plan.kind.family == 'uvicorn' and self.plan.options.get('lifespan') != 'off':
             logger.info('Application startup complete.')
@@ -384,12 +398,3 @@ class Front(MPServer):
         if around.needed:
             self.on_request(around.before)
             self.on_response(around.after)
-
-
-_REASONS = {logs.BOOT_ERROR: 'Worker failed to boot.', 4: 'App failed to load.'}
-
-
-def _one_line(error: Exception) -> str:
-    """Return an error's reason as one line, without a full stop."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].rstrip('.')

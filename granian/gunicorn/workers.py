@@ -11,6 +11,7 @@ from ..messages import GUNICORN
 from . import uvicorn_class
 from .imported import CLASSES
 from .loader import SettingsError, find_class
+from .worker_class import CALLED, own_methods
 
 _GUNICORN = 'gunicorn.workers.'
 _NAMES = 'say -k sync, gthread, gevent, asgi or uvicorn.workers.UvicornWorker'
@@ -48,6 +49,8 @@ class Kind:
     options: dict[str, Any] = field(default_factory=dict)
     """Native options that CONFIG_KWARGS of uvicorn's classes give."""
     notices: list[str] = field(default_factory=list)
+    lived: tuple[type, type] | None = None
+    """A class that takes part in a worker's life, and gunicorn's from which it derives."""
     factory: bool = False
     """APP is a function that returns the application: `factory` of CONFIG_KWARGS."""
 
@@ -96,11 +99,14 @@ def _by_class(found: type, name: str) -> Kind:
         _refuse_own_server(name, known)
         if known in _FAMILIES:
             kind = _known(_FAMILIES[known], name)
-            methods = _overridden(found, base)
+            methods = own_methods(found, base)
+            if kind.family == 'uvicorn':  # its methods need all of uvicorn
+                _take_kwargs(kind, _kwargs(found), _kwargs(base))
+            elif not {*CALLED}.isdisjoint(methods):
+                kind.lived = found, base
+                methods = [each for each in methods if each not in CALLED]
             if methods:
                 kind.notices.append(GUNICORN['class_methods'].format(name=name, methods=', '.join(methods)))
-            if kind.family == 'uvicorn':
-                _take_kwargs(kind, _kwargs(found), _kwargs(base))
             return kind
     raise _refusal(name, _NAMES)
 
@@ -114,12 +120,6 @@ def _take_kwargs(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str, An
     kind.factory = bool(given.get('factory'))
     if unknown:
         kind.notices.append(GUNICORN['kwargs'].format(name=kind.name, keys=', '.join(unknown)))
-
-
-def _overridden(found: type, base: type) -> list[str]:
-    own = inspect.getmro(found)[: inspect.getmro(found).index(base)]
-    names = {name for each in own for name, value in vars(each).items() if inspect.isroutine(value)}
-    return sorted(names)
 
 
 def _refuse_own_server(name: str, known: str) -> None:

@@ -49,7 +49,7 @@ def run(spec: WorkerSpec) -> None:
     status = 0
     try:
         life.begin()
-        life.serve()
+        life.serve() if life.hooked is None else life.hooked.worker.around(life.serve)
     except Exception as exc:
         forked.leave_if_child(exc)
         found = failure(exc)

@@ -42,6 +42,8 @@ class Worker:
         """True once it has become ready."""
         self.max_requests: int | None = None
         """Set in `before_worker` or `on_worker_start`: its own --workers-max-requests, without jitter."""
+        self.around: Callable[[Callable[[], None]], object] = lambda serve: serve()
+        """Set in `on_worker_start`: what is called with the rest of the worker's life, and calls it."""
         self._ask: Callable[[Reason], None] | None = None
 
     def __repr__(self) -> str:
