@@ -166,8 +166,9 @@ class Logger:
     def log(self, level: int | str, msg: object, *args: Any, **more: Any) -> None:
         number = LEVELS.get(level.lower(), logging.INFO) if isinstance(level, str) else level
         extra = more.get('extra') or {}
-        if self.statsd is not None and 'metric' in extra and extra.get('mtype') in METRICS:
-            self.statsd.send(extra['metric'], extra.get('value'), METRICS[extra['mtype']])
+        metric, value, kind = (extra.get(name) for name in ('metric', 'value', 'mtype'))
+        if self.statsd is not None and metric and value is not None and kind in METRICS:
+            self.statsd.send(metric, value, METRICS[kind])
         if msg:
             self.error_log.log(number, msg, *args, **more)
 

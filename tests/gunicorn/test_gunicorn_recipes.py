@@ -99,6 +99,8 @@ FIGURES = f"""{LOCAL}
 statsd_prefix = 'shop'
 loglevel = 'error'
 def when_ready(server):
+    server.log.info('', extra={{'metric': 'own.none', 'value': None, 'mtype': 'gauge'}})
+    server.log.info('', extra={{'metric': None, 'value': 1, 'mtype': 'gauge'}})
     server.log.debug('said', extra={{'metric': 'own.workers', 'value': 3, 'mtype': 'gauge'}})
     server.log.info('', extra={{'metric': 'own.starts', 'value': 2, 'mtype': 'counter'}})
 def post_worker_init(worker):
@@ -127,6 +129,7 @@ def test_lines_of_the_log_send_statsd_figures(start: Start, kind: str) -> None:
         }
         found: set[bytes] = set()
         wait_for(lambda: found.add(statsd.recv(1000)) or found >= wanted, lambda: str(found))
+        assert not any(b'None' in line for line in found)
         assert 'said' not in web.log
         assert web.stop() == 0
 
