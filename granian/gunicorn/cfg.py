@@ -144,18 +144,13 @@ class Cfg:
     @property
     def env(self) -> dict[str, str]:
         """The variables of `raw_env`. Raises ValueError for an entry that is none."""
-        found = {}
-        for entry in self.raw_env:
-            name, sign, value = entry.partition('=')
-            if not (name and sign) or '\0' in entry:
-                raise ValueError(f'environment setting {entry!r} invalid')
-            found[name] = value
-        return found
+        return dict(map(_pair, self.raw_env))
 
     @property
     def paste_global_conf(self) -> dict[str, str] | None:
-        found = dict(entry.replace('\\=', '\0').partition('=')[::2] for entry in self.raw_paste_global_conf)
-        return {name: value.replace('\0', '=') for name, value in found.items()} or None
+        """The variables for PasteDeploy. Raises ValueError for an entry that is none."""
+        found = dict(_pair(entry.replace('\\=', '\n')) for entry in self.raw_paste_global_conf)
+        return {name.replace('\n', '='): value.replace('\n', '=') for name, value in found.items()} or None
 
 
 class Served(Protocol):
@@ -188,6 +183,14 @@ def _address(text: str) -> tuple[str, int] | str | int:
     if isinstance(found, TCPAddress):
         return '' if text.removeprefix('tcp://')[:1] in ('', ':') else found.host.lower(), found.port
     return found.number if isinstance(found, DescriptorAddress) else found.path
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    """Return name and value of `NAME=VALUE`. Raises ValueError."""
+    name, sign, value = entry.partition('=')
+    if not (name and sign) or '\0' in entry:
+        raise ValueError(f'environment setting {entry!r} invalid')
+    return name, value
 
 
 def _shown(value: Any) -> Any:

@@ -90,7 +90,7 @@ def _refuse(cfg: Cfg) -> None:
     if cfg.workers == 0:
         raise SettingsError('workers: 0 is not a number of workers; say 1 or more')
     try:
-        _ = cfg.address, cfg.env
+        _ = cfg.address, cfg.env, cfg.paste_global_conf
     except ValueError as error:
         raise SettingsError(error) from None
 

@@ -512,7 +512,7 @@ def test_class_of_uvicorn_worker_needs_no_package(start: Start) -> None:
 # Stands for PasteDeploy, whose `loadapp` it has.
 PASTE = """
 def loadapp(uri, name=None, relative_to=None, global_conf=None):
-    text = f'{uri.rpartition("/")[2]} {name} {sorted(global_conf.items())}'.encode()
+    text = f'{relative_to if uri == "config:dev.ini" else uri} {name} {sorted(global_conf.items())}'.encode()
     def application(environ, start_response):
         start_response('200 OK', [])
         return [text]
@@ -520,14 +520,25 @@ def loadapp(uri, name=None, relative_to=None, global_conf=None):
 """
 
 
-def test_paste_file_names_the_application(start: Start) -> None:
+def test_paste_file_names_the_application(start: Start, tmp_path: Path) -> None:
     files = {'paste/__init__.py': '', 'paste/deploy.py': PASTE, 'dev.ini': '[app:main]\n'}
+    others = [
+        '--paste-global',
+        'a=b',
+        '--paste-global',
+        'c=d\\=e',
+        '--pythonpath',
+        str(tmp_path),
+        '--chdir',
+        '/',
+    ]
     for location, name in (('dev.ini', None), ('dev.ini#other', 'other')):
-        web = start(
-            *LOCAL, '--paste', location, '--paste-global', 'a=b', '--paste-global', 'c=d\\=e', files=files
-        )
-        assert request(web.listening())[2] == f"config:dev.ini {name} [('a', 'b'), ('c', 'd=e')]"
+        web = start(*LOCAL, '--paste', location, 'ignored', *others, files=files)
+        assert request(web.listening())[2] == f"{tmp_path} {name} [('a', 'b'), ('c', 'd=e')]"
         assert web.stop() == 0
+    web = start(*LOCAL, '--paste', 'dev.ini', '--paste-global', 'a', files=files)
+    web.expect("Error: environment setting 'a' invalid")
+    assert web.ended() == 1
     web = start(*LOCAL, '--paste', 'missing.ini', files=files)
     web.expect(r"Error: '.*missing\.ini' not found")
     assert web.ended() == 1

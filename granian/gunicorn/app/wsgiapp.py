@@ -35,14 +35,12 @@ class WSGIApplication(Application):
 
     def load(self) -> Any:
         self.chdir()
-        if self.app_uri is None:
-            return self._load_paste()
-        return application.load(self.app_uri)
+        return self._load_paste() if self.cfg.paste else application.load(self.app_uri or '')
 
     def _from_paste(self, location: str) -> dict[str, Any]:
         """Return the settings that a paste file gives: its own path as the source of loggers."""
         self._need_paste()
-        path = os.path.abspath(os.path.join(self.cfg.chdir, location.partition('#')[0]))
+        path = os.path.abspath(os.path.join(self.start_dir, location.partition('#')[0]))
         if not os.path.exists(path):
             raise SettingsError(f'{path!r} not found')
         self.cfg.set('default_proc_name', location)
@@ -63,7 +61,7 @@ class WSGIApplication(Application):
         return deploy.loadapp(
             f'config:{path}',
             name=name or None,
-            relative_to=self.cfg.chdir,
+            relative_to=self.start_dir,
             global_conf=self.cfg.paste_global_conf,
         )
 
