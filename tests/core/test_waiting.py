@@ -13,9 +13,10 @@ from granian.core.blocking.http1_connection import Http1Connection
 from granian.core.blocking.http2_connection import Http2Connection
 from granian.core.blocking.poller import SelectorPoller
 from granian.core.blocking.receiving import PART_SIZE
+from granian.core.blocking.tls_socket import READS, TLSSocket
 from granian.protocol.http1.h11_body import RUN, ChunkGuard
 from granian.protocol.http2.receiving import Receiver
-from tests.support.blocking_core import GET_CLOSE, count_body, running
+from tests.support.blocking_core import GET_CLOSE, count_body, read_all, running
 from tests.support.http2_client import Http2Client
 
 MEGABYTE = b'x' * (1 << 20)
@@ -190,6 +191,24 @@ def test_tiny_chunks_are_read_a_part_in_each_unit_of_work(monkeypatch: pytest.Mo
     assert answer.endswith(b'50000')
     assert sum(parts) >= 50_000 // RUN
     assert max(parts) <= 2
+
+
+def test_body_of_one_byte_records_is_read_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over TLS each send is a record: no read takes many, and none is forgotten."""
+    sizes = []
+    recv_into = TLSSocket.recv_into
+
+    def count_bytes(self: TLSSocket, buffer: Any) -> int:
+        sizes.append(recv_into(self, buffer))
+        return sizes[-1]
+
+    monkeypatch.setattr(TLSSocket, 'recv_into', count_bytes)
+    with running(count_body, body_spool=1 << 20) as server, server.connect() as sock:
+        sock.sendall(b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\nConnection: close\r\n\r\n')
+        for _ in range(5000):
+            sock.sendall(b'x')
+        assert read_all(sock).endswith(b'5000')
+    assert max(sizes[1:], default=0) <= READS + 1
 
 
 @pytest.mark.parametrize('poller', ['quickest', 'selectors'])

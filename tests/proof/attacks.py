@@ -209,6 +209,34 @@ async def tls_stall(attack: Attack) -> None:
     await stay(attack, b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', tls=False)
 
 
+async def tls_records(attack: Attack) -> None:
+    """Upload in TLS records of one byte, as fast as the server takes them."""
+    head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n'
+
+    async def one() -> None:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
+        received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context().wrap_bio(received, to_send, server_hostname='localhost')
+        try:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    writer.write(to_send.read())
+                    received.write(await reader.read(65536))
+            tls.write(head)
+            while attack.running and not reader.at_eof():
+                for _ in range(3000):
+                    tls.write(b'x')
+                writer.write(to_send.read())
+                await writer.drain()
+        finally:
+            writer.transport.abort()
+
+    await attack.many(one)
+
+
 async def drip_uploads(attack: Attack) -> None:
     """Upload a megabyte: 100,000 bytes at once, then a byte a second."""
 
@@ -414,7 +442,7 @@ HTTP1 = (
     byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent, half_head, half_body, kept_alive,
     drip_uploads, drip_downloads, tiny_chunks, bursts, slow_requests, uploads, expectations,
 )  # fmt: skip
-TLS_ONLY = (tls_stall,)
+TLS_ONLY = (tls_stall, tls_records)
 HTTP2 = (
     prefaces,
     unread_streams,
@@ -432,6 +460,7 @@ FLOODS = {
     'pipeline',
     'connect_and_reset',
     'tiny_chunks',
+    'tls_records',
     *(each.__name__ for each in (*HTTP2[2:], *WEBSOCKET[1:])),
 }
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""

@@ -37,7 +37,7 @@ def test_blocking_handshake_is_answered_once_the_clients_part_is_whole(pki: Any)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        handshake = Handshake(ours, server_context(pki), lambda: None)
+        handshake = Handshake(ours, server_context(pki), lambda: None, lambda: None)
         hello = client_hello()
         theirs.sendall(hello[:40])
         assert handshake.step() is None

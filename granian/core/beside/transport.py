@@ -34,6 +34,8 @@ class SocketTransport:
         self._sock = sock
         self._fd: int = sock.fileno()
         self._plain = isinstance(sock, socket.SocketType)
+        if not self._plain:
+            sock.on_more = self._read_soon
         self._protocol = protocol
         self._closed = closed
         self._buffer = bytearray()
@@ -65,7 +67,10 @@ class SocketTransport:
             self._reading = True
             self._loop.add_reader(self._fd, self._read)
             # OpenSSL may hold input of which the descriptor shows nothing.
-            self._loop.call_soon(self._read)
+            self._read_soon()
+
+    def _read_soon(self) -> None:
+        self._loop.call_soon(self._read)
 
     def _read(self) -> None:
         if not self._reading or self._finished:
@@ -80,7 +85,7 @@ class SocketTransport:
         if data:
             self._protocol.data_received(data)
             if len(data) == RECEIVE_SIZE:
-                self._loop.call_soon(self._read)
+                self._read_soon()
             return
         self.pause_reading()
         if not self._protocol.eof_received():

@@ -155,6 +155,10 @@ class WatchedConnection:
         """Note that the client has ended its side of TLS, which the poller does not see. The owner."""
         self.hung_up = True
 
+    def note_more(self) -> None:
+        """Note that TLS holds input that has not been read, of which no event follows. The owner."""
+        self.readable = True
+
     def linger(self) -> None:
         """Half-close, then discard input until the client closes too (RFC 9112 9.6). The owner.
 

@@ -21,9 +21,15 @@ class Handshake:
 
     __slots__ = ('_wrapped', 'answered_at', 'socket')
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        on_end: Callable[[], None],
+        on_more: Callable[[], None],
+    ) -> None:
         self._wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        self.socket = TLSSocket(self._wrapped, on_end)
+        self.socket = TLSSocket(self._wrapped, on_end, on_more)
         """The connection's socket, in place of the plain one."""
         self.answered_at = 0.0
         """Time at which our part of the handshake was sent; 0 before."""
@@ -36,6 +42,7 @@ class Handshake:
             if not self.answered_at and self._wrapped.shared_ciphers():
                 self.answered_at = monotonic()
             return None
+        self.answered_at = self.answered_at or monotonic()  # a quick client's end may arrive within the step
         return tls_info(self._wrapped)
 
     @property

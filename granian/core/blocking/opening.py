@@ -145,7 +145,7 @@ class Opening(WatchedConnection):
         """Give the socket to OpenSSL."""
         from .handshake import Handshake
 
-        self._handshake = handshake = Handshake(self.sock, context, self.note_end)
+        self._handshake = handshake = Handshake(self.sock, context, self.note_end, self.note_more)
         self.sock = handshake.socket
         return handshake
 
@@ -160,7 +160,8 @@ class Opening(WatchedConnection):
             if not data:
                 self.close()
                 return None
-            self.readable = self.hung_up or len(data) == PART_SIZE
+            if self.hung_up or len(data) == PART_SIZE:
+                self.readable = True
             self._data += data
         else:
             self.readable = True
@@ -193,6 +194,7 @@ class Opening(WatchedConnection):
         connection.idle_since = self.idle_since
         if self.tls is not None:
             connection.sock.on_end = connection.note_end
+            connection.sock.on_more = connection.note_more
         self.reactor.connections[connection.fd] = connection
         self.phase = CLOSED
         try:

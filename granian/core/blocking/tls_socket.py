@@ -12,22 +12,36 @@ from .locks import Lock
 
 RECORD = 16384
 """Bytes given to OpenSSL at once: it takes all of them or none, so progress within more would not be seen."""
+READS = 64
+"""Records deciphered in one read. Of one byte each, 65,536 fit into a buffer: that is half a second."""
 
 
 class TLSSocket:
     """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
 
-    `recv_into` and `send` go on until the socket would block. With one record at a time, an
+    `recv_into` and `send` go on until the socket would block, or say so. With one record at a time, an
     edge-triggered poller would not notify the next. OpenSSL's object is not thread-safe, and on
     HTTP/2 one thread may read while another writes: a lock guards it.
     """
 
-    __slots__ = ('_lock', '_notify', '_tls', 'fileno', 'getsockname', 'getsockopt', 'on_end', 'setblocking')
+    __slots__ = (
+        '_lock',
+        '_notify',
+        '_tls',
+        'fileno',
+        'getsockname',
+        'getsockopt',
+        'on_end',
+        'on_more',
+        'setblocking',
+    )
 
-    def __init__(self, tls: ssl.SSLSocket, on_end: Callable[[], None]) -> None:
-        """Wrap `tls`. `recv_into` calls `on_end` when it has read the last bytes: no event follows them."""
+    def __init__(self, tls: ssl.SSLSocket, on_end: Callable[[], None], on_more: Callable[[], None]) -> None:
+        """Wrap `tls`. `recv_into` calls `on_end` when it has read the last bytes, `on_more` when it leaves
+        more behind although there is room: no event follows."""
         self._tls = tls
         self.on_end = on_end
+        self.on_more = on_more
         self._lock = Lock()
         self._notify = True
         self.fileno = tls.fileno
@@ -36,7 +50,7 @@ class TLSSocket:
         self.getsockopt = tls.getsockopt
 
     def recv_into(self, buffer: mmap) -> int:
-        """Read into a buffer, to its end if there may be more. Return the number of bytes, 0 at the end.
+        """Read to the end of a buffer, or READS records. Return the number of bytes, 0 at the end of input.
 
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
@@ -46,16 +60,19 @@ class TLSSocket:
                 filled = count = read(buffer)
             except ssl.SSLWantReadError:
                 raise BlockingIOError from None
-            while count and filled < len(buffer):
+            for _ in range(READS):
+                if not count or filled == len(buffer):
+                    return filled
                 try:
                     count = read(memoryview(buffer)[filled:])
                 except ssl.SSLWantReadError:
-                    break
+                    return filled
                 except OSError:
                     count = 0  # the next call gets the error again
                 if not count:
                     self.on_end()
                 filled += count
+            self.on_more()
             return filled
 
     def send(self, data: bytes | memoryview) -> int:
@@ -97,7 +114,7 @@ class TLSSocket:
         with self._lock:
             self._say_goodbye()
             self._tls.close()
-        self.on_end = _nothing  # the connection's method: garbage would be left
+        self.on_end = self.on_more = _nothing  # the connection's methods: garbage would be left
 
     def _say_goodbye(self) -> None:
         if self._notify:
