@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 
 from further_sources import (
     BLACKSHEEP,
+    BUGSINK,
+    BUGSINK_CLIENT,
+    BUGSINK_SEED,
     CHERRYPY,
+    DEVPI,
+    DEVPI_CLIENT,
     FALCON,
+    IHATEMONEY,
     ISSO,
     ISSO_CLIENT,
     KINTO,
@@ -85,6 +91,9 @@ FORM = {'Content-Type': 'application/x-www-form-urlencoded'}
 QUICK: list[Step] = [('GET', '/quick/token', '', {}, 200), ('POST', '/echo/x', 'body', {}, 200)]
 OURS = '--interface wsgi proof_apps:wsgi'
 JANE = {'Authorization': 'Basic amFuZTp4'}
+SHARED = {'Authorization': 'Basic cHJvb2Y6c2VjcmV0MTIz'}
+MONEY = 'name=proof&id=proof&password=secret123&contact_email=a@example.org&default_currency=XXX'
+BILL = 'date=2026-11-27&what=tea&payer=1&payed_for=1&amount=20&bill_type=Expense'
 APPLICATIONS = {
     'wsgidav': Application(
         ['wsgidav'], '--interface wsgi app:app',
@@ -272,6 +281,34 @@ APPLICATIONS = {
         {'wlsettings.py': WEBLATE}, ['{bin}/python {here}/weblate_services.py prepare {bin}/weblate'],
         '{bin}/python {here}/weblate_services.py serve {bin}/python -m granian', WEBLATE_CLIENT,
         {'WEBLATE_FOLDER': '{folder}', 'DJANGO_SETTINGS_MODULE': 'wlsettings'},
+    ),
+    'ihatemoney': Application(
+        ['ihatemoney'], '--interface wsgi ihatemoney.wsgi:application',
+        [
+            ('GET', '/', '', {}, 200),
+            ('POST', '/api/projects', MONEY, FORM, 201),
+            ('POST', '/api/projects/proof/members', 'name=jane', {**FORM, **SHARED}, 201),
+            ('POST', '/api/projects/proof/bills', BILL, {**FORM, **SHARED}, 201),
+            ('GET', '/api/projects/proof/bills', '', SHARED, 200),
+            ('GET', '/api/projects/proof/bills', '', JANE, 401), ('GET', '/static/css/main.css', '', {}, 200),
+        ],
+        {'money.cfg': IHATEMONEY}, env={'IHATEMONEY_SETTINGS_FILE_PATH': '{folder}/money.cfg'}, quick=True,
+    ),
+    'devpi-server': Application(
+        ['devpi-server', 'requests'], '--interface wsgi app:app', [('GET', '/+api', '', {}, 200)],
+        {'app.py': DEVPI}, ['{bin}/devpi-init --no-root-pypi --root-passwd secret'], client=DEVPI_CLIENT,
+        env={'DEVPISERVER_SERVERDIR': '{folder}/data', 'DEVPISERVER_OFFLINE_MODE': 'true'}, quick=True,
+    ),
+    'bugsink': Application(
+        ['bugsink', 'requests'], '--interface wsgi --workers 2 bugsink.wsgi:application',
+        [('GET', '/accounts/login/', '', {}, 200)],
+        {'bugsink_conf.py': BUGSINK, 'seed.py': BUGSINK_SEED},
+        [
+            '{bin}/bugsink-manage migrate -v 0',
+            '{bin}/bugsink-manage migrate snappea --database=snappea -v 0',
+            '{bin}/python seed.py',
+        ],
+        client=BUGSINK_CLIENT, env={'DJANGO_SETTINGS_MODULE': 'bugsink_conf'}, quick=True,
     ),
     'coverage run': Application(
         ['coverage'], OURS, QUICK, wrapper='{bin}/coverage run -m granian', quick=True,

@@ -248,3 +248,89 @@ api('PATCH', f'/api/units/{unit}/', json.dumps({'state': 20, 'target': ['transla
 assert b'translated' in api('GET', '/api/translations/demo/comp/cs/file/')
 assert 'text 1' in get('/translate/demo/comp/cs/') and 'demo' in get('/projects/demo/comp/')
 """
+
+BUGSINK = """
+from bugsink.settings.default import *
+
+SECRET_KEY = 'a secret of the proof, and long enough for Django to take it without a word'
+SNAPPEA = {'TASK_ALWAYS_EAGER': True}
+EMAIL_BACKEND = 'django.core.mail.backends.dummy.EmailBackend'
+ALLOWED_HOSTS = ['127.0.0.1']
+BUGSINK = {'BASE_URL': 'http://127.0.0.1', 'SINGLE_USER': True, 'SINGLE_TEAM': True, 'PHONEHOME': False}
+"""
+BUGSINK_SEED = """
+import django
+
+django.setup()
+
+from django.contrib.auth import get_user_model
+from projects.models import Project, ProjectMembership
+from teams.models import Team
+
+user = get_user_model().objects.create_superuser('admin', password='secret')
+project = Project.objects.create(
+    name='proof', team=Team.objects.create(name='proof'), sentry_key='fe8a28503c7441fd96dc4e71f9edbe95'
+)
+ProjectMembership.objects.create(project=project, user=user, accepted=True)
+"""
+BUGSINK_CLIENT = """
+import re, sys
+import requests, sentry_sdk
+
+place = f'127.0.0.1:{sys.argv[1]}'
+sentry_sdk.init(f'http://fe8a28503c7441fd96dc4e71f9edbe95@{place}/1')
+for number in range(10):
+    try:
+        [][number]
+    except IndexError:
+        sentry_sdk.capture_exception()
+sentry_sdk.flush(30)
+session = requests.Session()
+page = session.get(f'http://{place}/accounts/login/')
+token = re.search('name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+fields = {'username': 'admin', 'password': 'secret', 'csrfmiddlewaretoken': token}
+assert session.post(f'http://{place}/accounts/login/', data=fields).status_code == 200
+page = session.get(f'http://{place}/issues/1/').text
+assert 'IndexError' in page, page[:500]
+for style in re.findall('href="(/static/[^"]+css)"', page):
+    assert session.get(f'http://{place}{style}').status_code == 200, style
+"""
+DEVPI = """
+from devpi_server.main import get_pluginmanager, parseoptions, xom_from_config
+
+xom = xom_from_config(parseoptions(get_pluginmanager(), ['devpi-server']))
+app = xom.create_app()
+xom.thread_pool.start()
+"""
+DEVPI_CLIENT = """
+import base64, io, os, re, sys, zipfile
+from urllib.parse import urljoin
+import requests
+
+place = f'http://127.0.0.1:{sys.argv[1]}'
+session = requests.Session()
+answer = session.post(f'{place}/+login', json={'user': 'root', 'password': 'secret'}).json()
+token = f'root:{answer["result"]["password"]}'.encode()
+session.headers['X-Devpi-Auth'] = base64.b64encode(token).decode()
+assert session.put(f'{place}/root/dev', json={'type': 'stage', 'volatile': True}).status_code == 200
+wheel = io.BytesIO()
+with zipfile.ZipFile(wheel, 'w') as archive:
+    archive.writestr('x-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: x\\nVersion: 1.0\\n')
+    archive.writestr('x/data', os.urandom(2_000_000))
+fields = {':action': 'file_upload', 'name': 'x', 'version': '1.0'}
+fields |= {'filetype': 'bdist_wheel', 'pyversion': 'py3'}
+files = {'content': ('x-1.0-py3-none-any.whl', wheel.getvalue())}
+assert session.post(f'{place}/root/dev/', data=fields, files=files).status_code == 200
+index = session.get(f'{place}/root/dev/+simple/x/')
+link = urljoin(index.url, re.search('href="([^"#]+)', index.text)[1])
+assert session.get(link).content == wheel.getvalue()
+assert session.delete(f'{place}/root/dev').status_code == 201
+"""
+IHATEMONEY = """
+import os
+
+SQLALCHEMY_DATABASE_URI = 'sqlite:///' + os.environ['IHATEMONEY_SETTINGS_FILE_PATH'] + '.db'
+SECRET_KEY = 'secret'
+SESSION_COOKIE_SECURE = False
+MAIL_SUPPRESS_SEND = True
+"""
