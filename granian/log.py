@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import errno
 import logging
 import os
 import sys
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from .constants import LogLevels
 from .errors import ConfigurationError
-from .log_files import opener
+from .log_files import files, open_files, opener, reopen_log_files
 from .log_output import LAST_WAIT, Output
-from .messages import REFUSALS, WARNINGS
+from .messages import REFUSALS
 
 __all__ = [
     'DEFAULT_ACCESSLOG_FMT', 'LOGGING_CONFIG', 'ConsoleHandler', 'LogLevels', 'access_logger',
-    'configure_logging', 'log_levels_map', 'logger', 'reopen_log_files',
+    'configure_logging', 'files', 'log_levels_map', 'logger', 'open_files', 'reopen_log_files',
 ]  # fmt: skip
 
 DEFAULT_ACCESSLOG_FMT = '[%(time)s] %(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d %(dt_ms).3f'
@@ -179,6 +178,8 @@ class ConsoleHandler(StreamHandler):
 class LogFile(logging.FileHandler):
     """Appends to a file. A failure to write, such as a full disk, is said once on stderr, without a stack."""
 
+    follows_no_link = True
+    """Read by `granian.log_files`."""
     _failures = 0
 
     def _open(self) -> Any:
@@ -343,66 +344,3 @@ def _lay_over(base: dict[str, Any], config: Mapping[str, Any]) -> None:
                 entries[name] = copy.deepcopy(entry)
             else:
                 entries[name] = {**entries.get(name, {}), **copy.deepcopy(entry)}
-
-
-def reopen_log_files() -> None:
-    """Open every log file again: another program has renamed it."""
-    for handler in _file_handlers():
-        _reopen(handler)
-
-
-def files() -> set[str]:
-    """Return the files that are logged to, as absolute paths."""
-    return {handler.baseFilename for handler in _file_handlers()}
-
-
-def open_files() -> list[Any]:
-    """Return the files that are logged to, as they are open."""
-    return [handler.stream for handler in _file_handlers() if handler.stream is not None]
-
-
-def _file_handlers() -> list[logging.FileHandler]:
-    known = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
-    handlers = [handler for owner in known for handler in getattr(owner, 'handlers', ())]
-    return [each for each in dict.fromkeys(handlers) if isinstance(each, logging.FileHandler)]
-
-
-def _reopen(handler: logging.FileHandler) -> None:
-    """Open the file again by its name, for log rotation. Where that fails, the open file goes on."""
-    handler.acquire()
-    try:
-        old = handler.stream
-        if old is None:
-            return
-        handler.flush()
-        missing = not os.path.exists(handler.baseFilename)
-        try:
-            handler.stream = _opened(handler)
-            if missing:
-                _give_like(old, handler.stream)
-        except OSError as error:
-            logger.error(WARNINGS['log_not_reopened'], handler.baseFilename, error.strerror or error)
-        if handler.stream is not old:
-            old.close()
-    finally:
-        handler.release()
-
-
-def _opened(handler: logging.FileHandler) -> Any:
-    """Open a handler's file and return it. Raises PermissionError for a link that `opener` refuses."""
-    if isinstance(handler, LogFile) or os.name != 'posix' or os.geteuid() != 0:
-        return handler._open()
-    with open(handler.baseFilename, 'a', opener=opener) as allowed:
-        new = handler._open()
-        if not os.path.sameopenfile(allowed.fileno(), new.fileno()):
-            new.close()
-            raise PermissionError(errno.EPERM, 'another file has taken its name')
-    return new
-
-
-def _give_like(old: Any, new: Any) -> None:
-    """Give a new log file to the owner of the old one: the workers' user, who opens it next."""
-    if os.name == 'posix' and os.geteuid() == 0:
-        status = os.fstat(old.fileno())
-        with contextlib.suppress(OSError):  # a network folder where root has no rights
-            os.fchown(new.fileno(), status.st_uid, status.st_gid)

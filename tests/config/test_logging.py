@@ -154,6 +154,23 @@ def test_link_of_another_user_is_not_followed_by_root(
     assert said == ([] if owner == 0 else [True])
 
 
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+def test_file_behind_a_link_is_not_for_the_workers_user(tmp_path: Path) -> None:
+    file, other = tmp_path / 'access.log', tmp_path / 'other.log'
+    file.symlink_to(tmp_path / 'victim')
+    os.lchown(file, 65534, 65534)
+    handlers = {
+        'access': {'class': 'logging.FileHandler', 'filename': str(file)},
+        'console': {'class': 'logging.FileHandler', 'filename': str(other)},
+    }
+    configure_logging(LogLevels.info, {'handlers': handlers})
+    with pytest.raises(ConfigurationError, match=f"cannot give '{file}' .*symbolic link of another user"):
+        log.open_files()
+    file.unlink()
+    file.touch()
+    assert [stream.name for stream in log.open_files()] == [str(other)]
+
+
 def _opened(path: Path) -> bool:
     with open(path, 'a', opener=opener):
         return True
@@ -212,6 +229,7 @@ def test_link_that_comes_while_a_file_is_reopened_is_not_followed(tmp_path: Path
             if file.exists() and not file.is_symlink():
                 file.unlink()
                 file.symlink_to(victim)
+                os.lchown(file, 65534, 65534)
             return super()._open()
 
     handler = Late(file)
