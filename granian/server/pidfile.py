@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import PidFileError
+from ..log_files import opener
 from ..messages import refusal
 
 
@@ -38,7 +39,7 @@ class PidFile:
         aside = self.path.with_name(f'{self.path.name}.{os.getpid()}')
         try:
             aside.unlink(missing_ok=True)
-            with open(aside, 'x') as file:
+            with open(aside, 'x', opener=opener) as file:
                 file.write(f'{pid}\n')
             os.replace(aside, self.path)
         except OSError as exc:

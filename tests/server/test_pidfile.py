@@ -31,6 +31,22 @@ def test_link_of_the_name_written_aside_is_not_followed(path, tmp_path):
     assert not path.is_symlink()
 
 
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='links of two users')
+@pytest.mark.parametrize('owner', [0, 65534])
+def test_folder_behind_a_link_of_another_user_is_refused(tmp_path, owner):
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'run').symlink_to('data')
+    os.lchown(tmp_path / 'run', owner, owner)
+    file = PidFile(tmp_path / 'run' / 'app.pid')
+    if owner:
+        with pytest.raises(PidFileError, match='symbolic link of another user'):
+            file.acquire()
+        assert not any((tmp_path / 'data').iterdir())
+    else:
+        file.acquire()
+        file.release()
+
+
 def test_live_process_is_respected(path):
     with subprocess.Popen(['sleep', '60']) as other:
         path.write_text(str(other.pid))
