@@ -16,6 +16,9 @@ def _begin(path, kept=[]):  # noqa: B006 (keeps the task)
         loop.call_soon(sys.exit, 3)
     elif path == '/stop':
         loop.stop()
+    elif path == '/cancel':
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
 
 
 async def asgi(scope, receive, send):

@@ -292,6 +292,7 @@ class Acceptor:
     async def _join(self, sock: socket.socket, address: Any, listener: Listener) -> None:
         """Make a connection on the loop of an accepted socket."""
         client: Address | None = None
+        protocol: LoopConnection | TLSLayer | None = None
         try:
             sock.setblocking(False)
             server = sock.getsockname()[:2] if listener.wildcard else listener.address
@@ -311,8 +312,7 @@ class Acceptor:
                 task = asyncio.current_task()
                 assert task is not None
                 self.joining[task] = inf
-            connection = LoopConnection(self._core, sock, client, server)
-            protocol: asyncio.Protocol = connection
+            protocol = connection = LoopConnection(self._core, sock, client, server)
             tls = self._core.settings.tls
             if tls is not None:
                 protocol = TLSLayer(self._core.loop, connection, tls, self)
@@ -322,7 +322,9 @@ class Acceptor:
             logger.debug('Connection from %s failed: %s', client or 'a Unix socket', error)
             sock.close()
         except asyncio.CancelledError:
-            sock.close()  # the worker stops
+            sock.close()  # the worker stops, or the application cancels all tasks
+            if protocol is not None:
+                protocol.connection_lost(None)  # uvloop has closed the transport, and does not call it
             raise
 
     def _joined(self, task: asyncio.Task[None]) -> None:

@@ -71,6 +71,9 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        if self.lost:  # its setting up was cancelled
+            transport.abort()
+            return
         bound_read(transport)
         if (ssl_object := transport.get_extra_info('ssl_object')) is not None:
             self.scheme = 'https'

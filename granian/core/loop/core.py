@@ -89,6 +89,7 @@ class LoopCore:
         self._backpressure = settings.backpressure
         self._peak = Peak()
         self._served = False  # becomes true when the worker is ready, and stays so
+        self._owns_loop = False  # the loop is the worker's, not a host program's
         self._cancelling = False  # a CancelledError in a handler is our doing
         self.loop_descriptors: list[int] = []
         """The loop's own, as far as known; `WorkerLoop` sets them."""
@@ -109,6 +110,7 @@ class LoopCore:
 
         The loop runs again where a task of the application raised SystemExit, or called `loop.stop()`.
         """
+        self._owns_loop = True
         serving = self.loop.create_task(self.serve(on_ready))
         while True:
             try:
@@ -169,12 +171,7 @@ class LoopCore:
                 on_ready()
             self._served = True
             self.check_over()
-            try:
-                await self._over
-            except asyncio.CancelledError:
-                # A host program ends its loop: everything at once, then the lifespan's end.
-                await self._give_up()
-                raise
+            await self._wait_over()
         finally:
             self.stopping = True  # a stop that comes from now on finds no listener
             self._cancelling = True  # by `close_loop`
@@ -185,6 +182,21 @@ class LoopCore:
                 self._first_step.close()
         if self.lifespan is not None:
             await self.lifespan.shutdown()
+
+    async def _wait_over(self) -> None:
+        """Wait for the end. The application may cancel all tasks of the loop, and this one with them."""
+        while self._over is not None:
+            try:
+                await self._over
+                return
+            except asyncio.CancelledError as error:
+                if not self._owns_loop:
+                    # A host program ends its loop: everything at once, then the lifespan's end.
+                    await self._give_up()
+                    raise
+                self._over = self.loop.create_future()
+                self.settings.exited(error)
+                self.check_over()
 
     async def _give_up(self) -> None:
         self._stop(False)

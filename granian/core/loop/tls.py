@@ -77,6 +77,9 @@ class TLSLayer(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._raw = transport
+        if self._connection is None:  # its setting up was cancelled
+            transport.abort()
+            return
         bound_read(transport)
         self._handshakes.handshake_begun(self)
         self._timer = self._loop.call_later(
@@ -106,6 +109,8 @@ class TLSLayer(asyncio.Protocol):
         return self._end_of_input()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._connection is None:
+            return
         if self._agreed:
             self._connection.connection_lost(exc)
         else:
