@@ -104,13 +104,10 @@ class Front(MPServer):
         self.succession.command = self._command
         if app.cfg.daemon:  # a terminal sends it, too, when its window changes
             self.on_signals['SIGWINCH'] = self._park
-        self._serves = False
-        """The first worker has become ready."""
         self._left: SystemExit | None = None
         """The end that a hook has asked for by sys.exit."""
         self.on_starting(self._starting)
         self.on_startup(self._listening)
-        self.on_ready(self._ready)
         self.on_resize(self._resize)
         self.before_worker(self._before_worker)
         self.after_worker(self._after_worker)
@@ -209,9 +206,6 @@ class Front(MPServer):
         if self.view.num_workers != self.config.workers:  # a hook has set it
             self.config = replace(self.config, workers=self.view.num_workers)
 
-    def _ready(self) -> None:
-        self._serves = True
-
     def _policy(self) -> Policy:
         """Give requests no time at the end of the server if graceful_timeout is 0."""
         found = super()._policy()
@@ -252,7 +246,7 @@ class Front(MPServer):
         self._call('pre_fork', self.view, worker.view)
 
     def _after_worker(self, worker: Any) -> None:
-        ends_server = worker.failure is not None and not self._serves
+        ends_server = worker.failure is not None and not self.roster.serves
         if worker.failure is None or ends_server:  # a reload that fails has a line of its own
             ends.say_end(worker)
         if ends_server:

@@ -23,7 +23,8 @@ class Roster:
         self.alive: dict[int, Worker] = {}
         """By process id."""
         self._hooks = hooks
-        self._serves = False
+        self.serves = False
+        """The first worker has become ready."""
 
     def launch(self, *places: tuple[int, int]) -> Iterator[Handle]:
         """Start a worker for each number and age, and yield their handles.
@@ -52,8 +53,8 @@ class Roster:
         """Note that a worker has become ready."""
         if handle.worker is not None:
             handle.worker.served = True
-        if not self._serves:
-            self._serves = True
+        if not self.serves:
+            self.serves = True
             call(self._hooks.hooks_ready)
 
     def ended(self, handle: Handle) -> None:
