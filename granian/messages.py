@@ -115,6 +115,7 @@ REFUSALS = {
 """Errors: the server does not start. Placeholders are filled where it is raised."""
 
 WARNINGS = {
+    'threads_run': "Waiting for the application's threads to end: {names}",
     'exited': 'The application has tried to end the worker outside of a request: it serves until replaced',
     'needs': '{option} has no effect without {other}',
     'other_interface': '{option} has no effect on {interface} applications',

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 import threading
+
+from ..messages import WARNINGS
+
+logger = logging.getLogger('_granian')
+PATIENCE = 1.0
+"""Seconds after which the threads that delay a worker's end are named."""
 
 
 def finish() -> None:
@@ -13,9 +20,40 @@ def finish() -> None:
     multiprocessing ends its processes without exit handlers of the main process; tracing tools
     (opentelemetry, ddtrace) register theirs before the server forks, and send their last data there.
     """
+    watch = _watch_threads()
     threading._shutdown()  # type: ignore[attr-defined]
+    if watch is not None:
+        watch.cancel()
     atexit._run_exitfuncs()
     flush_streams()
+
+
+def _watch_threads() -> threading.Timer | None:
+    """Name the application's threads in the log if they still run after PATIENCE."""
+    if not _waited_for():
+        return None
+    watch = threading.Timer(PATIENCE, _name_threads)
+    watch.daemon = True
+    try:
+        watch.start()
+    except RuntimeError:  # no thread can be started
+        return None
+    return watch
+
+
+def _name_threads() -> None:
+    if names := _waited_for():
+        logger.warning(WARNINGS['threads_run'].format(names=', '.join(names)))
+
+
+def _waited_for() -> list[str]:
+    """Return the names of the threads that Python joins before it ends."""
+    ours = threading.current_thread(), threading.main_thread()
+    return [
+        each.name if type(each) is threading.Thread else f'{each.name} ({type(each).__module__})'
+        for each in threading.enumerate()
+        if not each.daemon and each not in ours
+    ]
 
 
 def flush_streams() -> None:

@@ -209,6 +209,7 @@ RULES, TLS, NET, PID = (
 TARGET = ('config/test_load_target', 'test_a_target_that_leads_nowhere_says_what_was_looked_for_and_where')
 ELSEWHERE = {
     'target_colon': TARGET,
+    'threads_run': ('server/test_process_state', 'test_thread_that_delays_a_stop_is_named'),
     'target_arguments': TARGET,
     'needs_extra': (RULES, 'test_a_missing_extra_is_named'),
     'lifespan_missing': (

@@ -97,6 +97,25 @@ def test_threads_are_joined_before_exit_handlers(start, core, method):
     assert ends == [f'thread of {pid} ended', f'exit handler {pid}']
 
 
+ENDLESS = """
+import threading
+threading.Thread(target=lambda: open({fifo!r}).close(), name='importer').start()
+def look(path): pass
+"""
+
+
+@pytest.mark.parametrize('core', ['threads', 'asyncio', 'uvloop', 'rsgi'])
+def test_thread_that_delays_a_stop_is_named(start, core, tmp_path):
+    fifo = tmp_path / 'fifo'
+    os.mkfifo(fifo)
+    server = start(core, 'fork', ENDLESS.format(fifo=str(fifo)))
+    server.wait_ready()
+    server.signal()
+    server.expect("Waiting for the application's threads to end: importer")
+    fifo.write_text('')  # the thread may end
+    assert server.wait() == 0
+
+
 FLASK = """
 from flask import Flask
 app = Flask(__name__)
