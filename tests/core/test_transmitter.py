@@ -148,6 +148,50 @@ def test_rest_stays_in_front_of_later_pieces(time: Time) -> None:
     assert (connection.outbox, burst.take()) == (b'efghi', b'')
 
 
+def test_full_socket_is_tried_again_while_the_handler_goes_on() -> None:
+    connection, full = Connection(room=0), threading.Event()
+    all_sent = threading.Event()
+
+    class Filling(Kernel):
+        def send(self, data: bytes) -> int:
+            if not full.is_set():
+                full.set()
+                raise BlockingIOError
+            all_sent.set()
+            return super().send(data)
+
+    connection.sock = Filling(room=100)
+    connection.outbox = b'rest'
+    mine = Transmitter()
+    assert mine.start()
+    try:
+        assert Burst(connection, mine).share()
+        assert all_sent.wait(10)
+    finally:
+        mine.close()
+    assert connection.sock.taken == [b'rest']
+
+
+def test_closed_transmitter_takes_no_rest() -> None:
+    connection, idle = Connection(), Idle()
+    connection.outbox = b'rest'
+    idle.close()
+    burst = begun(connection, idle)
+    assert not burst.share()
+    assert not burst.send()
+    assert connection.outbox == b'rest'
+
+
+def test_taken_rest_is_the_handlers() -> None:
+    connection, idle = Connection(), Idle()
+    connection.outbox = b'rest'
+    burst = begun(connection, idle)
+    assert burst.share()
+    assert burst.take() == b''
+    assert not burst.send()
+    assert (connection.outbox, connection.sock.taken) == (b'rest', [])
+
+
 def test_lost_client_is_reported_to_the_handler(time: Time) -> None:
     burst = begun(Connection(failure=BrokenPipeError('gone')), Idle())
     burst.add(b'a', first=False)

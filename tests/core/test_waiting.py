@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import ExitStack
 from typing import Any
 
@@ -239,3 +240,33 @@ def test_tiny_frames_are_read_a_part_in_each_unit_of_work(
         client.sock.sendall(frame % 0 * 29_999 + frame % 1)
         assert client.finish(stream).body == b'30000'
     assert max(sizes) <= PART_SIZE
+
+
+def test_unsent_rest_leaves_while_the_handler_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    full, go_on = threading.Event(), threading.Event()
+    piece, sent = bytes(100_000), 0
+    wait_for_room = Http1Connection.wait_for_room
+
+    def wait_and_tell(connection: Http1Connection) -> None:
+        full.set()
+        wait_for_room(connection)
+
+    def handler(stream: Any) -> None:
+        nonlocal sent
+        stream.send_response(200, TEXT)
+        while not (stream._connection.outbox or full.is_set()):
+            sent += len(piece)
+            stream.send_data(piece)
+        full.set()
+        assert go_on.wait(15)
+        stream.send_end()
+
+    monkeypatch.setattr(Http1Connection, 'wait_for_room', wait_and_tell)
+    with running(handler, threads=1) as server, server.connect() as sock:
+        sock.sendall(GET_CLOSE % b'/')
+        assert full.wait(10)
+        received = 0
+        while received < sent:
+            received += sock.recv(65536).count(0)
+        go_on.set()
+        assert read_all(sock).endswith(b'0\r\n\r\n')

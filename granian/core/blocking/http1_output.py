@@ -47,7 +47,7 @@ class Http1Output(WatchedConnection):
         self.http = Http1(core.settings.limits, core.reactor.clock)
         self.outbox = b''
         self.burst: Burst | None = None
-        """None until a response has come in pieces."""
+        """None until a part of a response is left to the transmitter."""
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         """Patience with a client that takes its response; None until the handler has waited for room."""
@@ -189,14 +189,28 @@ class Http1Output(WatchedConnection):
 
         `first`: no part of the response was sent yet.
         """
-        burst = self.burst
-        if burst is None:
+        if self.tls is not None:
+            return False  # there the handler sends each piece, in a record of its own
+        burst = self._make_burst()
+        return burst is not None and burst.add(piece, first)
+
+    def share_rest(self) -> None:
+        """Have the outbox sent while the handler goes on. Wait for that where no other thread sends.
+
+        Raises ClientDisconnected.
+        """
+        if self.outbox:
+            burst = self._make_burst()
+            if burst is None or not burst.share():
+                self.drain()
+
+    def _make_burst(self) -> Burst | None:
+        """Return the connection's burst; None where no other thread sends."""
+        if self.burst is None:
             transmitter = self.core.pool.transmitter
-            # OpenSSL's objects do not read and write at the same time.
-            if transmitter is None or self.tls is not None or not transmitter.start():
-                return False
-            burst = self.burst = Burst(self, transmitter)
-        return burst.add(piece, first)
+            if transmitter is not None and transmitter.start():
+                self.burst = Burst(self, transmitter)
+        return self.burst
 
     def write_rest(self, rest: memoryview) -> None:
         """Leave the rest to the leader; block while it exceeds OUTBOX_LIMIT."""

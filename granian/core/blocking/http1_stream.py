@@ -168,6 +168,8 @@ class Http1Stream(BlockingStream):
             return
         if connection.burst is not None or self._head_bytes or connection.outbox or not out:
             self._write(out)
+            if connection.outbox:
+                self._leave_rest()
             return
         # As _write() does, without its calls: the fast path where no other thread sends.
         try:
@@ -177,13 +179,19 @@ class Http1Stream(BlockingStream):
         except OSError as exc:
             self._lost(exc)
         if sent != len(out):
-            self._write_rest(memoryview(out)[sent:])
+            self._leave_rest(memoryview(out)[sent:])
         elif sent >= LARGE_PIECE:
             connection.core.pool.give_way()
 
-    def _write_rest(self, rest: memoryview) -> None:
+    def _leave_rest(self, rest: memoryview | None = None) -> None:
+        """Leave what the kernel has not taken to others: the application may take long for the next piece.
+
+        `rest` is not in the outbox yet.
+        """
         try:
-            self._connection.write_rest(rest)
+            if rest is not None:
+                self._connection.write_rest(rest)
+            self._connection.share_rest()
         except ClientDisconnected:
             self.aborted = True
             raise

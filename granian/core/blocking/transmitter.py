@@ -8,6 +8,8 @@ gets the interpreter's lock. What is left when the response ends, the handler se
 
 An application that computes without ever releasing the lock would delay such a block. The first time
 that it does, all blocks are sent at once from then on.
+
+The transmitter also sends what the kernel had no room for, while the handler goes on (`Burst.share`).
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ LARGE = 16384
 HELD_UP = 0.02
 """Seconds of computing that show that the handler keeps the interpreter's lock. Python code gives it away
 after 5 ms; then the transmitter needs a processor."""
+RETRY = 0.05
+"""Seconds between two attempts to send what the kernel had no room for."""
 NO_THREAD = (RuntimeError, MemoryError)
 """Raised by the start of a thread where the system has no room for one more."""
 
@@ -48,9 +52,9 @@ class Sender(Protocol):
 
 
 class Burst:
-    """The pieces of one connection's response that are left to the transmitter.
+    """The part of one connection's response that is left to the transmitter: the outbox, then the pieces.
 
-    The lock guards them, the outbox and the socket. It is held during a send, which does not wait.
+    The lock guards both and the socket. It is held during a send, which does not wait.
     """
 
     __slots__ = (
@@ -95,32 +99,45 @@ class Burst:
             self._transmitter.transmit(self)
         return True
 
-    def send(self) -> None:
-        """Send the pieces, as far as the kernel takes them. The transmitter."""
+    def share(self) -> bool:
+        """Leave the outbox to the transmitter. Return False where it has ended. The handler."""
+        if self._transmitter.closed:
+            return False
+        self.active = True
+        self._transmitter.retry(self)
+        return True
+
+    def send(self) -> bool:
+        """Send as much as the kernel takes. Return whether some is left. The transmitter."""
         connection = self._connection
         with self._lock:
-            if not self._pieces or self._failure is not None:
-                return
-            data = connection.outbox + b''.join(self._pieces)
-            self._pieces.clear()
-            self._late = self._late or monotonic() - self._last > HELD_UP
+            if not self.active or self._failure is not None:
+                return False
+            data = connection.outbox
+            if self._pieces:
+                data += b''.join(self._pieces)
+                self._pieces.clear()
+                self._late = self._late or monotonic() - self._last > HELD_UP
+            if not data:
+                return False
             try:
                 sent = connection.sock.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
                 self._failure = error
-                return
-            connection.outbox = data[sent:]
+                return False
+            connection.outbox = rest = data[sent:]
+            return bool(rest)
 
     def take(self) -> bytes:
         """Return the pieces that are not sent yet. They go behind the outbox. The handler.
 
         Raises ClientDisconnected where the transmitter found the connection broken.
         """
-        self.active = False
         self._size = 0
         with self._lock:
+            self.active = False
             data = b''.join(self._pieces)
             self._pieces.clear()
         if (data or self._late) and thread_time() - self._computed > HELD_UP:
@@ -133,6 +150,7 @@ class Burst:
     def drop(self) -> None:
         """Forget the pieces, and wait for a send that has begun: the socket closes next. The owner."""
         with self._lock:
+            self.active = False
             self._pieces.clear()
 
 
@@ -141,10 +159,14 @@ class Transmitter:
 
     def __init__(self) -> None:
         self._bursts: deque[Burst] = deque()
+        self._stuck: set[Burst] = set()
+        """Bursts that the kernel had no room for."""
+        self._retries = False
+        """The thread looks at `_stuck` after RETRY at the latest."""
         self._alarm = Lock()
         self._alarm.acquire()
         self._starting = Lock()
-        self._started = self._closed = False
+        self._started = self.closed = False
         self.held_up = False
         """A piece has waited while its handler computed, or the thread has ended: no more are left to it."""
 
@@ -164,9 +186,16 @@ class Transmitter:
         self._bursts.append(burst)
         self._ring()
 
+    def retry(self, burst: Burst) -> None:
+        """Have a burst sent once the kernel has room. Any thread."""
+        # Enter the set, then read `_retries`. The thread clears that, then reads the set: one sees the other.
+        self._stuck.add(burst)
+        if not self._retries:
+            self._ring()
+
     def close(self) -> None:
         """End the thread. Handlers that still run send their pieces themselves. Any thread."""
-        self._closed = self.held_up = True
+        self.closed = self.held_up = True
         self._ring()
 
     def _ring(self) -> None:
@@ -177,10 +206,22 @@ class Transmitter:
 
     def _run(self) -> None:
         use_batch_policy()  # else it preempts the handler, which has the interpreter's lock: 82 µs, not 48
-        while not self._closed:
-            self._alarm.acquire()
+        while not self.closed:
+            self._retries = False
+            self._retries = bool(self._stuck)
+            self._alarm.acquire(timeout=RETRY if self._retries else -1)
             while self._bursts:
-                try:
-                    self._bursts.popleft().send()
-                except Exception:
-                    logger.exception('Internal error while a response was sent')
+                self._send(self._bursts.popleft())
+            for burst in list(self._stuck):
+                self._send(burst)
+
+    def _send(self, burst: Burst) -> None:
+        left = False
+        try:
+            left = burst.send()
+        except Exception:
+            logger.exception('Internal error while a response was sent')
+        if left:
+            self._stuck.add(burst)
+        else:
+            self._stuck.discard(burst)
