@@ -26,6 +26,12 @@ def set_main_signals(interrupt_handler: Handler, reload_handler: Handler | None 
         signal.signal(signal.SIGHUP, reload_handler)
 
 
+def ignore_broken_pipes() -> None:
+    """Have a write fail whose reader has left. With SIGPIPE given back to the system it ends the process."""
+    if hasattr(signal, 'SIGPIPE') and signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
 def signal_name(number: int) -> str:
     """Return the name of a signal, or its number in words."""
     try:

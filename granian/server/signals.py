@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .._signals import HANDLED, nothing
+from .._signals import HANDLED, ignore_broken_pipes, nothing
 
 _CHILD = (int(signal.SIGCHLD),) if hasattr(signal, 'SIGCHLD') else ()
 _BREAK = (int(signal.SIGBREAK),) if hasattr(signal, 'SIGBREAK') else ()
@@ -59,6 +59,7 @@ class SignalInbox:
         """Set the handlers again: a preload may import libraries that set others."""
         if self._wakeup is not None:
             signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+            ignore_broken_pipes()
         for signum in self._before:
             signal.signal(signum, nothing)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import forked, log
 from .._internal import load_env_files, load_target, put_first
+from .._signals import ignore_broken_pipes
 from ..config import Config
 from ..constants import Cores, Interfaces
 from ..core.contract import Core
@@ -156,6 +157,8 @@ class Life:
 
     def _ready(self, observers: Observers, monitor: timeouts.Monitor | None) -> None:
         log.enable(self.config.log_enabled)  # the application's lifespan may have configured logging
+        if not self.spec.in_thread:
+            ignore_broken_pipes()
         self.control.send(ipc.READY)
         if observers.report is not None:
             observers.report()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+
 from fault_apps import RAISED
 from fault_list import Result, fault, lost, workers
 
@@ -16,6 +19,15 @@ for _kind in RAISED:
     @fault(f'the application raises {_kind} within its response')
     def raises_within(server: Running, path: str = f'/within-{_kind}') -> Result:
         return lost(server, path), 'Error handling request|ended unexpectedly'
+
+
+for _path, _name in {'/memory': 'uses up its memory', '/recurse': 'recurses without end'}.items():
+
+    @fault(f'the application {_name}')
+    def fails(server: Running, path: str = _path) -> Result:
+        first = lost(server, path)
+        assert lost(server, '/') == 'nothing'
+        return first, 'Error handling request'
 
 
 ENDS = {'/leave': 'exit status 9', '/crash': 'killed by SIGSEGV', '/abort': 'killed by SIGABRT'}
@@ -38,6 +50,7 @@ SETTINGS = {
     '/output': 'closes standard input, output and error',
     '/timeout': 'sets a default timeout of sockets',
     '/warnings': 'makes each warning an error',
+    '/change': 'changes its folder, umask, locale, paths, streams, hooks and log filters',
     '/folder': 'removes its working directory',
     '/environ': 'clears its environment',
     '/logging': 'disables all loggers',
@@ -50,6 +63,18 @@ for _path, _name in SETTINGS.items():
         answers = [lost(server, '/') for _ in range(20)]
         assert set(answers) == {'nothing'}, answers
         return first, ''
+
+
+@fault('the application gives SIGPIPE back to the system', env={'FAULT_PIPE': '1'})
+def breaks_pipes(server: Running) -> Result:
+    for _ in range(3):
+        with socket.create_connection(('127.0.0.1', server.port)) as client:
+            client.sendall(b'GET /parts HTTP/1.1\r\nHost: test\r\n\r\n')
+    answers = [lost(server, '/sleep') for _ in range(3)]
+    server.signal(signal.SIGUSR1)
+    server.expect('Handling signal: usr1')
+    assert 'SIGPIPE' not in server.output, server.output
+    return ', '.join(dict.fromkeys(answers)), ''
 
 
 STAY = {

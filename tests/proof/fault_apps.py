@@ -5,9 +5,12 @@ import atexit
 import concurrent.futures
 import contextlib
 import ctypes
+import gc
+import locale
 import logging.config
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -31,6 +34,10 @@ BROKEN = os.environ.get('FAULT_BROKEN')
 """While a file of this name exists, loading the application ends the worker."""
 if BROKEN and Path(BROKEN).exists():
     os._exit(9)
+
+
+if 'FAULT_PIPE' in os.environ:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def never_ends():
@@ -131,7 +138,52 @@ def be_slow():
     time.sleep(1)
 
 
+def use_up_memory():
+    """Allocate until there is no more, under a limit of 50 MiB for that."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path('/proc/self/statm').read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 50 * 2**20, before[1]))
+    held = []
+    try:
+        while True:
+            held.append(bytearray(2**20))
+    finally:
+        held.clear()
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def recurse():
+    recurse()
+
+
+def broken(*args):
+    raise RuntimeError('broken by the application')
+
+
+class Unraisable:
+    __del__ = broken
+
+
+def change_everything():
+    """Change what a process has once. No traceback of it may reach a client."""
+    os.umask(0o777)
+    os.chdir('/')
+    locale.setlocale(locale.LC_ALL, 'C.UTF-8')
+    gc.disable()
+    sys.setswitchinterval(10)
+    sys.path.clear()
+    threading.excepthook = sys.excepthook = sys.unraisablehook = broken
+    Unraisable()
+    atexit.register(sys.exit, 3)
+    for name in ('_granian', 'granian.access', ''):
+        logging.getLogger(name).addFilter(broken)
+    sys.stdout = sys.stderr = None
+
+
 ACTS = {
+    '/memory': use_up_memory,
+    '/recurse': recurse,
+    '/change': change_everything,
     '/close': lambda: os.closerange(3, 50),
     '/leave': lambda: os._exit(9),
     '/block': block_signals,
@@ -174,6 +226,16 @@ def within(path):
     return RAISED[path[8:]] if path.startswith('/within-') else None
 
 
+PARTS = [b'x' * 65536] * 20
+"""The response of /parts: its client leaves, and a later part finds that."""
+
+
+def parts():
+    for part in PARTS:
+        time.sleep(0.01)
+        yield part
+
+
 def body(exception):
     yield str(os.getpid()).encode()
     if exception:
@@ -183,6 +245,8 @@ def body(exception):
 def app(environ, start_response):
     act(environ['PATH_INFO'])
     start_response('200 OK', [('Content-Length', '1000')] if within(environ['PATH_INFO']) else [])
+    if environ['PATH_INFO'] == '/parts':
+        return parts()
     return body(within(environ['PATH_INFO']))
 
 
@@ -192,13 +256,21 @@ async def asgi(scope, receive, send):
         exception = within(scope['path'])
         fields = [(b'content-length', b'1000')] if exception else []
         await send({'type': 'http.response.start', 'status': 200, 'headers': fields})
+        for part in PARTS if scope['path'] == '/parts' else ():
+            await asyncio.sleep(0.01)
+            await send({'type': 'http.response.body', 'body': part, 'more_body': True})
         for part in body(exception):
             await send({'type': 'http.response.body', 'body': part, 'more_body': bool(exception)})
 
 
 async def rsgi(scope, protocol):
     act(scope.path)
-    if exception := within(scope.path):
+    if scope.path == '/parts':
+        transport = protocol.response_stream(200, [])
+        for part in PARTS:
+            await asyncio.sleep(0.01)
+            await transport.send_bytes(part)
+    elif exception := within(scope.path):
         transport = protocol.response_stream(200, [('content-length', '1000')])
         for part in body(exception):
             await transport.send_bytes(part)
