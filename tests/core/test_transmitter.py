@@ -172,6 +172,30 @@ def test_full_socket_is_tried_again_while_the_handler_goes_on() -> None:
     assert connection.sock.taken == [b'rest']
 
 
+def test_rest_shared_during_an_attempt_is_tried_again() -> None:
+    mine = Transmitter()
+
+    class Shared(Burst):
+        """A burst whose handler takes it, and shares it again, while the transmitter looks at it."""
+
+        def send(self) -> bool:
+            left = super().send()
+            if not left and not shared.is_set():
+                shared.set()
+                assert self.share()
+            elif not left:
+                sent.set()
+            return left
+
+    shared, sent = threading.Event(), threading.Event()
+    assert mine.start()
+    try:
+        assert Shared(Connection(), mine).share()
+        assert sent.wait(10)
+    finally:
+        mine.close()
+
+
 def test_closed_transmitter_takes_no_rest() -> None:
     connection, idle = Connection(), Idle()
     connection.outbox = b'rest'
