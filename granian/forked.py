@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
+from typing import Any
 
 _child = False
 
@@ -40,3 +42,24 @@ def leave(error: BaseException | None = None) -> None:
         except (AttributeError, ValueError, OSError):  # None, closed, or not writable
             pass
     os._exit(status & 0xFF)
+
+
+def leave_next(loop: Any) -> None:
+    """Have an event loop end this process when it takes control again, and run nothing else that is due.
+
+    That belongs to other requests. No loop has a function for its queue, and uvloop does not show it.
+    """
+    leaving = loop.call_soon(leave)
+    for each in gc.get_objects():
+        if type(each) is type(leaving) and each is not leaving and not _is_the_loops(each):
+            each.cancel()
+
+
+def _is_the_loops(handle: Any) -> bool:
+    """Return whether uvloop runs itself by this handle."""
+    if type(handle).__module__ == 'asyncio.events':
+        return False
+    try:
+        return repr(handle).lower().startswith('<handle loop._')
+    except Exception:  # of the application's callback
+        return False

@@ -1,5 +1,6 @@
 """Applications whose requests fork: what the child does is in the path."""
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -134,11 +135,31 @@ def wsgi(environ, start_response):
     return [body]
 
 
+waiters = []
+"""Futures of the requests for /waiter."""
+both_wait = asyncio.Event()
+
+
+async def answer(path):
+    if path == '/waiter':
+        waiters.append(asyncio.get_running_loop().create_future())
+        if len(waiters) == 2:
+            both_wait.set()
+        await waiters[-1]
+        note(f'woken in {os.getpid()}')
+    elif path == '/wake':
+        await both_wait.wait()
+        for waiter in waiters:
+            waiter.set_result(None)
+        return fork(path)
+    return work('/' if path == '/waiter' else path)
+
+
 async def asgi(scope, receive, send):
-    body = work(scope['path']).encode()
+    body = (await answer(scope['path'])).encode()
     await send({'type': 'http.response.start', 'status': 200, 'headers': []})
     await send({'type': 'http.response.body', 'body': body})
 
 
 async def rsgi(scope, protocol):
-    protocol.response_str(200, [], work(scope.path))
+    protocol.response_str(200, [], await answer(scope.path))

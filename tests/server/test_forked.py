@@ -1,9 +1,11 @@
 """Children that an application forks: they never serve, never stop their worker, never hold its port."""
 
 import os
+import re
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -121,3 +123,15 @@ def test_greenlets_of_the_worker_never_run_in_a_child(server, path, status):
     assert server.wait() == 0
     assert 'Traceback' not in server.output
     assert 'goes on in the child' not in server.output
+
+
+@pytest.mark.parametrize('server', ['asyncio', 'uvloop', 'rsgi'], indirect=True)
+def test_requests_that_are_due_at_a_fork_go_on_in_the_worker_only(server):
+    pid = server.get()
+    with ThreadPoolExecutor() as clients:
+        waiting = [clients.submit(server.get, '/waiter') for _ in range(2)]
+        assert server.get('/wake') == f'{pid} 0'
+        assert [each.result() for each in waiting] == [pid, pid]
+    server.signal()
+    assert server.wait() == 0
+    assert re.findall(r'woken in (\d+)', server.output) == [pid, pid]

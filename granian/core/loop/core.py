@@ -148,7 +148,7 @@ class LoopCore:
         return [fd for fd in fds if fd >= 0]
 
     def abandon(self) -> None:
-        self.loop.call_soon(forked.leave)
+        forked.leave_next(self.loop)
 
     async def serve(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serve as `run` does, on a loop that is already running."""
