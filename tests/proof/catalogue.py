@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from further_sources import (
+    AIRFLOW_CLIENT,
     BLACKSHEEP,
     BUGSINK,
     BUGSINK_CLIENT,
@@ -309,6 +310,21 @@ APPLICATIONS = {
             '{bin}/python seed.py',
         ],
         client=BUGSINK_CLIENT, env={'DJANGO_SETTINGS_MODULE': 'bugsink_conf'}, quick=True,
+    ),
+    'airflow': Application(
+        ['apache-airflow'], '--interface asgi --workers 2 airflow.api_fastapi.main:app',
+        [
+            ('GET', '/', '', {}, 200), ('GET', '/api/v2/version', '', {}, 200),
+            ('GET', '/api/v2/monitor/health', '', {}, 200), ('GET', '/openapi.json', '', {}, 200),
+            ('GET', '/api/v2/dags', '', {}, 200), ('GET', '/api/v2/absent', '', {}, 404),
+        ],
+        prepare=['{bin}/python -m airflow db migrate'],
+        env={
+            'AIRFLOW_HOME': '{folder}', 'AIRFLOW__CORE__LOAD_EXAMPLES': 'False',
+            'AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS': 'True',
+            'AIRFLOW__API_AUTH__JWT_SECRET': 'x' * 64, 'AIRFLOW__USAGE_DATA_COLLECTION__ENABLED': 'False',
+        },
+        client=AIRFLOW_CLIENT,
     ),
     'coverage run': Application(
         ['coverage'], OURS, QUICK, wrapper='{bin}/coverage run -m granian', quick=True,

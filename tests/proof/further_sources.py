@@ -334,3 +334,20 @@ SECRET_KEY = 'secret'
 SESSION_COOKIE_SECURE = False
 MAIL_SUPPRESS_SEND = True
 """
+AIRFLOW_CLIENT = """
+import json, re, sys, urllib.request
+
+place = f'http://127.0.0.1:{sys.argv[1]}'
+
+def ask(path, body=None, **fields):
+    body = None if body is None else json.dumps(body).encode()
+    return urllib.request.urlopen(urllib.request.Request(place + path, body, fields)).read().decode()
+
+token = json.loads(ask('/auth/token'))['access_token']
+fields = {'Authorization': f'Bearer {token}', 'Content-Type': 'application/json'}
+assert json.loads(ask('/api/v2/dags', **fields))['total_entries'] == 0
+ask('/api/v2/variables', {'key': 'proof', 'value': 'of the server'}, **fields)
+assert json.loads(ask('/api/v2/variables/proof', **fields))['value'] == 'of the server'
+script = re.search('static/assets/[^"]+[.]js', ask('/'))[0]
+assert len(ask('/' + script)) > 1_000_000
+"""
