@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
 import sys
 import tokenize
@@ -175,10 +176,14 @@ def places(paths: list[Path]) -> Iterator[str]:
 
 def _files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob('*') if p.suffix in ('.py', '.md') and p.is_file())
-        else:
-            yield path
+        yield from sorted(_below(path)) if path.is_dir() else [path]
+
+
+def _below(top: Path) -> Iterator[Path]:
+    """Yield the modules and pages below a folder, but for hidden folders, such as environments of proofs."""
+    for folder, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        yield from (Path(folder, name) for name in names if name.endswith(('.py', '.md')))
 
 
 def _in_python(text: str) -> Iterator[tuple[int, str]]:

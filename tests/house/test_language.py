@@ -23,6 +23,8 @@ def test_package_tests_and_pages_keep_the_rules() -> None:
 def test_docstring_and_word_are_found(tmp_path: Path) -> None:
     code, page = tmp_path / 'faulty.py', tmp_path / 'page.md'
     code.write_text(FAULTY, encoding='utf-8')
+    (tmp_path / '.env').mkdir()  # an environment: not our code
+    (tmp_path / '.env' / 'faulty.py').write_text(FAULTY, encoding='utf-8')
     page.write_text('Caches begin anew.\n\n```\nnobody\n```\n', encoding='utf-8')
     assert list(places([tmp_path])) == [
         f'{code}:2: poll: a docstring begins with an imperative verb, not "What"',
