@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -65,6 +66,19 @@ def wait_in_child(path):
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         event.set()
 
+    if path == '/inherited':
+        ours, theirs = socket.socketpair()
+        waits = gevent.spawn(ours.recv, 9)
+        gevent.sleep(0)
+        pid = os.fork()
+        if not pid:
+            theirs.sendall(b'from child')
+            for each in (theirs, ours):
+                each.close()
+            os._exit(7)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert waits.get() == b'from chil'
+        return f'{parent} {status}'
     if path == '/waited-for':
         gevent.spawn(forks)
         assert event.wait(20)
@@ -86,7 +100,7 @@ def wait_in_child(path):
 
 
 def work(path):
-    if path in ('/waited-for', '/join', '/event'):
+    if path in ('/waited-for', '/join', '/event', '/inherited'):
         return wait_in_child(path)
     if path == '/terminate':
         child = multiprocessing.Process(target=rest)

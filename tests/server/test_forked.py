@@ -113,7 +113,9 @@ def test_child_that_ends_at_once_is_noticed_under_gevent(server):
 
 
 @pytest.mark.parametrize('server', ['gevent'], indirect=True)
-@pytest.mark.parametrize(('path', 'status'), [('/waited-for', 5), ('/join', 6), ('/event', 6)])
+@pytest.mark.parametrize(
+    ('path', 'status'), [('/waited-for', 5), ('/join', 6), ('/event', 6), ('/inherited', 7)]
+)
 def test_greenlets_of_the_worker_never_run_in_a_child(server, path, status):
     """Expect `LoopExit` in a child that waits for one of them: it never comes."""
     pid = server.get()

@@ -159,6 +159,13 @@ class _Replaced(Hub):  # type: ignore[misc]
     def switch(self) -> Any:
         return get_hub().switch()
 
+    def cancel_wait(self, *args: Any) -> None:
+        """Do nothing, for `shutdown` of an inherited socket: the waiting greenlets are in the worker."""
+
+    def cancel_waits_close_and_then(self, watchers: Any, kind: Any, then: Any, *args: Any) -> None:
+        """Close an inherited socket. Its watchers belong to the destroyed loop, and cannot be closed."""
+        then(*args)
+
 
 class _NoLoop:
     """The loop of the worker's hub, in a child: no greenlet of the worker is woken there."""
@@ -167,6 +174,10 @@ class _NoLoop:
         pass
 
     run_callback_threadsafe = run_callback
+
+    def closing_fd(self, fd: int) -> bool:
+        """Return False: nothing has to precede the close."""
+        return False
 
 
 def _replace_hub(old: Hub) -> None:
