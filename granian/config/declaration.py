@@ -275,7 +275,7 @@ class Declaration:
     )  # fmt: skip
 
     static_path_route: tuple[str, ...] = opt(
-        STATIC, 'text', ('/static',), 'URL path of a folder, one for each --static-path-mount', multiple=True
+        STATIC, 'text', ('/static',), 'URL path for each --static-path-mount, in order', multiple=True
     )
     static_path_mount: tuple[Path, ...] = opt(
         STATIC, 'dir', (), 'Folder whose files are served without the application', multiple=True

@@ -177,6 +177,7 @@ def test_help_tells_variable_default_and_range_of_each_option() -> None:
 def test_help_is_not_wider_than_the_terminal_and_breaks_no_word() -> None:
     output = CliRunner().invoke(cli.cli, ['--help'], terminal_width=80).output
     assert max(map(len, output.splitlines())) <= 80
+    assert re.findall(r'--[a-z0-9-]*-$', output, re.MULTILINE) == []
     for option in ON_COMMAND_LINE:
         assert option.env in output
 
