@@ -150,8 +150,10 @@ def _hand_over(codes: Mapping[int, int]) -> None:
     modules = [sys.modules.get(name) for name in ('subprocess', 'multiprocessing.popen_fork')]
     kinds = tuple(module.Popen for module in modules if module is not None)
     for each in gc.get_objects() if kinds else ():
-        if issubclass(type(each), kinds) and getattr(each, 'pid', None) in codes and each.returncode is None:
-            each.returncode = codes[each.pid]
+        if issubclass(type(each), kinds):
+            with suppress(Exception):  # of a subclass, or an object that is being made
+                if each.pid in codes and each.returncode is None:
+                    each.returncode = codes[each.pid]
 
 
 def earliest(companions: Sequence[Companion]) -> float:

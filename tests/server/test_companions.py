@@ -196,7 +196,12 @@ def is_reaped(pid):
     except ChildProcessError:
         return True
 
+class Odd(subprocess.Popen):
+    pid = returncode = property(lambda self: 1 / 0)
+    __del__ = lambda self: None
+
 reaper = ChildReaper(set)
+odd = Odd.__new__(Odd)
 child = subprocess.Popen([sys.executable, '-c', 'raise SystemExit(7)'])
 process = multiprocessing.get_context('fork').Process(target=sys.exit, args=(5,))
 process.start()
