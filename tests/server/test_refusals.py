@@ -40,11 +40,13 @@ def send(port, data):
 def test_refused_request_leaves_a_trace(serve, kind):
     server = serve(script='realserver.py', log_access=True, log_access_format=EVERY_HEADER, **kind)
     server.wait_ready()
+    socket.create_connection(('127.0.0.1', server.port)).close()  # a health check is no refusal
     for data, status in CASES.values():
         send(server.port, data)
         server.expect(rf'\[WARNING\] Refused a request from 127\.0\.0\.1 with {status}: \S+')
     server.signal()
     assert server.wait() == 0
+    assert server.output.count('Refused') == len(CASES)
     logged = re.findall(r'^127\.0\.0\.1 "- - HTTP/1\.1" (\d+) - "-" "-" -$', server.output, re.MULTILINE)
     assert sorted(map(int, logged)) == sorted(status for _, status in CASES.values())
 
