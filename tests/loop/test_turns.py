@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import socket
 from types import SimpleNamespace
 from typing import Any
 
 from granian.core.contract import CoreSettings
+from granian.core.loop.allowance import Allowance
 from granian.core.loop.output import READ_AT_ONCE, LoopOutput, bound_read
 from granian.protocol.limits import WRITES
 from granian.turns import IN_TURN, TURN, Turns
 from tests.support.turns import turns as run
 
 PLAIN = [(b'content-type', b'text/plain')]
+
+
+def allowance(loop: asyncio.AbstractEventLoop) -> Allowance:
+    return Allowance(loop, contextvars.copy_context(), ())
 
 
 def test_turns_of_one_turn_of_the_loop_are_bounded() -> None:
@@ -54,7 +60,8 @@ def test_client_that_takes_everything_leaves_turns_to_others() -> None:
     http2: Any = Endless()
 
     async def main() -> None:
-        output: LoopOutput[Any] = LoopOutput(asyncio.get_running_loop(), CoreSettings())
+        loop = asyncio.get_running_loop()
+        output: LoopOutput[Any] = LoopOutput(loop, CoreSettings(), allowance(loop))
         output.transport = SimpleNamespace(write=len, is_closing=lambda: False)
         output.http2 = http2
         output.flush()
@@ -152,7 +159,8 @@ def test_asyncio_read_allocates_no_more_than_its_bound() -> None:
             client.setblocking(False)
             client.send(b'x' * (4 * READ_AT_ONCE))
             loop = asyncio.get_running_loop()
-            transport, _ = await loop.connect_accepted_socket(lambda: Reader(loop, CoreSettings()), server)
+            reader: Reader = Reader(loop, CoreSettings(), allowance(loop))
+            transport, _ = await loop.connect_accepted_socket(lambda: reader, server)
             await run()
             transport.close()
 

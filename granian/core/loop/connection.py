@@ -48,7 +48,7 @@ class LoopConnection(LoopOutput[LoopStream]):
         client: Address | None,
         server: Address | str,
     ) -> None:
-        super().__init__(core.loop, core.settings)
+        super().__init__(core.loop, core.settings, core.allowance)
         self.core = core
         self.context = core.context
         self.socket = sock
@@ -94,6 +94,12 @@ class LoopConnection(LoopOutput[LoopStream]):
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
+        allowance = self.allowance
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.admits(self, self.data_received, data):
+            self.bound_held(len(data))
+            return
         if not self.negotiated:
             self._negotiate(data)
             return
@@ -101,7 +107,7 @@ class LoopConnection(LoopOutput[LoopStream]):
         protocol.receive_data(data)
         if self.streams or self.slow:
             self._pump()
-            self.bound_turn(len(data))
+            allowance.left >>= 1  # it may have taken as long as many requests
             if not self.multiplexed:
                 self._bound_input(len(data))
             return
@@ -145,6 +151,9 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def eof_received(self) -> bool:
         """Answer what is under way although the client has half-closed, and notify the handlers."""
+        if self.allowance.waiting(self):
+            self.allowance.put_off(self, self._end_of_input)
+            return True
         self.client_closed = True
         if self.closing or not self.negotiated:
             return False
@@ -156,8 +165,13 @@ class LoopConnection(LoopOutput[LoopStream]):
             return False
         return True
 
+    def _end_of_input(self) -> None:
+        if not self.eof_received():
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.closing = True
+        self.allowance.forget(self)
         self.outbox.clear()
         for stream in list(self.streams.values()):
             self._drop(stream)
@@ -387,6 +401,11 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def _next(self) -> None:
         """Handle input that was kept waiting, and read on."""
+        allowance = self.allowance
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.continues(self, self._next):
+            return
         self._next_scheduled = False
         if self.closing:
             return
@@ -398,8 +417,8 @@ class LoopConnection(LoopOutput[LoopStream]):
             self._read_on()  # at most the beginning of a head is held
         elif self._holds_much(self.settings.limits.max_buffer_size):
             self.pause_reading()  # each turn may read more than the request that it begins
-        elif self.reading_paused:
-            self.resume_reading(None if self.multiplexed else self.streams.get(1))
+        else:
+            self.read_again()
 
     def open_tunnel(self, stream: LoopStream, receiver: Callable[[bytes], None]) -> None:
         self.transport.set_protocol(Tunnel(self, stream, receiver))

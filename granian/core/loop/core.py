@@ -25,6 +25,7 @@ from ..heap import Peak
 from ..own import OwnDescriptors
 from . import first_step
 from .accept import Acceptor
+from .allowance import Allowance
 from .deadlines import notify_stop, shut_down, sweep
 from .stream import LoopStream
 
@@ -77,6 +78,7 @@ class LoopCore:
         self.context = contextvars.copy_context()
         self.connections: set[LoopConnection] = set()
         self.running: set[LoopStream] = set()
+        self.allowance = Allowance(loop, self.context, self.running)
         self.stopping = False
         self.reloading = False
         self.connections_handled = 0
@@ -153,7 +155,7 @@ class LoopCore:
     async def serve(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serve as `run` does, on a loop that is already running."""
         self._over = self.loop.create_future()
-        self.context = contextvars.copy_context()
+        self.context = self.allowance.context = contextvars.copy_context()
         try:
             if self.lifespan is not None:
                 await self.lifespan.startup()
@@ -319,6 +321,7 @@ class LoopCore:
             return
         self.stopping = True
         self.reloading = reload
+        self.allowance.unbound()
         if not reload:
             self.acceptor.last_call()
         self.acceptor.close()

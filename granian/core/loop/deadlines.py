@@ -40,22 +40,32 @@ def sweep(connection: LoopConnection, now: float) -> None:
     elif connection.head_since:
         if now - connection.head_since >= connection.settings.head_timeout:
             _refuse_head(connection)
-    else:
-        settings = connection.settings
-        limit = settings.keep_alive_timeout if connection.negotiated else settings.head_timeout
-        if now - connection.since >= limit:
-            connection.end()
+    elif not _is_put_off(connection):
+        _end_if_idle(connection, now)
+
+
+def _end_if_idle(connection: LoopConnection, now: float) -> None:
+    settings = connection.settings
+    limit = settings.keep_alive_timeout if connection.negotiated else settings.head_timeout
+    if now - connection.since >= limit:
+        connection.end()
 
 
 def connection_spare_from(connection: LoopConnection) -> float:
     """Return the time from which it may be closed to free its descriptor; math.inf while it is used."""
-    if connection.transport.get_write_buffer_size():
+    if connection.transport.get_write_buffer_size() or _is_put_off(connection):
         return math.inf
     if connection.streams:
         return max(each.spare_from for each in connection.streams.values())
     if connection.since == connection.opened:  # its first request
         return spare_from(connection.closing_since or connection.opened, connection.handshaken)
     return spare_from(connection.closing_since or connection.head_since or connection.since)
+
+
+def _is_put_off(connection: LoopConnection) -> bool:
+    """Return whether input has arrived that waits for its turn, here or in the TLS layer."""
+    allowance = connection.allowance
+    return bool(allowance.waiting(connection) or allowance.waiting(connection.transport))
 
 
 def _refuse_head(connection: LoopConnection) -> None:

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from ...protocol.interface import Connection as ProtocolConnection
     from ...stream import Address, TLSInfo
     from ..contract import CoreSettings
+    from .allowance import Allowance
 
 JOIN_BELOW = 16384
 """Bytes. Larger pieces are written as they are: joining would copy them."""
 FLUSH_ABOVE = 131072
 """Bytes. More than this is written before the loop turn ends. The kernel takes as much at once from a client
 that reads; half of it costs a response of 100 KB another write, 4 % of its processor time."""
-TURN_INPUT = 131072
-"""Bytes that the loop reads of a connection before the others have their turn: 40 ms of tiny chunks."""
 JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
@@ -98,11 +97,11 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     _unflushed = 0  # bytes in the outbox that write_soon or HTTP/2 added
     _next_scheduled = False  # a pipelined request is about to be parsed …
     _hold = False  # … or its task about to run
-    _turn_input = 0  # bytes received since others had their turn
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, settings: CoreSettings) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: CoreSettings, allowance: Allowance) -> None:
         self.loop = loop
         self.settings = settings
+        self.allowance = allowance
         self.streams: dict[int, StreamT] = {}
         self.outbox: list[bytes] = []
         self.draining: tuple[StreamT, ...] = ()  # their response is complete, their handlers wait for room
@@ -137,20 +136,14 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         """Return whether so much pipelined input is held (HTTP/1)."""
         return self.http1 is not None and self.http1.buffered >= size
 
-    def bound_turn(self, size: int) -> None:
-        """Count received bytes; pause reading until the next turn of the loop above TURN_INPUT.
-
-        asyncio's loop reads once in a turn by itself.
-        """
-        self._turn_input += size
-        if self._turn_input <= TURN_INPUT or isinstance(self.loop, asyncio.BaseEventLoop):
-            return
-        if not self.reading_paused:
+    def bound_held(self, size: int) -> None:
+        """Pause reading while much input waits for its turn (see `allowance`)."""
+        if not self.reading_paused and self.allowance.holds_much(self, size):
             self.pause_reading()
-            self.loop.call_soon(self._read_next_turn)
+            self.allowance.put_off(self, self.read_again)
 
-    def _read_next_turn(self) -> None:
-        self._turn_input = 0
+    def read_again(self) -> None:
+        """Read from the socket again if there is room."""
         if self.reading_paused and not self.closing:
             self.resume_reading(None if self.multiplexed else self.streams.get(1))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from ...stream import Address
     from ..contract import CoreSettings
+    from .allowance import Allowance
 
 ConnectionT = TypeVar('ConnectionT', contravariant=True)
 
@@ -25,6 +26,7 @@ class Services(Protocol[ConnectionT]):
     settings: CoreSettings
     clock: Clock
     context: Context
+    allowance: Allowance
     stopping: bool
     reloading: bool
     now: float

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RECORD = 65536
 """Bytes asked of OpenSSL at once; it gives at most one record (16 KiB)."""
+READS = 256
+"""Records deciphered at once. Of one byte each, 11,000 may arrive together: that is 20 ms."""
 
 
 class Handshakes(Protocol):
@@ -55,7 +57,8 @@ class TLSLayer(asyncio.Protocol):
     ) -> None:
         self.since = loop.time()
         self._loop = loop
-        self._connection: Any = connection  # an asyncio.Protocol
+        self._connection: Any = connection  # an asyncio.Protocol: its tunnel, after an upgrade
+        self._owner = connection
         self._handshakes = handshakes
         self._received = ssl.MemoryBIO()
         self._to_send = ssl.MemoryBIO()
@@ -99,6 +102,12 @@ class TLSLayer(asyncio.Protocol):
             else:
                 self._raw.pause_reading()
             return
+        allowance = self._owner.allowance
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.admits(self, self.data_received, data):
+            self._bound_held(len(data))
+            return
         self._received.write(data)
         self._read()
 
@@ -106,16 +115,25 @@ class TLSLayer(asyncio.Protocol):
         if not self._agreed:
             self._fail('the client has gone')
             return False
+        if self._owner.allowance.waiting(self):
+            self._owner.allowance.put_off(self, self._late_end)
+            return True
         return self._end_of_input()
+
+    def _late_end(self) -> None:
+        if not self._end_of_input():
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is None:
             return
+        self._owner.allowance.forget(self)
         if self._agreed:
             self._connection.connection_lost(exc)
         else:
             self._over('the client has gone')
         self._connection = None  # a cycle would keep OpenSSL's buffers until the garbage collector comes
+        del self._owner
 
     def pause_writing(self) -> None:
         if self._agreed:
@@ -178,17 +196,26 @@ class TLSLayer(asyncio.Protocol):
 
     # -- input
 
+    def _bound_held(self, size: int) -> None:
+        """Stop reading while much input waits for its turn."""
+        allowance = self._owner.allowance
+        if allowance.holds_much(self, size) and not self._raw.is_closing():
+            self._raw.pause_reading()
+            allowance.put_off(self, self._read_again)
+
+    def _read_again(self) -> None:
+        if not (self._owner.reading_paused or self._raw.is_closing()):
+            self._raw.resume_reading()
+
     def _read(self) -> None:
-        """Pass on all that can be deciphered."""
-        parts = []
-        ended = False
-        read = self._tls.read
+        """Pass on what can be deciphered, READS records at once: the rest in a later turn."""
+        if self._deaf:
+            return
+        parts: list[bytes] = []
         try:
-            while part := read(RECORD):
-                parts.append(part)
-            ended = True
+            ended = self._decipher(parts)
         except ssl.SSLWantReadError:
-            pass
+            ended = False
         except ssl.SSLZeroReturnError:  # close_notify
             ended = True
         except ssl.SSLError:
@@ -201,6 +228,17 @@ class TLSLayer(asyncio.Protocol):
             self._connection.data_received(parts[0] if len(parts) == 1 else b''.join(parts))
         if ended and not self._end_of_input():
             self.close()
+
+    def _decipher(self, parts: list[bytes]) -> bool:
+        """Append records to `parts`. Return True at the end of input. Raises SSLError, or if all is read."""
+        read = self._tls.read
+        while part := read(RECORD):
+            parts.append(part)
+            if len(parts) == READS:
+                self._owner.allowance.put_off(self, self._read)
+                self._bound_held(RECORD)
+                return False
+        return True
 
     def _end_of_input(self) -> bool:
         """Pass on the client's close_notify, or its FIN, once. Return whether our side stays open."""

@@ -30,7 +30,14 @@ class Tunnel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         stream = self._stream
-        if self._connection.closing:
+        connection = self._connection
+        if connection.closing:
+            return
+        allowance = connection.allowance
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.admits(connection, self.data_received, data):
+            connection.bound_held(len(data))
             return
         if stream.flowing:
             stream.received += len(data)

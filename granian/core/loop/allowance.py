@@ -1,0 +1,174 @@
+"""A bound on what a crowd of clients may begin in one turn of the loop: the others wait in a line.
+
+The loop calls every connection that has input before it looks for news: a thousand requests that arrive at
+one moment would keep all other clients waiting for as long as they take.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sized
+    from contextvars import Context
+
+logger = logging.getLogger('_granian')
+
+SHARE: Final = 0.004
+"""Seconds of a turn for the connections in the line; as many are for those that have input in this turn."""
+BEGUN: Final = 64
+"""Maximum requests begun in a share that go on after it. What they do then belongs to the turn, but not to
+the share: where turns are long, fewer are begun."""
+LEAST_BEGUN: Final = 8
+"""The same where turns are long."""
+UNWATCHED: Final = 32
+"""Calls of connections until the clock is looked at: fewer requests than these make no long turn."""
+WATCHED: Final = 8
+"""Calls between two looks in a turn that has had more."""
+NESTED: Final = 4
+"""Questions that one call of a connection asks at most: of the TLS layer, the connection, and its version."""
+HELD: Final = 4096
+"""Bytes of input in the line above which a connection is not read on."""
+
+
+class Reader(Protocol):
+    """A connection, or its TLS layer."""
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Allowance:
+    """Bounds what the connections of one loop do in a turn. The loop's thread.
+
+    A connection asks before it handles input: it takes one of `left`, or calls `admits` when there is none.
+    While connections wait there is none, so each call is looked at.
+    """
+
+    __slots__ = (
+        '_began', '_begun', '_due', '_line', '_loop', '_most', '_places', '_unbounded', '_until', 'context',
+        'left',
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, begun: Sized) -> None:
+        """Make an allowance. `begun` has the requests that are being handled."""
+        self.left = UNWATCHED
+        self.context = context
+        self._loop = loop
+        self._begun = begun
+        self._line: OrderedDict[Reader, list[tuple[Callable[..., object], tuple[Any, ...]]]] = OrderedDict()
+        self._due = False  # the loop's next turn begins with `_begin`
+        self._until = 0.0  # end of the share; 0 when none has been asked for in this turn
+        self._began = 0.0  # begin of the turn; 0 when no connection waited then
+        self._places = BEGUN  # requests that may be begun in a share
+        self._most = 0  # requests that are being handled when the share's places are taken
+        self._unbounded = False
+
+    def admits(self, reader: Reader, call: Callable[..., object], *arguments: object) -> bool:
+        """Return whether `reader` may go on in this turn. Else `call` is called in a later one."""
+        if reader not in self._line and self._goes_on():
+            return True
+        self.put_off(reader, call, *arguments)
+        return False
+
+    def continues(self, reader: Reader, call: Callable[[], object]) -> bool:
+        """Return the same where input is held since an earlier turn: it goes on behind those that wait.
+
+        Else pipelined requests would take the share of the connections that have input in this turn.
+        """
+        if not self._line and self._goes_on():
+            return True
+        self.put_off(reader, call)
+        return False
+
+    def waiting(self, reader: Reader) -> int:
+        """Return how many calls of this reader are put off: later ones must not overtake them."""
+        return len(self._line.get(reader, ()))
+
+    def holds_much(self, reader: Reader, size: int) -> bool:
+        """Return whether to stop reading: `size` bytes that wait now are much, or others wait before them."""
+        return size > HELD or self.waiting(reader) > 1
+
+    def put_off(self, reader: Reader, call: Callable[..., object], *arguments: object) -> None:
+        """Call in a later turn, after what else of this reader waits."""
+        self._line.setdefault(reader, []).append((call, arguments))
+        self.left = 0
+        self._call_begin()
+
+    def forget(self, reader: Reader) -> None:
+        """Drop the calls of a reader that is closed."""
+        self._line.pop(reader, None)
+
+    def unbound(self) -> None:
+        """Put nothing off from now on: the worker stops, and each client has one request more at most."""
+        self._unbounded = True
+        if not self._line:
+            self._go_unwatched()
+
+    # -- turns
+
+    def _goes_on(self) -> bool:
+        """Return whether the share of connections that have input in this turn lasts."""
+        now = monotonic()
+        if not self._until:
+            self._until, self._most = now + SHARE, len(self._begun) + self._places
+            self._call_begin()
+        elif now >= self._until or len(self._begun) >= self._most:
+            return False
+        self.left = 0 if self._line else WATCHED - 1
+        return True
+
+    def _call_begin(self) -> None:
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._begin, context=self.context)
+
+    def _begin(self) -> None:
+        """Begin a turn after one that was watched: with the connections that have waited longest."""
+        self._due = False
+        self._until = 0.0
+        now = monotonic()
+        if self._began:
+            self._pace(now - self._began)
+        try:
+            if self._line:
+                self._resume(now)
+        finally:
+            if self._line:
+                self._began = now
+                self.left = 0
+                self._call_begin()
+            else:
+                self._began = 0.0
+                self._go_unwatched()
+
+    def _pace(self, duration: float) -> None:
+        """Adapt the number of requests begun in a share to the seconds that a turn has taken."""
+        if duration > 3 * SHARE:
+            self._places = max(LEAST_BEGUN, self._places // 2)
+        elif duration < 2 * SHARE:
+            self._places = min(BEGUN, self._places + LEAST_BEGUN)
+
+    def _go_unwatched(self) -> None:
+        self.left = 1 << 60 if self._unbounded else UNWATCHED
+
+    def _resume(self, now: float) -> None:
+        """Handle the input of the connections in the line, for a share of a turn that began at `now`."""
+        until, most = now + SHARE, len(self._begun) + self._places
+        line = self._line
+        while line:
+            reader, calls = line.popitem(last=False)
+            try:
+                for call, arguments in calls:
+                    self.left = NESTED
+                    call(*arguments)
+            except Exception:  # a fault of ours: no further connection would go on
+                logger.exception('Internal error on a connection')
+                reader.abort()
+            if not self._unbounded and (monotonic() >= until or len(self._begun) >= most):
+                break
