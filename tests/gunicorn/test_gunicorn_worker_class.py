@@ -51,7 +51,7 @@ def worker_exit(server, worker):
 
 class Api(BaseApplication):
     def load_config(self):
-        for name, value in dict(bind='127.0.0.1:0', worker_class='entry.ApiWorker', timeout=30, threads=THREADS,
+        for name, value in dict(bind='127.0.0.1:0', worker_class='entry.ApiWorker', timeout=30, threads=THREADS, control_socket_disable=True,
                                 post_worker_init=post_worker_init, worker_exit=worker_exit).items():
             self.cfg.set(name, value)
     def load(self):
