@@ -186,11 +186,10 @@ def _line(expressions: list[str], names: dict[str, Any]) -> Render:
         head.logged = found = (key, *made(head))
         return found
 
-    kept = '(c := k if (k := h.logged)[0] is key else keep(h))'
+    kept = 'k if (k := h.logged)[0] is key else keep(h)'
     values = [f'c[{1 + of_head.index(each)}]' if each in of_head else each for each in expressions]
-    first = next(index for index, each in enumerate(expressions) if each in of_head)
-    values[first] = kept + values[first].removeprefix('c')
-    return cast(Render, _function({**names, 'key': key, 'keep': keep}, f'template % ({_tuple(values)})'))
+    line = f'(c := {kept}) and template % ({_tuple(values)})'  # `c` has the key at least, so it is true
+    return cast(Render, _function({**names, 'key': key, 'keep': keep}, line))
 
 
 def _tuple(expressions: list[str]) -> str:

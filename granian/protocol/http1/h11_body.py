@@ -25,11 +25,12 @@ STEPS: Final = 2048
 
 RUN: Final = 4096
 """Chunks of less than 16 bytes that take as long as STEPS parts: a regular expression reads them."""
-_SMALL: Final = rb'0{0,15}[1-9a-fA-F]\r\n(%b)\r\n' % b'|'.join(
-    rb'(?<=[%x%X]\r\n)[\0-\xff]{%d}' % (size, size, size) for size in range(1, 16)
-)
-_small_chunks: Final = re.compile(_SMALL).findall
-_run_of_small: Final = re.compile(rb'(?:%b){1,%d}' % (_SMALL.replace(b'(', b'(?:', 1), RUN)).match
+# A size of one digit behind zeros, then as many bytes: for each size an alternative, which looks back at the
+# digit. A last chunk, an extension or any fault does not match, and is left to the general way.
+_SMALL: Final = rb'0{0,15}[1-9a-fA-F]\r\n%b\r\n'
+_SMALL_DATA: Final = b'|'.join(rb'(?<=[%x%X]\r\n)[\0-\xff]{%d}' % (size, size, size) for size in range(1, 16))
+_small_chunks: Final = re.compile(_SMALL % (b'(%b)' % _SMALL_DATA)).findall
+_run_of_small: Final = re.compile(b'(?:%b){1,%d}' % (_SMALL % (b'(?:%b)' % _SMALL_DATA), RUN)).match
 
 # RFC 9112 7.1.1, a chunk-size of at most sixteen digits. White space only where an extension follows; the
 # alternatives begin with different bytes, so a hostile line costs time in proportion to its length.
