@@ -32,8 +32,11 @@ JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
 
-READ_AT_ONCE = 65536
-"""Bytes of one read. asyncio allocates 256 KiB by default, and ends the connection where it cannot."""
+READ_AT_ONCE = 122880
+"""Bytes of one read. asyncio allocates 256 KiB by default, and ends the connection where it cannot.
+
+malloc maps blocks from 128 KiB on one by one. Uploads cost 7 to 14 % more than by 256 KiB; by 64 KiB 36 %.
+"""
 
 
 def bound_read(transport: Any) -> None:
