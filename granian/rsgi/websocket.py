@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from ..protocol.websocket.codec import may_be_sent
+from ..protocol.websocket.events import may_be_sent
 from ..stream import ClientDisconnected, InvalidResponse
 from ..websocket_session import Closed
 from .errors import ProtocolClosed, ProtocolError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..observe.counters import WebSocketCounts
-from ..protocol.websocket.codec import Event, WebSocket
+from ..protocol.websocket.codec import WebSocket
+from ..protocol.websocket.events import Event
 
 
 class CountedWebSocket(WebSocket):

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..protocol.websocket.codec import INTERNAL_ERROR, State, WebSocket
+from ..protocol.websocket.codec import WebSocket
+from ..protocol.websocket.events import INTERNAL_ERROR, State
 
 if TYPE_CHECKING:
     from ..stream import AsyncStream

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from ..protocol.websocket.codec import (
+from ..protocol.websocket.codec import WebSocket
+from ..protocol.websocket.events import (
     ABNORMAL,
     GOING_AWAY,
     INTERNAL_ERROR,
@@ -18,7 +19,6 @@ from ..protocol.websocket.codec import (
     More,
     Ping,
     State,
-    WebSocket,
     may_be_sent,
 )
 from ..protocol.websocket.handshake import Handshake

@@ -20,9 +20,10 @@ from granian.protocol.http2 import Http2
 from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge
 from granian.protocol.limits import Clock, Limits
 from granian.protocol.proxy_preamble import MORE, PreambleError, read_preamble
-from granian.protocol.websocket.codec import MORE as MORE_FRAMES
-from granian.protocol.websocket.codec import Close, WebSocket
+from granian.protocol.websocket.codec import WebSocket
 from granian.protocol.websocket.deflate import DeflateParameters, negotiate
+from granian.protocol.websocket.events import MORE as MORE_FRAMES
+from granian.protocol.websocket.events import Close
 from granian.static import answer, paths
 from tests.support.http1_help import connect, pull, story
 

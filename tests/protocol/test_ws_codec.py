@@ -14,8 +14,16 @@ from wsproto.events import Pong as WsprotoPong
 from wsproto.extensions import PerMessageDeflate
 
 from granian.protocol.websocket import codec
-from granian.protocol.websocket.codec import (
-    FRAMES_AT_ONCE,
+from granian.protocol.websocket.codec import FRAMES_AT_ONCE, WebSocket
+from granian.protocol.websocket.deflate import (
+    SLICE,
+    SLICE_INPUT,
+    TAIL,
+    Deflate,
+    DeflateParameters,
+    negotiate,
+)
+from granian.protocol.websocket.events import (
     MORE,
     POLICY,
     TRANSITIONS,
@@ -24,15 +32,6 @@ from granian.protocol.websocket.codec import (
     Ping,
     Pong,
     State,
-    WebSocket,
-)
-from granian.protocol.websocket.deflate import (
-    SLICE,
-    SLICE_INPUT,
-    TAIL,
-    Deflate,
-    DeflateParameters,
-    negotiate,
 )
 from granian.protocol.websocket.masking import unmask
 from tests.support.rows import rows
