@@ -40,8 +40,7 @@ class Worker:
         """In `after_worker`: why the worker could not start."""
         self.served = False
         """True once it has become ready."""
-        self.max_requests: int | None = None
-        """Set in `before_worker` or `on_worker_start`: its own --workers-max-requests, without jitter."""
+        self._max_requests: int | None = None
         self.around: Callable[[Callable[[], None]], object] = lambda serve: serve()
         """Set in `on_worker_start`: what is called with the rest of the worker's life, and calls it."""
         self._ask: Callable[[Reason], None] | None = None
@@ -52,6 +51,17 @@ class Worker:
     @property
     def name(self) -> str:
         return f'worker-{self.number}'
+
+    @property
+    def max_requests(self) -> int | None:
+        """Its own --workers-max-requests, without jitter. Set in `before_worker` or `on_worker_start`."""
+        return self._max_requests
+
+    @max_requests.setter
+    def max_requests(self, value: int | None) -> None:
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f'worker.max_requests must be a whole number from 1, or None, not {value!r}')
+        self._max_requests = value
 
     def replace(self) -> None:
         """Ask the main process for a successor; this worker stops when that one serves. In the worker."""
