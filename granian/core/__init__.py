@@ -3,7 +3,8 @@
 `threads` runs blocking handlers in an adaptive pool of threads, `greenlets` runs them
 on gevent's hub; both stand on `blocking`. `loop` runs asynchronous handlers on the worker's
 asyncio loop, `beside` does so next to a blocking core. `contract` is what the worker room sees
-of a core; `sharing`, `listener` and `system_errors` are for all of them.
+of a core. For all of them are `sharing` and `listener`, `handshakes` (steps of TLS in a turn), `progress`
+(a client's), `spare` and `own` (descriptors), `heap` (memory returned to the system) and `system_errors`.
 A core knows the protocol room and the stream port; it must not know an application
 interface (WSGI, ASGI, RSGI) or the configuration.
 """
