@@ -6,6 +6,7 @@ written through `TLSSocket`.
 
 from __future__ import annotations
 
+import _socket
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +34,7 @@ class SocketTransport:
         self._loop = loop
         self._sock = sock
         self._fd: int = sock.fileno()
-        self._plain = isinstance(sock, socket.SocketType)
+        self._plain = isinstance(sock, _socket.socket)  # gevent replaces socket.SocketType
         if not self._plain:
             sock.on_more = self._read_soon
         self._protocol = protocol
