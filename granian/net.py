@@ -126,13 +126,6 @@ def listen(host: str, port: int, backlog: int = 1024) -> Endpoint:
     return listen_on([TCPAddress(host, port)], Listening(backlog))
 
 
-def listen_unix(
-    path: str | os.PathLike[str], permissions: int | None = None, backlog: int = 1024
-) -> Endpoint:
-    """Listen on a Unix socket. A stale file is replaced, a live server's is not. Raises ListenError."""
-    return listen_on([UnixAddress(os.fspath(path))], Listening(backlog, permissions))
-
-
 def listen_patiently(listen: Callable[[], Endpoint], pause: Callable[[float], object]) -> Endpoint:
     """Call `listen`; where an address is in use, call it again, with a line in the log and a pause."""
     for _ in range(IN_USE_ATTEMPTS - 1):

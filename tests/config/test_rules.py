@@ -16,6 +16,7 @@ import click
 import pytest
 
 from granian import _internal, _loops, cli, log, messages, net, tls
+from granian.addresses import Listening, UnixAddress
 from granian.asgi.handler import check_application
 from granian.config import OPTIONS, Config
 from granian.config import rules as _rules
@@ -123,7 +124,7 @@ def _stale(tmp_path: Path) -> None:
         sock.bind(str(path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, 'unlink', lambda *args, **options: _raise(PermissionError(1, 'Not permitted')))
-        net.listen_unix(path)
+        net.listen_on([UnixAddress(str(path))], Listening())
 
 
 def _weak() -> None:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from granian import net
-from granian.addresses import Listening, parse_address
+from granian.addresses import Listening, UnixAddress, parse_address
 from granian.server import upgrade
 
 HAS_IPV6 = True
@@ -26,6 +26,10 @@ def opened():
     yield lambda endpoint: endpoints.append(endpoint) or endpoint
     for endpoint in endpoints:
         endpoint.close()
+
+
+def listen_unix(path, permissions=None):
+    return net.listen_on([UnixAddress(str(path))], Listening(permissions=permissions))
 
 
 def connects(sock):
@@ -194,7 +198,7 @@ def test_privileged_port(monkeypatch):
 
 def unix_message(path, *args):
     with pytest.raises(net.ListenError) as caught:
-        net.listen_unix(path, *args)
+        listen_unix(path, *args)
     assert '\n' not in str(caught.value)
     return str(caught.value)
 
@@ -202,7 +206,7 @@ def unix_message(path, *args):
 @pytest.mark.parametrize('mode', [0o600, 0o666])
 def test_unix(tmp_path, mode):
     path = tmp_path / 's'
-    endpoint = net.listen_unix(path, mode)
+    endpoint = listen_unix(path, mode)
     assert stat.S_IMODE(path.stat().st_mode) == mode
     assert endpoint.urls('https') == [f'unix:{path}']
     connects(endpoint.sockets[0])
@@ -212,7 +216,7 @@ def test_unix(tmp_path, mode):
 
 def test_live_unix_socket_is_refused(tmp_path, opened):
     path = tmp_path / 's'
-    opened(net.listen_unix(path))
+    opened(listen_unix(path))
     assert unix_message(path) == f'cannot listen on {path}: a server is using it'
     assert path.exists()
 
@@ -230,7 +234,7 @@ def test_stale_unix_socket_is_replaced(tmp_path, opened):
     path = tmp_path / 's'
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    connects(opened(net.listen_unix(path)).sockets[0])
+    connects(opened(listen_unix(path)).sockets[0])
 
 
 def test_a_file_that_is_no_socket_is_kept(tmp_path):
@@ -252,16 +256,16 @@ def test_unix_socket_in_no_folder(tmp_path):
 
 def test_unix_socket_of_a_successor_is_left_alone(tmp_path, opened):
     path = tmp_path / 's'
-    first = net.listen_unix(path)
+    first = listen_unix(path)
     path.unlink()
-    opened(net.listen_unix(path))
+    opened(listen_unix(path))
     first.close()
     assert path.exists()
 
 
 def test_a_child_does_not_remove_the_unix_socket(tmp_path, opened):
     path = tmp_path / 's'
-    endpoint = opened(net.listen_unix(path))
+    endpoint = opened(listen_unix(path))
     pid = os.fork()
     if not pid:
         endpoint.close()
@@ -274,7 +278,7 @@ def test_a_child_does_not_remove_the_unix_socket(tmp_path, opened):
 @pytest.mark.parametrize('notices', ['look', 'close'])
 def test_files_of_an_old_main_process_go_with_the_new_one_that_stops(tmp_path, monkeypatch, opened, notices):
     """End the old main process after the new one has closed its sockets, and before it has ended."""
-    old = opened(net.listen_unix(tmp_path / 'web.sock'))
+    old = opened(listen_unix(tmp_path / 'web.sock'))
     new = opened(net.adopt(old.sockets[0].dup()))
     old.files = []
     assert new.paths == [tmp_path / 'web.sock']
