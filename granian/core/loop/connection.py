@@ -318,7 +318,9 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     def resume_reading(self, stream: LoopStream | None) -> None:
         limit = self.settings.limits.max_buffer_size // 2
-        full = self._holds_much(limit) or (stream is not None and stream.buffered + stream.early > limit)
+        full = self._holds_much(limit)
+        if stream is not None:
+            full = full or stream.paused or stream.buffered + stream.early > limit
         if self.closing or not (full or self._input_waits()):
             self._read_on()
 

@@ -64,7 +64,7 @@ class LoopStream:
     _scheme: str | None = None
     _client: Address | None = _CONNECTIONS
     _first_read = True
-    _paused = False  # an accepted WebSocket whose receiver must not be called
+    paused = False  # an accepted WebSocket whose receiver must not be called
     _receiver: Callable[[bytes], None] | None = None
     _pieces: deque[Data] | None = None
     _readers: list[asyncio.Future[None]] | None = None
@@ -274,30 +274,30 @@ class LoopStream:
             self.buffered += len(self.body)
 
     def pause_reading(self) -> None:
-        self._paused = True
+        self.paused = True
         if self.raw:
             self.connection.pause_reading()
 
     def resume_reading(self) -> None:
-        self._paused = False
+        self.paused = False
         self._deliver()
-        if self.connection.reading_paused and not self._paused:
+        if self.connection.reading_paused and not self.paused:
             self.connection.resume_reading(self)
 
     @property
     def flowing(self) -> bool:
         """A tunnel's next bytes may go straight to the receiver."""
-        return not (self._paused or self._pieces)
+        return not (self.paused or self._pieces)
 
     def _deliver(self) -> None:
         """Give an accepted WebSocket the input that was held while it was paused."""
-        while self._pieces and self._receiver is not None and not self._paused:
+        while self._pieces and self._receiver is not None and not self.paused:
             piece = self._pieces.popleft()
             self.buffered -= len(piece.data)
             if not self.raw:
                 self.connection.write(self.protocol.consumed(self.stream_id, piece.credit))
             self._receiver(piece.data)
-        if self.request_ended and self._receiver is not None and not self._pieces and not self._paused:
+        if self.request_ended and self._receiver is not None and not self._pieces and not self.paused:
             receiver, self._receiver = self._receiver, None
             receiver(b'')
 
