@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 
 from granian.core.blocking.scheduling import times_waited
+from granian.core.threads.eagerness import SLOW_CALL
 from granian.core.threads.habits import DOUBT, LONGEST_TRIAL, MOST_KINDS, SAMPLE, TRIAL, Habits
-from granian.core.threads.pool import SLOW_CALL, Pool
+from granian.core.threads.pool import Pool
 
 
 def quick(habits: Habits, kind: str, times: int) -> None:
@@ -158,7 +159,7 @@ def test_the_watchdog_ends_trust_at_once():
     pool.enter_call()
     led = threading.Event()
     pool._gather = led.set
-    pool._rescue(1.0)
+    pool.rescue(1.0)
     assert led.wait(10)
     pool.close()
     assert not pool._habits.trusts('GET/')

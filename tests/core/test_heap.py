@@ -15,7 +15,8 @@ import pytest
 
 from granian.core import heap
 from granian.core.heap import trim
-from granian.core.threads import pool as pools
+from granian.core.threads import watchdog as watchdogs
+from granian.core.threads.pool import Pool
 from tests.support.blocking_core import running
 from tests.support.loop_core import Served
 
@@ -52,11 +53,11 @@ def test_watchdog_trims_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None
             trimmed.set()
         return True
 
-    monkeypatch.setattr(pools, 'trim', note)
-    monkeypatch.setattr(pools, 'TRIM_EVERY', 0.0)
-    pool = pools.Pool(lambda: time.sleep(0.001), 2, 10.0)
+    monkeypatch.setattr(watchdogs, 'trim', note)
+    monkeypatch.setattr(watchdogs, 'TRIM_EVERY', 0.0)
+    pool = Pool(lambda: time.sleep(0.001), 2, 10.0)
     pool.start()
-    watchdog = threading.Thread(target=pool.watch, args=(done,))
+    watchdog = threading.Thread(target=watchdogs.Watchdog(pool).watch, args=(done,))
     watchdog.start()
     assert trimmed.wait(10)
     done.set()

@@ -10,8 +10,10 @@ from time import monotonic
 
 import pytest
 
-from granian.core.threads import pool as pool_module
+from granian.core.threads import eagerness
+from granian.core.threads import watchdog as watchdogs
 from granian.core.threads.pool import Pool
+from granian.core.threads.watchdog import Watchdog
 
 
 class Calls:
@@ -24,7 +26,7 @@ class Calls:
         self.gather = self._gather
         self.pool = Pool(lambda: self.gather(), threads, idle_timeout)
         self.done = threading.Event()
-        self.watchdog = threading.Thread(target=self.pool.watch, args=(self.done,), daemon=True)
+        self.watchdog = threading.Thread(target=Watchdog(self.pool).watch, args=(self.done,), daemon=True)
 
     def _gather(self) -> None:
         self.leading += 1
@@ -94,16 +96,16 @@ def test_a_stuck_call_loses_the_baton_to_a_new_thread() -> None:
 def eager_after(call: object) -> bool:
     """Return whether two calls of two milliseconds make a pool without other threads eager."""
     pool = Pool(lambda: None, 1, 5)
-    pool._waited = pool_module.times_waited()  # as the leader does when it has polled
+    pool._waited = eagerness.times_waited()  # as the leader does when it has polled
     pool.enter_call()
     call()  # type: ignore[operator]
-    assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+    assert pool.leave_call(2 * eagerness.SLOW_CALL, monotonic())
     assert not pool.eager
     if pool.timed:
-        before = pool_module.times_waited()
+        before = eagerness.times_waited()
         pool.enter_timed()
         call()  # type: ignore[operator]
-        pool.learn('a call', 2 * pool_module.SLOW_CALL, pool_module.times_waited() - before)
+        pool.learn('a call', 2 * eagerness.SLOW_CALL, eagerness.times_waited() - before)
     return pool.eager
 
 
@@ -119,7 +121,7 @@ def test_a_call_that_only_computes_does_not() -> None:
 
 
 def test_eagerness_ends(monkeypatch: object) -> None:
-    monkeypatch.setattr(pool_module, 'EAGER_PERIOD', 0.02)  # type: ignore[attr-defined]
+    monkeypatch.setattr(eagerness, 'EAGER_PERIOD', 0.02)  # type: ignore[attr-defined]
     finished = threading.Event()
 
     def slow() -> None:
@@ -138,9 +140,9 @@ def test_eagerness_ends(monkeypatch: object) -> None:
 
 def test_without_the_interpreter_lock_computing_is_reason_enough() -> None:
     pool = Pool(lambda: None, 1, 5, parallel=True)
-    pool._waited = pool_module.times_waited()
+    pool._waited = eagerness.times_waited()
     pool.enter_call()
-    assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+    assert pool.leave_call(2 * eagerness.SLOW_CALL, monotonic())
     assert pool.eager
 
 
@@ -190,7 +192,7 @@ def test_no_call_is_lost_and_never_two_lead() -> None:
 
 
 def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: object) -> None:
-    monkeypatch.setattr(pool_module, 'QUIET_CHECKS', 1)  # type: ignore[attr-defined]
+    monkeypatch.setattr(watchdogs, 'QUIET_CHECKS', 1)  # type: ignore[attr-defined]
     stuck = threading.Event()
     free = threading.Event()
     gate = threading.Semaphore(0)
@@ -200,7 +202,7 @@ def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: obje
         calls.submit(lambda: None)
         gate.release()
         deadline = monotonic() + 10
-        while not calls.pool._watchdog_asleep:
+        while not calls.pool.alarm.asleep:
             assert monotonic() < deadline
             time.sleep(0.001)
         calls.submit(lambda: stuck.wait(10))
@@ -214,16 +216,16 @@ def test_the_watchdog_sleeps_when_nothing_happens_and_is_woken(monkeypatch: obje
 
 def test_empty_polls_leave_the_watchdog_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll as an idle worker does once a second, for its deadlines."""
-    monkeypatch.setattr(pool_module, 'QUIET_CHECKS', 1)
+    monkeypatch.setattr(watchdogs, 'QUIET_CHECKS', 1)
     woken: list[int] = []
     with Calls(1) as calls:
         pool = calls.pool
         until = monotonic() + 10
-        while not pool._watchdog_asleep:
+        while not pool.alarm.asleep:
             assert monotonic() < until
             time.sleep(0.001)
-        wake = pool.wake_watchdog
-        pool.wake_watchdog = lambda: (woken.append(pool.polls), wake())[1]  # type: ignore[method-assign]
+        ring = pool.alarm.ring
+        pool.alarm.ring = lambda: (woken.append(pool.polls), ring())[1]  # type: ignore[method-assign]
         polls = pool.polls
         while pool.polls < polls + 3:
             assert monotonic() < until
@@ -236,35 +238,36 @@ def test_empty_polls_leave_the_watchdog_asleep(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_checks_get_rarer_while_calls_are_quick() -> None:
-    pool, pause, pauses = Pool(lambda: None, 1, 5), pool_module.CHECK_EVERY, []
+    watchdog, pause, pauses = Watchdog(Pool(lambda: None, 1, 5)), watchdogs.CHECK_EVERY, []
     for _ in range(4):
         pauses.append(pause)
-        pause = pool._next_pause(pause, pool_module.MANY_CALLS)
+        pause = watchdog._next_pause(pause, watchdogs.MANY_CALLS)
     assert pauses == [0.002, 0.004, 0.008, 0.008]
 
 
 @pytest.mark.parametrize('sign', ['few calls', 'timed'])
 def test_checks_are_frequent_when_calls_may_be_slow(sign: str) -> None:
-    pool, calls = Pool(lambda: None, 1, 5), pool_module.MANY_CALLS
+    pool, calls = Pool(lambda: None, 1, 5), watchdogs.MANY_CALLS
     if sign == 'few calls':
         calls -= 1
     else:
         pool.timed = True
-    assert pool._next_pause(pool_module.CHECK_AT_LEAST, calls) == pool_module.CHECK_EVERY
+    assert Watchdog(pool)._next_pause(watchdogs.CHECK_AT_LEAST, calls) == watchdogs.CHECK_EVERY
 
 
 def test_checks_stay_rare_when_a_worker_had_no_processor() -> None:
-    assert Pool(lambda: None, 1, 5)._next_pause(0.008, 0) == 0.008
+    assert Watchdog(Pool(lambda: None, 1, 5))._next_pause(0.008, 0) == 0.008
 
 
 def test_only_a_call_in_progress_for_a_check_is_long() -> None:
     pool = Pool(lambda: None, 1, 5)
+    watchdog = Watchdog(pool)
     pool._now = 100.0
-    later = 100.0 + 2 * pool_module.CHECK_EVERY
-    assert not pool._call_is_long(later)
+    later = 100.0 + 2 * watchdogs.CHECK_EVERY
+    assert not watchdog._call_is_long(later)
     pool.enter_call()
-    assert not pool._call_is_long(100.0 + pool_module.CHECK_EVERY / 2)
-    assert pool._call_is_long(later)
+    assert not watchdog._call_is_long(100.0 + watchdogs.CHECK_EVERY / 2)
+    assert watchdog._call_is_long(later)
 
 
 class FakeClock:
@@ -290,30 +293,32 @@ def test_a_late_check_marks_the_call_that_it_has_disturbed(
 ) -> None:
     pool, done = Pool(lambda: None, 1, 5), threading.Event()
     pool.enter_call()
-    monkeypatch.setattr(pool_module, 'monotonic', FakeClock(step))
-    monkeypatch.setattr(pool, '_next_pause', lambda usual, calls: (done.set(), usual)[1])
-    pool.watch(done)
-    assert (pool._disturbed == pool._calls) is disturbed
+    monkeypatch.setattr(watchdogs, 'monotonic', FakeClock(step))
+    watchdog = Watchdog(pool)
+    monkeypatch.setattr(watchdog, '_next_pause', lambda usual, calls: (done.set(), usual)[1])
+    watchdog.watch(done)
+    assert (pool.disturbed == pool.calls) is disturbed
 
 
 def test_the_first_check_after_a_sleep_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, done, clock = Pool(lambda: None, 1, 5), threading.Event(), FakeClock(0.0)
+    watchdog = Watchdog(pool)
 
     def sleep(*_: object) -> None:
         clock.now += 10
         pool.enter_call()
 
     def next_pause(usual: float, calls: int) -> float:
-        if pool._table:
+        if pool.table:
             done.set()
         return usual
 
-    monkeypatch.setattr(pool_module, 'monotonic', clock)
-    monkeypatch.setattr(pool_module, 'QUIET_CHECKS', 0)
-    monkeypatch.setattr(pool, '_sleep', sleep)
-    monkeypatch.setattr(pool, '_next_pause', next_pause)
-    pool.watch(done)
-    assert pool._disturbed == -1
+    monkeypatch.setattr(watchdogs, 'monotonic', clock)
+    monkeypatch.setattr(watchdogs, 'QUIET_CHECKS', 0)
+    monkeypatch.setattr(watchdog, '_sleep', sleep)
+    monkeypatch.setattr(watchdog, '_next_pause', next_pause)
+    watchdog.watch(done)
+    assert pool.disturbed == -1
 
 
 @pytest.mark.parametrize('timed', [False, True])
@@ -321,11 +326,11 @@ def test_a_call_that_the_watchdog_disturbed_shows_nothing(timed: bool) -> None:
     pool = Pool(lambda: None, 1, 5)
     pool.timed = timed
     pool.enter_call()
-    pool._disturbed = pool._calls
+    pool.disturbed = pool.calls
     if timed:
-        pool.learn('a call', 2 * pool_module.SLOW_CALL, 1)
+        pool.learn('a call', 2 * eagerness.SLOW_CALL, 1)
     else:
-        assert pool.leave_call(2 * pool_module.SLOW_CALL, monotonic())
+        assert pool.leave_call(2 * eagerness.SLOW_CALL, monotonic())
     assert (pool.eager, pool.timed) == (False, timed)
 
 
@@ -379,7 +384,7 @@ def test_a_call_is_watched_though_its_leader_was_slow_to_begin_it() -> None:
     class Slow(Unit):
         def work(self) -> bool:
             until = monotonic() + 0.5
-            while not self.pool._watchdog_asleep and monotonic() < until:
+            while not self.pool.alarm.asleep and monotonic() < until:
                 time.sleep(0.01)
             return super().work()
 

@@ -71,7 +71,7 @@ def test_turn_passes_on_with_the_baton() -> None:
 def led(pool: Pool) -> None:
     """Lead in this thread until the pool is closed."""
     pool._lead()
-    assert pool._take_baton() is False  # closed; the baton lies on the table for no thread
+    assert pool.take_baton() is False  # closed; the baton lies on the table for no thread
 
 
 def test_calls_that_take_long_end_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_backlog_prepares_its_units_one_by_one() -> None:
     pool.ready.extend(units)
     pool.backlog.collect()
     while pool.ready:
-        pool._prepare()
+        pool._stand_ins._prepare()
     assert list(pool.due) == units
 
 

@@ -17,9 +17,11 @@ from granian.core.blocking.scheduling import (
     use_normal_policy,
 )
 from granian.core.contract import CoreSettings
-from granian.core.threads import pool as pool_module
+from granian.core.threads import watchdog as watchdogs
 from granian.core.threads.core import ThreadCore
+from granian.core.threads.eagerness import SLOW_CALL
 from granian.core.threads.pool import Pool
+from granian.core.threads.watchdog import Watchdog
 
 linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc')
 policies = pytest.mark.skipif(not hasattr(os, 'SCHED_BATCH'), reason='needs SCHED_BATCH')
@@ -131,10 +133,11 @@ class Watched:
         self.pool = Pool(lambda: None, 2, 5)
         self.rescued = threading.Event()
         self.done = threading.Event()
-        self.pool._on_stall = self.rescued.set
         self.pool.threads = 1
         self.pool.enter_call()
-        self.watchdog = threading.Thread(target=self.pool.watch, args=(self.done,))
+        self.watchdog = threading.Thread(
+            target=Watchdog(self.pool, self.rescued.set).watch, args=(self.done,)
+        )
 
     def __enter__(self) -> Watched:
         self.watchdog.start()
@@ -155,8 +158,8 @@ def test_leader_without_processor_keeps_the_baton(monkeypatch: pytest.MonkeyPatc
         checked.release()
         return False
 
-    monkeypatch.setattr(pool_module, 'is_waiting', ready_to_run)
-    monkeypatch.setattr(pool_module, 'processor_time', lambda thread: 1)
+    monkeypatch.setattr(watchdogs, 'is_waiting', ready_to_run)
+    monkeypatch.setattr(watchdogs, 'processor_time', lambda thread: 1)
     with watched:
         for _ in range(10):
             assert checked.acquire(timeout=10)
@@ -165,9 +168,9 @@ def test_leader_without_processor_keeps_the_baton(monkeypatch: pytest.MonkeyPatc
 
 
 def test_leader_that_computes_loses_the_baton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, 'is_waiting', lambda thread: False)
+    monkeypatch.setattr(watchdogs, 'is_waiting', lambda thread: False)
     times = iter(range(0, 10**12, 2_000_000))
-    monkeypatch.setattr(pool_module, 'processor_time', lambda thread: next(times))
+    monkeypatch.setattr(watchdogs, 'processor_time', lambda thread: next(times))
     with Watched() as watched:
         assert watched.rescued.wait(10)
 
@@ -177,10 +180,10 @@ def test_slow_call_that_did_not_wait_does_not_make_eager() -> None:
     pool = Pool(lambda: None, 1, 5)
     pool._waited = -1
     pool.enter_call()
-    assert pool.leave_call(2 * pool_module.SLOW_CALL, time.monotonic())
+    assert pool.leave_call(2 * SLOW_CALL, time.monotonic())
     assert pool.timed
     assert pool.enter_timed()
-    pool.learn('a call', 2 * pool_module.SLOW_CALL, 0)
+    pool.learn('a call', 2 * SLOW_CALL, 0)
     assert not pool.eager
-    pool.learn('a call', 2 * pool_module.SLOW_CALL, 1)
+    pool.learn('a call', 2 * SLOW_CALL, 1)
     assert pool.eager

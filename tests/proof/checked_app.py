@@ -124,11 +124,11 @@ def delayed(method: Callable[..., Any]) -> Callable[..., Any]:
 class CheckedPool(Pool):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._table = CheckedTable()
+        self.table = CheckedTable()
 
-    _hand_on = delayed(Pool._hand_on)
-    _take_baton = delayed(Pool._take_baton)
-    _rescue = delayed(Pool._rescue)
+    hand_on = delayed(Pool.hand_on)
+    take_baton = delayed(Pool.take_baton)
+    rescue = delayed(Pool.rescue)
     _park = delayed(Pool._park)
     pass_lead = delayed(Pool.pass_lead)
     enter_call = delayed(Pool.enter_call)
@@ -271,7 +271,7 @@ def two_batons() -> None:
 
 
 def lost_baton() -> None:
-    CheckedPool.enter_call = lambda self: setattr(self, '_calls', self._calls + 1)  # type: ignore[assignment]
+    CheckedPool.enter_call = lambda self: setattr(self, 'calls', self.calls + 1)  # type: ignore[assignment]
 
 
 def dropped_event() -> None:

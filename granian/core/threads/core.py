@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..blocking.core import BlockingCore
 from ..blocking.scheduling import use_normal_policy
 from .pool import Pool
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ class ThreadCore(BlockingCore):
             self.gather,
             settings.threads,
             settings.thread_idle_timeout,
-            self.flush_deferred,
             parallel=not getattr(sys, '_is_gil_enabled', lambda: True)(),
             measured=settings.counters is not None,
             interrupt=self.wake,
@@ -42,7 +42,7 @@ class ThreadCore(BlockingCore):
         self.reactor.resume_accepting()
         self.pool.start()
         on_ready()
-        self.pool.watch(self._done)
+        Watchdog(self.pool, self.flush_deferred).watch(self._done)
         self.pool.close()
         self.reactor.wake()
         if self.pool.failure is not None:
@@ -55,4 +55,4 @@ class ThreadCore(BlockingCore):
 
     def drained(self) -> None:
         self._done.set()
-        self.pool.wake_watchdog()
+        self.pool.alarm.ring()
