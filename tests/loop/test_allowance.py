@@ -146,6 +146,28 @@ def test_later_input_of_a_reader_does_not_overtake(allowed: Allowance, loop: Fak
     assert handled[-3:] == [(-1, 'first'), (-1, 'second'), (-1, 'third')]
 
 
+def test_input_that_is_put_off_in_parts_keeps_its_order(allowed: Allowance, loop: FakeLoop) -> None:
+    handled: list[Any] = []
+    crowd(allowed, handled)
+
+    class Cutting(Reader):
+        def receive(self, data: str = '') -> None:
+            if self.allowance.left:
+                self.allowance.left -= 1
+            elif not self.allowance.admits(self, self.receive, data):
+                return
+            self.handled.append(data[0])
+            if data[1:]:
+                self.allowance.put_off(self, self.receive, data[1:])
+
+    reader = Cutting(allowed, -1, handled)
+    for data in ('abc', 'def', 'g'):
+        reader.receive(data)
+    while loop.calls:
+        loop.turn()
+    assert handled[-7:] == list('abcdefg')
+
+
 def test_closed_reader_is_not_called(allowed: Allowance, loop: FakeLoop) -> None:
     handled: list[Any] = []
     crowd(allowed, handled)

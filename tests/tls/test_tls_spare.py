@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from granian.core.blocking.connection import HEAD
 from granian.core.blocking.handshake import Handshake
 from granian.core.blocking.http1_connection import Http1Connection
 from granian.core.blocking.opening import Opening
@@ -58,7 +59,7 @@ def test_loop_handshake_has_its_time_from_our_answer_on(pki: Any) -> None:
     clock = [100.0]
     ours, theirs = socket.socketpair()  # a Unix socket: its distance is not known
     with ours, theirs:
-        connection: Any = SimpleNamespace(socket=ours)
+        connection: Any = SimpleNamespace(socket=ours, allowance=None)
         layer = TLSLayer(loop, connection, server_context(pki), host)
         layer.connection_made(SimpleNamespace(write=lambda data: None))
         hello = client_hello()
@@ -84,5 +85,5 @@ def test_first_head_has_no_time_beyond_that_of_the_handshake(pki: Any) -> None:
             wait_for(lambda: isinstance(one(), Opening) and one()._handshake and one()._handshake.answered_at)
             before = one().spare_from
             sock.sendall(b'GET / HTTP/1.1\r\nHo')
-            wait_for(lambda: isinstance(one(), Http1Connection))
+            wait_for(lambda: isinstance(one(), Http1Connection) and one().phase == HEAD)
             assert one().spare_from == pytest.approx(before, abs=0.001)

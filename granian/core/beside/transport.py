@@ -36,7 +36,7 @@ class SocketTransport:
         self._fd: int = sock.fileno()
         self._plain = isinstance(sock, _socket.socket)  # gevent replaces socket.SocketType
         if not self._plain:
-            sock.on_more = self._read_soon
+            sock.on_end = sock.on_more = self._read_soon
         self._protocol = protocol
         self._closed = closed
         self._buffer = bytearray()

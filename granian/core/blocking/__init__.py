@@ -10,7 +10,8 @@ asks the operating system whether a thread waits. `locks` are the interpreter's 
 
 Slow clients: `body_ahead` and `spool` read a body before its handler runs, `waiting` waits for one
 socket, `patience` limits how long, `crowd` how many handlers wait at once. Loaded only where they are
-needed: `handshake` and `tls_socket` (TLS), `proxied` (PROXY protocol), `upgrading` (WebSockets on a loop).
+needed: `handshake`, `tls_socket` and `handed_socket` (TLS), `proxied` (PROXY protocol), `upgrading`
+(WebSockets on a loop).
 
 Knows sockets, readiness, deadlines and the protocol objects. Must not know who runs the
 application: `threads` and `greenlets` are above it.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Handshake:
     """A socket whose TLS handshake is in progress."""
 
-    __slots__ = ('_wrapped', 'answered_at', 'socket')
+    __slots__ = ('answered_at', 'socket')
 
     def __init__(
         self,
@@ -28,27 +28,23 @@ class Handshake:
         on_end: Callable[[], None],
         on_more: Callable[[], None],
     ) -> None:
-        self._wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        self.socket = TLSSocket(self._wrapped, on_end, on_more)
+        self.socket = TLSSocket(sock, context, on_end, on_more)
         """The connection's socket, in place of the plain one."""
         self.answered_at = 0.0
         """Time at which our part of the handshake was sent; 0 before."""
 
     def step(self) -> TLSInfo | None:
         """Take one step; return the facts of the connection after the last one. Raises OSError."""
-        try:
-            self._wrapped.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            if not self.answered_at and self._wrapped.shared_ciphers():
-                self.answered_at = monotonic()
-            return None
-        self.answered_at = self.answered_at or monotonic()  # a quick client's end may arrive within the step
-        return tls_info(self._wrapped)
+        done = self.socket.shake_hands()
+        tls = self.socket.tls
+        if not self.answered_at and (done or tls.shared_ciphers()):
+            self.answered_at = monotonic()
+        return tls_info(tls) if done else None
 
     @property
     def alpn(self) -> str | None:
         """Protocol that both sides agreed on."""
-        return self._wrapped.selected_alpn_protocol()
+        return self.socket.tls.selected_alpn_protocol()
 
     def mistake(self, error: OSError) -> str:
         """Return the client's mistake in words; '' if it has only left."""

@@ -1,128 +1,239 @@
-"""A TLS socket with the few methods and the exceptions of a non-blocking plain one."""
+"""A TLS socket with the few methods and the exceptions of a non-blocking plain one.
+
+OpenSSL reads from memory and writes to memory here; this module moves the bytes. If OpenSSL read the socket
+itself, one call would last as long as a client sends records without data (see `records`). It also costs
+less: OpenSSL asks the system twice for each record.
+"""
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import Callable
 from mmap import mmap
-from typing import Any
+from typing import Any, Final
 
+from ..records import BARREN, WIRE
+from .handed_socket import HandedSocket
 from .locks import Lock
+from .receiving import receive
 
-RECORD = 16384
-"""Bytes given to OpenSSL at once: it takes all of them or none, so progress within more would not be seen."""
-READS = 64
-"""Records deciphered in one read. Of one byte each, 65,536 fit into a buffer: that is half a second."""
+RECORD: Final = 16384
+"""Bytes given to OpenSSL at once. They count as sent when their whole record is: progress within more would
+not be seen."""
+READS: Final = 64
+"""Records deciphered in one read. Of one byte each, 65,536 would fit into a buffer: that is half a second."""
 
 
 class TLSSocket:
-    """A connected `ssl.SSLSocket` that behaves like a non-blocking plain one.
+    """A socket whose client speaks TLS.
 
-    `recv_into` and `send` go on until the socket would block, or say so. With one record at a time, an
-    edge-triggered poller would not notify the next. OpenSSL's object is not thread-safe, and on
-    HTTP/2 one thread may read while another writes: a lock guards it.
+    `recv_into` and `send` go on until the socket would block, or say so: an edge-triggered poller would not
+    notify the rest. OpenSSL's object is not thread-safe, and on HTTP/2 one thread may read while another
+    writes: a lock guards it.
     """
 
     __slots__ = (
-        '_lock',
-        '_notify',
-        '_tls',
-        'fileno',
-        'getsockname',
-        'getsockopt',
-        'on_end',
-        'on_more',
-        'setblocking',
-    )
+        '_barren', '_deaf', '_drained', '_ended', '_failure', '_held', '_lock', '_notify', '_owed',
+        '_received', '_sock', '_to_send', '_unsent', 'fileno', 'getsockname', 'getsockopt', 'on_end',
+        'on_more', 'setblocking', 'tls',
+    )  # fmt: skip
 
-    def __init__(self, tls: ssl.SSLSocket, on_end: Callable[[], None], on_more: Callable[[], None]) -> None:
-        """Wrap `tls`. `recv_into` calls `on_end` when it has read the last bytes, `on_more` when it leaves
-        more behind although there is room: no event follows."""
-        self._tls = tls
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        on_end: Callable[[], None],
+        on_more: Callable[[], None],
+    ) -> None:
+        """Take a socket whose handshake has not begun.
+
+        `recv_into` calls `on_end` when it has read the last bytes, `on_more` when it leaves more behind: no
+        event follows.
+        """
         self.on_end = on_end
         self.on_more = on_more
+        self._sock = sock
+        self._received = ssl.MemoryBIO()
+        self._to_send = ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._received, self._to_send, server_side=True)
+        """OpenSSL's part."""
         self._lock = Lock()
         self._notify = True
-        self.fileno = tls.fileno
-        self.setblocking = tls.setblocking
-        self.getsockname = tls.getsockname
-        self.getsockopt = tls.getsockopt
+        """close_notify is due at the end."""
+        self._deaf = False
+        """Input is not deciphered any more."""
+        self._ended = False
+        """The client has ended its side."""
+        self._failure: OSError | None = None
+        """What the next read raises: data preceded it."""
+        self._drained = False
+        """The last read of the socket took all there was: an event follows."""
+        self._held = True
+        """OpenSSL may hold input that has not been deciphered."""
+        self._barren = 0
+        """Bytes of records since the last data."""
+        self._unsent = b''
+        """Records that the socket has not taken yet."""
+        self._owed = 0
+        """Bytes of data in them, which are not reported as sent yet."""
+        self.fileno = sock.fileno
+        self.setblocking = sock.setblocking
+        self.getsockname = sock.getsockname
+        self.getsockopt = sock.getsockopt
+
+    def shake_hands(self) -> bool:
+        """Take one step of the handshake. Return True after the last. Raises OSError."""
+        with self._lock:
+            try:
+                self._fill()
+                self.tls.do_handshake()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return False
+            finally:
+                self._barren = 0
+                self._push_records()
+                if not self._drained:
+                    self.on_more()
+            return True
+
+    # -- reading
 
     def recv_into(self, buffer: mmap) -> int:
         """Read to the end of a buffer, or READS records. Return the number of bytes, 0 at the end of input.
 
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
+        if self._deaf:
+            return self._sock.recv_into(buffer)
         with self._lock:
-            read = self._tls.recv_into
-            try:
-                filled = count = read(buffer)
-            except ssl.SSLWantReadError:
-                raise BlockingIOError from None
-            for _ in range(READS):
-                if not count or filled == len(buffer):
-                    return filled
-                try:
-                    count = read(memoryview(buffer)[filled:])
-                except ssl.SSLWantReadError:
-                    return filled
-                except OSError:
-                    count = 0  # the next call gets the error again
-                if not count:
-                    self.on_end()
-                filled += count
-            self.on_more()
+            if self._failure is not None:
+                raise self._failure
+            self._drained = False  # input may have arrived behind what is held: its event has been seen
+            filled = self._decipher(buffer) if self._held else 0
+            while not (filled or self._ended):
+                self._fill()
+                filled = self._decipher(buffer)
+            if self._ended or self._failure is not None:
+                self.on_end()
+            elif self._held or not self._drained:
+                self.on_more()
             return filled
 
+    def _fill(self) -> None:
+        """Give OpenSSL what has arrived, up to WIRE. Raises OSError."""
+        self._drained = True
+        data = receive(self._sock, WIRE)
+        if not data:
+            self._received.write_eof()
+            return
+        self._drained = len(data) < WIRE
+        self._received.write(data)
+        self._barren += len(data)
+        if self._barren > BARREN:
+            raise OSError(errno.EPROTO, 'the client sends TLS records without data')
+
+    def _decipher(self, buffer: mmap) -> int:
+        """Decipher records into a buffer. Return the number of bytes. Raises OSError without any."""
+        read, size = self.tls.read, len(buffer)
+        filled = 0
+        try:
+            for _ in range(READS):
+                count: Any = read(size - filled, memoryview(buffer)[filled:])
+                self._ended = not count
+                filled += count
+                if self._ended or filled == size or not self._received.pending:
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self._ended = True
+        except OSError as error:
+            self._push_records()  # the alert
+            if not filled:
+                raise
+            self._failure = error
+        if filled:
+            self._barren = 0
+        self._held = filled == size or self._received.pending > 0
+        if self._to_send.pending:
+            self._push_records()
+        return filled
+
+    # -- writing
+
     def send(self, data: bytes | memoryview) -> int:
-        """Return the number of bytes sent. Raises BlockingIOError when none, OSError when broken."""
+        """Return the number of bytes sent. Raises BlockingIOError when none, OSError when broken.
+
+        The rest has to be sent again: its first record may be in the socket by a part.
+        """
         size = len(data)
         sent = 0
-        view: bytes | memoryview = data if size <= RECORD else memoryview(data)[:RECORD]
         with self._lock:
-            while True:
-                try:
-                    count = self._tls.send(view)
-                except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                    count = 0  # which gevent's socket returns
-                sent += count
-                if sent == size:
-                    return sent
-                if not count:
-                    if not sent:
-                        raise BlockingIOError
+            while not self._unsent or self._push():
+                sent += self._owed
+                self._owed = 0
+                if sent >= size:
                     return sent
                 view = memoryview(data)[sent : sent + RECORD]
+                self.tls.write(view)
+                self._owed = len(view)
+                self._unsent = self._to_send.read()
+        if not sent:
+            raise BlockingIOError
+        return sent
+
+    def _push(self) -> bool:
+        """Send records. Return whether the socket has taken all. Raises OSError."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except BlockingIOError:
+            return False
+        return True
+
+    def _push_records(self) -> None:
+        """Send what OpenSSL says by itself. What the socket does not take leaves with the next data."""
+        self._unsent += self._to_send.read()
+        try:
+            self._push()
+        except OSError:
+            pass  # the next read or write gets the error
+
+    # -- the end
 
     def shutdown(self, how: int) -> None:
         """Send close_notify and FIN. Input is not deciphered from here on: it is discarded anyway."""
         with self._lock:
             self._say_goodbye()
-            self._tls.shutdown(how)
+            self._deaf = True
+            self._sock.shutdown(how)
 
-    def release(self) -> ssl.SSLSocket:
-        """Return the socket within, for another owner. This object is not used again."""
-        return self._tls
+    def release(self) -> HandedSocket:
+        """Return the connection for another owner, which may wait for it. This object is not used again."""
+        sock = socket.socket(fileno=self._sock.detach())  # gevent's class where gevent has patched
+        return HandedSocket(sock, self.tls, self._received, self._to_send, self._unsent)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         if option == socket.SO_LINGER:
             self._notify = False  # a connection about to be reset: it must not look complete
-        self._tls.setsockopt(level, option, value)
+        self._sock.setsockopt(level, option, value)
 
     def close(self) -> None:
         with self._lock:
             self._say_goodbye()
-            self._tls.close()
+            self._sock.close()
         self.on_end = self.on_more = _nothing  # the connection's methods: garbage would be left
 
     def _say_goodbye(self) -> None:
         if self._notify:
             self._notify = False
             try:
-                self._tls.unwrap()
+                self.tls.unwrap()
             except (OSError, ValueError):
-                pass  # it is sent; do not wait for the client's answer
+                pass  # it is there; do not wait for the client's answer
+            self._push_records()
 
 
 def _nothing() -> None:

@@ -164,9 +164,12 @@ class Allowance:
         while line:
             reader, calls = line.popitem(last=False)
             try:
-                for call, arguments in calls:
+                while calls and reader not in line:
+                    call, arguments = calls.pop(0)
                     self.left = NESTED
                     call(*arguments)
+                if calls:  # behind what the last call has put off
+                    line[reader] += calls
             except Exception:  # a fault of ours: no further connection would go on
                 logger.exception('Internal error on a connection')
                 reader.abort()

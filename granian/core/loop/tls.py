@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
+from ..records import BARREN, WIRE
 from ..spare import spare_from
 from .output import bound_read
 
@@ -64,6 +65,7 @@ class TLSLayer(asyncio.Protocol):
         self._to_send = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=True)
         self._agreed = False
+        self._barren = 0  # bytes of records since the last data
         self._answered = False  # our part of the handshake has been sent
         self._deaf = False  # input is discarded
         self._client_ended = False
@@ -89,27 +91,34 @@ class TLSLayer(asyncio.Protocol):
             self._handshakes.handshake_timeout, self._fail, 'it took too long'
         )
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         if self._deaf:
             return
+        allowance = self._owner.allowance
         if not self._agreed:
-            if not self._received.pending and is_plain_http(data):
+            if not self._received.pending and is_plain_http(bytes(data[:WIRE])):
                 self._answer_plain_http()
                 return
-            self._received.write(data)
-            if self._handshakes.may_step(self):
-                self._shake_hands()
-            else:
-                self._raw.pause_reading()
-            return
-        allowance = self._owner.allowance
-        if allowance.left:
+        elif allowance.left:
             allowance.left -= 1
         elif not allowance.admits(self, self.data_received, data):
             self._bound_held(len(data))
             return
+        self._decode(data if len(data) <= WIRE else data[:WIRE])
+        if len(data) > WIRE and not self._deaf:
+            allowance.put_off(self, self.data_received, memoryview(data)[WIRE:])
+            self._bound_held(len(data))
+
+    def _decode(self, data: bytes | memoryview) -> None:
+        """Give OpenSSL a part of the input, and take the next step with it."""
         self._received.write(data)
-        self._read()
+        if self._agreed:
+            self._barren += len(data)
+            self._read()
+        elif self._handshakes.may_step(self):
+            self._shake_hands()
+        else:
+            self._raw.pause_reading()
 
     def eof_received(self) -> bool:
         if not self._agreed:
@@ -225,7 +234,10 @@ class TLSLayer(asyncio.Protocol):
         if self._to_send.pending:
             self._flush()
         if parts:
+            self._barren = 0
             self._connection.data_received(parts[0] if len(parts) == 1 else b''.join(parts))
+        elif self._barren > BARREN:
+            self.abort()
         if ended and not self._end_of_input():
             self.close()
 
