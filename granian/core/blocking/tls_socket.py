@@ -111,18 +111,25 @@ class TLSSocket:
             if self._failure is not None:
                 raise self._failure
             self._drained = False  # input may have arrived behind what is held: its event has been seen
-            filled = self._decipher(buffer) if self._held else 0
-            while not (filled or self._ended):
-                self._fill()
-                filled = self._decipher(buffer)
+            filled = self._decipher(buffer, 0) if self._held else 0
+            try:
+                while not (self._drained or self._held or self._ended or self._failure):
+                    self._fill()
+                    filled = self._decipher(buffer, filled)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._failure = error
             if self._ended or self._failure is not None:
                 self.on_end()
             elif self._held or not self._drained:
                 self.on_more()
-            return filled
+            if filled or self._ended:
+                return filled
+            raise self._failure or BlockingIOError
 
     def _fill(self) -> None:
-        """Give OpenSSL what has arrived, up to WIRE. Raises OSError."""
+        """Give OpenSSL what has arrived, up to WIRE bytes. Raises OSError."""
         self._drained = True
         data = receive(self._sock, WIRE)
         if not data:
@@ -134,10 +141,10 @@ class TLSSocket:
         if self._barren > BARREN:
             raise OSError(errno.EPROTO, 'the client sends TLS records without data')
 
-    def _decipher(self, buffer: mmap) -> int:
-        """Decipher records into a buffer. Return the number of bytes. Raises OSError without any."""
+    def _decipher(self, buffer: mmap, filled: int) -> int:
+        """Decipher up to READS records behind the first `filled` bytes of a buffer. Return the new number."""
         read, size = self.tls.read, len(buffer)
-        filled = 0
+        before = filled
         try:
             for _ in range(READS):
                 count: Any = read(size - filled, memoryview(buffer)[filled:])
@@ -150,11 +157,8 @@ class TLSSocket:
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             self._ended = True
         except OSError as error:
-            self._push_records()  # the alert
-            if not filled:
-                raise
             self._failure = error
-        if filled:
+        if filled > before:
             self._barren = 0
         self._held = filled == size or self._received.pending > 0
         if self._to_send.pending:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from .connection import LoopConnection
 
-RECORD = 65536
-"""Bytes asked of OpenSSL at once; it gives at most one record (16 KiB)."""
+RECORD = 16384
+"""Bytes of the longest record."""
 READS = 256
 """Records deciphered at once. Of one byte each, 11,000 may arrive together: that is 20 ms."""
 
@@ -264,16 +264,18 @@ class TLSLayer(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._notified or self._raw.is_closing():
             return
-        write = self._tls.write
         size = len(data)
+        records = []
         try:
-            sent = write(data)
-            while sent < size:  # a record at a time
-                sent += write(memoryview(data)[sent:])
+            # One at a time: the buffer keeps the memory of the most that it has ever held.
+            for start in range(0, size, RECORD):
+                self._tls.write(data if size <= RECORD else memoryview(data)[start : start + RECORD])
+                records.append(self._to_send.read())
         except ssl.SSLError:
             self._raw.abort()
             return
-        self._flush()
+        if records:
+            self._raw.write(records[0] if len(records) == 1 else b''.join(records))
 
     def _flush(self) -> None:
         data = self._to_send.read()
