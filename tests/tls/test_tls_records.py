@@ -146,3 +146,30 @@ def test_rest_of_a_record_leaves_with_the_same_data(pki: Any) -> None:
         while piece := client.receive():
             received += piece
         assert received == data
+
+
+@pytest.mark.parametrize('cut', [0, 1, 10, 1500])
+def test_taken_socket_goes_on_within_a_record(pki: Any, cut: int) -> None:
+    """Hand the connection over while a whole record waits, and a part of the next."""
+    with connected(pki) as (client, sock, _):
+        client.send(b'first')
+        client.send(b'x' * 2000, cut=cut)
+        received = receive(sock, PART_SIZE)
+        with sock.release() as taken:
+            taken.settimeout(10)
+            client.send(b'', rest=True)
+            client.send(b'second')
+            while len(received) < 2011:
+                received += taken.recv(100)
+            assert received == b'first' + b'x' * 2000 + b'second'
+            taken.sendall(b'y' * 5000)
+            answer = b''
+            while len(answer) < 5000:
+                answer += client.receive()
+            client.send(b'z' * 30_000)
+            received = bytearray(30_000)
+            view, size = memoryview(received), 0
+            while size < 30_000:
+                size += taken.recv_into(view[size:])
+            assert received == b'z' * 30_000
+        assert client.receive() == b''

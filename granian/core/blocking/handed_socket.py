@@ -38,6 +38,8 @@ class HandedSocket:
         """Keeps the records in order."""
         self._record = b''
         """The part of a record that has been received."""
+        self._fed = False
+        """All that the server had received is deciphered: OpenSSL has been given a byte since."""
         self._aligned = False
         """`_record` begins a record, or the next byte does. Until one is whole that is not known: OpenSSL may
         hold a part of it."""
@@ -103,12 +105,13 @@ class HandedSocket:
             answers = self._to_send.pending
         if answers:
             self._send_records()
-        if data:
+        if data and self._fed:
             self._aligned = True
         return data
 
     def _fill(self) -> None:
         """Wait for a part of a record, and give OpenSSL those that are whole."""
+        self._fed = True
         piece = self._sock.recv(self._missing())
         self._record += piece
         if piece and self._aligned and self._missing():
