@@ -58,6 +58,9 @@ class Reader:
     def abort(self) -> None:
         self.handled.append('aborted')
 
+    def read_again(self) -> None:
+        pass
+
 
 class Clock:
     """Time that passes by a thousandth of a second for each look."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sized
     from contextvars import Context
 
+    Call = tuple[Callable[..., object], tuple[Any, ...]]
+
 logger = logging.getLogger('_granian')
 
 SHARE: Final = 0.004
@@ -36,10 +38,14 @@ HELD: Final = 4096
 
 
 class Reader(Protocol):
-    """A connection, or its TLS layer."""
+    """A connection. Its TLS layer and its tunnel wait in its name: what they pass on must stay in order."""
 
     def abort(self) -> None:
         """Close at once."""
+        ...
+
+    def read_again(self) -> None:
+        """Read from the socket again if there is room: nothing of it is in the line any more."""
         ...
 
 
@@ -61,7 +67,7 @@ class Allowance:
         self.context = context
         self._loop = loop
         self._begun = begun
-        self._line: OrderedDict[Reader, list[tuple[Callable[..., object], tuple[Any, ...]]]] = OrderedDict()
+        self._line: OrderedDict[Reader, list[Call]] = OrderedDict()
         self._due = False  # the loop's next turn begins with `_begin`
         self._until = 0.0  # end of the share; 0 when none has been asked for in this turn
         self._began = 0.0  # begin of the turn; 0 when no connection waited then
@@ -160,18 +166,22 @@ class Allowance:
     def _resume(self, now: float) -> None:
         """Handle the input of the connections in the line, for a share of a turn that began at `now`."""
         until, most = now + SHARE, len(self._begun) + self._places
-        line = self._line
-        while line:
-            reader, calls = line.popitem(last=False)
+        while self._line:
+            reader, calls = self._line.popitem(last=False)
             try:
-                while calls and reader not in line:
-                    call, arguments = calls.pop(0)
-                    self.left = NESTED
-                    call(*arguments)
-                if calls:  # behind what the last call has put off
-                    line[reader] += calls
+                self._go_on(reader, calls)
             except Exception:  # a fault of ours: no further connection would go on
                 logger.exception('Internal error on a connection')
                 reader.abort()
             if not self._unbounded and (monotonic() >= until or len(self._begun) >= most):
                 break
+
+    def _go_on(self, reader: Reader, calls: list[Call]) -> None:
+        """Make the calls of one reader. If one is put off again, the others wait behind it."""
+        for number, (call, arguments) in enumerate(calls, 1):
+            self.left = NESTED
+            call(*arguments)
+            if reader in self._line:
+                self._line[reader] += calls[number:]
+                return
+        reader.read_again()

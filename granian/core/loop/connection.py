@@ -325,6 +325,8 @@ class LoopConnection(LoopOutput[LoopStream]):
             self._read_on()
 
     def _read_on(self) -> None:
+        if self.allowance.waiting(self) and not self.closing:
+            return  # `read_again` follows
         paused, self.reading_paused = self.reading_paused, False
         if paused and not (self.lost or self.transport.is_closing()):
             self.core.in_own_context(self.transport.resume_reading)

@@ -24,7 +24,8 @@ _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
 def sweep(connection: LoopConnection, now: float) -> None:
     """Act on the deadlines of `connection` that have passed. The core calls it about once a second."""
     unsent = connection.transport.get_write_buffer_size()
-    if connection.reading_paused and not (connection.behind or connection.closing):
+    put_off = _is_put_off(connection)
+    if connection.reading_paused and not (put_off or connection.behind or connection.closing):
         _look_for_end(connection)
     if unsent:
         _watch_writing(connection, unsent, now)
@@ -33,14 +34,24 @@ def sweep(connection: LoopConnection, now: float) -> None:
     if connection.closing:
         if now - connection.closing_since >= LINGER:
             connection.abort()
-    elif connection.timers is not None:
-        _sweep_http2(connection, connection.timers, now)
+        return
+    if connection.timers is not None:
+        _sweep_windows(connection, connection.timers.http, now)
+    if not put_off:
+        _sweep_input(connection, now)
+
+
+def _sweep_input(connection: LoopConnection, now: float) -> None:
+    """Act on what the client owes us. Not while input of it waits for its turn: that may be all of it."""
+    if connection.timers is not None:
+        _sweep_bodies(connection, now)
+        _sweep_timers(connection, connection.timers, now)
     elif connection.streams:
         _sweep_bodies(connection, now)
     elif connection.head_since:
         if now - connection.head_since >= connection.settings.head_timeout:
             _refuse_head(connection)
-    elif not _is_put_off(connection):
+    else:
         _end_if_idle(connection, now)
 
 
@@ -63,9 +74,8 @@ def connection_spare_from(connection: LoopConnection) -> float:
 
 
 def _is_put_off(connection: LoopConnection) -> bool:
-    """Return whether input has arrived that waits for its turn, here or in the TLS layer."""
-    allowance = connection.allowance
-    return bool(allowance.waiting(connection) or allowance.waiting(connection.transport))
+    """Return whether input has arrived that waits for its turn."""
+    return bool(connection.allowance.waiting(connection))
 
 
 def _refuse_head(connection: LoopConnection) -> None:
@@ -146,12 +156,15 @@ def _sends_too_slowly(stream: LoopStream, settings: CoreSettings, rate: int, now
     return stream.sending.behind(now, stream.received, rate) >= settings.body_timeout
 
 
-def _sweep_http2(connection: LoopConnection, timers: Timers, now: float) -> None:
+def _sweep_windows(connection: LoopConnection, http2: Timed, now: float) -> None:
+    """Break off the streams whose client takes too little of their output (HTTP/2)."""
     for stream in list(connection.streams.values()):
-        if _takes_too_slowly(stream, connection.settings, timers.http, now):
+        if _takes_too_slowly(stream, connection.settings, http2, now):
             stream.write_timed_out = True
             connection.abort_stream(stream)
-    _sweep_bodies(connection, now)
+
+
+def _sweep_timers(connection: LoopConnection, timers: Timers, now: float) -> None:
     if timers.overdue(now):
         connection.abort()
     else:

@@ -140,10 +140,9 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         return self.http1 is not None and self.http1.buffered >= size
 
     def bound_held(self, size: int) -> None:
-        """Pause reading while much input waits for its turn (see `allowance`)."""
+        """Pause reading while much input waits for its turn (see `allowance`, which calls `read_again`)."""
         if not self.reading_paused and self.allowance.holds_much(self, size):
             self.pause_reading()
-            self.allowance.put_off(self, self.read_again)
 
     def read_again(self) -> None:
         """Read from the socket again if there is room."""

@@ -86,6 +86,7 @@ class TLSLayer(asyncio.Protocol):
             transport.abort()
             return
         bound_read(transport)
+        self._owner.transport = self  # it may pause reading during the handshake
         self._handshakes.handshake_begun(self)
         self._timer = self._loop.call_later(
             self._handshakes.handshake_timeout, self._fail, 'it took too long'
@@ -101,13 +102,13 @@ class TLSLayer(asyncio.Protocol):
                 return
         elif allowance.left:
             allowance.left -= 1
-        elif not allowance.admits(self, self.data_received, data):
-            self._bound_held(len(data))
+        elif not allowance.admits(self._owner, self.data_received, data):
+            self._owner.bound_held(len(data))
             return
         self._decode(data if len(data) <= WIRE else data[:WIRE])
         if len(data) > WIRE and not self._deaf:
-            allowance.put_off(self, self.data_received, memoryview(data)[WIRE:])
-            self._bound_held(len(data))
+            allowance.put_off(self._owner, self.data_received, memoryview(data)[WIRE:])
+            self._owner.bound_held(len(data))
 
     def _decode(self, data: bytes | memoryview) -> None:
         """Give OpenSSL a part of the input, and take the next step with it."""
@@ -124,8 +125,8 @@ class TLSLayer(asyncio.Protocol):
         if not self._agreed:
             self._fail('the client has gone')
             return False
-        if self._owner.allowance.waiting(self):
-            self._owner.allowance.put_off(self, self._late_end)
+        if self._owner.allowance.waiting(self._owner):
+            self._owner.allowance.put_off(self._owner, self._late_end)
             return True
         return self._end_of_input()
 
@@ -136,7 +137,7 @@ class TLSLayer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is None:
             return
-        self._owner.allowance.forget(self)
+        self._owner.allowance.forget(self._owner)
         if self._agreed:
             self._connection.connection_lost(exc)
         else:
@@ -157,7 +158,8 @@ class TLSLayer(asyncio.Protocol):
     def go_on(self) -> None:
         """Take the step that has waited for its turn. The core."""
         if not self._raw.is_closing():
-            self._raw.resume_reading()
+            if not self._owner.reading_paused:
+                self._raw.resume_reading()
             self._shake_hands()
 
     def _shake_hands(self) -> None:
@@ -205,17 +207,6 @@ class TLSLayer(asyncio.Protocol):
 
     # -- input
 
-    def _bound_held(self, size: int) -> None:
-        """Stop reading while much input waits for its turn."""
-        allowance = self._owner.allowance
-        if allowance.holds_much(self, size) and not self._raw.is_closing():
-            self._raw.pause_reading()
-            allowance.put_off(self, self._read_again)
-
-    def _read_again(self) -> None:
-        if not (self._owner.reading_paused or self._raw.is_closing()):
-            self._raw.resume_reading()
-
     def _read(self) -> None:
         """Pass on what can be deciphered, READS records at once: the rest in a later turn."""
         if self._deaf:
@@ -236,21 +227,23 @@ class TLSLayer(asyncio.Protocol):
         if parts:
             self._barren = 0
             self._connection.data_received(parts[0] if len(parts) == 1 else b''.join(parts))
+            if len(parts) == READS:
+                self._owner.allowance.put_off(self._owner, self._read)  # behind these, if they are put off
+                self._owner.bound_held(RECORD)
         elif self._barren > BARREN:
             self.abort()
         if ended and not self._end_of_input():
             self.close()
 
     def _decipher(self, parts: list[bytes]) -> bool:
-        """Append records to `parts`. Return True at the end of input. Raises SSLError, or if all is read."""
+        """Append READS records to `parts`. Return whether input has ended. Raises SSLError where it waits."""
         read = self._tls.read
-        while part := read(RECORD):
+        while len(parts) < READS:
+            part = read(RECORD)
+            if not part:
+                return True
             parts.append(part)
-            if len(parts) == READS:
-                self._owner.allowance.put_off(self, self._read)
-                self._bound_held(RECORD)
-                return False
-        return True
+        return False
 
     def _end_of_input(self) -> bool:
         """Pass on the client's close_notify, or its FIN, once. Return whether our side stays open."""
