@@ -1,4 +1,4 @@
-"""A client's progress: with the output that the kernel holds for it, and against a minimum rate."""
+"""A client's progress: the output that the kernel holds for it, its unread input, and a minimum rate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import struct
 
 try:
     from fcntl import ioctl
-    from termios import TIOCOUTQ
+    from termios import FIONREAD, TIOCOUTQ
 except ImportError:
 
     def unacknowledged(fd: int) -> int:
+        """Return 0: not known on this platform."""
+        return 0
+
+    def unread(fd: int) -> int:
         """Return 0: not known on this platform."""
         return 0
 else:
@@ -20,8 +24,15 @@ else:
         A socket becomes writable only when much of its buffer is free. Of a slow client, that may take
         minutes; this shows its progress meanwhile.
         """
+        return _count(fd, TIOCOUTQ)
+
+    def unread(fd: int) -> int:
+        """Return the number of bytes that have arrived and that we have not read."""
+        return _count(fd, FIONREAD)
+
+    def _count(fd: int, request: int) -> int:
         try:
-            return int(struct.unpack('i', ioctl(fd, TIOCOUTQ, bytes(4)))[0])
+            return int(struct.unpack('i', ioctl(fd, request, bytes(4)))[0])
         except (OSError, ValueError):  # closed
             return 0
 

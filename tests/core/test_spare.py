@@ -86,6 +86,9 @@ def test_body_that_waits_for_us_is_given_round_trips(
 class Held:
     """A connection that nothing but `make_room` looks at."""
 
+    is_idle = is_new = True
+    fd = -1
+
     def __init__(self, since: float, waits: bool = False) -> None:
         self.spare_from = spare_from(since, Unknown() if waits else None)
         self.owner = threading.Lock()
@@ -112,3 +115,17 @@ def test_room_is_made_of_what_need_not_be_waited_for() -> None:
 def test_room_is_waited_for_until_the_first_may_be_closed() -> None:
     connections: Any = {1: Held(monotonic() + 60), 2: Held(monotonic())}
     assert 0 < room.make_room(connections) <= PROMPT
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='unread input is not known')
+def test_client_whose_request_is_unread_makes_no_room() -> None:
+    ours, client = socket.socketpair()
+    with ours, client:
+        silent, sent = Held(monotonic() - 1), Held(monotonic() - 2)
+        sent.fd = ours.fileno()
+        client.send(b'GET / HTTP/1.1\r\n')
+        connections: Any = {1: sent, 2: silent}
+        assert room.make_room(connections) == 0.0
+        assert silent.closed
+        assert not sent.closed
+        assert 0 < room.make_room({1: sent}) <= PROMPT  # type: ignore[dict-item]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ssl
+import sys
 from typing import Any
 
 import pytest
 
 from granian.core.loop import allowance as module
 from granian.core.loop.allowance import Allowance
+from granian.core.loop.deadlines import connection_spare_from
 from granian.core.loop.tls import TLSLayer
 from tests.support.tls_client import client_context
 
@@ -184,3 +186,25 @@ def test_half_close_behind_input_in_the_line_is_no_leaving(serve: Any, line: Lin
     line.keep(served, 0.2)
     assert client.response()[2] == BODY
     assert set(left) <= {len(BODY)}
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='unread input is not known')
+@pytest.mark.parametrize('secure', [False, True], ids=['request', 'handshake'])
+def test_client_whose_input_is_unread_makes_no_room(serve: Any, tls: Any, secure: bool) -> None:
+    """Let the client send in a turn of the loop in which room is made."""
+    served = serve(echo, tls=tls if secure else None)
+    client = served.connect()
+    found = served.core.acceptor.handshakes if secure else served.core.connections
+    served.wait_for(lambda: found)
+
+    def send() -> float:
+        (one,) = found
+        one.since = one.opened = served.loop.time() - 1
+        assert spare(one) < served.loop.time()
+        client.send(b'\x16\x03\x01')
+        return spare(one) - served.loop.time()
+
+    def spare(one: Any) -> float:
+        return float(one.spare_from if secure else connection_spare_from(one))
+
+    assert served.call(send) > 0

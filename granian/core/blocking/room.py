@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Mapping
 from time import monotonic
 
+from ..progress import unread
+from ..spare import spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .work import Watched
 
@@ -48,10 +50,10 @@ def make_room(connections: Mapping[int, Watched]) -> float:
     pause = ACCEPT_PAUSE
     # Copied first: other threads close connections meanwhile.
     held = [(fd, each) for fd, each in list(connections.items()) if not each.owner.locked()]
-    spare = [(each.spare_from, fd, each) for fd, each in held]
-    for spare_from, _, connection in heapq.nsmallest(ROOM, spare):
-        if spare_from > now:
-            return min(pause, spare_from - now)
+    spare = [(_closable_from(each, now), fd, each) for fd, each in held]
+    for closable_from, _, connection in heapq.nsmallest(ROOM, spare):
+        if closable_from > now:
+            return min(pause, closable_from - now)
         if connection.owner.acquire(False):
             if connection.spare_from <= now:
                 connection.close()
@@ -59,3 +61,13 @@ def make_room(connections: Mapping[int, Watched]) -> float:
             else:
                 connection.release()
     return pause
+
+
+def _closable_from(connection: Watched, now: float) -> float:
+    """Return the time from which it may be closed; where its request has arrived unread, as if it came now.
+
+    A leader that has been busy sees its listener before its connections.
+    """
+    if (connection.is_idle or connection.is_new) and unread(connection.fd):
+        return spare_from(now)
+    return connection.spare_from

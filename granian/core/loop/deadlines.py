@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
-from ..progress import Lag, unacknowledged
+from ..progress import Lag, unacknowledged, unread
 from ..spare import spare_from
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def connection_spare_from(connection: LoopConnection) -> float:
         return math.inf
     if connection.streams:
         return max(each.spare_from for each in connection.streams.values())
+    if not (connection.closing or connection.head_since) and unread(connection.socket.fileno()):
+        return spare_from(connection.loop.time())  # its request has arrived, and this turn was long
     if connection.since == connection.opened:  # its first request
         return spare_from(connection.closing_since or connection.opened, connection.handshaken)
     return spare_from(connection.closing_since or connection.head_since or connection.since)

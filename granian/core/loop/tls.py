@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
+from ..progress import unread
 from ..records import BARREN, WIRE
 from ..spare import spare_from
 from .output import bound_read
@@ -75,7 +76,9 @@ class TLSLayer(asyncio.Protocol):
 
     @property
     def spare_from(self) -> float:
-        """Time from which it may be closed to free its descriptor."""
+        """Time from which it may be closed to free its descriptor. Input that waits for us came just now."""
+        if self._received.pending or unread(self._owner.socket.fileno()):
+            return spare_from(self._loop.time())
         return spare_from(self.since, self._connection.socket if self._answered else None)
 
     # -- what the loop calls
