@@ -85,7 +85,6 @@ class MainLoop:
         # A thread that is left behind reports nothing any more.
         timeout = 0.0 if any(handle.ended() for handle in handles) else max(0.0, look - monotonic())
         ready = set(wait(sources, None if timeout == inf else timeout))
-        self._signals()
         for worker in list(supervisor.workers):
             handle = cast(Handle, worker.handle)
             # Ask first whether the worker has ended, then read its messages: none can arrive later.
@@ -94,6 +93,8 @@ class MainLoop:
                 self._message(worker, kind, value)
             if ended:
                 self._ended(worker, handle)
+        # After the messages: a worker has become ready before a client was answered that asks for a reload.
+        self._signals()
         for companion in self.companions:
             companion.look(ready, monotonic())
         supervisor.tick(monotonic())

@@ -27,6 +27,11 @@ OURS = ('PORT', 'WEB_CONCURRENCY', 'GUNICORN_CMD_ARGS', 'FORWARDED_ALLOW_IPS', '
 PATIENCE = 20.0
 
 
+def _default_sigint() -> None:
+    """Undo what a shell does to a job in the background, such as a run of the tests: it ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Deployment:
     """A running server: its log, its end, and how to ask it."""
 
@@ -36,6 +41,7 @@ class Deployment:
         clean = {name: value for name, value in os.environ.items() if name not in OURS}
         path = os.pathsep.join(filter(None, [str(ROOT), clean.get('PYTHONPATH')]))
         self.output = {name: tempfile.NamedTemporaryFile('w+') for name in ('stdout', 'stderr')}  # noqa: SIM115
+        more.setdefault('preexec_fn', _default_sigint)
         self.process = subprocess.Popen(
             [*COMMANDS[kind], *args], cwd=cwd, stdin=subprocess.DEVNULL, **self.output, **more,
             env={**clean, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1', 'PYTHONDONTWRITEBYTECODE': '1', **(env or {})},

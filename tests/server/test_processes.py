@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from granian.server.mainloop import MainLoop
-from granian.server.tables import ServerState
+from granian.server.tables import ServerEvent, ServerState, WorkerEvent
+from granian.worker import ipc
 
 METHODS = ['fork', 'spawn', 'forkserver']
 
@@ -416,6 +417,23 @@ def test_usr2_right_after_term_starts_nothing():
     inbox = SimpleNamespace(take=lambda: ['SIGTERM', 'SIGUSR2'])
     MainLoop(state, inbox, on_signals={'SIGUSR2': lambda: started.append(1)})._signals()
     assert started == []
+
+
+def test_worker_that_has_become_ready_counts_at_a_reload(monkeypatch):
+    """Read READY before SIGHUP of the same turn: the client that reloads may have been answered already."""
+    happened = []
+    handle = SimpleNamespace(
+        sources=[], ended=lambda fired=None: False, fired=lambda ready: False,
+        messages=lambda: [(ipc.READY, None)],
+    )  # fmt: skip
+    state = SimpleNamespace(
+        state=ServerState.RUNNING, workers=[SimpleNamespace(handle=handle)], next_look=lambda: 0.0,
+        server_event=lambda event, now: happened.append(event),
+        worker_event=lambda worker, event, now: happened.append(event), tick=lambda now: None,
+    )  # fmt: skip
+    monkeypatch.setattr('granian.server.mainloop.wait', lambda sources, timeout: [])
+    MainLoop(state, SimpleNamespace(source=None, take=lambda: ['SIGHUP'])).turn()
+    assert happened == [WorkerEvent.READY, ServerEvent.RELOAD]
 
 
 def test_signals_to_a_worker_do_not_end_it(serve):

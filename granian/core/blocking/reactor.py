@@ -91,7 +91,7 @@ class Reactor:
         self.deferred = deferred  # the leader flushes it before it polls
         self.suspect = False
         """Something has failed: poll at once, to find out whether polling still works."""
-        self._accept_after = 0.0
+        self._accept_after = math.inf
         self._room = Room(self.connections)
         self._peak = Peak()
         self.handshakes: HandshakeTurns[Any] = HandshakeTurns()
@@ -244,8 +244,14 @@ class Reactor:
             self.admission.end_settling()
             self._regulate_accepting(now)
 
+    def begin_accepting(self) -> None:
+        """Have the leader accept from now on. Any thread."""
+        self._accept_after = 0.0
+        self.wake()
+
     def resume_accepting(self) -> None:
         self.accepting = True
+        self._accept_after = 0.0
         for fd in self._listeners:
             self._poller.listen(fd)
         self.publish()

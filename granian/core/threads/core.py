@@ -39,9 +39,10 @@ class ThreadCore(BlockingCore):
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped. The calling thread becomes the watchdog."""
         self.reactor.broken = self.pool.fail
-        self.reactor.resume_accepting()
         self.pool.start()
+        # Before the first answer: its client may reload the server, which counts the workers that are ready.
         on_ready()
+        self.reactor.begin_accepting()
         Watchdog(self.pool, self.flush_deferred).watch(self._done)
         self.pool.close()
         self.reactor.wake()
