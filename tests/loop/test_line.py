@@ -37,10 +37,10 @@ class Records:
                 self.client.send(self._to_send.read())
                 self._received.write(self.client.sock.recv(65536))
 
-    def of(self, data: bytes) -> bytes:
-        """Return a record for each byte."""
-        for number in range(len(data)):
-            self._session.write(data[number : number + 1])
+    def of(self, data: bytes, size: int = 1) -> bytes:
+        """Return records of `size` bytes each. The first call has the end of the handshake too."""
+        for number in range(0, len(data), size):
+            self._session.write(data[number : number + size])
         return self._to_send.read()
 
     def end(self) -> bytes:
@@ -92,6 +92,19 @@ def test_records_of_a_crowd_stay_in_order(serve: Any, tls: Any, size: int) -> No
         records.client.send(data)
     expected = hashlib.md5(BODY[:size]).hexdigest().encode()
     assert [records.rest()[-len(expected) :] for records in crowd] == [expected] * 10
+
+
+@pytest.mark.usefixtures('strict')
+def test_input_behind_a_handshake_that_waits_stays_in_order(serve: Any, tls: Any) -> None:
+    """Send more with the end of the handshake than is deciphered at once; few take that step in a turn."""
+    served = serve(digest, tls=tls)
+    crowd = [Records(served) for _ in range(60)]
+    body = BODY * 6
+    sent = [records.of(UPLOAD % len(body) + body, len(body)) for records in crowd]
+    for records, data in zip(crowd, sent, strict=True):
+        records.client.send(data)
+    expected = hashlib.md5(body).hexdigest().encode()
+    assert [records.rest()[-len(expected) :] for records in crowd] == [expected] * 60
 
 
 def test_records_of_one_byte_do_not_pile_up(serve: Any, tls: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,9 @@ class TLSLayer(asyncio.Protocol):
 
     def go_on(self) -> None:
         """Take the step that has waited for its turn. The core."""
-        if not self._raw.is_closing():
+        if self._owner.allowance.waiting(self._owner):  # what the step passes on must not end up behind that
+            self._owner.allowance.put_off(self._owner, self.go_on)
+        elif not (self._agreed or self._raw.is_closing()):
             if not self._owner.reading_paused:
                 self._raw.resume_reading()
             self._shake_hands()
