@@ -123,8 +123,8 @@ def test_messages_that_wait_for_the_application(serve, most, paused):
             for _ in range(100):
                 client.send('x' * 100)
             if paused:
-                wait_for(lambda: stream._paused)
-            assert stream._paused == paused
+                wait_for(lambda: stream.paused)
+            assert stream.paused == paused
         finally:
             go.set()
         with pytest.raises(ConnectionClosedOK):
