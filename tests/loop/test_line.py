@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from granian.core.loop import allowance as module
-from granian.core.loop.allowance import Allowance
+from granian.core.loop.allowance import SHARE, Allowance
 from granian.core.loop.deadlines import connection_spare_from
 from granian.core.loop.tls import TLSLayer
 from tests.support.tls_client import client_context
@@ -94,17 +94,21 @@ def test_records_of_a_crowd_stay_in_order(serve: Any, tls: Any, size: int) -> No
     assert [records.rest()[-len(expected) :] for records in crowd] == [expected] * 10
 
 
-@pytest.mark.usefixtures('strict')
-def test_input_behind_a_handshake_that_waits_stays_in_order(serve: Any, tls: Any) -> None:
+@pytest.mark.parametrize('share', [0.0, SHARE])
+def test_input_behind_a_handshake_that_waits_arrives_whole(
+    serve: Any, tls: Any, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Send more with the end of the handshake than is deciphered at once; few take that step in a turn."""
+    monkeypatch.setattr(module, 'SHARE', share)
     served = serve(digest, tls=tls)
-    crowd = [Records(served) for _ in range(60)]
-    body = BODY * 6
+    crowd = [Records(served) for _ in range(100)]
+    body = BODY * 5
     sent = [records.of(UPLOAD % len(body) + body, len(body)) for records in crowd]
     for records, data in zip(crowd, sent, strict=True):
         records.client.send(data)
+        records.client.sock.shutdown(1)
     expected = hashlib.md5(body).hexdigest().encode()
-    assert [records.rest()[-len(expected) :] for records in crowd] == [expected] * 60
+    assert [records.rest()[-len(expected) :] for records in crowd] == [expected] * 100
 
 
 def test_records_of_one_byte_do_not_pile_up(serve: Any, tls: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,4 +326,5 @@ class TLSLayer(asyncio.Protocol):
         self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        self._raw.resume_reading()
+        if self._agreed or not self._received.pending:  # else after the handshake's step, see `go_on`
+            self._raw.resume_reading()
