@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from granian.core.blocking.handed_socket import HandedSocket
 from granian.core.blocking.handshake import Handshake
-from granian.core.blocking.receiving import PART_SIZE, receive
-from granian.core.blocking.tls_socket import READS, TLSSocket
+from granian.core.blocking.receiving import PART_SIZE, make_buffer, receive
+from granian.core.blocking.tls_socket import FILLS, READS, TLSSocket
 from tests.support.tls_client import client_context
+
+pause = threading.Event()
 
 
 class Client:
@@ -173,3 +178,126 @@ def test_taken_socket_goes_on_within_a_record(pki: Any, cut: int) -> None:
                 size += taken.recv_into(view[size:])
             assert received == b'z' * 30_000
         assert client.receive() == b''
+
+
+def test_read_ends_although_more_arrives_all_the_time(pki: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bound the parts of one read: a little data in each must not keep the leader."""
+    parts = []
+
+    def receive_part(sock: socket.socket, size: int) -> bytes:
+        parts.append(sock.recv(size))
+        return parts[-1]
+
+    with connected(pki) as (client, sock, calls):
+        client.send(b'x' * 60_000)
+        monkeypatch.setattr('granian.core.blocking.tls_socket.receive', receive_part)
+        monkeypatch.setattr('granian.core.blocking.tls_socket.WIRE', 2000)
+        with contextlib.suppress(BlockingIOError):
+            sock.recv_into(make_buffer())
+        assert len(parts) == FILLS
+        assert calls == ['more']
+
+
+@contextmanager
+def taken(pki: Any) -> Iterator[tuple[Client, HandedSocket]]:
+    with connected(pki) as (client, sock, _):
+        handed = sock.release()
+        handed.settimeout(10)
+        try:
+            yield client, handed
+        finally:
+            handed.close()
+
+
+def test_shutdown_wakes_a_thread_that_waits_in_send(pki: Any) -> None:
+    ended: list[type[BaseException]] = []
+
+    def send(handed: HandedSocket) -> None:
+        try:
+            handed.sendall(bytes(10_000_000))
+        except OSError as error:
+            ended.append(type(error))
+
+    with taken(pki) as (_, handed):
+        handed.settimeout(60)
+        thread = threading.Thread(target=send, args=(handed,))
+        thread.start()
+        while not handed._unsent:  # it waits, or is about to
+            pause.wait(0.001)
+        handed.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        assert not thread.is_alive()
+        assert ended == [BrokenPipeError]
+
+
+def test_data_is_received_though_an_answer_of_tls_cannot_be_sent(pki: Any) -> None:
+    """Let the client ask for an answer (KeyUpdate does) and read nothing. A record of ours stands for it."""
+    with taken(pki) as (client, handed):
+        handed.settimeout(0.0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                handed.sendall(bytes(100_000))
+        handed.settimeout(0.2)
+        handed._tls.write(b'answer')
+        client.send(b'data')
+        assert handed.recv(100) == b'data'
+
+
+def test_socket_that_does_not_wait_says_how_much_it_has_sent(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        handed.setblocking(False)
+        data = bytes(range(256)) * 20_000
+        sent, received = 0, b''
+        while sent < len(data):
+            try:
+                sent += handed.send(memoryview(data)[sent:])
+            except BlockingIOError:
+                received += client.receive()
+        while handed._unsent:  # a record that is counted as sent: it leaves with the next call
+            received += client.receive()
+            handed.send(b'')
+        handed.shutdown(socket.SHUT_WR)
+        while piece := client.receive():
+            received += piece
+        assert received == data
+
+
+def test_file_of_a_taken_socket_outlives_its_close(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        with handed.makefile('rwb') as file:
+            handed.close()
+            client.send(b'line\nrest')
+            assert file.readline() == b'line\n'
+            file.write(b'answer')
+            file.flush()
+            assert client.receive() == b'answer'
+        assert client.receive() == b''
+
+
+@pytest.mark.parametrize('call', ['recv', 'recv_into', 'send', 'sendall'])
+def test_flags_are_refused(pki: Any, call: str) -> None:
+    arguments: Any = {'recv': (1, 2), 'recv_into': (bytearray(1), 1, 2)}.get(call, (b'x', 2))
+    with taken(pki) as (_, handed):
+        function = getattr(handed, call)
+        with pytest.raises(ValueError, match='flags'):
+            function(*arguments)
+
+
+def test_record_that_drips_does_not_outlast_the_timeout(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        handed.settimeout(0.1)
+        client.send(b'x' * 5000, cut=4000)
+        stopped = threading.Event()
+
+        def drip() -> None:
+            for byte in client._wire:
+                if stopped.wait(0.02):
+                    return
+                client.sock.sendall(bytes([byte]))
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(TimeoutError):
+            handed.recv(100)
+        stopped.set()
+        thread.join()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-from threading import Lock
+import threading
+from time import monotonic
 from typing import Any, Final
 
+RECORD: Final = 16384
+"""Bytes of the longest record."""
 HEADER: Final = 5
 """Bytes in front of each record: its type, version and length."""
 
@@ -32,10 +35,11 @@ class HandedSocket:
         self._received = received
         self._to_send = to_send
         self._unsent = unsent
-        self._state = Lock()
+        # Looked up here: they are gevent's where gevent has patched.
+        self._state = threading.Lock()
         """Guards OpenSSL's object and its buffers. No thread waits for the client with it."""
-        self._sending = Lock()
-        """Keeps the records in order."""
+        self._sending = threading.Lock()
+        """Keeps the records in order. Its holder may wait for the client."""
         self._record = b''
         """The part of a record that has been received."""
         self._fed = False
@@ -43,7 +47,9 @@ class HandedSocket:
         self._aligned = False
         """`_record` begins a record, or the next byte does. Until one is whole that is not known: OpenSSL may
         hold a part of it."""
-        self._io_refs = 0
+        self._files = 0
+        """Files made of the socket that are open: they outlive `close`."""
+        self._closed = False
         self.fileno = sock.fileno
         self.settimeout = sock.settimeout
         self.gettimeout = sock.gettimeout
@@ -71,25 +77,34 @@ class HandedSocket:
         return self._sock.proto
 
     def pending(self) -> int:
-        """Return the number of bytes that `recv` gives without a look at the socket."""
+        """Return a number of bytes that `recv` gives without a look at the socket, if there are any."""
         with self._state:
-            return self._tls.pending()
+            return self._tls.pending() or min(1, self._received.pending)
 
     # -- reading
 
-    def recv(self, bufsize: int = 16384, flags: int = 0) -> bytes:
+    def recv(self, bufsize: int = RECORD, flags: int = 0) -> bytes:
         """Return up to `bufsize` bytes, b'' at the end. Raises OSError, TimeoutError, BlockingIOError."""
-        while bufsize > 0:
+        _refuse(flags)
+        if bufsize < 0:
+            raise ValueError('negative buffersize in recv')
+        timeout = self._sock.gettimeout()
+        until = monotonic() + timeout if timeout else None
+        while bufsize:
             data = self._read(bufsize)
             if data is not None:
                 return data
+            if until is not None and monotonic() > until:
+                raise TimeoutError('timed out')  # a record that drips
             self._fill()
         return b''
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read into a buffer. Return the number of bytes. Raises as `recv` does."""
         view = memoryview(buffer).cast('B')
-        data = self.recv(nbytes or len(view))
+        if nbytes > len(view):
+            raise ValueError('buffer too small for requested bytes')
+        data = self.recv(nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data)
 
@@ -104,7 +119,7 @@ class HandedSocket:
                 data = b''
             answers = self._to_send.pending
         if answers:
-            self._send_records()
+            self._push_soon()
         if data and self._fed:
             self._aligned = True
         return data
@@ -132,40 +147,69 @@ class HandedSocket:
     # -- writing
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Send all of `data`, and return its size. Raises OSError, TimeoutError.
+        """Send all of `data` and return its size; less where the socket does not wait.
 
-        Of a socket that does not wait, the rest leaves with the next call.
+        Raises OSError, TimeoutError, BlockingIOError.
         """
+        _refuse(flags)
         view = memoryview(data).cast('B')
-        if len(view):
-            with self._state:
-                self._tls.write(view)
-            self._send_records()
-        return len(view)
+        sent = 0
+        with self._sending:
+            while sent < len(view) and self._push():
+                part = view[sent : sent + RECORD]  # a buffer keeps the memory of the most that it has held
+                with self._state:
+                    self._tls.write(part)
+                sent += len(part)
+            self._push()
+        if len(view) and not sent:
+            raise BlockingIOError
+        return sent
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        self.send(data, flags)
+        """Send all of `data`. Raises as `send` does."""
+        view = memoryview(data).cast('B')
+        while view:
+            view = view[self.send(view, flags) :]
 
-    def _send_records(self) -> None:
-        with self._sending:
-            with self._state:
-                self._unsent += self._to_send.read()
+    def _push(self) -> bool:
+        """Send the records that are ready. Return whether all are sent. The holder of `_sending`."""
+        with self._state:
+            self._unsent += self._to_send.read()
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except BlockingIOError:
+            return False
+        return True
+
+    def _push_soon(self) -> None:
+        """Send what OpenSSL says by itself, without a wait. What is left leaves with the next data."""
+        if not self._sending.acquire(False):
+            return  # another thread sends
+        try:
+            timeout = self._sock.gettimeout()
+            self._sock.settimeout(0.0)
             try:
-                while self._unsent:
-                    self._unsent = self._unsent[self._sock.send(self._unsent) :]
-            except BlockingIOError:
-                pass
+                self._push()
+            finally:
+                self._sock.settimeout(timeout)
+        except OSError:
+            pass  # the next read or write gets the error
+        finally:
+            self._sending.release()
 
     # -- the end
 
     def shutdown(self, how: int) -> None:
-        """End one side, or both. close_notify precedes our FIN."""
+        """End one side, or both. close_notify precedes our FIN, unless another thread waits in `send`."""
         if how != socket.SHUT_RD:
             self._say_goodbye()
         self._sock.shutdown(how)
 
     def close(self) -> None:
-        if self._sock.fileno() >= 0:
+        """Close the connection, once the files made of it are closed."""
+        self._closed = True
+        if not self._files and self._sock.fileno() >= 0:
             self._say_goodbye()
             self._sock.close()
 
@@ -175,29 +219,36 @@ class HandedSocket:
                 self._tls.unwrap()
         except (OSError, ValueError):
             pass  # it is there; do not wait for the client's
-        try:
-            self._send_records()
-        except OSError:
-            pass
+        self._push_soon()
 
     def makefile(self, mode: str = 'r', buffering: int | None = None, **text: Any) -> Any:
         """Return a file over the socket, as `socket.socket.makefile` does."""
-        raw = socket.SocketIO(self, 'rw' if 'w' in mode and 'r' in mode else mode[0])  # type: ignore[arg-type]
-        self._io_refs += 1
+        writes = 'w' in mode
+        reads = 'r' in mode or not writes
+        raw = socket.SocketIO(self, 'r' * reads + 'w' * writes)  # type: ignore[arg-type]
+        self._files += 1
         if buffering == 0:
             return raw
         size = buffering if buffering and buffering > 1 else io.DEFAULT_BUFFER_SIZE
-        if 'w' in mode:
-            file: Any = io.BufferedRWPair(raw, raw, size) if 'r' in mode else io.BufferedWriter(raw, size)
+        if writes:
+            file: Any = io.BufferedRWPair(raw, raw, size) if reads else io.BufferedWriter(raw, size)
         else:
             file = io.BufferedReader(raw, size)
         return file if 'b' in mode else io.TextIOWrapper(file, **text)
 
     def _decref_socketios(self) -> None:
-        self._io_refs -= 1
+        """Note that a file made of the socket is closed: it calls this."""
+        self._files -= 1
+        if self._closed:
+            self.close()
 
     def __enter__(self) -> HandedSocket:
         return self
 
     def __exit__(self, *details: object) -> None:
         self.close()
+
+
+def _refuse(flags: int) -> None:
+    if flags:
+        raise ValueError('a TLS connection has no flags of recv and send')

@@ -23,7 +23,9 @@ RECORD: Final = 16384
 """Bytes given to OpenSSL at once. They count as sent when their whole record is: progress within more would
 not be seen."""
 READS: Final = 64
-"""Records deciphered in one read. Of one byte each, 65,536 would fit into a buffer: that is half a second."""
+"""Records deciphered at once. Of one byte each, 65,536 would fit into a buffer: that is half a second."""
+FILLS: Final = 4
+"""Parts of WIRE bytes in one read: as much as its buffer. They may have little data, and much without."""
 
 
 class TLSSocket:
@@ -113,7 +115,9 @@ class TLSSocket:
             self._drained = False  # input may have arrived behind what is held: its event has been seen
             filled = self._decipher(buffer, 0) if self._held else 0
             try:
-                while not (self._drained or self._held or self._ended or self._failure):
+                for _ in range(FILLS):
+                    if self._drained or self._held or self._ended or self._failure:
+                        break
                     self._fill()
                     filled = self._decipher(buffer, filled)
             except BlockingIOError:
@@ -217,6 +221,7 @@ class TLSSocket:
     def release(self) -> HandedSocket:
         """Return the connection for another owner, which may wait for it. This object is not used again."""
         sock = socket.socket(fileno=self._sock.detach())  # gevent's class where gevent has patched
+        self.on_end = self.on_more = _nothing
         return HandedSocket(sock, self.tls, self._received, self._to_send, self._unsent)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
