@@ -10,7 +10,7 @@ import _socket
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from ..blocking.receiving import PART_SIZE, receive
+from ..blocking.receiving import RECEIVE_SIZE, receive
 
 if TYPE_CHECKING:
     import asyncio
@@ -77,7 +77,7 @@ class SocketTransport:
         if not self._reading or self._finished:
             return
         try:
-            data = receive(self._sock, PART_SIZE)
+            data = receive(self._sock)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -85,7 +85,7 @@ class SocketTransport:
             return
         if data:
             self._protocol.data_received(data)
-            if len(data) == PART_SIZE:
+            if len(data) == RECEIVE_SIZE:
                 self._read_soon()
             return
         self.pause_reading()

@@ -42,7 +42,6 @@ class Tunnel(asyncio.Protocol):
         if stream.flowing:
             stream.received += len(data)
             self._receive(data)
-            allowance.left >>= 1  # it may have been a thousand messages
         else:  # some transports deliver more after pause_reading()
             stream.feed(Data(1, data, len(data)))
 
