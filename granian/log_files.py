@@ -15,7 +15,7 @@ from .messages import REFUSALS, WARNINGS
 logger = logging.getLogger('_granian')
 
 MOST_LINKS = 40
-"""As many as the kernel follows."""
+"""Maximum symbolic links on the way to a file, as for the kernel."""
 _KERNELS = '/proc/'
 """Where links may lead to what no path names."""
 _PIN = getattr(os, 'O_PATH', None)
@@ -40,7 +40,7 @@ def opener(path: str, flags: int) -> int:
 
 
 def _walk(path: str, flags: int, opened: contextlib.ExitStack) -> int:
-    """Open a file, each folder on the way by the one before: what a user replaces meanwhile has no effect."""
+    """Open a file, each folder on the way by the one before: a replaced one has no effect."""
     rest, links = _names(path), 0
     owners: set[int] = set()
     where = _folder('/', None, opened)

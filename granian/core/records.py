@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+RECORD: Final = 16384
+"""Maximum bytes of data in a record (RFC 8446 5.1)."""
 WIRE: Final = 18432
 """Bytes given to OpenSSL at once: the longest record (RFC 5246 6.2.3). A connection keeps a third more of
 memory. 700 records without data take 5 ms."""

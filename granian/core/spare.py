@@ -33,7 +33,7 @@ _MIN_RTT: Final = 148
 
 
 class TCPSocket(Protocol):
-    """What tells a client's distance: a socket, plain or TLS."""
+    """A socket, plain or TLS, that tells a client's distance."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
 

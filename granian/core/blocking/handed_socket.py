@@ -9,14 +9,14 @@ import threading
 from time import monotonic
 from typing import Any, Final
 
-RECORD: Final = 16384
-"""Bytes of the longest record."""
+from ..records import RECORD
+
 HEADER: Final = 5
 """Bytes in front of each record: its type, version and length."""
 
 
 class HandedSocket:
-    """What `ssl.SSLSocket` is to an application that reads in one thread and writes in others.
+    """Stands in for `ssl.SSLSocket` in an application that reads in one thread and writes in others.
 
     It takes one record at a time from the socket, as OpenSSL does: so a selector shows what is unread.
     """

@@ -14,14 +14,11 @@ from collections.abc import Callable
 from mmap import mmap
 from typing import Any, Final
 
-from ..records import BARREN, WIRE
+from ..records import BARREN, RECORD, WIRE
 from .handed_socket import HandedSocket
 from .locks import Lock
 from .receiving import receive
 
-RECORD: Final = 16384
-"""Bytes given to OpenSSL at once. They count as sent when their whole record is: progress within more would
-not be seen."""
 READS: Final = 64
 """Records deciphered at once. Of one byte each, 65,536 would fit into a buffer: that is half a second."""
 FILLS: Final = 4
@@ -69,7 +66,7 @@ class TLSSocket:
         self._ended = False
         """The client has ended its side."""
         self._failure: OSError | None = None
-        """What the next read raises: data preceded it."""
+        """Error that the next read raises: data preceded it."""
         self._drained = False
         """The last read of the socket took all there was: an event follows."""
         self._held = True
@@ -174,7 +171,8 @@ class TLSSocket:
     def send(self, data: bytes | memoryview) -> int:
         """Return the number of bytes sent. Raises BlockingIOError when none, OSError when broken.
 
-        The rest has to be sent again: its first record may be in the socket by a part.
+        The rest has to be sent again: its first record may be in the socket by a part. A record at a time:
+        its data count as sent when all of it is, so progress within more would not be seen.
         """
         size = len(data)
         sent = 0

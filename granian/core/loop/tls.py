@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..progress import unread
-from ..records import BARREN, WIRE
+from ..records import BARREN, RECORD, WIRE
 from ..spare import spare_from
 from .output import bound_read
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ...protocol.limits import Clock
     from .connection import LoopConnection
 
-RECORD = 16384
-"""Bytes of the longest record."""
 READS = 256
 """Records deciphered at once. Of one byte each, 11,000 may arrive together: that is 20 ms."""
 

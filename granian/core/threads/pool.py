@@ -301,7 +301,7 @@ class Pool(Eagerness):
         return self._stand_ins.wait(waiter, timeout)
 
     def resume_call(self) -> None:
-        """Go on with the call of a handler that has led meanwhile. That handler."""
+        """Go on with the call of a handler that has led during its wait. That handler."""
         if self.alarm.asleep:
             self.alarm.ring()
         self.runner = threading.get_native_id()

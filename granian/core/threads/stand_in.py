@@ -1,4 +1,4 @@
-"""Handlers that wait for their client, one of which may lead meanwhile.
+"""Handlers that wait for their client. One of them may lead during its wait.
 
 The client's bytes have to be read while its handler waits. While no thread leads, and none is free to, the
 handler leads: it polls, reads and writes, and leaves calls of the application to others. This module knows
@@ -16,7 +16,7 @@ from ..blocking.work import Crew, Waiter, prepare_next
 
 
 class Leading(Crew, Protocol):
-    """What a handler that may lead asks of the pool."""
+    """The pool, as a handler sees it that leads."""
 
     closed: bool
 

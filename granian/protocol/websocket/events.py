@@ -1,4 +1,4 @@
-"""What a WebSocket can say and be: its states, events and close codes (RFC 6455).
+"""States, events and close codes of a WebSocket (RFC 6455).
 
 Must not know how frames are read or written: `codec` makes events of bytes.
 """
