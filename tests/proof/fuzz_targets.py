@@ -16,9 +16,9 @@ import hpack
 
 from granian.forwarded import Trusted, forwarded_scheme
 from granian.protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed
-from granian.protocol.http2 import Http2
+from granian.protocol.http2 import make_http2
 from granian.protocol.http2.compression import CompressionError, Decoder, ListTooLarge
-from granian.protocol.limits import Clock, Limits
+from granian.protocol.limits import H2, LEAN, Clock, Limits
 from granian.protocol.proxy_preamble import MORE, PreambleError, read_preamble
 from granian.protocol.websocket.codec import WebSocket
 from granian.protocol.websocket.deflate import DeflateParameters, negotiate
@@ -148,9 +148,11 @@ def lanes(data: bytes) -> None:
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0'
 
 
-def conversation(parts: list[bytes]) -> tuple[dict[int, list[object]], dict[int, bytes], bool]:
+def conversation(
+    parts: list[bytes], engine: str = LEAN
+) -> tuple[dict[int, list[object]], dict[int, bytes], bool]:
     """Return what an HTTP/2 connection tells, stream by stream, with bodies joined, and whether it ends."""
-    server = Http2(Limits(), Clock())
+    server = make_http2(Limits(http2_engine=engine), Clock())
     told: dict[int, list[object]] = {}
     bodies: dict[int, bytes] = {}
     for part in parts:
@@ -193,6 +195,18 @@ def http2(data: bytes) -> None:
                 side[0].pop(number, None)  # type: ignore[index]
                 side[1].pop(number, None)  # type: ignore[index]
         agree('cut in two', one, other)
+
+
+def engines(data: bytes) -> None:
+    """Check that both engines, ours and that over h2, tell the same of the same frames."""
+    lean, over_h2 = (conversation([PREFACE + data], engine) for engine in (LEAN, H2))
+    agree('the engines', without_reasons(lean), without_reasons(over_h2))
+
+
+def without_reasons(result: tuple[dict[int, list[object]], dict[int, bytes], bool]) -> object:
+    """Leave out why a connection is refused: each engine has its own words."""
+    told, bodies, over = result
+    return {number: events for number, events in told.items() if number}, bodies, over
 
 
 def header_block(data: bytes) -> None:
@@ -320,8 +334,8 @@ def read_all(data: bytes, versions: frozenset[int]) -> object:
 TARGETS = {
     function.__name__: function
     for function in (
-        http1, templates, chunked, lanes, http2, header_block, websocket, extensions, static_path, conditions,
-        forwarded, preamble,
+        http1, templates, chunked, lanes, http2, engines, header_block, websocket, extensions, static_path,
+        conditions, forwarded, preamble,
     )
 }  # fmt: skip
 

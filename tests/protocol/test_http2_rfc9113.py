@@ -99,6 +99,19 @@ def test_4_1_unknown_frame_types_are_ignored(peer):
     assert [type(f) for f in peer.frames] == [PingFrame]
 
 
+def test_rfc_7838_altsvc_from_a_client_is_ignored(peer):
+    peer.raw(0xA, 0, 0, b'x').raw(0xA, 0, 1, b'').raw(PING, 0, 0, b'12345678')
+    assert [type(f) for f in peer.frames] == [PingFrame]
+
+
+def test_6_9_reserved_bit_of_an_increment_is_ignored(peer):
+    peer.request(1, POST, end=False).raw(WINDOW_UPDATE, 0, 0, b'\x80\0\0\1').raw(
+        WINDOW_UPDATE, 0, 1, b'\xff\0\0\1'
+    )
+    assert peer.goaway() is None
+    assert peer.resets() == []
+
+
 def test_4_2_a_frame_of_the_largest_size(peer):
     peer.request(1, POST, end=False).data(1, b'x' * 16384)
     assert peer.goaway() is None
@@ -430,8 +443,9 @@ def test_6_5_3_windows_of_our_settings_bind_once_acknowledged(make_peer):
     assert peer.resets() == [(3, FLOW_CONTROL_ERROR)]
 
 
-def test_6_6_push_promise_from_a_client(peer):
-    peer.request(1, POST, end=False).raw(PUSH_PROMISE, 4, 1, b'\0\0\0\2\x82')
+@rows('flags', [0, 4])
+def test_6_6_push_promise_from_a_client(make_peer, flags):
+    peer = make_peer().request(1, POST, end=False).raw(PUSH_PROMISE, flags, 1, b'\0\0\0\2\x82')
     assert peer.goaway() == PROTOCOL_ERROR
 
 

@@ -191,6 +191,11 @@ class H2Receiver(Receiver):
         if judge is not None:
             judge(self, flags, stream_id, payload)
             return
+        if kind > frames.CONTINUATION:  # RFC 9113 5.5: unknown here, though h2 reads ALTSVC
+            self._guard.frame()
+            return
+        if kind == frames.PUSH_PROMISE:  # h2 would wait for the rest of its header block
+            self._control.on_push_promise(flags, stream_id, payload)
         if kind != frames.PING or not flags & frames.ACK:  # `on_pong` counts those
             self._guard.frame((10 if self._control.settled else 0) if kind == frames.SETTINGS else 1)
         self._control.settled = True
@@ -286,11 +291,13 @@ class H2Receiver(Receiver):
         Frames of a wrong length, and those of the connection, are left to h2.
         """
         self._guard.frame()
+        if len(payload) == 4:
+            increment = frames.unpack_u32(payload)[0] & frames.MAX_WINDOW
+            payload = increment.to_bytes(4, 'big')  # the reserved bit is ignored; h2 refuses it
         if stream_id and len(payload) == 4:
             stream = self._find(stream_id, frames.WINDOW_UPDATE)
             if stream is None:
                 return
-            increment = frames.unpack_u32(payload)[0] & frames.MAX_WINDOW
             if not increment:
                 self._session.reset(stream, frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of nothing')
                 return
