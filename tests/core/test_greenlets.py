@@ -23,6 +23,7 @@ CASES = [
     'core/test_http2_backlog.py',
     'core/test_poll_errors.py',
     'tls/test_tls_threads.py',
+    'tls/test_tls_wire.py',
     'static/test_static_served.py',
     'core/greenlet_cases.py',
 ]

@@ -38,14 +38,18 @@ def wrapped(served, *alpn):
 class Begun:
     """A TLS client over memory. Python's own sockets neither stop after the first message nor half-close."""
 
-    def __init__(self, sock):
-        """Send the first message of the handshake."""
+    def __init__(self, sock, *alpn, split=None):
+        """Send the first message of the handshake; only what precedes the bytes `split`, where given."""
         self.sock = sock
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = client_context('http/1.1').wrap_bio(self._in, self._out, server_hostname='localhost')
+        context = client_context(*(alpn or ('http/1.1',)))
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname='localhost')
         with pytest.raises(ssl.SSLWantReadError):
             self._tls.do_handshake()
-        self._flush()
+        hello = self._out.read()
+        size = hello.index(split) if split else len(hello)
+        sock.sendall(hello[:size])
+        self._out.write(hello[size:])  # it leaves with the next step
 
     def _drive(self, step):
         while True:
@@ -64,6 +68,12 @@ class Begun:
     def _flush(self):
         if self._out.pending:
             self.sock.sendall(self._out.read())
+
+    def encrypt(self, data):
+        """Complete the handshake, and return the record of the data."""
+        self._drive(self._tls.do_handshake)
+        self._tls.write(data)
+        return self._out.read()
 
     def get(self):
         """Complete the handshake, and return the first part of the answer to a request."""

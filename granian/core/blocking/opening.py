@@ -122,6 +122,8 @@ class Opening(WatchedConnection):
             return False, leads
         self.idle_since = handshake.answered_at or self.idle_since
         if self.tls is None:
+            if self.hung_up:
+                self.readable = True  # the FIN may have had its event together with the last bytes
             self.release()
             return False, leads
         self.scheme = 'https'

@@ -63,6 +63,7 @@ class TLSLayer(asyncio.Protocol):
         self._received = ssl.MemoryBIO()
         self._to_send = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=True)
+        self._begun = False  # OpenSSL has been given input
         self._agreed = False
         self._barren = 0  # bytes of records since the last data
         self._answered = False  # our part of the handshake has been sent
@@ -98,7 +99,7 @@ class TLSLayer(asyncio.Protocol):
             return
         allowance = self._owner.allowance
         if not self._agreed:
-            if not self._received.pending and is_plain_http(bytes(data[:WIRE])):
+            if not self._begun and is_plain_http(bytes(data[:WIRE])):
                 self._answer_plain_http()
                 return
         elif allowance.left:
@@ -113,6 +114,7 @@ class TLSLayer(asyncio.Protocol):
 
     def _decode(self, data: bytes | memoryview) -> None:
         """Give OpenSSL a part of the input, and take the next step with it."""
+        self._begun = True
         self._received.write(data)
         if self._agreed:
             self._barren += len(data)
@@ -127,11 +129,13 @@ class TLSLayer(asyncio.Protocol):
             self._fail('the client has gone')
             return False
         if self._owner.allowance.waiting(self._owner):
-            self._owner.allowance.put_off(self._owner, self._late_end)
-            return True
-        return self._end_of_input()
+            self._owner.allowance.put_off(self._owner, self._end)
+        else:
+            self._end()
+        return True
 
-    def _late_end(self) -> None:
+    def _end(self) -> None:
+        """Pass on the client's FIN. Close, with a close_notify, unless our side stays open."""
         if not self._end_of_input():
             self.close()
 
@@ -215,16 +219,15 @@ class TLSLayer(asyncio.Protocol):
         if self._deaf:
             return
         parts: list[bytes] = []
+        ended = broken = False
         try:
             ended = self._decipher(parts)
         except ssl.SSLWantReadError:
-            ended = False
+            pass
         except ssl.SSLZeroReturnError:  # close_notify
             ended = True
-        except ssl.SSLError:
-            self._flush()
-            self._raw.abort()
-            return
+        except ssl.SSLError:  # the alert is pending; data may precede the bad record
+            broken = True
         if self._to_send.pending:
             self._flush()
         if parts:
@@ -233,9 +236,9 @@ class TLSLayer(asyncio.Protocol):
             if len(parts) == READS:
                 self._owner.allowance.put_off(self._owner, self._read)  # behind these, if they are put off
                 self._owner.bound_held(RECORD)
-        elif self._barren > BARREN:
+        if broken or (not parts and self._barren > BARREN):
             self.abort()
-        if ended and not self._end_of_input():
+        elif ended and not self._end_of_input():
             self.close()
 
     def _decipher(self, parts: list[bytes]) -> bool:

@@ -1,0 +1,47 @@
+"""What arrives together, or in pieces, over TLS on the asyncio core."""
+
+import socket
+
+from granian.core.loop.tls import TLSLayer
+from tests.support.tls_client import Begun, HalfClosing
+
+GET = b'GET %s HTTP/1.1\r\nHost: x\r\n\r\n'
+BAD = b'\x17\x03\x03\0\x20' + b'?' * 32
+"""A record that the connection's key does not open."""
+
+
+async def hello(stream):
+    stream.respond(200, [], b'hello')
+
+
+def test_client_hello_cut_before_capitals_is_tls(serve, tls, monkeypatch):
+    """Look for a request in clear text in the first bytes alone."""
+    steps = []
+    step = TLSLayer._shake_hands
+    monkeypatch.setattr(TLSLayer, '_shake_hands', lambda self: (steps.append(self), step(self)))
+    served = serve(hello, tls=tls)
+    client = Begun(served.connect().sock, 'ABC x', 'http/1.1', split=b'ABC x')
+    served.wait_for(lambda: steps)
+    assert client.get().startswith(b'HTTP/1.1 200')
+
+
+def test_request_in_front_of_a_bad_record_is_passed_on(serve, tls):
+    async def handler(stream):
+        paths.append(stream.head.path)
+        stream.respond(200, [], b'')
+
+    paths = []
+    served = serve(handler, tls=tls)
+    client = served.connect()
+    client.send(Begun(client.sock).encrypt(GET % b'/first') + BAD)
+    served.wait_for(lambda: paths)
+    assert paths == ['/first']
+    client.rest()
+
+
+def test_fin_without_a_request_is_answered_with_close_notify(serve, tls):
+    served = serve(hello, tls=tls)
+    client = HalfClosing(served.connect().sock)
+    served.wait_for(lambda: served.core.connections)
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.rest() == b''
