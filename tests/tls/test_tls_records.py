@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -272,6 +273,20 @@ def test_file_of_a_taken_socket_outlives_its_close(pki: Any) -> None:
             file.flush()
             assert client.receive() == b'answer'
         assert client.receive() == b''
+
+
+@pytest.mark.parametrize('first', [b'', b'first'])
+def test_selector_shows_data_that_are_deciphered(pki: Any, first: bytes) -> None:
+    """simple-websocket reads 4 KiB at a time and waits with a selector, of a record of up to 16 KiB."""
+    with taken(pki) as (client, handed):
+        for data in filter(None, (first, b'x' * 5000, b'y' * 20_000)):
+            client.send(data)
+            received = b''
+            while len(received) < len(data):
+                assert select.select([handed], [], [], 10)[0]
+                received += handed.recv(1000)
+            assert received == data
+            assert not select.select([handed], [], [], 0)[0]
 
 
 @pytest.mark.parametrize('call', ['recv', 'recv_into', 'send', 'sendall'])

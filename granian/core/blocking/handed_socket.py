@@ -6,6 +6,7 @@ import io
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ HEADER: Final = 5
 class HandedSocket:
     """Stands in for `ssl.SSLSocket` in an application that reads in one thread and writes in others.
 
-    It takes one record at a time from the socket, as OpenSSL does: so a selector shows what is unread.
+    It takes one record at a time from the socket, and the record's last byte when its data have been read:
+    so a selector shows what is unread, also what OpenSSL has deciphered already.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class HandedSocket:
         """Keeps the records in order. Its holder may wait for the client."""
         self._record = b''
         """The part of a record that has been received."""
+        self._peeked = False
+        """The last byte that OpenSSL has been given is still in the socket."""
         self._fed = False
         """All that the server had received is deciphered: OpenSSL has been given a byte since."""
         self._aligned = False
@@ -117,6 +121,11 @@ class HandedSocket:
                 data = None
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 data = b''
+            finally:
+                if self._peeked and not (self._tls.pending() or self._received.pending):
+                    self._peeked = False
+                    with suppress(OSError):  # the next read gets the error
+                        self._sock.recv(1)
             answers = self._to_send.pending
         if answers:
             self._push_soon()
@@ -127,22 +136,27 @@ class HandedSocket:
     def _fill(self) -> None:
         """Wait for a part of a record, and give OpenSSL those that are whole."""
         self._fed = True
-        piece = self._sock.recv(self._missing())
+        missing = self._missing()
+        if missing == 1:
+            piece = self._sock.recv(1, socket.MSG_PEEK)
+            self._peeked = bool(piece)
+        else:
+            piece = self._sock.recv(missing - 1)
         self._record += piece
-        if piece and self._aligned and self._missing():
+        if piece and not self._peeked:
             return
         with self._state:
             self._received.write(self._record) if piece else self._received.write_eof()
         self._record = b''
 
     def _missing(self) -> int:
-        """Return how many bytes to ask the socket for, 0 where a record is whole."""
+        """Return the bytes of a record, or of its header and one byte more, that are still in the socket."""
         if not self._aligned:
-            return 1 - len(self._record)
+            return 1
         have = len(self._record)
         if have < HEADER:
-            return HEADER - have
-        return HEADER + int.from_bytes(self._record[3:HEADER], 'big') - have
+            return HEADER + 1 - have
+        return max(1, HEADER + int.from_bytes(self._record[3:HEADER], 'big') - have)
 
     # -- writing
 
