@@ -277,7 +277,7 @@ def test_file_of_a_taken_socket_outlives_its_close(pki: Any) -> None:
 
 @pytest.mark.parametrize('first', [b'', b'first'])
 def test_selector_shows_data_that_are_deciphered(pki: Any, first: bytes) -> None:
-    """simple-websocket reads 4 KiB at a time and waits with a selector, of a record of up to 16 KiB."""
+    """Read a part of a record, then wait with a selector, as simple-websocket does."""
     with taken(pki) as (client, handed):
         for data in filter(None, (first, b'x' * 5000, b'y' * 20_000)):
             client.send(data)
