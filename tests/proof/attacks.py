@@ -11,79 +11,21 @@ import contextlib
 import logging
 import os
 import socket
-import ssl
 import struct
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 
 import hpack
+from attack import Attack
 from proof_server import client_context
+from tls_attacks import TLS_FLOODS
 from token_clients import HANDSHAKE, frame
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS = 1, 4
-GONE = (OSError, EOFError, asyncio.TimeoutError, ssl.SSLError)
-
-
-class Attack:
-    """What all attacks know, and how they connect."""
-
-    def __init__(self, port: int, tls: bool, count: int, seconds: float) -> None:
-        self.port, self.tls, self.count = port, tls, count
-        self.until = time.monotonic() + seconds
-
-    @property
-    def running(self) -> bool:
-        return time.monotonic() < self.until
-
-    @contextlib.asynccontextmanager
-    async def connection(
-        self, http2: bool = False
-    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        context = client_context(http2) if self.tls else None
-        opening = asyncio.open_connection(
-            '127.0.0.1', self.port, ssl=context, server_hostname='localhost' if context else None
-        )
-        reader, writer = await asyncio.wait_for(opening, 10)
-        try:
-            yield reader, writer
-        finally:
-            writer.transport.abort()
-
-    async def many(self, one: Callable[[], Awaitable[None]]) -> None:
-        """Run as many of one as there are to be, each again and again."""
-
-        async def repeat() -> None:
-            while self.running:
-                try:
-                    await asyncio.wait_for(one(), max(0.1, self.until - time.monotonic()))
-                except GONE:
-                    await asyncio.sleep(0.01)
-
-        await asyncio.gather(*(repeat() for _ in range(self.count)))
-
-    async def hold(self, data: bytes, http2: bool = False) -> None:
-        """Send something, then neither read nor send."""
-        async with self.connection(http2) as (reader, writer):
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(data)
-            await asyncio.sleep(max(0.0, self.until - time.monotonic()))
-
-    async def flood(self, begin: bytes, data: bytes, http2: bool = True, read: bool = True) -> None:
-        """Send the same again and again, as fast as the server takes it."""
-        async with self.connection(http2) as (reader, writer):
-            if not read:
-                reader._transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(begin)
-            while self.running and not reader.at_eof():
-                writer.write(data)
-                await writer.drain()
-                if read:
-                    reader._buffer.clear()  # type: ignore[attr-defined]
-                await asyncio.sleep(0)
 
 
 def h2_frame(kind: int, flags: int, stream: int, payload: bytes = b'') -> bytes:
@@ -207,34 +149,6 @@ async def prefaces(attack: Attack) -> None:
 async def tls_stall(attack: Attack) -> None:
     """Stop after the first bytes of a ClientHello."""
     await stay(attack, b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', tls=False)
-
-
-async def tls_records(attack: Attack) -> None:
-    """Upload in TLS records of one byte, as fast as the server takes them."""
-    head = b'POST /echo/x HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n'
-
-    async def one() -> None:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
-        received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = client_context().wrap_bio(received, to_send, server_hostname='localhost')
-        try:
-            while True:
-                try:
-                    tls.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    writer.write(to_send.read())
-                    received.write(await reader.read(65536))
-            tls.write(head)
-            while attack.running and not reader.at_eof():
-                for _ in range(3000):
-                    tls.write(b'x')
-                writer.write(to_send.read())
-                await writer.drain()
-        finally:
-            writer.transport.abort()
-
-    await attack.many(one)
 
 
 async def drip_uploads(attack: Attack) -> None:
@@ -442,7 +356,7 @@ HTTP1 = (
     byte_a_second, never_read, no_body, pipeline, connect_and_reset, silent, half_head, half_body, kept_alive,
     drip_uploads, drip_downloads, tiny_chunks, bursts, slow_requests, uploads, expectations,
 )  # fmt: skip
-TLS_ONLY = (tls_stall, tls_records)
+TLS_ONLY = (tls_stall, *TLS_FLOODS)
 HTTP2 = (
     prefaces,
     unread_streams,
@@ -460,8 +374,7 @@ FLOODS = {
     'pipeline',
     'connect_and_reset',
     'tiny_chunks',
-    'tls_records',
-    *(each.__name__ for each in (*HTTP2[2:], *WEBSOCKET[1:])),
+    *(each.__name__ for each in (*TLS_FLOODS, *HTTP2[2:], *WEBSOCKET[1:])),
 }
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""
 

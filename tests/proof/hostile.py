@@ -29,6 +29,7 @@ from pathlib import Path
 import attacks
 from attacks import ATTACKS, FLOODS, HTTP2, TLS_ONLY, WEBSOCKET
 from proof_server import KINDS, OURS, WITH_WEBSOCKETS, Server, client_context, missing, serving
+from tls_attacks import OLD_TLS
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ('threads', 'gevent', 'loop', 'rsgi')
@@ -144,6 +145,8 @@ class Result:
     rested: float
     """Seconds that this took."""
     alive: bool
+    made: bool
+    """The attack went on to its end."""
     log: str
     turn: float | None
     """Processor time of the server's longest turn in ms, where it is one of ours (see `turns`)."""
@@ -153,6 +156,8 @@ class Result:
         found = self.client.errors[:3]
         if not self.client.times:
             found.append('no answer')
+        if not self.made:
+            found.append('the hostile clients failed')
         if not self.alive:
             found.append('the server has ended')
         if self.after - self.before > MOST_KEPT:
@@ -191,7 +196,19 @@ def attack(name: str, server: Server, tls: bool, count: int, seconds: float, res
         resting = busy and time.monotonic() < ended + rest
     alive, rested = server.process.poll() is None, time.monotonic() - ended
     turn = client.longest_turn() if alive and server.kind in OURS else None
-    return Result(client, before, most, server.memory(), attacked, idle, rested, alive, server.log, turn)
+    return Result(
+        client,
+        before,
+        most,
+        server.memory(),
+        attacked,
+        idle,
+        rested,
+        alive,
+        hostile.returncode == 0,
+        server.log,
+        turn,
+    )
 
 
 @contextlib.contextmanager
@@ -235,7 +252,10 @@ def prove(
     """Attack a server of its own and return what was seen."""
     few_files = f'prlimit --nofile={DESCRIPTORS}' if name in STAYING else ''
     turns = {'PROOF_TURNS': '1'} if kind in OURS else {}  # a peer has none to measure
-    with serving(served_by(name, kind), folder, tls, prefix=few_files, **turns) as server:
+    # the other servers take TLS 1.2 by default
+    takes_old = ATTACKS[name] in OLD_TLS and 'granian' in KINDS[kind].command
+    flags = '--ssl-protocol-min tls1.2' if takes_old else ''
+    with serving(served_by(name, kind), folder, tls, flags, few_files, **turns) as server:
         for _ in range(20):  # what is made once is not counted
             warm = WellBehaved(server.port, tls)
             warm.once(warm.once(None))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import attacks
 import clients
 import hostile
 import pytest
-from proof_server import CORES
+import tls_writer
+from proof_server import CORES, serving
 
 SECONDS = 3
 
@@ -32,11 +34,50 @@ CASES = [
 
 @pytest.mark.parametrize(('name', 'kind'), CASES)
 def test_well_behaved_client_is_served_under_attack(name: str, kind: str, tmp_path: Path) -> None:
-    result = hostile.prove(name, kind, False, seconds=1, folder=tmp_path, many=100, rest=0)
+    serves_under_attack(name, kind, False, 1, tmp_path)
+
+
+def serves_under_attack(name: str, kind: str, tls: bool, seconds: float, folder: Path) -> None:
+    result = hostile.prove(name, kind, tls, seconds, folder, many=100, rest=0)
+    assert result.made
     assert result.alive, result.log
     assert result.client.errors == []
     assert result.client.times
     assert result.most - result.before < 60, 'MiB that the attack has cost'
+
+
+@pytest.mark.parametrize('name', ['key_updates', 'update_requests', 'renegotiations'])
+@pytest.mark.parametrize('kind', CORES)
+def test_client_is_served_beside_tls_records_without_data(kind: str, name: str, tmp_path: Path) -> None:
+    pytest.importorskip('cryptography')
+    serves_under_attack(name, kind, True, 0.5, tmp_path)
+
+
+@pytest.mark.parametrize('kind', CORES)
+def test_key_update_before_each_request_is_served(kind: str, tmp_path: Path) -> None:
+    """4,000 updates in all are more than a connection may send without data."""
+    pytest.importorskip('cryptography')
+    messages = (tls_writer.KEY_UPDATE, tls_writer.KEY_UPDATE_REQUEST)
+    with (
+        serving(kind, tmp_path, tls=True) as server,
+        socket.create_connection(('127.0.0.1', server.port), 10) as sock,
+    ):
+        client = tls_writer.Client()
+        while not client.shaken:
+            sock.sendall(client.outgoing)
+            client.feed(sock.recv(65536))
+        sock.sendall(client.outgoing)
+        writer = client.writer()
+        for number in range(40):
+            updates = b''.join(writer.key_update(messages[number % 2]) for _ in range(100))
+            sock.sendall(updates + writer.record(tls_writer.DATA, hostile.REQUEST))
+            answer = b''
+            while not answer.endswith(b'well'):
+                data = sock.recv(65536)
+                assert data, 'the connection was closed'
+                client.feed(data)
+                while part := client.read():
+                    answer += part
 
 
 STAYING = [
