@@ -55,7 +55,7 @@ def test_client_is_served_beside_tls_records_without_data(kind: str, name: str, 
 
 @pytest.mark.parametrize('kind', CORES)
 def test_key_update_before_each_request_is_served(kind: str, tmp_path: Path) -> None:
-    """4,000 updates in all are more than a connection may send without data."""
+    """Send 4,000 updates in all: more than a connection may send without data."""
     pytest.importorskip('cryptography')
     messages = (tls_writer.KEY_UPDATE, tls_writer.KEY_UPDATE_REQUEST)
     with (
