@@ -5,8 +5,13 @@ applications or what a worker does with its connections, nor HTTP, but for `metr
 answers scrapes through the protocol room.
 
 `common` is the server with its options and hooks; `mp` and `mt` start workers as processes or threads,
-`embed` serves inside a host program. `supervisor` decides, by `tables` and on `records`; `mainloop` waits
-for `signals`, workers (`handles`) and `companions` (`reload`, `polling`, `metrics`, `statsd`, `notify`).
+`embed` serves inside a host program. `roster` lists what is to be started, `forking` and `preload` are for
+workers that are forks, `hooks` calls the user's functions, `memory` measures a worker, `pidfile` writes
+the file, and `upgrade` passes the sockets to another main process.
+
+`supervisor` decides, by `tables` and on `records`: `fleet` is its data, `life` has a worker's table, `deaths`
+and `succession` a slot's next worker. `mainloop` waits for `signals`, workers (`handles`) and `companions`
+(`reload`, `polling`, `metrics`, `statsd`, `notify`).
 
 The main process has one thread, and waits in one place. There are two other kinds of threads: the workers
 of `mt`, on Python without the interpreter lock, and the one that writes kept log lines while the output

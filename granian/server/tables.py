@@ -1,7 +1,8 @@
 """The supervisor as data: states, events, and the actions that an event leads to in each state.
 
 `WORKER` is the life of one worker as the main process sees it, `SERVER` the life of the whole.
-Every pair of state and event has a row; the machine is in `granian.server.supervisor`.
+Every pair of state and event has a row; the machines are in `granian.server.life` and
+`granian.server.supervisor`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from granian.errors import FatalError
-from granian.server import supervisor as module
+from granian.server import deaths, life, succession
 from granian.server.records import OnDeath, Policy
 from granian.server.supervisor import Supervisor
 from granian.server.tables import ServerEvent, ServerState, WorkerEvent, WorkerState
@@ -319,11 +319,11 @@ def test_reload_fills_an_empty_slot_at_once(running):
 
 def test_crash_loop_ends_at_the_limit(running, caplog):
     world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0, max_deaths=5)
-    for _ in range(module.QUICK_DEATHS - 1):
+    for _ in range(deaths.QUICK_DEATHS - 1):
         world.exit(world.launched[-1])
         assert world.state is ServerState.RENEWING
         world.ready(world.launched[-1])
-        world.after(module.RAPID - 0.1)
+        world.after(deaths.RAPID - 0.1)
     world.exit(world.launched[-1])
     assert world.supervisor.stopped
     assert world.supervisor.status == 1
@@ -333,7 +333,7 @@ def test_crash_loop_ends_at_the_limit(running, caplog):
 def test_deaths_far_apart_are_no_crash_loop(running):
     world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0)
     for _ in range(20):
-        world.after(module.RAPID + 0.1)
+        world.after(deaths.RAPID + 0.1)
         world.exit(world.launched[-1])
         world.ready(world.launched[-1])
     assert world.state is ServerState.RUNNING
@@ -344,7 +344,7 @@ def test_respawned_worker_that_never_starts_is_a_crash_loop(running, caplog):
     two = world.launched[1]
     world.after(1000)
     world.exit(world.launched[0])
-    for _ in range(module.QUICK_DEATHS - 1):
+    for _ in range(deaths.QUICK_DEATHS - 1):
         world.exit(world.launched[-1])
         assert world.state is ServerState.RUNNING
         world.after(2)
@@ -447,7 +447,7 @@ def test_replacement_that_fails_is_tried_again_later(running, caplog):
     world.exit(world.launched[1])
     assert 'did not start: the old one goes on' in caplog.text
     assert one.told == []
-    world.after(module.RETRY - 1)
+    world.after(succession.RETRY - 1)
     assert len(world.launched) == 2
     world.after(1)
     assert len(world.launched) == 3
@@ -539,9 +539,9 @@ def test_a_worker_that_the_system_does_not_let_start_is_tried_later(running, cap
     assert world.state is ServerState.RUNNING
     assert 'worker-1 cannot be started: Resource temporarily unavailable' in caplog.text
     world.supervisor.launch = world.launch
-    world.after(module.RETRY_EMPTY / 2)
+    world.after(succession.RETRY_EMPTY / 2)
     assert len(world.launched) == 1
-    world.after(module.RETRY_EMPTY / 2)
+    world.after(succession.RETRY_EMPTY / 2)
     world.ready(world.launched[1])
     assert world.serving() == [world.launched[1]]
 
@@ -569,7 +569,7 @@ def test_newer_reload_replaces_a_hanging_newcomer(running):
     world.after(10)
     world.feed(ServerEvent.RELOAD)
     assert hanging.told == [('stop', True, True)]
-    world.after(module.SHORT_GRACE)
+    world.after(life.SHORT_GRACE)
     assert hanging.told[-1] == 'kill'
     world.exit(hanging)
     world.ready(world.launched[2])
@@ -592,7 +592,7 @@ def test_hanging_start_is_killed_and_reload_given_up(running, caplog):
 def test_stop_does_not_wait_for_a_hanging_start():
     world = World(1, kill_timeout=None)
     world.feed(ServerEvent.STOP)
-    world.after(module.SHORT_GRACE)
+    world.after(life.SHORT_GRACE)
     assert world.launched[0].told == [('stop', True, False), 'kill']
 
 
@@ -612,7 +612,7 @@ def test_worker_stopped_by_another_process_is_replaced(running, caplog):
     world.supervisor.leaves(world.worker(one), Reason.TERMINATED, world.now, 'SIGTERM')
     assert 'worker-1 stops: another process has sent it SIGTERM' in caplog.text
     assert len(world.launched) == 2
-    world.after(module.GROUP_STOP)
+    world.after(life.GROUP_STOP)
     world.ready(world.launched[2])
     assert world.supervisor.counts.replaced == {Reason.TERMINATED: 1}
     world.after(30)
@@ -646,19 +646,19 @@ def test_quick_stop_is_passed_on(running):
     world = running()
     world.feed(ServerEvent.QUICK)
     assert all(handle.told == [('cut', False)] for handle in world.launched)
-    world.after(module.SHORT_GRACE)
+    world.after(life.SHORT_GRACE)
     assert all(handle.told[-1] == 'kill' for handle in world.launched)
 
 
 @pytest.mark.parametrize('max_deaths', [None, 0])
 def test_crash_loop_pauses_and_goes_on(running, caplog, max_deaths):
     world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0, max_deaths=max_deaths)
-    for deaths in range(1, 13):
+    for count in range(1, 13):
         world.exit(world.launched[-1])
-        pauses = deaths >= module.QUICK_DEATHS
-        assert (len(world.launched) == deaths) is pauses
-        world.after(module.CRASH_PAUSE if pauses else 0)
-        assert len(world.launched) == deaths + 1
+        pauses = count >= deaths.QUICK_DEATHS
+        assert (len(world.launched) == count) is pauses
+        world.after(deaths.CRASH_PAUSE if pauses else 0)
+        assert len(world.launched) == count + 1
         world.ready(world.launched[-1])
     assert caplog.text.count('worker-1 has died 5 times in a row') == 1
     assert world.serving()
@@ -703,7 +703,7 @@ def test_silent_worker_is_dumped_killed_and_replaced(running, caplog):
     world.after(1)
     assert one.told == ['dump']
     assert 'no sign of life for 5 seconds' in caplog.text
-    world.after(module.DUMP_GRACE)
+    world.after(life.DUMP_GRACE)
     assert one.told == ['dump', 'kill']
     world.exit(one)
     world.ready(world.launched[1])
