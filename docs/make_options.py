@@ -10,7 +10,7 @@ from granian.config.options import Option
 PAGE = Path(__file__).with_name('options.md')
 HEADER = """# Options
 
-<!-- Made by docs/make_options.py from granian/config/declaration.py: change it there. -->
+<!-- Made by docs/make_options.py from granian/config/declaration.py and positional.py: change it there. -->
 
 Every option can be given on the command line, in the environment, or as a keyword of
 `granian.Granian(target, ...)`. The command line is stronger than the environment. A *duration* is

@@ -1,8 +1,8 @@
 """The options: what an option is, the one list of them, and the rules between them.
 
-`options` says what an option is, `declaration` is the list, `rules` is what one value asks of
-another, and `Config` is a checked set of values. This room knows no server, worker or core;
-only cli, gunicorn front, server and worker import it.
+`options` says what an option is, `groups` names their groups, `declaration` is the list, which begins with
+`positional`, `rules` is what one value asks of another, and `Config` is a checked set of values. This room
+knows no server, worker or core; only cli, gunicorn front, server and worker import it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from ..addresses import Address, Listening, TCPAddress, UnixAddress, parse_addre
 from ..constants import Cores, Interfaces
 from ..errors import ConfigurationError
 from . import rules
-from .declaration import DEFAULT_THREADS, OPTIONS, Declaration
+from .declaration import OPTIONS, Declaration
 from .options import Option, coerce
+from .positional import DEFAULT_THREADS
 
 if TYPE_CHECKING:
     import logging

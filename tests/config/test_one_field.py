@@ -13,7 +13,8 @@ import pytest
 import granian
 
 FIELDS = (
-    "    http2_added: int = _http2('int', 7, 'Added for the test', 'added', ge=1, to='limits.added')\n"
+    "    http2_added: int = opt(HTTP2, 'int', 7, 'Added for the test', ge=1, "
+    "setting=('http2_settings', 'added'), to='limits.added')\n"
     "    added_timeout: int = opt(PROTO, 'duration', 3, 'Added for the test', to='core.added_timeout')\n"
 )
 SCRIPT = """
@@ -31,7 +32,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('copy')
     package = folder / 'granian'
     shutil.copytree(Path(granian.__file__).parent, package, ignore=shutil.ignore_patterns('__pycache__'))
-    _insert(package / 'config/declaration.py', '    log_enabled: bool = opt(', FIELDS)
+    _insert(package / 'config/declaration.py', '    log_config: Path | None = opt(', FIELDS)
     _insert(_home(package, 'Limits'), '    max_headers: int', '    added: int = 0\n')
     _insert(_home(package, 'CoreSettings'), '    body_timeout: float', '    added_timeout: float = 0\n')
     return folder
