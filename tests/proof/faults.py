@@ -2,6 +2,7 @@
 
     python tests/proof/faults.py [NAME …]
     python tests/proof/faults.py --core loop 'kill -9 of a worker'
+    python tests/proof/faults.py --server gunicorn [NAME …]   a peer, measured by its clients alone
 
 Each fault has a server of two workers. Printed for each: what is lost, the line of the log that names the
 fault, how long until the server answers again, and the status with which a stop then ends it.
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 
 import fault_applications  # noqa: F401 (registers its faults)
+import fault_peers
 from fault_list import CLOCK, CORES, FAULTS, PATIENCE, SWITCH, Fault
 
 from tests.support.running import Running
@@ -87,7 +89,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument('names', nargs='*', metavar='NAME')
     parser.add_argument('--core', choices=CORES, default='threads')
+    parser.add_argument('--server', choices=fault_peers.SERVERS)
     options = parser.parse_args()
+    if options.server:
+        for name in options.names or fault_peers.CASES:
+            print(f'{name} | {fault_peers.run(name, options.server)}', flush=True)
+        return 0
     names = options.names or list(FAULTS)
     failed = 0
     for name in names:

@@ -218,22 +218,29 @@ def client_context(http2: bool = False) -> ssl.SSLContext:
     return context
 
 
-@contextlib.contextmanager
-def serving(
-    kind: str, folder: Path, tls: bool = False, flags: str = '', prefix: str = '', bind: str = '', **env: str
-) -> Iterator[Server]:
-    """Run a server for the length of a with statement. `bind` replaces the address of our command line."""
-    port = free_port()
+def command_line(kind: str, port: int, more: list[str], bind: str = '', app: str = '') -> list[str]:
+    """Return the command of a server. `bind` replaces the address of ours, `app` the application."""
     names = ('granian', 'gunicorn', 'uvicorn', 'hypercorn')
     places = {name: program(name) or name for name in names}
     line = KINDS[kind].command
     if bind:
         line = line.replace('--host 127.0.0.1 --port {port}', bind)
     command = shlex.split(line.format(port=port, python=sys.executable, **places))
+    return [*command[:-1], *more, app or command[-1]]
+
+
+@contextlib.contextmanager
+def serving(
+    kind: str, folder: Path, tls: bool = False, flags: str = '', prefix: str = '', bind: str = '',
+    app: str = '', **env: str,
+) -> Iterator[Server]:  # fmt: skip
+    """Run a server for the length of a with statement."""
+    port = free_port()
     extra = f'{KINDS[kind].tls} {flags}' if tls else flags
     cert, key = certificate(folder) if tls else ('', '')
     more = shlex.split(extra.format(cert=cert, key=key, port=port))
-    server = Server(kind, [*shlex.split(prefix), *command[:-1], *more, command[-1]], port, tls, env)
+    command = [*shlex.split(prefix), *command_line(kind, port, more, bind, app)]
+    server = Server(kind, command, port, tls, env)
     try:
         yield server
     finally:
