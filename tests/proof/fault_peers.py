@@ -32,6 +32,8 @@ HANG = 5.0
 """Seconds after which a client gives up."""
 STOPS = 12.0
 """Seconds after which a server that has been asked to stop is killed."""
+POINTS = 10
+"""Points of a start at which a signal is sent."""
 LOOK, PATIENCE = 1.5, 15.0
 """Seconds of clients behind a fault, and of waiting for an answer again."""
 BOUNDS = '--workers 2 --respawn-failed-workers --workers-kill-timeout 5'
@@ -51,6 +53,8 @@ class Peer:
 
     name: str
     server: Server
+    start: float = 0.0
+    """Seconds that its start took."""
 
     @property
     def port(self) -> int:
@@ -70,11 +74,12 @@ class Peer:
         """Return the processes that serve: all but the main one and Python's resource tracker."""
         return [pid for pid in self.server.pids()[1:] if serves(pid)]
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, begun: float) -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self.get().isdigit() and len(self.workers()) >= 2:
+                    self.start = time.monotonic() - begun
                     return
             time.sleep(0.05)
         raise AssertionError(f'{self.name} does not answer:\n{self.server.log}')
@@ -104,12 +109,16 @@ class Clients:
         self.failures: list[float] = []
         self.answered = 0.0
         """Time of the last answer."""
+        self.calm = False
+        """The last requests were all answered."""
+        self._begun: dict[int, float] = {}
+        """The requests in progress: the time at which each began."""
         self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(4)]
 
-    def _ask(self) -> None:
+    def _ask(self, number: int) -> None:
         while not self._done.wait(0.02):
-            begun = time.monotonic()
+            self._begun[number] = begun = time.monotonic()
             self.asked += 1
             try:
                 good = self.peer.get().isdigit()
@@ -121,6 +130,7 @@ class Clients:
             else:
                 self.hung += ended - begun > HANG - 0.2
                 self.failures.append(ended)
+            self._begun[number] = ended
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
@@ -134,23 +144,24 @@ class Clients:
                 thread.join()
 
     def wait(self, fault: float) -> None:
-        """Wait until there are answers only, or the patience is over."""
+        """Wait until no request has failed or waited for LOOK seconds, or the patience is over."""
         time.sleep(LOOK)
-        while self.peer.process.poll() is None and time.monotonic() < fault + PATIENCE:
+        while self.peer.process.poll() is None and time.monotonic() < fault + PATIENCE and not self.calm:
+            time.sleep(0.05)
             now = time.monotonic()
-            if self.answered > now - 0.5 and max(self.failures, default=0.0) < now - LOOK:
-                return
-            time.sleep(0.1)
+            troubled = max(self.failures, default=0.0) > now - LOOK or min(self._begun.values()) < now - LOOK
+            self.calm = not troubled and self.answered > now - LOOK
 
     def seen(self, fault: float) -> str:
         """Say what was lost since the fault."""
         failures = [ended for ended in self.failures if ended > fault]
-        if not failures:
+        if self.calm and not failures:
             return 'none lost'
         hung = f', {self.hung} hung' if self.hung else ''
-        back = max(failures) - fault
-        again = f'{back:.1f} s' if self.answered > max(failures) else 'NO ANSWER AGAIN'
-        return f'{len(failures)} of {self.asked} lost{hung}, {again}'
+        lost_now = f'{len(failures)} of {self.asked} lost{hung}'
+        if self.calm:
+            return f'{lost_now}, {max(failures) - fault:.1f} s'
+        return f'{lost_now}, STILL SO after {PATIENCE:g} s'
 
 
 @dataclass(frozen=True)
@@ -290,12 +301,12 @@ def fifty_failing_reloads(peer: Peer) -> str:
     return ''
 
 
-@case('SIGTERM at many points of the start')
+@case('SIGTERM at many points of the start', ends=True)
 def terminate_starting(peer: Peer) -> str:
     kind, app, flags = SERVERS[peer.name]
     env = {**os.environ, 'PYTHONPATH': f'{HERE}:{ROOT}' if peer.name == 'granian' else str(HERE)}
     ends: collections.Counter[str] = collections.Counter()
-    for step in range(10):
+    for step in range(POINTS):
         command = command_line(kind, free_port(), flags.split(), app=app)
         with subprocess.Popen(
             command,
@@ -305,7 +316,7 @@ def terminate_starting(peer: Peer) -> str:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as starting:
-            time.sleep(0.08 * step)
+            time.sleep(peer.start * step / POINTS)
             starting.terminate()
             try:
                 log = starting.communicate(timeout=STOPS)[0]
@@ -391,6 +402,7 @@ def run(name: str, server: str) -> str:
     """Cause one fault to a server; return its line of the table."""
     kind, app, flags = SERVERS[server]
     one = CASES[name]
+    begun = time.monotonic()
     CLOCK.write_text('+0')
     try:
         with (
@@ -398,7 +410,7 @@ def run(name: str, server: str) -> str:
             serving(kind, Path(folder), flags=flags, prefix=one.prefix, app=app, **one.env) as running,
         ):
             peer = Peer(server, running)
-            peer.wait_ready()
+            peer.wait_ready(begun)
             return one.cause(peer) if one.ends else goes_on(one, peer)
     finally:
         for switch in (CLOCK, SWITCH):
@@ -411,13 +423,10 @@ def goes_on(one: Case, peer: Peer) -> str:
     with clients.asking():
         time.sleep(0.2)
         fault = time.monotonic()
-        own = one.cause(peer)
+        own = one.cause(peer) or '-'
         clients.wait(fault)
-    seen = clients.seen(fault)
     if peer.process.poll() is not None:
-        stop = f'THE SERVER HAS ENDED, status {peer.process.returncode}'
-    elif (taken := peer.server.stop(STOPS)) is None:
-        stop = 'stop: killed'
-    else:
-        stop = f'stop {taken:.1f} s, status {peer.process.returncode}'
-    return ' | '.join(part for part in (own, seen, stop) if part)
+        return f'{own} | THE SERVER HAS ENDED, status {peer.process.returncode}'
+    taken = peer.server.stop(STOPS)
+    stop = f'killed after {STOPS:g}' if taken is None else f'{taken:.1f}'
+    return f'{own} | {clients.seen(fault)} | stop {stop} s, status {peer.process.returncode}'

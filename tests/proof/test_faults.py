@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import fault_list
+import fault_peers
 import faults
 import pytest
 
@@ -25,3 +26,14 @@ def test_server_comes_through_the_fault(name: str, core: str, monkeypatch: pytes
     monkeypatch.setattr(fault_list, 'POINTS', 8)
     good, line = faults.run(name, core)
     assert good, line
+
+
+@pytest.mark.parametrize('server', ['granian', 'gunicorn', 'uvicorn'])
+def test_fault_is_measured_by_clients_alone(server: str) -> None:
+    line = fault_peers.run('the application ends its worker: leave', server)
+    assert line.startswith('one request: RemoteDisconnected | '), line
+    assert line.endswith(', status 0'), line
+
+
+def test_peers_have_the_faults_of_the_list() -> None:
+    assert set(fault_peers.CASES) <= set(faults.FAULTS)
