@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from granian.core.blocking import reactor
+from granian.core.blocking.poller import SelectorPoller
+from granian.core.blocking.tls_socket import TLSSocket
 from granian.tls import TLSSettings, make_context
 from tests.support.blocking_core import GET, count_body, read_all, running
 from tests.support.tls_client import Begun
 
+NOTIFY = b'\x17\x03\x03\0\x13'
+"""The beginning of a close_notify in TLS 1.3: 24 bytes."""
 BAD = b'\x17\x03\x03\0\x20' + b'?' * 32
 """A record that the connection's key does not open."""
 
@@ -53,3 +60,30 @@ def test_request_in_front_of_a_bad_record_is_passed_on(context: Any) -> None:
         sock.sendall(Begun(sock).encrypt(GET % b'/first') + BAD)
         assert paths.get(timeout=10) == '/first'
         read_all(sock)
+
+
+@pytest.mark.parametrize('poller', ['quickest', 'selectors'])
+@pytest.mark.parametrize('body', [b'', b'x' * 100_000])
+def test_end_waits_for_room_behind_the_response(
+    context: Any, monkeypatch: pytest.MonkeyPatch, body: bytes, poller: str
+) -> None:
+    """Fill the socket just before the end. Without close_notify a client takes the response for cut."""
+    if poller == 'selectors':
+        monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
+    say_goodbye, full = TLSSocket._say_goodbye, threading.Event()
+
+    def fill_first(self: TLSSocket) -> None:
+        if not full.is_set():
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self._sock.send(bytes(4096))
+        say_goodbye(self)
+        full.set()
+
+    monkeypatch.setattr(TLSSocket, '_say_goodbye', fill_first)
+    with running(lambda stream: stream.respond(200, [], b''), tls=context) as server, server.connect() as sock:
+        request = b'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n'
+        client = Begun(sock)
+        sock.sendall(client.encrypt(request % len(body)))
+        assert full.wait(10)
+        assert read_all(sock)[-24:].startswith(NOTIFY)

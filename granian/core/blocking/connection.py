@@ -134,7 +134,7 @@ class WatchedConnection:
         reactor = self.reactor
         if reactor.level_triggered:
             self.registered = True
-            reactor.rearm(self.fd, bool(self.outbox))
+            reactor.rearm(self.fd, bool(self.outbox) or self.owes_end)
         elif not self.registered:
             self.registered = True
             reactor.register(self.fd)
@@ -164,14 +164,22 @@ class WatchedConnection:
 
         Closing with unread input would reset the connection and destroy output in flight.
         """
+        left = GRACE if self.reactor.stopping else LINGER
         try:
             self.sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:  # TLS: the end is output that waits for room
+            left = self.settings.write_timeout
         except OSError:
             self.close()
             return
-        self.set_deadline(LINGERING, monotonic() + (GRACE if self.reactor.stopping else LINGER))
+        self.set_deadline(LINGERING, monotonic() + left)
         self.readable = True  # input seen before is not notified again
         self.release()
+
+    @property
+    def owes_end(self) -> bool:
+        """True while TLS's close_notify and the FIN wait for room."""
+        return self.phase == LINGERING and self.tls is not None and self.sock.owes_end
 
     def discard_input(self) -> None:
         """Read and drop input, then let go, or close at the end of input. While lingering."""

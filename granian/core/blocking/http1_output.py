@@ -327,7 +327,7 @@ class Http1Output(WatchedConnection):
         elif self.outbox:
             self.await_room()
             self.release()
-        elif linger:
+        elif linger or (self.tls is not None and not self.sock.notify()):
             self.linger()
         else:
             self.close()

@@ -105,6 +105,8 @@ class TLSSocket:
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
         if self._deaf:
+            if self._unsent:
+                self._end_output()
             return self._sock.recv_into(buffer)
         with self._lock:
             if self._failure is not None:
@@ -209,12 +211,33 @@ class TLSSocket:
 
     # -- the end
 
+    @property
+    def owes_end(self) -> bool:
+        """True while records wait for room in the socket; after `shutdown`, close_notify and the FIN."""
+        return bool(self._unsent)
+
+    def notify(self) -> bool:
+        """Send close_notify, once. Return False while the socket has no room for it."""
+        with self._lock:
+            self._say_goodbye()
+            return not self._unsent
+
     def shutdown(self, how: int) -> None:
-        """Send close_notify and FIN. Input is not deciphered from here on: it is discarded anyway."""
+        """Send close_notify and FIN. Input is not deciphered from here on: it is discarded anyway.
+
+        Raises BlockingIOError where there is no room for close_notify: `recv_into` sends it, and the FIN.
+        """
         with self._lock:
             self._say_goodbye()
             self._deaf = True
+            if self._unsent and how == socket.SHUT_WR:
+                raise BlockingIOError
             self._sock.shutdown(how)
+
+    def _end_output(self) -> None:
+        with self._lock:
+            if self._push():
+                self._sock.shutdown(socket.SHUT_WR)
 
     def release(self) -> HandedSocket:
         """Return the connection for another owner, which may wait for it. This object is not used again."""
