@@ -84,6 +84,6 @@ def test_end_waits_for_room_behind_the_response(
     with running(lambda stream: stream.respond(200, [], b''), tls=context) as server, server.connect() as sock:
         request = b'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n'
         client = Begun(sock)
-        sock.sendall(client.encrypt(request % len(body)))
+        sock.sendall(client.encrypt(request % len(body) + body))
         assert full.wait(10)
         assert read_all(sock)[-24:].startswith(NOTIFY)
