@@ -81,7 +81,10 @@ def test_end_waits_for_room_behind_the_response(
         full.set()
 
     monkeypatch.setattr(TLSSocket, '_say_goodbye', fill_first)
-    with running(lambda stream: stream.respond(200, [], b''), tls=context) as server, server.connect() as sock:
+    def handler(stream: Any) -> None:
+        stream.respond(200, [], b'')
+
+    with running(handler, tls=context) as server, server.connect() as sock:
         request = b'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n'
         client = Begun(sock)
         sock.sendall(client.encrypt(request % len(body) + body))
