@@ -80,10 +80,10 @@ def test_end_waits_for_room_behind_the_response(
         say_goodbye(self)
         full.set()
 
-    monkeypatch.setattr(TLSSocket, '_say_goodbye', fill_first)
     def handler(stream: Any) -> None:
         stream.respond(200, [], b'')
 
+    monkeypatch.setattr(TLSSocket, '_say_goodbye', fill_first)
     with running(handler, tls=context) as server, server.connect() as sock:
         request = b'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n'
         client = Begun(sock)

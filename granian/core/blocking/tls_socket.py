@@ -105,9 +105,7 @@ class TLSSocket:
         Raises BlockingIOError when there is nothing, OSError when the connection is broken.
         """
         if self._deaf:
-            if self._unsent:
-                self._end_output()
-            return self._sock.recv_into(buffer)
+            return self._discard(buffer)
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -234,10 +232,13 @@ class TLSSocket:
                 raise BlockingIOError
             self._sock.shutdown(how)
 
-    def _end_output(self) -> None:
-        with self._lock:
-            if self._push():
-                self._sock.shutdown(socket.SHUT_WR)
+    def _discard(self, buffer: mmap) -> int:
+        """Read input without deciphering it. Send the end first, where it has waited for room."""
+        if self._unsent:
+            with self._lock:
+                if self._push():
+                    self._sock.shutdown(socket.SHUT_WR)
+        return self._sock.recv_into(buffer)
 
     def release(self) -> HandedSocket:
         """Return the connection for another owner, which may wait for it. This object is not used again."""
