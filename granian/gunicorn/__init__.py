@@ -1,7 +1,15 @@
 """gunicorn's command line, files, hooks and embedding, on this server.
 
-`settings` is the table of all settings, `loader` reads them, `translate` makes native options of them,
-`serving` runs the native server. This room stands above `server` and beside `cli`; no other room knows it.
+Settings: `settings` is the table of all, `values` has a validator for each kind, `flags` makes the command
+line's parser. `loader` reads them into a `cfg`, and `imported` what was changed in gunicorn's own modules.
+`translate` makes native options of them, with `workers` for worker classes (`worker_class`, `uvicorn_class`).
+
+Serving: `application` finds APP, `process` prepares the process, `serving` runs the native server; `ends` has
+the statuses. `objects` are the arguments of hooks, `requests` the hooks around each request. `logs`,
+`access_atoms` and `words` write lines as gunicorn's users know them. `native_command` prints the `granian`
+command line that means the same. `config`, `glogging` and `util` are paths that programs import.
+
+This room stands above `server` and beside `cli`; no other room knows it.
 """
 
 from __future__ import annotations

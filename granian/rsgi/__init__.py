@@ -1,5 +1,8 @@
 """An RSGI 1.6 application as a handler of asynchronous streams.
 
+`handler` calls the application with a `scope` and a protocol object of `http` or `websocket`; `errors` are
+the exceptions that these raise.
+
 This room knows the scope, the protocol objects and their methods. It must not know sockets, HTTP
 framing, WebSocket frames, nor the other interfaces.
 """

@@ -1,1 +1,1 @@
-"""Helpers for applications, importable without starting a server."""
+"""Helpers for applications, importable without starting a server: `proxies`, two middlewares."""

@@ -1,8 +1,9 @@
-"""One WebSocket on the event loop: the codec of `protocol.websocket` married to a stream.
+"""One WebSocket on the event loop: the codec of `protocol.websocket` over a stream.
 
-Adapters (ASGI, RSGI) see messages; the core sees bytes. This room knows the handshake's two outcomes and
-the two-sided close (`session`), the queue between client and application (`inbox`), and pings
-(`keepalive`). It must not know what an application is. Everything runs on the loop's thread.
+Adapters (ASGI, RSGI) see messages; the core sees bytes. `opening` makes a session of a stream, by `settings`.
+`session` has the handshake's two outcomes and the two-sided close, `inbox` is the queue between client and
+application, `keepalive` sends pings. `counted` counts messages; `line` has large compressed messages inflated
+one after another. It must not know what an application is. Everything runs on the loop's thread.
 """
 
 from __future__ import annotations
