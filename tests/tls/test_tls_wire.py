@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,14 +64,34 @@ def test_request_in_front_of_a_bad_record_is_passed_on(context: Any) -> None:
         read_all(sock)
 
 
-@pytest.mark.parametrize('poller', ['quickest', 'selectors'])
+@pytest.fixture(params=['quickest', 'selectors'])
+def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == 'selectors':
+        monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
+
+
+@pytest.mark.usefixtures('poller')
+def test_handshake_longer_than_its_room_goes_on(pki: Any, tmp_path: Path) -> None:
+    """Send a long chain through a small buffer, to a client that reads it in small parts."""
+    chain = tmp_path / 'chain.pem'
+    chain.write_bytes(pki['server.pem'].read_bytes() + pki['ca.pem'].read_bytes() * 60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, pki['server.key'])
+    listener = socket.create_server(('127.0.0.1', 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+    with running(count_body, listener=listener, tls=context, handshake_timeout=60), socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4000)
+        sock.settimeout(10)
+        sock.connect(listener.getsockname())
+        assert Begun(sock).get().startswith(b'HTTP/1.1 200')
+
+
+@pytest.mark.usefixtures('poller')
 @pytest.mark.parametrize('body', [b'', b'x' * 100_000])
 def test_end_waits_for_room_behind_the_response(
-    context: Any, monkeypatch: pytest.MonkeyPatch, body: bytes, poller: str
+    context: Any, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """Fill the socket just before the end. Without close_notify a client takes the response for cut."""
-    if poller == 'selectors':
-        monkeypatch.setattr(reactor, 'make_poller', SelectorPoller)
     say_goodbye, full = TLSSocket._say_goodbye, threading.Event()
 
     def fill_first(self: TLSSocket) -> None:

@@ -134,7 +134,7 @@ class WatchedConnection:
         reactor = self.reactor
         if reactor.level_triggered:
             self.registered = True
-            reactor.rearm(self.fd, bool(self.outbox) or self.owes_end)
+            reactor.rearm(self.fd, bool(self.outbox) or self.owes_records)
         elif not self.registered:
             self.registered = True
             reactor.register(self.fd)
@@ -177,9 +177,9 @@ class WatchedConnection:
         self.release()
 
     @property
-    def owes_end(self) -> bool:
+    def owes_records(self) -> bool:
         """True while TLS's close_notify and the FIN wait for room."""
-        return self.phase == LINGERING and self.tls is not None and self.sock.owes_end
+        return self.phase == LINGERING and self.tls is not None and self.sock.owes_records
 
     def discard_input(self) -> None:
         """Read and drop input, then let go, or close at the end of input. While lingering."""

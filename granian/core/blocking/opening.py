@@ -57,6 +57,11 @@ class Opening(WatchedConnection):
         return spare_from(self.idle_since, self.sock if answered else None)
 
     @property
+    def owes_records(self) -> bool:
+        """True while our part of the handshake waits for room, or the end does."""
+        return self._handshake is not None and self._handshake.socket.owes_records
+
+    @property
     def grace(self) -> float:
         return self.reactor.first_grace
 

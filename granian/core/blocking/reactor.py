@@ -126,7 +126,7 @@ class Reactor:
                 connection.readable = True
                 if mask & HANGUP:
                     connection.hung_up = True
-            elif not (connection.outbox or connection.owes_end):
+            elif not (connection.outbox or connection.owes_records):
                 self._disregard(fd)
                 continue
             if connection.owner.acquire(False):

@@ -210,8 +210,8 @@ class TLSSocket:
     # -- the end
 
     @property
-    def owes_end(self) -> bool:
-        """True while records wait for room in the socket; after `shutdown`, close_notify and the FIN."""
+    def owes_records(self) -> bool:
+        """True while records wait for room in the socket."""
         return bool(self._unsent)
 
     def notify(self) -> bool:

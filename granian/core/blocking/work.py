@@ -47,8 +47,8 @@ class Watched(Work, Protocol):
         ...
 
     @property
-    def owes_end(self) -> bool:
-        """True while TLS's close_notify and the FIN wait for room."""
+    def owes_records(self) -> bool:
+        """True while records of TLS itself wait for room: of the handshake, or the end."""
         ...
 
     @property
