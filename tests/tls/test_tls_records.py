@@ -275,6 +275,17 @@ def test_file_of_a_taken_socket_outlives_its_close(pki: Any) -> None:
         assert client.receive() == b''
 
 
+def test_taken_socket_raises_what_a_plain_one_does(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        for mode, buffering in (('z', -1), ('r', 0)):
+            with pytest.raises(ValueError, match='mode'):
+                handed.makefile(mode, buffering)
+        handed.shutdown(socket.SHUT_WR)
+        assert client.receive() == b''
+        with pytest.raises(BrokenPipeError):
+            handed.send(b'x')
+
+
 @pytest.mark.parametrize('first', [b'', b'first'])
 def test_selector_shows_data_that_are_deciphered(pki: Any, first: bytes) -> None:
     """Read a part of a record, then wait with a selector, as simple-websocket does."""

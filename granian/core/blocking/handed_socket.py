@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import ssl
@@ -54,6 +55,8 @@ class HandedSocket:
         self._files = 0
         """Files made of the socket that are open: they outlive `close`."""
         self._closed = False
+        self._notified = False
+        """close_notify has been sent."""
         self.fileno = sock.fileno
         self.settimeout = sock.settimeout
         self.gettimeout = sock.gettimeout
@@ -172,6 +175,8 @@ class HandedSocket:
             while sent < len(view) and self._push():
                 part = view[sent : sent + RECORD]  # a buffer keeps the memory of the most that it has held
                 with self._state:
+                    if self._notified:
+                        raise BrokenPipeError(errno.EPIPE, 'our side has ended')
                     self._tls.write(part)
                 sent += len(part)
             self._push()
@@ -230,6 +235,7 @@ class HandedSocket:
     def _say_goodbye(self) -> None:
         try:
             with self._state:
+                self._notified = True
                 self._tls.unwrap()
         except (OSError, ValueError):
             pass  # it is there; do not wait for the client's
@@ -237,6 +243,8 @@ class HandedSocket:
 
     def makefile(self, mode: str = 'r', buffering: int | None = None, **text: Any) -> Any:
         """Return a file over the socket, as `socket.socket.makefile` does."""
+        if not set(mode) <= set('rwb') or (buffering == 0 and 'b' not in mode):
+            raise ValueError(f'no file of mode {mode!r} with buffering {buffering!r}')
         writes = 'w' in mode
         reads = 'r' in mode or not writes
         raw = socket.SocketIO(self, 'r' * reads + 'w' * writes)  # type: ignore[arg-type]
