@@ -2,7 +2,7 @@
 
     python tests/proof/span_agent.py COUNT NAME ddtrace-run granian …
 
-COUNT spans called NAME must have arrived once the server has ended. A tracer sends its last spans at the
+At least COUNT spans called NAME must have arrived once the server has ended. A tracer sends its last spans at the
 exit of a worker: those are lost where exit handlers do not run.
 """
 
@@ -69,9 +69,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     status = process.wait()
     spans = b''.join(Agent.received).count(name.encode())
-    if spans != int(count):
+    if spans < int(count):
         print(f'{spans} spans of {name} arrived, not {count}', flush=True)
-    return status or int(spans != int(count))
+    return status or int(spans < int(count))
 
 
 if __name__ == '__main__':
