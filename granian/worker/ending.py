@@ -47,12 +47,14 @@ def _name_threads() -> None:
 
 
 def _waited_for() -> list[str]:
-    """Return the names of the threads that Python joins before it ends."""
+    """Return the names of the threads that Python joins before it ends: an executor's as well, daemon or not."""
     ours = threading.current_thread(), threading.main_thread()
+    executors = sys.modules.get('concurrent.futures.thread')
+    pooled = getattr(executors, '_threads_queues', ())
     return [
         each.name if type(each) is threading.Thread else f'{each.name} ({type(each).__module__})'
         for each in threading.enumerate()
-        if not each.daemon and each not in ours
+        if each not in ours and (each in pooled or not each.daemon)
     ]
 
 

@@ -26,12 +26,13 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
-from catalogue import APPLICATIONS, Application, Step
+from catalogue import APPLICATIONS
+from entry import Application, Step
 from proof_server import ROOT, Server, free_port
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 180
-"""Seconds for a client's program."""
+"""Seconds for a client's program, or for an answer (the first one waits for the application's imports)."""
 NOT_TAKEN = (ConnectionRefusedError, ConnectionResetError)
 """Errors of a connection that a server which stops did not accept. The kernel resets one that comes between the
 server's last accept and its close; a connection that the server ends itself gives http.client.RemoteDisconnected."""
@@ -54,7 +55,7 @@ def environment(name: str, parent: Path = HERE) -> Path:
 def ask(port: int, step: Step) -> int:
     """Take one step; return the status of the answer."""
     method, path, body, fields, _ = step
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=30)
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=PATIENCE)
     try:
         connection.request(method, path, body.encode() or None, fields)
         response = connection.getresponse()

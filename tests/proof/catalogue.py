@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from deployed import DEPLOYED
+from entry import Application, Step
 from further_sources import (
     AIRFLOW_CLIENT,
     BLACKSHEEP,
@@ -61,31 +61,6 @@ from sources import (
     WAGTAIL_CLIENT,
     WSGIDAV,
 )
-
-Step = tuple[str, str, str, dict[str, str], int]
-"""Method, path, body, header fields, and the status that must come back."""
-
-
-@dataclass(frozen=True)
-class Application:
-    """A package of PyPI, or several, and what is asked of the server that runs them."""
-
-    packages: list[str]
-    flags: str
-    steps: list[Step] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)
-    """Written into the working directory before the start: path and text."""
-    prepare: list[str] = field(default_factory=list)
-    """Commands run in the working directory before the start; {bin} is the folder of programs."""
-    wrapper: str = '{bin}/python -m granian'
-    """The command that starts the server, in front of its flags; {here} is this folder."""
-    client: str = ''
-    """A program that uses the server by its own protocol; its argument is the port. It must end with 0."""
-    env: dict[str, str] = field(default_factory=dict)
-    """{folder} is the working directory."""
-    quick: bool = False
-    """It installs in less than half a minute: one of these runs with the tests, each day another."""
-
 
 JSON = {'Content-Type': 'application/json'}
 FORM = {'Content-Type': 'application/x-www-form-urlencoded'}
@@ -181,6 +156,7 @@ APPLICATIONS = {
     ),
     'label-studio': Application(
         ['label-studio', 'requests'], '--interface wsgi studio:application',
+        [('GET', '/user/login/', '', {}, 200)],
         files={'studio.py': LABEL_STUDIO}, prepare=['{bin}/python studio.py migrate -v 0'],
         env={
             'LABEL_STUDIO_BASE_DATA_DIR': '{folder}', 'DJANGO_DB': 'sqlite', 'COLLECT_ANALYTICS': 'false',
@@ -348,4 +324,5 @@ APPLICATIONS = {
         ['newrelic'], OURS, QUICK, wrapper='{bin}/newrelic-admin run-program {bin}/python -m granian',
         env={'NEW_RELIC_DEVELOPER_MODE': 'true', 'NEW_RELIC_LICENSE_KEY': 'x' * 40},
     ),
+    **DEPLOYED,
 }  # fmt: skip

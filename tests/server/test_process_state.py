@@ -99,16 +99,26 @@ def test_threads_are_joined_before_exit_handlers(start, core, method):
 
 ENDLESS = """
 import threading
-threading.Thread(target=lambda: open({fifo!r}).close(), name='importer').start()
+from concurrent.futures import ThreadPoolExecutor
+def work(): open({fifo!r}).close()
+{begin}
 def look(path): pass
+"""
+THREAD = 'threading.Thread(target=work, name="importer").start()'
+EXECUTOR = """
+def launch(): ThreadPoolExecutor(thread_name_prefix='importer').submit(work)
+daemon = threading.Thread(target=launch, daemon=True)  # the executor's threads are daemons too
+daemon.start()
+daemon.join()
 """
 
 
 @pytest.mark.parametrize('core', ['threads', 'asyncio', 'uvloop', 'rsgi'])
-def test_thread_that_delays_a_stop_is_named(start, core, tmp_path):
+@pytest.mark.parametrize('begin', [THREAD, EXECUTOR], ids=['thread', 'executor'])
+def test_thread_that_delays_a_stop_is_named(start, core, begin, tmp_path):
     fifo = tmp_path / 'fifo'
     os.mkfifo(fifo)
-    server = start(core, 'fork', ENDLESS.format(fifo=str(fifo)))
+    server = start(core, 'fork', ENDLESS.format(fifo=str(fifo), begin=begin))
     server.wait_ready()
     server.signal()
     server.expect("Waiting for the application's threads to end: importer")
