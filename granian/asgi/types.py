@@ -44,19 +44,23 @@ def log_exception(head: Head, error: BaseException, hint: str = '') -> None:
     log_failure(head, error, hint, logging.DEBUG if is_known(error) else logging.ERROR)
 
 
-def is_known(error: BaseException) -> bool:
+def is_known(error: object, above: frozenset[int] = frozenset()) -> bool:
     """Return True for an exception that was logged when it was raised, and for a client that left.
 
-    Frameworks wrap the exceptions of send() in their own, so follow the chain.
+    Frameworks wrap the exceptions of send() in their own, so follow the chain. Starlette raises the only member of a
+    group again: the group is then the context of its own member. `above` holds the exceptions on the way to `error`.
     """
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        if isinstance(current, ApplicationError | ClientDisconnected):
+    seen = set(above)
+    while isinstance(error, BaseException) and id(error) not in seen:
+        if isinstance(error, ApplicationError | ClientDisconnected):
             return True
-        seen.add(id(current))
-        group = getattr(current, 'exceptions', None)  # an exception group
-        if group and all(is_known(each) for each in group):
+        seen.add(id(error))
+        members = getattr(error, 'exceptions', None)  # those of an exception group
+        if (
+            members
+            and isinstance(members, tuple)
+            and all(is_known(each, frozenset(seen)) for each in members)
+        ):
             return True
-        current = current.__cause__ or current.__context__
+        error = error.__cause__ or error.__context__
     return False

@@ -27,7 +27,9 @@ def files() -> set[str]:
 def of_traceback(error: BaseException | None) -> set[str]:
     """Return the files in which an exception and its causes were raised: their modules are not loaded."""
     found: set[str] = set()
-    while error is not None:
+    seen: set[int] = set()  # a chain may be a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         frame = error.__traceback__
         while frame is not None:
             found.add(frame.tb_frame.f_code.co_filename)

@@ -650,6 +650,35 @@ def test_send_to_a_client_that_has_gone(errors):
     assert errors() == []
 
 
+@rows(
+    'kind, again',
+    [
+        (ValueError, True),
+        (ValueError, False),
+        (ClientDisconnected, True),
+        (ClientDisconnected, False),
+        (str, False),
+    ],
+)
+def test_member_of_a_group_is_logged_unless_it_is_known(kind, again, errors):
+    """Frameworks raise the only member of a group again: the group is its context."""
+
+    class Group(Exception):  # Python 3.10 has no ExceptionGroup
+        def __init__(self, *members):
+            self.exceptions = members
+
+    async def app(scope, receive, send):
+        try:
+            raise Group(kind('of the application'))
+        except Group as group:
+            if again:
+                raise group.exceptions[0]  # noqa: B904
+            raise
+
+    run(app, FakeStream())
+    assert len(errors()) == (kind is not ClientDisconnected)
+
+
 def test_a_long_response_lets_others_have_their_turn():
     turns = []
 
