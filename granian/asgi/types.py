@@ -47,8 +47,9 @@ def log_exception(head: Head, error: BaseException, hint: str = '') -> None:
 def is_known(error: object, above: frozenset[int] = frozenset()) -> bool:
     """Return True for an exception that was logged when it was raised, and for a client that left.
 
-    Frameworks wrap the exceptions of send() in their own, so follow the chain. Starlette raises the only member of a
-    group again: the group is then the context of its own member. `above` holds the exceptions on the way to `error`.
+    Frameworks wrap the exceptions of send() in their own, so follow the chain. Starlette raises the only
+    member of a group again: the group is then the context of its own member. `above` holds the exceptions
+    on the way to `error`.
     """
     seen = set(above)
     while isinstance(error, BaseException) and id(error) not in seen:

@@ -47,7 +47,7 @@ def _name_threads() -> None:
 
 
 def _waited_for() -> list[str]:
-    """Return the names of the threads that Python joins before it ends: an executor's as well, daemon or not."""
+    """Return the names of the threads that Python joins before it ends: executors' as well, if daemons."""
     ours = threading.current_thread(), threading.main_thread()
     executors = sys.modules.get('concurrent.futures.thread')
     pooled = getattr(executors, '_threads_queues', ())

@@ -4,8 +4,8 @@
     python tests/proof/applications.py --only radicale     one
     python tests/proof/applications.py --only mlflow --flags '--core gevent' --folder /tmp --remove
 
-Each is installed from PyPI in an environment of its own, below this folder or --folder. It is used, reloaded with
-clients at work, and stopped with clients at work. Prints how each fared.
+Each is installed from PyPI in an environment of its own, below this folder or --folder. It is used,
+reloaded with clients at work, and stopped with clients at work. Prints how each fared.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ from proof_server import ROOT, Server, free_port
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 180
-"""Seconds for a client's program, or for an answer (the first one waits for the application's imports)."""
+"""Seconds for a client's program, or for an answer: the first one waits for the application's imports."""
 NOT_TAKEN = (ConnectionRefusedError, ConnectionResetError)
-"""Errors of a connection that a server which stops did not accept. The kernel resets one that comes between the
-server's last accept and its close; a connection that the server ends itself gives http.client.RemoteDisconnected."""
+"""Errors of a connection that a server which stops did not accept.
+
+The kernel resets one that comes between the server's last accept and its close. A connection that the
+server ends itself gives http.client.RemoteDisconnected.
+"""
 
 
 def environment(name: str, parent: Path = HERE) -> Path:

@@ -1,4 +1,4 @@
-"""Applications that many people deploy with gunicorn or uvicorn: programs, clients and entries of the catalogue."""
+"""Applications that many people deploy with gunicorn or uvicorn: their programs, clients, entries."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def event(name, *data):
         answered.set()
 
 session = str(uuid.uuid4())
-client.connect(base, socketio_path='/chat/ws/socket.io', transports=[sys.argv[2] if sys.argv[2:] else 'websocket'], auth={
+client.connect(base, socketio_path='/chat/ws/socket.io', transports=['websocket'], auth={
     'clientType': 'webapp', 'sessionId': session, 'threadId': '', 'userEnv': '{}', 'chatProfile': ''})
 client.emit('connection_successful')
 client.emit('client_message', {'message': {
@@ -217,8 +217,8 @@ DEPLOYED = {
         {'app.py': FAVA, 'book.beancount': BOOK}, quick=True,
     ),
     'marimo': Application(
-        ['marimo', 'requests', 'websockets'], '--interface asgi --workers-kill-timeout 3 app:app', [('GET', '/', '', {}, 200)],
-        {'app.py': MARIMO, 'book.py': MARIMO_BOOK}, client=MARIMO_CLIENT,
+        ['marimo', 'requests', 'websockets'], '--interface asgi --workers-kill-timeout 3 app:app',
+        [('GET', '/', '', {}, 200)], {'app.py': MARIMO, 'book.py': MARIMO_BOOK}, client=MARIMO_CLIENT,
     ),
     'litellm': Application(
         ['litellm[proxy]'], '--interface asgi litellm.proxy.proxy_server:app',

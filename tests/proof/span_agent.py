@@ -2,8 +2,8 @@
 
     python tests/proof/span_agent.py COUNT NAME ddtrace-run granian …
 
-At least COUNT spans called NAME must have arrived once the server has ended. A tracer sends its last spans at the
-exit of a worker: those are lost where exit handlers do not run.
+At least COUNT spans called NAME must have arrived once the server has ended. A tracer sends its last
+spans at the exit of a worker: those are lost where exit handlers do not run.
 """
 
 from __future__ import annotations
