@@ -661,7 +661,7 @@ def test_send_to_a_client_that_has_gone(errors):
     ],
 )
 def test_member_of_a_group_is_logged_unless_it_is_known(kind, again, errors):
-    """Frameworks raise the only member of a group again: the group is its context."""
+    """Raise the only member of a group again, as frameworks do: the group is its context."""
 
     class Group(Exception):  # Python 3.10 has no ExceptionGroup
         def __init__(self, *members):
