@@ -114,7 +114,7 @@ class HTTPChannel:
 
     # -- send
 
-    async def send(self, message: Message) -> None:  # noqa: C901 (hot path: the common messages skip the table, without calls)
+    async def send(self, message: Message) -> None:
         # The common messages skip the table for speed. The tests compare these shortcuts with it.
         stream = self._stream
         try:
@@ -128,30 +128,14 @@ class HTTPChannel:
                 self._headers: Headers = headers if type(headers) is list else list(headers)
                 if self._headers and type(self._headers[0][0]) is str:
                     raise TypeError('names and values of headers are bytes, not str')
-                if message.get('trailers'):
-                    self._wants_trailers = True
+                self._wants_trailers = message.get('trailers', False)
                 self._state = STARTED
                 return
             if kind == BODY and (state is STARTED or state is SENDING):
-                body = message.get('body', b'')
-                if type(body) is not bytes:
-                    body = as_bytes(body)
-                if message.get('more_body'):
-                    self._send_piece(body)
-                elif state is STARTED and not self._wants_trailers:
-                    # The common case: a whole response in one write.
-                    self._state = DONE
-                    stream.respond(self._status, self._headers, body)
-                    if self._waiters:
-                        self._wake()
-                    if len(body) <= SMALL:
-                        return
-                else:
-                    self._send_last(body)
-            elif (state, kind) in RESPONSE:
-                await self._send_extension(kind, message)
+                finished = self._send_body(message)
             else:
-                self._out_of_turn(kind)
+                finished = await self._send_other(kind, message)
+            if finished:
                 return
         except InvalidResponse as error:
             raise misuse(f'invalid {kind}: {error}', stream.head) from None
@@ -159,11 +143,43 @@ class HTTPChannel:
             raise misuse(f'malformed message {reprlib.repr(message)}: {error!r}', stream.head) from error
         if self._state is DONE and self._waiters:
             self._wake()
+        if stream.congested or stream.bytes_sent >= self._turn_ends:
+            await self._give_way()
+
+    async def _give_way(self) -> None:
+        """Wait until the client has taken enough, and let others have their turn after each TURN bytes."""
+        stream = self._stream
         if stream.congested:
             await stream.drain()
         if stream.bytes_sent >= self._turn_ends:
             self._turn_ends = stream.bytes_sent + TURN
             await take_turn()
+
+    def _send_body(self, message: Message) -> bool:
+        """Send a part of the body, or the last one. Return True where nothing is left to wait for."""
+        body = message.get('body', b'')
+        if type(body) is not bytes:
+            body = as_bytes(body)
+        if message.get('more_body'):
+            self._send_piece(body)
+        elif self._state is STARTED and not self._wants_trailers:
+            # The common case: a whole response in one write.
+            self._state = DONE
+            self._stream.respond(self._status, self._headers, body)
+            if self._waiters:
+                self._wake()
+            return len(body) <= SMALL
+        else:
+            self._send_last(body)
+        return False
+
+    async def _send_other(self, kind: Any, message: Message) -> bool:
+        """Send a message of an extension. Return True for one after the response, which has no effect."""
+        if (self._state, kind) not in RESPONSE:
+            self._out_of_turn(kind)
+            return True
+        await self._send_extension(kind, message)
+        return False
 
     def _out_of_turn(self, kind: Any) -> None:
         if kind not in MESSAGES:

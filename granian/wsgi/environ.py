@@ -37,11 +37,9 @@ def normalize_prefix(prefix: str | None) -> str:
     return latin1('/' + stripped) if stripped else ''
 
 
-def environ_maker(  # noqa: C901 (counts `environ` within it)
-    *, prefix: str, multithread: bool, multiprocess: bool
-) -> Callable[[Stream], Environ | None]:
-    """Return a function that makes a stream's environ, or None for a path that is not under `prefix`."""
-    common: Environ = {
+def common_environ(prefix: str, multithread: bool, multiprocess: bool) -> Environ:
+    """Return the keys that are the same for all requests of a worker."""
+    return {
         # Set for each request; listed here so that the copied dictionary has room for them.
         **dict.fromkeys(('REQUEST_METHOD', 'PATH_INFO', 'QUERY_STRING', 'REQUEST_URI', 'RAW_URI')),
         **dict.fromkeys(('wsgi.input', 'wsgi.early_hints')),
@@ -58,24 +56,21 @@ def environ_maker(  # noqa: C901 (counts `environ` within it)
         'wsgi.run_once': False,
         'wsgi.file_wrapper': FileWrapper,
     }
-    prefix_slash = prefix + '/'
-    prefix_length = len(prefix)
 
-    def environ(stream: Stream) -> Environ | None:  # noqa: C901 (hot path: fills a request's dict in one pass)
+
+def environ_maker(
+    *, prefix: str, multithread: bool, multiprocess: bool
+) -> Callable[[Stream], Environ | None]:
+    """Return a function that makes a stream's environ, or None for a path that is not under `prefix`."""
+    common = common_environ(prefix, multithread, multiprocess)
+
+    def environ(stream: Stream) -> Environ | None:
         head = stream.head
-        path = head.path
-        if '%' in path:
-            path = unquote_to_bytes(path.encode('latin-1')).decode('latin-1')
-        if prefix:
-            if path.startswith(prefix_slash):
-                path = path[prefix_length:]
-            elif path == prefix:
-                path = ''
-            else:
+        path: str | None = head.path
+        if prefix or '%' in head.path or path == '*':
+            path = path_info(head.path, prefix)
+            if path is None:
                 return None
-        elif path == '*':
-            # OPTIONS *: the application as a whole. PATH_INFO may be empty, else starts with '/'.
-            path = ''
         template = stream.memo.get('environ')
         if template is None:
             template = stream.memo['environ'] = common | connection_environ(stream)
@@ -93,29 +88,50 @@ def environ_maker(  # noqa: C901 (counts `environ` within it)
                 # RFC 3875 4.1.2: the length after transfer codings are removed. Django reads nothing else.
                 env['CONTENT_LENGTH'] = str(len(body))
         else:
-            env['wsgi.input'] = Input(stream.read)
-            size = stream.body_size
-            if size is not None:
-                env['CONTENT_LENGTH'] = str(size)
+            set_input(env, stream)
         known = head.environ
-        if known is not None:
+        if known is None:
+            add_fields(env, head)
+        else:
             given, others = known
             env.update(given)
             if others:
                 env.update(others)
                 env.pop(None, None)  # type: ignore[call-overload]  # a field that WSGI must not see
-            return env
-        fields = head.fields
-        expected = len(env) + len(fields)
-        for field, value in fields:
-            env[field.environ_key] = value  # type: ignore[index]
-        if len(env) != expected:
-            join_repeats(env, head)
-        elif None in env:  # one field that WSGI must not see, such as Connection
-            del env[None]  # type: ignore[arg-type]
         return env
 
     return environ
+
+
+def path_info(path: str, prefix: str) -> str | None:
+    """Return PATH_INFO: the decoded path below `prefix`, or None where it is not below it."""
+    if '%' in path:
+        path = unquote_to_bytes(path.encode('latin-1')).decode('latin-1')
+    if not prefix:
+        # OPTIONS *: the application as a whole. PATH_INFO may be empty, else starts with '/'.
+        return '' if path == '*' else path
+    below = path.removeprefix(prefix)
+    return below if below != path and below[:1] in ('', '/') else None
+
+
+def set_input(env: Environ, stream: Stream) -> None:
+    """Give a request the input of a body that has not been read."""
+    env['wsgi.input'] = Input(stream.read)
+    size = stream.body_size
+    if size is not None:
+        env['CONTENT_LENGTH'] = str(size)
+
+
+def add_fields(env: Environ, head: Head) -> None:
+    """Add the header fields of a request."""
+    fields = head.fields
+    expected = len(env) + len(fields)
+    for field, value in fields:
+        env[field.environ_key] = value  # type: ignore[index]
+    if len(env) != expected:
+        join_repeats(env, head)
+    elif None in env:  # one field that WSGI must not see, such as Connection
+        del env[None]  # type: ignore[arg-type]
 
 
 def connection_environ(stream: Stream) -> Environ:

@@ -124,7 +124,7 @@ class Http1(ResponseSide):
                 return Request(1, head)
         return self._next_head(head)
 
-    def _next_head(self, head: Head | None) -> Event | None:  # noqa: C901 (hot path: one pass over a head's bytes, without calls between)
+    def _next_head(self, head: Head | None) -> Event | None:
         """Read the next head in the general case.
 
         `head` is the buffer already parsed, if the blank line ends the buffer.
@@ -156,12 +156,10 @@ class Http1(ResponseSide):
         self._buffer = _without(buffer, stop) if len(buffer) > stop else b''
         self._head = head
         self._state = WAITING
-        self._close = self._last or not head.keep_alive
+        self._close = self._last or not head.keep_alive or (self._eof and not (body or self._buffer))
         if self._partial:
             self._partial = self._line_checked = False
             self._scanned = self._empty_lines = 0
-        if self._eof and not (body or self._buffer):
-            self._close = True
         if not head.plain:
             return self._begin_lane(block, head)
         self._left = stop - end - len(body)

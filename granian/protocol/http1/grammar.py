@@ -36,7 +36,7 @@ _CONCLUDED: Final = frozenset((ROLE_EXPECT, ROLE_TRANSFER_ENCODING, ROLE_UPGRADE
 _MAX_EMPTY_LINES: Final = 4
 
 
-def parse_head(block: bytes | bytearray, limits: Limits) -> Head:  # noqa: C901 (hot path: one loop over the lines, without calls for plain fields)
+def parse_head(block: bytes | bytearray, limits: Limits) -> Head:
     """Return the head in `block`: everything before the blank line, without the CRLF CRLF.
 
     Raises BadRequest with the status to answer.
@@ -47,10 +47,7 @@ def parse_head(block: bytes | bytearray, limits: Limits) -> Head:  # noqa: C901 
         raise BadRequest(400, 'control character, or line end other than CRLF, in request head')
     if not first:
         return parse_head(_without_empty_lines(block), limits)
-    if len(lines) > limits.max_headers:
-        raise BadRequest(431, 'too many header fields')
-    if limits.max_request_line or limits.max_field_size:
-        check_sizes(limits, len(first), (len(line) + 2 for line in lines))
+    _check_limits(first, lines, limits)
     head = _read_request_line(first)
     fields = head.fields
     special = head.version == '1.0' or head.authority is not None
@@ -76,6 +73,14 @@ def parse_head(block: bytes | bytearray, limits: Limits) -> Head:  # noqa: C901 
     if special or host is None:
         _conclude(head, host)
     return head
+
+
+def _check_limits(first: str, lines: list[str], limits: Limits) -> None:
+    """Raise BadRequest for too many or too long lines."""
+    if len(lines) > limits.max_headers:
+        raise BadRequest(431, 'too many header fields')
+    if limits.max_request_line or limits.max_field_size:
+        check_sizes(limits, len(first), (len(line) + 2 for line in lines))
 
 
 def _read_request_line(line: str) -> Head:

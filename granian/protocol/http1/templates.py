@@ -71,6 +71,8 @@ _VALUES: Final = {
 }
 
 _Matcher = Callable[[Any], Any]
+RequestLine = tuple[bytes, str, str, str, str]
+"""A line as bytes; its method, target, path and query."""
 _new = object.__new__
 """Make a head without a call of its __init__: half the time. `Template.read` sets the attributes."""
 
@@ -142,7 +144,7 @@ class Template:
             self._given += b'\r\n'
         self._match: Any = match
         # The last one, which may well come again. At first none: no line has its end within.
-        self._request_line: tuple[bytes, str, str, str, str] = b'\r\n', '', '', '', ''
+        self._request_line: RequestLine = b'\r\n', '', '', '', ''
         self._last: tuple[bytes, Head] | None = None
         """The last request line and its head, where all lines are given: the same bytes, the same head."""
         self.known_names = shape.known_names
@@ -169,7 +171,7 @@ class Template:
         )
         self._begun = True
 
-    def read(self, data: bytes | bytearray) -> Head | None:  # noqa: C901 (hot path: each condition leaves to parse_head, without calls between)
+    def read(self, data: bytes | bytearray) -> Head | None:
         """Return the head in `data`, which ends with its blank line, as `parse_head` would.
 
         Return None where `parse_head` must be asked.
@@ -178,32 +180,20 @@ class Template:
         line, _, rest = data.partition(b'\r\n')
         values: tuple[Any, ...] = ()
         if self.names:
-            given = self._given
-            if rest[: len(given)] != given:
+            found = self._values_in(rest)
+            if found is None:
                 return None
-            rest = rest[len(given) : -4]
-            match = self._match(rest if self._raw else rest.decode('latin-1'))
-            # The pattern has a CR LF between the lines. With no other control byte, no value has a line
-            # end in it, nor is there a blank line.
-            if match is None or len(rest.translate(None, CONTROLS)) != len(rest) - self._controls:
-                return None
-            values = match.groups()
-            if self._checks and not self._passes(values):
-                return None
+            values = found
         elif rest != self._given:
             return None
         elif (last := self._last) is not None and last[0] == line:  # read once: workers may be threads
             return last[1]
         known = self._request_line
         if line != known[0]:
-            read = _read_request_line(line)
-            if read is None:
+            other = self._other_line(line)
+            if other is None:
                 return None
-            if not self._begun:
-                self._begin()
-            known = bytes(line), *read
-            if len(line) <= _MAX_REQUEST_LINE:
-                self._request_line = known
+            known = other
         raw = self._raw
         head = _new(RawHead if raw else ShapedHead)
         _, head.method, head.target, head.path, head.query = known
@@ -219,6 +209,32 @@ class Template:
         if not self.names and known is self._request_line:
             self._last = known[0], head
         return head
+
+    def _values_in(self, lines: bytes | bytearray) -> tuple[Any, ...] | None:
+        """Return the values of the lines that are not given, None where `parse_head` must be asked."""
+        given = self._given
+        if lines[: len(given)] != given:
+            return None
+        lines = lines[len(given) : -4]
+        match = self._match(lines if self._raw else lines.decode('latin-1'))
+        # The pattern has a CR LF between the lines. With no other control byte, no value has a line
+        # end in it, nor is there a blank line.
+        if match is None or len(lines.translate(None, CONTROLS)) != len(lines) - self._controls:
+            return None
+        values: tuple[Any, ...] = match.groups()
+        return None if self._checks and not self._passes(values) else values
+
+    def _other_line(self, line: bytes | bytearray) -> RequestLine | None:
+        """Read a request line that differs from the last one, and remember it unless it is long."""
+        read = _read_request_line(line)
+        if read is None:
+            return None
+        if not self._begun:
+            self._begin()
+        known = bytes(line), *read
+        if len(line) <= _MAX_REQUEST_LINE:
+            self._request_line = known
+        return known
 
     def _passes(self, values: tuple[Any, ...]) -> bool:
         """Apply the rules for the values that are not given (those that are have passed them before)."""

@@ -108,13 +108,12 @@ class Decoder:
         except IndexError:
             raise CompressionError('the block ends too early, or an index leads nowhere') from None
 
-    def _decode(self, block: bytes) -> list[Field]:  # noqa: C901 (hot path: RFC 7541 6's representations in one loop)
+    def _decode(self, block: bytes) -> list[Field]:
         """Return the fields of a header block (RFC 7541 6).
 
         Raises CompressionError, and ListTooLarge above the limit (32 bytes are added for each field).
         """
         fields: list[Field] = []
-        entries = self._entries
         position, end, total = 0, len(block), 0
         while position < end:
             byte = block[position]
@@ -125,38 +124,39 @@ class Decoder:
                     index, position = _integer(block, position, 0x7F)
                 field = _STATIC[index] if 0 < index < _FIRST_DYNAMIC else self._dynamic(index)
             elif 0x20 <= byte < 0x40:  # 6.3 table size update
-                size = byte & 0x1F
-                if size == 0x1F:
-                    size, position = _integer(block, position, 0x1F)
-                if fields or size > DEFAULT_TABLE_SIZE:
-                    raise CompressionError('a table size update too late, or too large')
-                self._resize(size)
+                if fields:
+                    raise CompressionError('a table size update after a field')
+                position = self._resize(block, position, byte)
                 continue
             else:  # 6.2 literal
-                prefix = 0x3F if byte >= 0x40 else 0x0F
-                index = byte & prefix
-                if index == prefix:
-                    index, position = _integer(block, position, prefix)
-                if not index:
-                    name, position = _string(block, position, True)
-                elif index < _FIRST_DYNAMIC:
-                    name = _STATIC[index][0]
-                else:
-                    name = self._dynamic(index)[0]
-                value, position = _string(block, position, name in _PUBLIC)
-                field = (name, value)
-                if byte >= 0x40:
-                    size = len(name) + len(value) + 32
-                    self._size += size
-                    entries.append(field)
-                    self.changes += 1
-                    if self._size > self._table_size:
-                        self._evict()
+                field, position = self._literal(block, position, byte)
             total += len(field[0]) + len(field[1]) + 32
             if total > self._limit:
                 raise ListTooLarge
             fields.append(field)
         return fields
+
+    def _literal(self, block: bytes, position: int, byte: int) -> tuple[Field, int]:
+        """Return a literal field (6.2), and where it ends. Its representation has begun with `byte`."""
+        prefix = 0x3F if byte >= 0x40 else 0x0F
+        index = byte & prefix
+        if index == prefix:
+            index, position = _integer(block, position, prefix)
+        if not index:
+            name, position = _string(block, position, True)
+        elif index < _FIRST_DYNAMIC:
+            name = _STATIC[index][0]
+        else:
+            name = self._dynamic(index)[0]
+        value, position = _string(block, position, name in _PUBLIC)
+        field = (name, value)
+        if byte >= 0x40:  # 6.2.1: with an entry in the table
+            self._size += len(name) + len(value) + 32
+            self._entries.append(field)
+            self.changes += 1
+            if self._size > self._table_size:
+                self._evict()
+        return field, position
 
     def _dynamic(self, index: int) -> Field:
         back = index - _FIRST_DYNAMIC + 1
@@ -164,11 +164,18 @@ class Decoder:
             raise CompressionError('an index leads nowhere')
         return self._entries[-back]
 
-    def _resize(self, size: int) -> None:
+    def _resize(self, block: bytes, position: int, byte: int) -> int:
+        """Apply a table size update (6.3), and return where it ends."""
+        size = byte & 0x1F
+        if size == 0x1F:
+            size, position = _integer(block, position, 0x1F)
+        if size > DEFAULT_TABLE_SIZE:
+            raise CompressionError('a table size update is too large')
         self.changes += 1
         self._table_size = size
         if self._size > size:
             self._evict()
+        return position
 
     def _evict(self) -> None:
         count = 0

@@ -126,7 +126,7 @@ class WebSocket:
         """A message that is too large for one turn is being inflated."""
         return self._left < 0
 
-    def next_event(self) -> Event | None:  # noqa: C901 (hot path: each condition leaves the plain lane)
+    def next_event(self) -> Event | None:
         """Return the next event of the received bytes, None when it needs more of them.
 
         MORE bounds the work of one turn of the loop: a short control frame or fragment costs 20 µs,
@@ -149,9 +149,9 @@ class WebSocket:
                 return self._wsproto_event()
         end = start + length
         if end > len(data):
-            if first & 2 and length <= _LARGEST_AWAITED and length <= self._max:
-                return None
-            return self._wsproto_event()  # text: what is not UTF-8 is refused before the frame ends
+            # Text is for wsproto: it refuses bytes that are not UTF-8 before the frame ends.
+            awaited = first & 2 and length <= _LARGEST_AWAITED and length <= self._max
+            return None if awaited else self._wsproto_event()
         if length > self._max:
             return self._violation(TOO_BIG, 'message too big')
         self._position = end
@@ -161,9 +161,7 @@ class WebSocket:
                 return payload.decode()
             except UnicodeDecodeError as error:
                 return self._violation(INVALID_DATA, str(error))
-        if first == _BINARY:
-            return payload
-        return self._inflated(payload, text=first == _DEFLATED_TEXT)
+        return payload if first == _BINARY else self._inflated(payload, text=first == _DEFLATED_TEXT)
 
     def _go_on_inflating(self) -> Event:
         """Inflate a further part of a message that is not too big yet."""
