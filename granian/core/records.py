@@ -16,3 +16,6 @@ WIRE: Final = 18432
 memory. 700 records without data take 5 ms."""
 BARREN: Final = 65536
 """Bytes of records since the last data that end a connection: a record that is not whole yet has 16 KiB."""
+REPLY: Final = 4
+"""A byte of our replies to records without data counts as so many of theirs: 700 updates that ask for ours
+take 11 ms, and the client need not read these."""

@@ -53,31 +53,60 @@ def test_client_is_served_beside_tls_records_without_data(kind: str, name: str, 
     serves_under_attack(name, kind, True, 0.5, tmp_path)
 
 
+def ask(sock: socket.socket, client: tls_writer.Client, data: bytes) -> bytes:
+    """Send records; return the answer to the request in them, b'' if the connection is ended."""
+    answer = b''
+    try:
+        sock.sendall(data)
+        while not answer.endswith(b'well'):
+            data = sock.recv(65536)
+            if not data:
+                return b''
+            client.feed(data)
+            while part := client.read():
+                answer += part
+    except OSError:
+        return b''
+    return answer
+
+
+def shake_hands(sock: socket.socket) -> tls_writer.Client:
+    client = tls_writer.Client()
+    while not client.shaken:
+        sock.sendall(client.outgoing)
+        client.feed(sock.recv(65536))
+    sock.sendall(client.outgoing)
+    return client
+
+
 @pytest.mark.parametrize('kind', CORES)
 def test_key_update_before_each_request_is_served(kind: str, tmp_path: Path) -> None:
-    """Send 4,000 updates in all: more than a connection may send without data."""
+    """Send more updates in all than a connection may send without data."""
     pytest.importorskip('cryptography')
     messages = (tls_writer.KEY_UPDATE, tls_writer.KEY_UPDATE_REQUEST)
     with (
         serving(kind, tmp_path, tls=True) as server,
         socket.create_connection(('127.0.0.1', server.port), 10) as sock,
     ):
-        client = tls_writer.Client()
-        while not client.shaken:
-            sock.sendall(client.outgoing)
-            client.feed(sock.recv(65536))
-        sock.sendall(client.outgoing)
+        client = shake_hands(sock)
         writer = client.writer()
         for number in range(40):
             updates = b''.join(writer.key_update(messages[number % 2]) for _ in range(100))
-            sock.sendall(updates + writer.record(tls_writer.DATA, hostile.REQUEST))
-            answer = b''
-            while not answer.endswith(b'well'):
-                data = sock.recv(65536)
-                assert data, 'the connection was closed'
-                client.feed(data)
-                while part := client.read():
-                    answer += part
+            assert ask(sock, client, updates + writer.record(tls_writer.DATA, hostile.REQUEST))
+
+
+@pytest.mark.parametrize('kind', CORES)
+def test_updates_that_ask_for_ours_count_for_more(kind: str, tmp_path: Path) -> None:
+    """Send 1,500 updates: 40 KB, and as much from us if they ask for it."""
+    pytest.importorskip('cryptography')
+    with serving(kind, tmp_path, tls=True) as server:
+        for message, served in ((tls_writer.KEY_UPDATE, True), (tls_writer.KEY_UPDATE_REQUEST, False)):
+            with socket.create_connection(('127.0.0.1', server.port), 10) as sock:
+                client = shake_hands(sock)
+                writer = client.writer()
+                updates = b''.join(writer.key_update(message) for _ in range(1500))
+                request = writer.record(tls_writer.DATA, hostile.REQUEST)
+                assert bool(ask(sock, client, updates + request)) == served
 
 
 STAYING = [

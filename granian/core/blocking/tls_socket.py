@@ -14,7 +14,7 @@ from collections.abc import Callable
 from mmap import mmap
 from typing import Any, Final
 
-from ..records import BARREN, RECORD, WIRE
+from ..records import BARREN, RECORD, REPLY, WIRE
 from .handed_socket import HandedSocket
 from .locks import Lock
 from .receiving import receive
@@ -159,8 +159,7 @@ class TLSSocket:
             self._ended = True
         except OSError as error:
             self._failure = error
-        if filled > before:
-            self._barren = 0
+        self._barren = 0 if filled > before else self._barren + REPLY * self._to_send.pending
         self._held = filled == size or self._received.pending > 0
         if self._to_send.pending:
             self._push_records()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..progress import unread
-from ..records import BARREN, RECORD, WIRE
+from ..records import BARREN, RECORD, REPLY, WIRE
 from ..spare import spare_from
 from .output import bound_read
 
@@ -228,10 +228,10 @@ class TLSLayer(asyncio.Protocol):
             ended = True
         except ssl.SSLError:  # the alert is pending; data may precede the bad record
             broken = True
+        self._barren = 0 if parts else self._barren + REPLY * self._to_send.pending
         if self._to_send.pending:
             self._flush()
         if parts:
-            self._barren = 0
             self._connection.data_received(parts[0] if len(parts) == 1 else b''.join(parts))
             if len(parts) == READS:
                 self._owner.allowance.put_off(self._owner, self._read)  # behind these, if they are put off
