@@ -1,9 +1,10 @@
 """How long a connection without a complete request is kept when descriptors have run out.
 
 A client sends its first flight whole, and often before its connection is accepted. What it can send without
-waiting for us must arrive within PROMPT of the accept, or of our part of the TLS handshake. A client that
-waits for us is given round trips as well, by its distance as the kernel has measured it. With 64 descriptors
-and 150 clients that stay, a new client waits until 100 others have had their time.
+waiting for us must arrive within PROMPT: of the time at which its connection was made, or of our part of the
+TLS handshake. A client that waits for us is given round trips as well, by its distance as the kernel has
+measured it. While more connections wait for a descriptor than there are, PROMPT is shorter, by what `hurry`
+returns: with 64 descriptors and 150 clients that stay, a new client is behind 100 others.
 """
 
 from __future__ import annotations
@@ -17,19 +18,24 @@ if TYPE_CHECKING:
     from ..protocol.head import Head
 
 PROMPT: Final = 0.025
-"""Seconds for a client that can send without waiting for us."""
+"""Seconds for a client that can send without waiting for us, between two packets as well."""
+LEAST: Final = 0.0125
+"""Seconds of PROMPT that remain however many wait: at 1 Mbit/s a packet takes 12 ms."""
 ROUND_TRIP: Final = 0.1
 """Further seconds for a client that waits for us: at most, or where its distance is not known."""
 ROUND_TRIPS: Final = 3
 """Its round trips within that time: TLS 1.2 takes two."""
-PACKET: Final = 0.015
-"""Seconds between two packets of a flight: at 1 Mbit/s a packet takes 12 ms."""
 FIRST_FLIGHT: Final = 14_000
 """Bytes that a client sends before it waits for acknowledgements (RFC 6928: ten segments)."""
 
 _TCP_INFO: Final = getattr(socket, 'TCP_INFO', None) if sys.platform == 'linux' else None
+# Offsets in Linux's `tcp_info`.
+_WAITING: Final = 24
+"""`tcpi_unacked`: of a listener, the connections that wait to be accepted."""
+_SILENCE: Final = 52
+"""`tcpi_last_data_recv`: milliseconds since the client's last data, or since the connection was made."""
 _MIN_RTT: Final = 148
-"""Offset of `tcpi_min_rtt`, microseconds, in Linux's `tcp_info`. Late acknowledgements do not raise it."""
+"""`tcpi_min_rtt`, microseconds. Late acknowledgements do not raise it."""
 
 
 class TCPSocket(Protocol):
@@ -46,20 +52,36 @@ def spare_from(since: float, waits_on: TCPSocket | None = None) -> float:
     return since + PROMPT + (_round_trips(waits_on) if waits_on is not None else 0.0)
 
 
-def body_spare_from(since: float, last: float, size: int, head: Head, sock: TCPSocket) -> float:
+def body_spare_from(last: float, size: int, head: Head, sock: TCPSocket) -> float:
     """Return the same while a body arrives, of which we have `size` bytes, the last since the time `last`."""
-    if size >= FIRST_FLIGHT or (head.expects_continue and not size):
-        return spare_from(last, sock)
-    return max(spare_from(since), last + PACKET)
+    waits = size >= FIRST_FLIGHT or (head.expects_continue and not size)
+    return spare_from(last, sock if waits else None)
+
+
+def hurry(listener: TCPSocket, held: int) -> float:
+    """Return the seconds by which each may be closed earlier: 0 unless more wait than are `held`."""
+    waiting = _tcp_info(listener, _WAITING) or 0
+    return min(PROMPT - LEAST, max(0.0, PROMPT - LEAST * held / waiting)) if waiting else 0.0
+
+
+def silence(sock: TCPSocket) -> float:
+    """Return the seconds since the last data of a client whose connection has just been accepted."""
+    return (_tcp_info(sock, _SILENCE) or 0) / 1e3
 
 
 def _round_trips(sock: TCPSocket) -> float:
     """Return the seconds of ROUND_TRIPS to the client, at most ROUND_TRIP."""
+    rtt = _tcp_info(sock, _MIN_RTT)
+    return ROUND_TRIP if rtt is None else min(ROUND_TRIP, ROUND_TRIPS * rtt / 1e6)
+
+
+def _tcp_info(sock: TCPSocket, offset: int) -> int | None:
+    """Return a number of the kernel's about the socket, None where it is not known."""
     if _TCP_INFO is None:
-        return ROUND_TRIP
+        return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _MIN_RTT + 4)
-        (rtt,) = struct.unpack_from('=I', info, _MIN_RTT)
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, offset + 4)
+        (number,) = struct.unpack_from('=I', info, offset)
     except (OSError, struct.error):  # a Unix socket, or closed
-        return ROUND_TRIP
-    return float(min(ROUND_TRIP, ROUND_TRIPS * rtt / 1e6))
+        return None
+    return int(number)

@@ -172,7 +172,8 @@ class WatchedConnection:
         except OSError:
             self.close()
             return
-        self.set_deadline(LINGERING, monotonic() + left)
+        self.idle_since = now = monotonic()
+        self.set_deadline(LINGERING, now + left)
         self.readable = True  # input seen before is not notified again
         self.release()
 

@@ -399,5 +399,7 @@ class Http1Connection(Http1Output):
             return spare_from(self.idle_since, self.handshaken)
         if phase == BODY and body is not None:
             last = self.deadline - self.settings.body_timeout
-            return body_spare_from(self.idle_since, last, body.size, body.request.head, self.sock)
-        return spare_from(self.idle_since) if phase in (IDLE, LINGERING) else math.inf
+            return body_spare_from(last, body.size, body.request.head, self.sock)
+        if phase == LINGERING:
+            return spare_from(self.idle_since, self.sock)
+        return spare_from(self.idle_since) if phase == IDLE else math.inf

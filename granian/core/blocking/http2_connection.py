@@ -316,12 +316,11 @@ class Http2Connection(Http2Output):
     def spare_from(self) -> float:
         if self.finished or len(self.streams) > len(self.gathering):
             return math.inf
-        since, sock = self.idle_since, self.sock
         times = [
-            body_spare_from(since, each.since, each.body_size or len(each.body), each.head, sock)
+            body_spare_from(each.since, each.body_size or len(each.body), each.head, self.sock)
             for each in self.gathering.values()
         ]
-        return max(times, default=spare_from(since, self.handshaken))
+        return max(times, default=spare_from(self.idle_since, self.handshaken))
 
     def close(self) -> None:
         """Close the socket. Streams whose handler runs keep the connection in memory until they end."""

@@ -333,7 +333,7 @@ class Reactor:
         except BlockingIOError:
             return False
         except OSError as exc:
-            pause = self._room.after_refusal(exc, self.now)
+            pause = self._room.after_refusal(exc, self.now, listener.sock)
             if pause:
                 self._accept_after = self.now + pause
                 self._pause_accepting()
@@ -347,6 +347,7 @@ class Reactor:
             self.failed += 1
             sock.close()
             return True
+        connection.idle_since -= self._room.waited(sock, self.now)
         self.connections[connection.fd] = connection
         # New connections are owned: they are read at once, and registered only when they have to wait.
         self._ready.append(connection)

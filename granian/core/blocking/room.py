@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from ..progress import unread
-from ..spare import spare_from
+from ..spare import TCPSocket, hurry, silence, spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .work import Watched
 
@@ -24,7 +24,7 @@ class Room:
         self._connections = connections
         self._shortage = Shortage()
 
-    def after_refusal(self, error: OSError, now: float) -> float:
+    def after_refusal(self, error: OSError, now: float, listener: TCPSocket) -> float:
         """Return the seconds to wait before the next accept; 0: accept the next connection now.
 
         Raises `error` where the listener is no socket any more: the application has closed it.
@@ -33,29 +33,37 @@ class Room:
             raise error
         if error.errno not in NO_ROOM:
             return 0.0  # ECONNABORTED and the like: that client has gone, others may be pending
-        pause = make_room(self._connections)
+        pause = make_room(self._connections, hurry(listener, len(self._connections)))
         warning = 'making_room' if pause < ACCEPT_PAUSE else 'no_descriptors'
         self._shortage.warn(now, warning, error.strerror)
         return pause
 
+    def waited(self, sock: TCPSocket, now: float) -> float:
+        """Return the seconds since which the client of a new connection could have sent its request.
 
-def make_room(connections: Mapping[int, Watched]) -> float:
+        0 while descriptors are not short: it is not needed then.
+        """
+        return silence(sock) if self._shortage.lasts(now) else 0.0
+
+
+def make_room(connections: Mapping[int, Watched], early: float = 0.0) -> float:
     """Close the connections that could be spared first: idle or incomplete ones (see `spare`). The leader.
 
     Return the seconds to wait before the next accept: 0 if some were closed. If none may be closed yet,
     the time until the first may be, at most ACCEPT_PAUSE. The application needs descriptors too, so this
-    closes more than the next accept needs.
+    closes more than the next accept needs. `early`: seconds by which each may be closed earlier.
     """
     now = monotonic()
+    due = now + early
     pause = ACCEPT_PAUSE
     # Copied first: other threads close connections meanwhile.
     held = [(fd, each) for fd, each in list(connections.items()) if not each.owner.locked()]
     spare = [(_closable_from(each, now), fd, each) for fd, each in held]
     for closable_from, _, connection in heapq.nsmallest(ROOM, spare):
-        if closable_from > now:
-            return min(pause, closable_from - now)
+        if closable_from > due:
+            return min(pause, closable_from - due)
         if connection.owner.acquire(False):
-            if connection.spare_from <= now:
+            if connection.spare_from <= due:
                 connection.close()
                 pause = 0.0
             else:

@@ -58,6 +58,7 @@ class Watched(Work, Protocol):
     @property
     def spare_from(self) -> float: ...
 
+    idle_since: float
     deadline: float
     readable: bool
     registered: bool

@@ -15,7 +15,7 @@ from ...messages import WARNINGS
 from ..handshakes import HandshakeTurns
 from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
-from ..spare import spare_from
+from ..spare import hurry, silence, spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .connection import LoopConnection
 from .deadlines import connection_spare_from
@@ -175,7 +175,7 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
-            self._accept_failed(error)
+            self._accept_failed(error, listener.sock)
             return False
         self._core.connections_handled += 1
         task = self._core.loop.create_task(self._join(sock, address, listener))
@@ -206,13 +206,13 @@ class Acceptor:
             self._left_until.cancel()
             self._core.in_own_context(self._take_again)
 
-    def _accept_failed(self, error: OSError) -> None:
+    def _accept_failed(self, error: OSError, listener: socket.socket) -> None:
         """Make room if descriptors or memory have run out (S-D-06), or pause: never spin, never die."""
         if error.errno in NOT_A_SOCKET:
             self._core.fail(error)  # the application has closed our listener
             return
         now = self._core.loop.time()
-        pause = self._make_room() if error.errno in NO_ROOM else PAUSE
+        pause = self._make_room(listener) if error.errno in NO_ROOM else PAUSE
         if error.errno not in NO_ROOM:
             logger.warning(WARNINGS['accept_failed'], error)
         elif pause < PAUSE:
@@ -229,7 +229,7 @@ class Acceptor:
         self._exhausted = False
         self.resume()
 
-    def _make_room(self) -> float:
+    def _make_room(self, listener: socket.socket) -> float:
         """Abort the connections that could be spared first: idle or incomplete ones (see `spare`).
 
         Return the seconds to wait before the next accept: 0 if some were aborted. If none may be yet, the
@@ -242,9 +242,9 @@ class Acceptor:
         spare.update((task, spare_from(since)) for task, since in self.joining.items())
         spare.update((layer, layer.spare_from) for layer in self.handshakes)
         spare.update((each, connection_spare_from(each)) for each in self._core.connections)
-        now = self._core.loop.time()
+        due = self._core.loop.time() + hurry(listener, len(spare))
         for each in heapq.nsmallest(ROOM, spare, key=spare.__getitem__):
-            early = spare[each] - now
+            early = spare[each] - due
             if early > 0:
                 return 0.0 if self._room_due else min(PAUSE, early)
             self._room_due = True
@@ -316,6 +316,11 @@ class Acceptor:
             tls = self._core.settings.tls
             if tls is not None:
                 protocol = TLSLayer(self._core.loop, connection, tls, self)
+            if self._shortage.lasts(
+                connection.since
+            ):  # its client could have sent its request before the accept
+                connection.opened -= silence(sock)
+                protocol.since = connection.since = connection.opened
             await self._core.loop.connect_accepted_socket(lambda: protocol, sock)
         except OSError as error:  # the client has gone already
             self._core.connections_failed += 1

@@ -70,9 +70,11 @@ def connection_spare_from(connection: LoopConnection) -> float:
         return max(each.spare_from for each in connection.streams.values())
     if not (connection.closing or connection.head_since) and unread(connection.socket.fileno()):
         return spare_from(connection.loop.time())  # its request has arrived, and this turn was long
+    if connection.closing:
+        return spare_from(connection.closing_since, connection.socket)  # what we have sent last is on its way
     if connection.since == connection.opened:  # its first request
-        return spare_from(connection.closing_since or connection.opened, connection.handshaken)
-    return spare_from(connection.closing_since or connection.head_since or connection.since)
+        return spare_from(connection.opened, connection.handshaken)
+    return spare_from(connection.head_since or connection.since)
 
 
 def _is_put_off(connection: LoopConnection) -> bool:

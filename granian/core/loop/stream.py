@@ -144,10 +144,7 @@ class LoopStream:
         """Time from which its connection may be closed to free a descriptor; math.inf if answered."""
         if self.status or not self.waiting_since:
             return math.inf
-        connection = self.connection
-        return body_spare_from(
-            connection.since, self.waiting_since, self.bytes_received, self.head, connection.socket
-        )
+        return body_spare_from(self.waiting_since, self.bytes_received, self.head, self.connection.socket)
 
     async def _wait_for_body(self) -> None:
         if self._readers is None:
