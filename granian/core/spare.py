@@ -32,7 +32,9 @@ _TCP_INFO: Final = getattr(socket, 'TCP_INFO', None) if sys.platform == 'linux' 
 # Offsets in Linux's `tcp_info`.
 _WAITING: Final = 24
 """`tcpi_unacked`: of a listener, the connections that wait to be accepted."""
-_SILENCE: Final = 52
+_SENT: Final = 44
+"""`tcpi_last_data_sent`: milliseconds since our last data."""
+_RECEIVED: Final = 52
 """`tcpi_last_data_recv`: milliseconds since the client's last data, or since the connection was made."""
 _MIN_RTT: Final = 148
 """`tcpi_min_rtt`, microseconds. Late acknowledgements do not raise it."""
@@ -61,12 +63,18 @@ def body_spare_from(last: float, size: int, head: Head, sock: TCPSocket) -> floa
 def hurry(listener: TCPSocket, held: int) -> float:
     """Return the seconds by which each may be closed earlier: 0 unless more wait than are `held`."""
     waiting = _tcp_info(listener, _WAITING) or 0
-    return min(PROMPT - LEAST, max(0.0, PROMPT - LEAST * held / waiting)) if waiting else 0.0
+    return max(0.0, PROMPT - LEAST * max(1.0, held / waiting)) if waiting else 0.0
 
 
 def silence(sock: TCPSocket) -> float:
     """Return the seconds since the last data of a client whose connection has just been accepted."""
-    return (_tcp_info(sock, _SILENCE) or 0) / 1e3
+    return (_tcp_info(sock, _RECEIVED) or 0) / 1e3
+
+
+def answered(since: float, now: float, sock: TCPSocket) -> float:
+    """Return the time of the last response, which is known only to have been sent after `since`."""
+    ago = _tcp_info(sock, _SENT)
+    return since if ago is None else max(since, now - ago / 1e3)
 
 
 def _round_trips(sock: TCPSocket) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from granian.core import spare
 from granian.core.blocking import room
-from granian.core.blocking.connection import HEAD, IDLE
+from granian.core.blocking.connection import HEAD, IDLE, LINGERING
 from granian.core.contract import CoreSettings
 from granian.core.threads.core import ThreadCore
 from tests.support.blocking_core import read_response, running
@@ -68,3 +68,31 @@ def test_later_head_is_given_its_time_from_its_first_bytes() -> None:
         sock.sendall(b'GET / HTTP/1.1\r\nHo')
         wait_for(lambda: connection.phase == HEAD)
         assert connection.spare_from >= began + spare.PROMPT
+
+
+def test_lingering_connection_is_given_its_time_from_its_end() -> None:
+    """Do not reset a refused upload at once: its client would lose the response that says why."""
+    with running(lambda stream: stream.respond(200, [], b'')) as server, server.connect() as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+        read_response(sock)
+        (connection,) = server.core.reactor.connections.values()
+        wait_for(lambda: connection.phase == IDLE)
+        began = monotonic()
+        connection.idle_since = began - 60
+        sock.sendall(b'no request\r\n\r\n')
+        wait_for(lambda: connection.phase == LINGERING)
+        assert connection.spare_from >= began + spare.PROMPT
+
+
+def test_time_in_the_listen_queue_is_taken_from_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, 'silence', lambda sock: 5.0)
+    with running(lambda stream: None) as server:
+        reactor = server.core.reactor
+        reactor._room._shortage.warn(monotonic(), 'making_room', 'tried')
+        with server.connect() as sock:
+            wait_for(lambda: reactor.connections)
+            (connection,) = reactor.connections.values()
+            assert connection.spare_from < monotonic()
+            sock.sendall(b'GET / HTTP/1.1\r\nHo')
+            wait_for(lambda: not connection.is_idle)
+            assert connection.spare_from < monotonic()

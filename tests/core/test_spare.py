@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import sys
@@ -14,7 +15,18 @@ import pytest
 
 from granian.core import spare
 from granian.core.blocking import room
-from granian.core.spare import FIRST_FLIGHT, PACKET, PROMPT, ROUND_TRIP, body_spare_from, spare_from
+from granian.core.spare import (
+    FIRST_FLIGHT,
+    LEAST,
+    PROMPT,
+    ROUND_TRIP,
+    answered,
+    body_spare_from,
+    hurry,
+    silence,
+    spare_from,
+)
+from tests.support.configured_core import wait_for
 from tests.support.rows import rows
 
 
@@ -23,6 +35,16 @@ class Far:
 
     def __init__(self, rtt: int) -> None:
         self.info = bytes(148) + struct.pack('=I', rtt)
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
+        return self.info[:size]
+
+
+class Told:
+    """A socket of which the kernel tells one number, at an offset of `tcp_info`."""
+
+    def __init__(self, offset: int, number: int) -> None:
+        self.info = bytes(offset) + struct.pack('=I', number)
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
         return self.info[:size]
@@ -65,22 +87,64 @@ def test_kernel_tells_the_distance_of_a_client_here() -> None:
 
 @LINUX
 @rows(
-    ('last', 'size', 'expects', 'seconds'),
+    ('size', 'expects', 'seconds'),
     [
-        (100.0, 0, False, PROMPT),
-        (100.0, FIRST_FLIGHT - 1, False, PROMPT),
-        (100.02, 100, False, 0.02 + PACKET),
-        (100.02, FIRST_FLIGHT, False, 0.02 + PROMPT + 0.06),
-        (100.02, 0, True, 0.02 + PROMPT + 0.06),
-        (100.02, 1, True, 0.02 + PACKET),
+        (0, False, PROMPT),
+        (FIRST_FLIGHT - 1, False, PROMPT),
+        (FIRST_FLIGHT, False, PROMPT + 0.06),
+        (0, True, PROMPT + 0.06),
+        (1, True, PROMPT),
     ],
-    ids=['nothing', 'below a flight', 'further packet', 'a flight', 'expects 100', 'after 100'],
+    ids=['nothing', 'below a flight', 'a flight', 'expects 100', 'after 100'],
 )
-def test_body_that_waits_for_us_is_given_round_trips(
-    last: float, size: int, expects: bool, seconds: float
-) -> None:
+def test_body_that_waits_for_us_is_given_round_trips(size: int, expects: bool, seconds: float) -> None:
     head: Any = SimpleNamespace(expects_continue=expects)
-    assert body_spare_from(100.0, last, size, head, Far(20_000)) == pytest.approx(100.0 + seconds)
+    assert body_spare_from(100.0, size, head, Far(20_000)) == pytest.approx(100.0 + seconds)
+
+
+@LINUX
+@rows(
+    ('waiting', 'seconds'),
+    [(0, 0.0), (26, 0.0), (39, PROMPT - LEAST * 52 / 39), (52, PROMPT - LEAST), (1000, PROMPT - LEAST)],
+    ids=['none', 'half', 'some', 'as many', 'a crowd'],
+)
+def test_clients_have_less_time_the_more_wait(waiting: int, seconds: float) -> None:
+    assert hurry(Told(24, waiting), 52) == pytest.approx(seconds)
+
+
+@LINUX
+def test_kernel_tells_how_many_wait_and_for_how_long() -> None:
+    with (
+        socket.create_server(('127.0.0.1', 0)) as listener,
+        socket.create_connection(listener.getsockname()[:2]) as client,
+    ):
+        assert hurry(listener, 1) == PROMPT - LEAST
+        with listener.accept()[0] as sock:
+            assert hurry(listener, 1) == 0.0
+            wait_for(lambda: silence(sock) >= 0.02)
+            client.sendall(b'x')
+            wait_for(lambda: silence(sock) < 0.02)
+
+
+@LINUX
+def test_last_response_is_as_old_as_the_kernel_says() -> None:
+    assert answered(100.0, 101.0, Told(44, 20)) == pytest.approx(100.98)
+    assert answered(100.0, 101.0, Told(44, 5000)) == 100.0
+    assert answered(100.0, 101.0, Unknown()) == 100.0
+
+
+def test_time_in_the_listen_queue_is_not_known_everywhere() -> None:
+    assert silence(Unknown()) == hurry(Unknown(), 1) == 0.0
+
+
+@LINUX
+def test_time_in_the_listen_queue_counts_while_descriptors_are_short() -> None:
+    decides = room.Room({})
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        assert decides.waited(Told(52, 40), 100.0) == 0.0
+        decides.after_refusal(OSError(errno.EMFILE, 'Too many open files'), 100.0, listener)
+    assert decides.waited(Told(52, 40), 100.5) == 0.04
+    assert decides.waited(Told(52, 40), 105.0) == 0.0
 
 
 class Held:
@@ -115,6 +179,14 @@ def test_room_is_made_of_what_need_not_be_waited_for() -> None:
 def test_room_is_waited_for_until_the_first_may_be_closed() -> None:
     connections: Any = {1: Held(monotonic() + 60), 2: Held(monotonic())}
     assert 0 < room.make_room(connections) <= PROMPT
+
+
+def test_room_is_made_earlier_while_many_wait() -> None:
+    since = monotonic() - LEAST
+    connections: Any = {1: Held(since)}
+    assert 0 < room.make_room(connections) <= PROMPT
+    assert room.make_room(connections, PROMPT - LEAST) == 0.0
+    assert connections[1].closed
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='unread input is not known')

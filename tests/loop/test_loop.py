@@ -12,6 +12,7 @@ import pytest
 
 from granian.core.loop import accept, deadlines, files
 from granian.core.sharing import Shares
+from granian.core.spare import PROMPT
 from granian.protocol.limits import Limits
 from granian.stream import ClientDisconnected, RequestBodyError
 
@@ -573,6 +574,34 @@ def test_out_of_descriptors(serve, monkeypatch):
     second = served.connect()
     assert second.get('/2')[2] == b'hello /2'
     assert first.rest() == b''
+
+
+def test_idle_connection_is_given_its_time_from_its_last_response(serve):
+    """Use the kernel's count: the core's clock is up to a second old."""
+    served = serve(hello)
+    client = served.connect()
+    client.get()
+    served.core.now -= 60
+    began = served.loop.time()
+    client.get('/2')
+    (connection,) = served.core.connections
+    spare = served.call(lambda: deadlines.connection_spare_from(connection))
+    assert spare >= began + PROMPT - 0.01  # the kernel counts in ticks of 4 or 10 ms
+
+
+def test_time_in_the_listen_queue_is_taken_from_a_new_client(serve, monkeypatch):
+    monkeypatch.setattr(accept, 'silence', lambda sock: 5.0)
+    served = serve(hello)
+    served.core.acceptor._shortage.warn(served.loop.time(), 'making_room', 'tried')
+    client = served.connect()
+    served.wait_for(lambda: served.core.connections)
+    (connection,) = served.core.connections
+    assert served.call(lambda: deadlines.connection_spare_from(connection)) < served.loop.time()
+    client.send(b'GET / HTTP/1.1\r\nHo')
+    served.wait_for(lambda: connection.head_since)
+    assert served.call(lambda: deadlines.connection_spare_from(connection)) < served.loop.time()
+    client.send(b'st: x\r\n\r\n')
+    assert client.response()[0] == 200
 
 
 @pytest.mark.parametrize('size', [0, 1000, 3_000_000])

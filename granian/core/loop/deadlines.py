@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
 from ..progress import Lag, unacknowledged, unread
-from ..spare import spare_from
+from ..spare import answered, spare_from
 
 if TYPE_CHECKING:
     from ...protocol.http2.timers import Timed, Timers
@@ -68,13 +68,14 @@ def connection_spare_from(connection: LoopConnection) -> float:
         return math.inf
     if connection.streams:
         return max(each.spare_from for each in connection.streams.values())
-    if not (connection.closing or connection.head_since) and unread(connection.socket.fileno()):
-        return spare_from(connection.loop.time())  # its request has arrived, and this turn was long
     if connection.closing:
         return spare_from(connection.closing_since, connection.socket)  # what we have sent last is on its way
+    now = connection.loop.time()
+    if not connection.head_since and unread(connection.socket.fileno()):
+        return spare_from(now)  # its request has arrived, and this turn was long
     if connection.since == connection.opened:  # its first request
         return spare_from(connection.opened, connection.handshaken)
-    return spare_from(connection.head_since or connection.since)
+    return spare_from(connection.head_since or answered(connection.since, now, connection.socket))
 
 
 def _is_put_off(connection: LoopConnection) -> bool:
