@@ -181,6 +181,15 @@ def test_room_is_waited_for_until_the_first_may_be_closed() -> None:
     assert 0 < room.make_room(connections) <= PROMPT
 
 
+def test_room_is_looked_for_again_soon_while_new_clients_are_unread() -> None:
+    """Do not pause for long: one that waits for a turn of handshakes is owned, and may be closed after it."""
+    connections: Any = {1: Held(monotonic())}
+    connections[1].owner.acquire()
+    assert room.make_room(connections) == room.NEXT_LOOK
+    connections[1].is_new = False
+    assert room.make_room(connections) == room.ACCEPT_PAUSE
+
+
 def test_room_is_made_earlier_while_many_wait() -> None:
     since = monotonic() - LEAST
     connections: Any = {1: Held(since)}

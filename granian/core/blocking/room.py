@@ -15,6 +15,8 @@ ROOM = 8
 """Connections closed at once when the system has run out of descriptors."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the system has run out of descriptors or memory."""
+NEXT_LOOK = 0.005
+"""The same where new connections are not read yet, which may make room then."""
 
 
 class Room:
@@ -50,15 +52,17 @@ def make_room(connections: Mapping[int, Watched], early: float = 0.0) -> float:
     """Close the connections that could be spared first: idle or incomplete ones (see `spare`). The leader.
 
     Return the seconds to wait before the next accept: 0 if some were closed. If none may be closed yet,
-    the time until the first may be, at most ACCEPT_PAUSE. The application needs descriptors too, so this
-    closes more than the next accept needs. `early`: seconds by which each may be closed earlier.
+    the time until the first may be, at most ACCEPT_PAUSE or NEXT_LOOK. The application needs descriptors
+    too, so this closes more than the next accept needs. `early`: seconds by which each may be closed earlier.
     """
     now = monotonic()
     due = now + early
     pause = ACCEPT_PAUSE
     # Copied first: other threads close connections meanwhile.
-    held = [(fd, each) for fd, each in list(connections.items()) if not each.owner.locked()]
-    spare = [(_closable_from(each, now), fd, each) for fd, each in held]
+    everyone = list(connections.items())
+    spare = [(_closable_from(each, now), fd, each) for fd, each in everyone if not each.owner.locked()]
+    if any(each.is_new for _, each in everyone if each.owner.locked()):
+        pause = NEXT_LOOK  # it waits for its first turn, or for a step of its handshake
     for closable_from, _, connection in heapq.nsmallest(ROOM, spare):
         if closable_from > due:
             return min(pause, closable_from - due)
