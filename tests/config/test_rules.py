@@ -150,11 +150,13 @@ def _complain(name: str) -> None:
     Shortage().warn(100, name, error.strerror)
 
 
+LISTENER: Any = SimpleNamespace(getsockopt=lambda *_: b'')
+"""One of which the kernel tells nothing."""
 LOGGED = {
     'no_descriptors': lambda: _complain('no_descriptors'),
     'making_room': lambda: _complain('making_room'),
-    'accept_failed': lambda: _acceptor()._accept_failed(OSError(errno.EPERM, 'x')),
-    'accept_paused': lambda: _acceptor()._accept_failed(OSError(errno.EMFILE, 'x')),
+    'accept_failed': lambda: _acceptor()._accept_failed(OSError(errno.EPERM, 'x'), LISTENER),
+    'accept_paused': lambda: _acceptor()._accept_failed(OSError(errno.EMFILE, 'x'), LISTENER),
     'gevent_held': _watchdog,
 }
 
