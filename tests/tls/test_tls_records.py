@@ -106,6 +106,15 @@ def test_end_behind_many_records_is_seen(pki: Any) -> None:
         assert calls == ['end']
 
 
+def test_end_behind_a_part_of_a_record_is_seen(pki: Any) -> None:
+    """Read on where there are no data yet: the FIN had its event together with the part."""
+    with connected(pki) as (client, sock, calls):
+        client.send(b'x' * 2000, cut=500)
+        client.sock.shutdown(socket.SHUT_WR)
+        assert receive(sock, PART_SIZE) == b''
+        assert calls == ['end']
+
+
 def test_records_without_data_end_the_connection(pki: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse a flood of KeyUpdate (RFC 8446 4.6.3). Here the part of a record stands for it."""
     monkeypatch.setattr('granian.core.blocking.tls_socket.BARREN', 1000)

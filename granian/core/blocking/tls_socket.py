@@ -68,7 +68,7 @@ class TLSSocket:
         self._failure: OSError | None = None
         """Error that the next read raises: data preceded it."""
         self._drained = False
-        """The last read of the socket took all there was: an event follows."""
+        """The last read of the socket took all there was: an event follows, but for a FIN of the same event."""
         self._held = True
         """OpenSSL may hold input that has not been deciphered."""
         self._barren = 0
@@ -117,6 +117,7 @@ class TLSSocket:
                         break
                     self._fill()
                     filled = self._decipher(buffer, filled)
+                    self._drained = self._drained and filled > 0  # else the FIN may have shared the event
             except BlockingIOError:
                 pass
             except OSError as error:
