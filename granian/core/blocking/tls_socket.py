@@ -68,7 +68,7 @@ class TLSSocket:
         self._failure: OSError | None = None
         """Error that the next read raises: data preceded it."""
         self._drained = False
-        """The last read of the socket took all there was: an event follows, but for a FIN of the same event."""
+        """The last read of the socket took all there was: an event follows, unless a FIN shared that one."""
         self._held = True
         """OpenSSL may hold input that has not been deciphered."""
         self._barren = 0
