@@ -374,6 +374,8 @@ def test_unit_that_is_always_ready_leaves_turns_to_the_hub() -> None:
     pool.start(asked.set)
 
     class Always:
+        progress = 1
+
         def work(self) -> bool:
             if not asked.is_set():
                 pool.ready.append(self)  # type: ignore[arg-type]
@@ -411,6 +413,8 @@ def test_crowd_and_later_arrivals_take_turns(monkeypatch: pytest.MonkeyPatch) ->
     hub_loop = gevent.get_hub().loop
 
     class Noted:
+        progress = 1
+
         def __init__(self, name: str) -> None:
             self.name = name
 

@@ -22,6 +22,7 @@ CASES = [
     'core/test_waiting.py',
     'core/test_http2_backlog.py',
     'core/test_poll_errors.py',
+    'core/test_progress.py',
     'tls/test_tls_threads.py',
     'tls/test_tls_wire.py',
     'static/test_static_served.py',

@@ -52,6 +52,8 @@ class Calls:
 
 
 class Unit:
+    progress = 1
+
     def __init__(self, pool: Pool, call: object) -> None:
         self.pool = pool
         self.call = call
@@ -336,6 +338,8 @@ def test_a_call_that_the_watchdog_disturbed_shows_nothing(timed: bool) -> None:
 
 class Failing:
     """A unit that raises: `when` it has the baton still, or has laid it on the table."""
+
+    progress = 1
 
     def __init__(self, pool: Pool, when: str) -> None:
         self.pool = pool

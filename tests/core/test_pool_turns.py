@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking.work import CROWD, Backlog, MeasuredQueue
+from granian.core.blocking.work import CROWD, LANES, Backlog, MeasuredQueue
 from granian.core.threads import pool as pool_module
 from granian.core.threads.pool import STINT, Pool
 
 
 class Call:
     """A unit that calls an application."""
+
+    progress = 1
 
     def __init__(self, pool: Pool, call: Callable[[], object]) -> None:
         self.pool = pool
@@ -46,7 +48,7 @@ def test_turn_passes_on_with_the_baton() -> None:
 
     def gather() -> None:  # a thread that has taken a unit may not have begun its call yet
         waiting = sum(isinstance(unit, Call) for unit in pool.ready)
-        left_at_polls.append(waiting + len(pool.backlog.units))
+        left_at_polls.append(waiting + len(pool.backlog))
 
     pool = Pool(gather, 2 * count, 5)
 
@@ -86,7 +88,7 @@ def test_calls_that_take_long_end_a_turn(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize('arrivals', [1, 2])
 def test_crowd_and_later_arrivals_take_turns(monkeypatch: pytest.MonkeyPatch, arrivals: int) -> None:
-    """Begin every second unit from the crowd, also while more arrive than can be served."""
+    """Begin every fourth unit from the crowd, also while more arrive than can be served."""
     monkeypatch.setattr(pool_module, 'TURN', 0.0)
     order: list[str] = []
     crowd = 2 * CROWD
@@ -102,45 +104,83 @@ def test_crowd_and_later_arrivals_take_turns(monkeypatch: pytest.MonkeyPatch, ar
     led(pool)
     assert 'late' in order[:4]
     assert order.count('late') >= CROWD // 2
-    assert all(order[:served].count('crowd') >= served // 2 for served in range(2 * crowd))
+    assert all(order[:served].count('crowd') >= served // 4 for served in range(2 * crowd))
 
 
 class Noted:
     """A unit that notes its work."""
 
-    def __init__(self, served: list[Any], name: Any) -> None:
+    def __init__(self, served: list[Any], name: Any, progress: int = 1) -> None:
         self.served = served
         self.name = name
+        self.progress = progress
 
     def work(self) -> bool:
         self.served.append(self.name)
         return True
 
 
-def test_backlog_keeps_the_order_of_its_units() -> None:
+def test_lane_gives_its_oldest_and_newest_unit_in_turn() -> None:
     served: list[Any] = []
     ready: deque[Any] = deque(Noted(served, number) for number in range(CROWD))
+    backlog = Backlog(ready, deque())
+    backlog.collect()
+    while ready:
+        assert ready.popleft().work()
+    assert served == [0, 7, 1, 6, 2, 5, 3, 4]
+    assert not backlog
+
+
+def test_backlog_and_later_arrivals_take_turns() -> None:
+    served: list[Any] = []
+    ready: deque[Any] = deque(Noted(served, 'crowd') for _ in range(CROWD))
     backlog = Backlog(ready, deque())
     backlog.collect()
     ready.extend([Noted(served, 'a'), Noted(served, 'b')])
     while ready:
         assert ready.popleft().work()
-    assert served == [0, 'a', 1, 'b', *range(2, CROWD)]
-    assert not backlog.units
+    assert served == ['crowd', 'a', 'crowd', 'b', *['crowd'] * (CROWD - 2)]
 
 
-def test_few_units_stay_in_the_queue_and_a_second_crowd_follows_the_first() -> None:
-    ready: deque[Any] = deque(range(CROWD - 1))
+@pytest.mark.parametrize('progress', [0, 1, 3, LANES, 1_000_000])
+def test_crowd_delays_no_client_of_another_lane(progress: int) -> None:
+    served: list[Any] = []
+    ready: deque[Any] = deque(Noted(served, 'crowd', 2) for _ in range(1000))
+    ready.append(Noted(served, 'other', progress))
     backlog = Backlog(ready, deque())
     backlog.collect()
-    assert not backlog.units
-    ready.append(CROWD - 1)
+    for _ in range(3):
+        ready.popleft().work()
+    assert 'other' in served
+
+
+def test_unit_does_not_starve_while_newer_ones_arrive_in_all_lanes() -> None:
+    served: list[Any] = []
+    units = [Noted(served, 'first', progress) for progress in range(LANES)]
+    ready: deque[Any] = deque(units)
+    backlog = Backlog(ready, deque())
+    backlog.collect()
+    while served.count('first') < LANES:
+        ready.popleft().work()
+        ready.extend(Noted(served, 'late', progress) for progress in range(LANES))
+        backlog.collect()
+        assert len(served) <= 2 * LANES
+
+
+def test_few_units_stay_in_the_queue_and_a_second_crowd_joins() -> None:
+    served: list[Any] = []
+    few = [Noted(served, number) for number in range(CROWD - 1)]
+    ready: deque[Any] = deque(few)
+    backlog = Backlog(ready, deque())
+    backlog.collect()
+    assert list(ready) == few
+    ready.append(Noted(served, CROWD - 1))
     backlog.collect()
     assert list(ready) == [backlog]
-    ready.extend(range(CROWD, 2 * CROWD))
+    ready.extend(Noted(served, number) for number in range(CROWD, 2 * CROWD))
     backlog.collect()
     assert list(ready) == [backlog]
-    assert list(backlog.units) == list(range(2 * CROWD))
+    assert len(backlog) == 2 * CROWD
 
 
 def test_backlog_prepares_its_units_one_by_one() -> None:
@@ -151,7 +191,8 @@ def test_backlog_prepares_its_units_one_by_one() -> None:
     pool.backlog.collect()
     while pool.ready:
         pool._stand_ins._prepare()
-    assert list(pool.due) == units
+    assert len(pool.due) == CROWD
+    assert set(pool.due) == set(units)
 
 
 def test_measured_queue_counts_waits_in_the_backlog() -> None:
@@ -160,8 +201,8 @@ def test_measured_queue_counts_waits_in_the_backlog() -> None:
         queue.append(Noted([], number))  # type: ignore[arg-type]
     backlog = Backlog(queue, deque())
     backlog.collect()
-    assert isinstance(backlog.units, MeasuredQueue)
     while queue:
         queue.popleft().work()
+    (lane,) = [each for each in backlog.lanes if each.waited]  # type: ignore[attr-defined]
     assert not queue._since
-    assert not backlog.units._since
+    assert not lane._since

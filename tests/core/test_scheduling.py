@@ -80,6 +80,8 @@ def test_only_the_pool_s_further_threads_change_their_policy() -> None:
     pool = Pool(lambda: None, 2, 5)
 
     class Call:
+        progress = 1
+
         def work(self) -> bool:
             found.append(os.sched_getscheduler(0))
             if pool.threads == 1:

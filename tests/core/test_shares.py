@@ -172,7 +172,7 @@ def test_busy_greenlet_leaves_the_accept_though_no_other_accepts() -> None:
     one, other = two()
     other.leave()
     settings: Any = SimpleNamespace(backpressure=100, threads=1, share=one)
-    pool: Any = SimpleNamespace(busy=1, ready=[], due=[], backlog=SimpleNamespace(units=[]))
+    pool: Any = SimpleNamespace(busy=1, ready=[], due=[], backlog=[])
     admission = Admission(settings, pool)
     assert not admission.overloaded
     left = [admission.leaves_while_busy() for _ in range(BUSY_LEAVES + 1)]

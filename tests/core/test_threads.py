@@ -264,6 +264,8 @@ def test_one_silent_connection_of_many_is_waited_for(monkeypatch: pytest.MonkeyP
 class AlwaysReady:
     """A unit of work without end, as a client that pipelines requests, or uploads without a pause."""
 
+    progress = 1
+
     def __init__(self, core: Any) -> None:
         self.submit = core.reactor.submit
         self.over = False

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from granian.core import contract, handshakes
-from granian.core.blocking import connection, opening, reactor
+from granian.core.blocking import connection, handshake, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.tls import TLSSettings, make_context
 from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_all, read_response, running
@@ -71,6 +71,28 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, monkeypatch):
     assert answers == [b'HTTP/1.1 200'] * 40
     assert sum(steps) >= 40
     assert max(steps) <= 4
+
+
+def test_handshake_waits_for_its_first_step_only(serve, make_client, monkeypatch):
+    """Finish a handshake that has begun at once: it costs little, and its client need not wait twice."""
+    asked = []
+    may_step, step = handshakes.HandshakeTurns.may_step, handshake.Handshake.step
+    steps = []
+
+    def note_asked(self, opening):
+        asked.append(opening.progress)
+        return may_step(self, opening)
+
+    def note_step(self):
+        steps.append(self)
+        return step(self)
+
+    monkeypatch.setattr(handshakes.HandshakeTurns, 'may_step', note_asked)
+    monkeypatch.setattr(handshake.Handshake, 'step', note_step)
+    with serve(describe) as server, connected(server, make_client('http/1.1')) as sock:
+        assert exchange(sock, GET_CLOSE % b'/').startswith(b'HTTP/1.1 200 ')
+    assert len(steps) >= 2
+    assert asked == [0]
 
 
 def test_plain_http_that_waited_for_its_turn_leaves_the_turns(serve, monkeypatch):

@@ -64,7 +64,7 @@ class Admission:
         """True while too many requests run or wait, or no thread is free and another worker accepts."""
         pool = self._pool
         busy = pool.busy
-        if len(pool.ready) + len(pool.due) + len(pool.backlog.units) + busy >= self._backpressure:
+        if len(pool.ready) + len(pool.due) + len(pool.backlog) + busy >= self._backpressure:
             return True
         return busy >= self._threads and self._has_others()
 
@@ -72,7 +72,7 @@ class Admission:
         """Return False where `overloaded` cannot be true: cheap, and nearly always the case."""
         pool = self._pool
         threads = pool.threads
-        if pool.backlog.units or (threads >= self._threads and self._share is not None):
+        if pool.backlog or (threads >= self._threads and self._share is not None):
             return True
         return len(pool.ready) + len(pool.due) + threads >= self._backpressure
 

@@ -36,8 +36,8 @@ class WatchedConnection:
     """An accepted socket in the reactor's table. See `work.Watched`."""
 
     __slots__ = (
-        'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner', 'phase', 'reactor',
-        'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'tls',
+        'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner', 'phase', 'progress',
+        'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'tls',
     )  # fmt: skip
 
     outbox: bytes | int
@@ -64,6 +64,9 @@ class WatchedConnection:
         """The client has ended its side, or the connection is broken."""
         self.registered = False
         self.phase = HEAD
+        self.progress = 2
+        """0 before the answer to a TLS client's hello, 1 before the HTTP version is known, then 2, and 1 more
+        for each request."""
         self.idle_since = reactor.now
         """Time since which the client owes us a request: the accept or our part of the TLS handshake, the end
         of the last exchange, or the first bytes of the next."""

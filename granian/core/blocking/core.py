@@ -84,7 +84,7 @@ class BlockingCore:
 
     def figures(self) -> Figures:
         pool = self.pool
-        queues = (pool.ready, pool.backlog.units)
+        queues = (pool.ready, *pool.backlog.lanes)
         waited = sum(each.waited for each in queues if isinstance(each, MeasuredQueue))
         return {
             'connections_active': len(self.reactor.connections),

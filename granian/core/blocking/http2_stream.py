@@ -35,7 +35,7 @@ class Http2Stream(BlockingStream):
 
     __slots__ = (
         '_answered', '_connection', '_counted', '_quick', '_reading', '_waiter', '_waits', '_writing',
-        'failure', 'inbox', 'since', 'spool', 'stream_id',
+        'failure', 'inbox', 'progress', 'since', 'spool', 'stream_id',
     )  # fmt: skip
 
     since: float
@@ -47,6 +47,7 @@ class Http2Stream(BlockingStream):
         self.head = request.head
         self.body = request.body
         self.complete = request.complete
+        self.progress = connection.progress
         self.client = connection.client
         self.server = connection.server
         self.scheme = connection.scheme

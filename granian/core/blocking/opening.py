@@ -38,7 +38,9 @@ class Opening(WatchedConnection):
     def __init__(self, sock: socket.socket, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
         self.outbox = b''
+        self.progress = 1
         if self.settings.tls is not None:
+            self.progress = 0
             self.deadline = self.reactor.now + self.settings.handshake_timeout
         self._data = b''
         self._handshake: Handshake | None = None
@@ -113,7 +115,7 @@ class Opening(WatchedConnection):
         if self._handshake is None and not self._looks_like_tls():
             self.reactor.handshakes.forget(self)  # it may have waited for a step that it does not take
             return False, True
-        if not self.reactor.handshakes.may_step(self):
+        if not (self.progress or self.reactor.handshakes.may_step(self)):
             return False, True  # it stays owned until the reactor queues it again
         handshake = self._handshake or self._begin_tls(context)
         leads = self.core.pool.pass_lead()
@@ -125,7 +127,9 @@ class Opening(WatchedConnection):
         except Exception:  # not by the caller, which does not know whether this thread leads
             self._break_off()
             return False, leads
-        self.idle_since = handshake.answered_at or self.idle_since
+        if handshake.answered_at:
+            self.idle_since = handshake.answered_at
+            self.progress = 1
         if self.tls is None:
             if self.hung_up:
                 self.readable = True  # the FIN may have had its event together with the last bytes

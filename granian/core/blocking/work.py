@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable
+from itertools import cycle
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
 
 CROWD = 8
 """Ready units that a turn must have left for them to become a backlog."""
+LANES = 8
+"""Lanes of a backlog. The last is for connections that have sent five requests or more."""
 
 logger = logging.getLogger('_granian')
 
 
 class Work(Protocol):
     """A unit of work: run by the leader."""
+
+    @property
+    def progress(self) -> int:
+        """How far its connection has come, see `WatchedConnection`."""
+        ...
 
     def work(self) -> bool:
         """Do what is ready. Return whether the calling thread still leads."""
@@ -172,20 +180,37 @@ class MeasuredQueue(deque[Work]):
         self.waited += monotonic() - self._since.popleft()
         return unit
 
+    def pop(self) -> Work:  # type: ignore[override]
+        unit = super().pop()
+        self.waited += monotonic() - self._since.pop()
+        return unit
+
 
 class Backlog:
     """The units that long turns have left, as a unit of work itself: it is ready while there are some.
 
-    A unit of the backlog and one that has become ready since take turns. So a crowd whose requests arrive at
-    the same moment does not keep others waiting until all of it is answered, nor do later ones overtake the
-    crowd without end.
+    Connections that have come equally far (`progress`) wait in one lane, and the lanes take turns: a crowd
+    that acts at the same moment delays those that have come as far, and no others. A lane gives its oldest
+    and its newest unit in turn: no unit waits without end, and few wait for the whole crowd. A unit of the
+    backlog also takes turns with one that has become ready since.
     """
+
+    progress = 0
+    """It is in no lane itself."""
 
     def __init__(self, ready: deque[Work], due: deque[Work]) -> None:
         """Make one for the units of the queue `ready`; `due` takes those whose call is due (see `Crew`)."""
         self._ready = ready
         self._due = due
-        self.units: deque[Work] = type(ready)()
+        self.lanes = [type(ready)() for _ in range(LANES)]
+        oldest = [(lane, lane.popleft) for lane in self.lanes]
+        newest = [(lane, lane.pop) for lane in self.lanes]
+        self._turns = cycle(oldest + newest)
+        """Each lane with the method that removes its next unit."""
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
 
     def collect(self) -> None:
         """Take the ready units, if they are many. The leader."""
@@ -194,7 +219,8 @@ class Backlog:
             for _ in range(len(ready)):
                 unit = ready.popleft()
                 if unit is not self:
-                    self.units.append(unit)
+                    self.lanes[min(unit.progress, LANES - 1)].append(unit)
+                    self._size += 1
             ready.append(self)
 
     def work(self) -> bool:
@@ -209,7 +235,8 @@ class Backlog:
 
     def _next(self) -> Work:
         """Take the first unit out, and be ready for the next."""
-        unit = self.units.popleft()
-        if self.units:
+        take = next(take for lane, take in self._turns if lane)
+        self._size -= 1
+        if self._size:
             self._ready.insert(1, self)
-        return unit
+        return take()

@@ -1,0 +1,32 @@
+"""How far connections have come: the order of a backlog depends on it (see `Backlog`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.blocking_core import GET, GET_CLOSE, exchange, running
+from tests.support.http2_client import Http2Client
+
+
+def report_progress(stream: Any) -> None:
+    """Respond with the progress of the request's connection."""
+    body = b'progress %d' % stream._connection.progress
+    stream.respond(200, [(b'Content-Type', b'text/plain')], body)
+
+
+def test_progress_of_http1_connection_grows_by_requests() -> None:
+    with running(report_progress) as server, server.connect() as sock:
+        answers = exchange(sock, GET % b'/' * 2 + GET_CLOSE % b'/').split(b'progress ')
+    assert [answer[:1] for answer in answers[1:]] == [b'3', b'4', b'5']
+
+
+def test_progress_of_http2_connection_grows_by_requests() -> None:
+    with running(report_progress) as server, server.connect() as sock:
+        client = Http2Client(sock)
+        answers = []
+        for _ in range(3):
+            response = client.responses[client.start()]
+            while not response.ended:
+                assert client.receive()
+            answers.append(response.body)
+    assert answers == [b'progress 3', b'progress 4', b'progress 5']
