@@ -5,6 +5,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import locale
 import logging.config
@@ -180,7 +181,100 @@ def change_everything():
     sys.stdout = sys.stderr = None
 
 
+def limit_descriptors():
+    """Allow three descriptors, which are open already."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def break_clocks():
+    time.time = time.monotonic = time.perf_counter = broken
+
+
+def freeze_time():
+    """Stop the clocks, as tests do."""
+    import freezegun
+
+    freezegun.freeze_time('2020-01-01').start()
+
+
+def loop_or_none():
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def with_loop(change):
+    """Return a function that changes the running loop, if there is one."""
+
+    def act():
+        loop = loop_or_none()
+        if loop is not None:
+            change(loop)
+
+    return act
+
+
+def trace():
+    sys.settrace(broken)
+    threading.settrace(broken)
+
+
+def profile():
+    sys.setprofile(broken)
+    threading.setprofile(broken)
+
+
+def lower_recursion_limit():
+    """Lower the limit as far as Python lets us, to 50 at the least."""
+    limit = 50
+    while True:
+        try:
+            return sys.setrecursionlimit(limit)
+        except RecursionError:
+            limit += 10
+
+
+def limit_memory():
+    """Leave the process no further memory."""
+    pages = int(Path('/proc/self/statm').read_text().split()[0])
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), hard))
+
+
+def limit_processor():
+    """Compute for longer than the process may."""
+    used = int(time.process_time()) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (used, used + 5))
+    while True:
+        pass
+
+
+def use_wakeup_fd():
+    """Take the wakeup descriptor, as libraries of signals do."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.set_wakeup_fd(-1)
+
+
 ACTS = {
+    '/nofile': limit_descriptors,
+    '/clocks': break_clocks,
+    '/freeze-time': freeze_time,
+    '/factory': with_loop(lambda loop: loop.set_task_factory(broken)),
+    '/loop-handler': with_loop(lambda loop: loop.set_exception_handler(broken)),
+    '/debug': with_loop(lambda loop: loop.set_debug(True)),
+    '/trace': trace,
+    '/profile': profile,
+    '/recursion-limit': lower_recursion_limit,
+    '/address-space': limit_memory,
+    '/processor': limit_processor,
+    '/wakeup': use_wakeup_fd,
+    '/nobody': lambda: os.setuid(65534),
+    '/nice': lambda: os.nice(19),
+    '/gc': lambda: (gc.freeze(), gc.disable()),
+    '/faulthandler': faulthandler.disable,
+    '/logging-shutdown': logging.shutdown,
+    '/atexit-raises': lambda: atexit.register(broken),
     '/memory': use_up_memory,
     '/recurse': recurse,
     '/change': change_everything,
