@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .clocks import monotonic
 from .errors import ConfigurationError
 from .messages import REFUSALS
 
@@ -71,7 +72,10 @@ loops = BuilderRegistry()
 def _build_asyncio() -> asyncio.AbstractEventLoop:
     import asyncio  # here: `import granian` must be quick, and a WSGI worker needs no loop
 
-    return asyncio.new_event_loop()
+    loop = asyncio.new_event_loop()
+    if getattr(type(loop), 'time', None) is asyncio.BaseEventLoop.time:
+        loop.time = monotonic  # type: ignore[method-assign]  # the application may stop or break `time`
+    return loop
 
 
 @loops.register('uvloop', packages=['uvloop'])

@@ -14,9 +14,9 @@ import stat
 import sys
 from _thread import allocate_lock
 from collections import deque
-from time import monotonic
 from typing import Any
 
+from .clocks import monotonic
 from .unpatched import original
 
 MOST_KEPT = 1 << 20

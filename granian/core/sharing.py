@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import mmap
 import os
-from time import monotonic
 from typing import Any
+
+from ..clocks import monotonic
 
 LEAVE_FOR = 0.001
 """Seconds for which a worker leaves the accept to others: they are awake by then."""

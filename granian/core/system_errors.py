@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
 from ..messages import WARNINGS
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """Descriptors or memory have run out: no connection can be accepted until some are free."""
@@ -20,6 +26,35 @@ LASTS: Final = 1.0
 """Seconds for which descriptors count as short after a refusal."""
 
 logger = logging.getLogger('_granian')
+
+
+def _limits() -> tuple[int, int]:
+    """Return the soft and the hard limit of open files, (0, 0) where the system has none."""
+    return (0, 0) if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+_AT_START: Final = _limits()[0]
+"""Limit of open files before the application was loaded."""
+_OWN: Final = 8
+"""Descriptors that every worker has open itself. A lower limit leaves none for connections, for ever."""
+
+
+def raise_limit(error: OSError, replace: Callable[[], None] | None) -> bool:
+    """Raise the limit of open files again, if the application has lowered it. Return whether it is higher.
+
+    Where it cannot be raised and no connection can be accepted, call `replace`, for a successor.
+    """
+    soft, hard = _limits()
+    if error.errno != errno.EMFILE or not 0 <= soft < _AT_START:
+        return False
+    limit = min(_AT_START, hard) if hard >= 0 else _AT_START
+    if limit > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        logger.warning(WARNINGS['limit_raised'], soft, limit)
+    elif soft <= _OWN and replace is not None:
+        logger.error(WARNINGS['limit_too_low'], soft)
+        replace()
+    return limit > soft
 
 
 class Shortage:

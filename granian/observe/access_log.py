@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ..clocks import time as wall_clock
 from ..log import access_logger
 from .atoms import Format
 
@@ -69,7 +70,7 @@ class AccessLog:
         """Log one exchange, once it is over. Called by any thread."""
         if not self._enabled:
             return
-        second = int(time.time())
+        second = int(wall_clock())
         if second != self._second:
             # Any number of threads may do this at once: they write the same. `_second` comes last.
             local = time.localtime(second)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
+from ..clocks import monotonic
 from ..errors import ConfigurationError
 from ..messages import REFUSALS
 from .expressions import ATOMS, CLEAN, LONG, SHORT, TEXT
@@ -107,7 +107,7 @@ class _Finished:
         self.bytes_sent = exchange.bytes_sent
         self.client = exchange.client
         self.scheme = exchange.scheme
-        self.started = exchange.started - time.monotonic()
+        self.started = exchange.started - monotonic()
         self.response_headers = getattr(exchange, 'response_headers', ())
         self.environ = getattr(exchange, 'environ', None)
 
@@ -204,7 +204,7 @@ def _only_of_head(expression: str) -> bool:
 def _names(**more: Any) -> dict[str, Any]:
     """Return the names that expressions use."""
     return {
-        'clean': _escape, 'header': _header, 'status': _status, 'clock': time.monotonic, 'user': _user,
+        'clean': _escape, 'header': _header, 'status': _status, 'clock': monotonic, 'user': _user,
         'request_line': _request_line, 'decoded': unquote, 'response_header': _response_header,
         'variable': _variable, 'pid': f'<{os.getpid()}>', **more,
     }  # fmt: skip

@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from threading import Thread, current_thread
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ..clocks import monotonic
 from ..unpatched import original
 
 if TYPE_CHECKING:

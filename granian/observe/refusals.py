@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from _thread import allocate_lock
 from collections.abc import Callable, Collection
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..clocks import monotonic
 from ..messages import WARNINGS
 
 if TYPE_CHECKING:

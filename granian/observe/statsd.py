@@ -13,6 +13,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ..clocks import monotonic
+
 if TYPE_CHECKING:
     from .exchange import Exchange
 
@@ -108,7 +110,7 @@ class RequestFigures:
 
     def __call__(self, exchange: Exchange) -> None:
         """Note one exchange, once it is over. Called by any thread."""
-        milliseconds = int((time.monotonic() - exchange.started) * 1000)
+        milliseconds = int((monotonic() - exchange.started) * 1000)
         self._waiting.append((exchange.status or 499, milliseconds))
         # After the append: the thread clears `_awake` before it looks, so no figure is forgotten.
         if not self._awake:

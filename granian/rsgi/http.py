@@ -227,7 +227,7 @@ class HTTPProtocol:
             if end - start > _READ_AT_ONCE:
                 self._begin(status, fields)
                 sending = self._stream.send_file(file, start, end - start)
-                self._sending = asyncio.get_running_loop().create_task(self._send_file(file, sending))
+                self._sending = asyncio.Task(self._send_file(file, sending))
                 return
             content = os.pread(file.fileno(), end - start, start)
             if len(content) == end - start:
@@ -251,7 +251,7 @@ class HTTPProtocol:
                 self._stream.send_end()
             else:
                 sending = send_unsized(self._stream, file.fileno(), start, end)
-                self._sending = asyncio.get_running_loop().create_task(self._send_file(file, sending))
+                self._sending = asyncio.Task(self._send_file(file, sending))
         elif end is not None and start >= len(content):
             self._refuse(416, [(b'content-range', b'bytes */%d' % len(content))])
         else:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _early, log, net
 from .._internal import put_first
+from ..clocks import monotonic
 from ..config import Config, signature
 from ..errors import ConfigurationError
 from ..messages import WARNINGS

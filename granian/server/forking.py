@@ -11,10 +11,10 @@ import os
 import select
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 
+from ..clocks import monotonic
 from ..worker.ending import flush_streams
 
 _select = select.select  # gevent may put its own in its place; and sleep() fails under libfaketime
@@ -60,9 +60,9 @@ class ForkedProcess:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the child's end, at most `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         while self.exitcode is None:
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and monotonic() >= deadline:
                 return
             # Its end of the pipe may be closed already, or be held by a process that it has left behind.
             _select([], [], [], 0.002)

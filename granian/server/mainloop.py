@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
+from ..clocks import monotonic
 from ..pipes import wait
 from ..worker import ipc
 from .companions import Companion, earliest

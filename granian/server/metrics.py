@@ -12,10 +12,10 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from math import inf
-from time import monotonic, time
 from typing import Any, Final
 
 from .. import net
+from ..clocks import monotonic, time
 from ..dates import http_date
 from ..messages import WARNINGS
 from ..observe.counters import BUCKETS, CLASSES, Figures

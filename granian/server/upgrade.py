@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from .. import log, net
 from .._internal import given_environment, start_folder
 from .._signals import HANDLED
+from ..clocks import monotonic
 from ..errors import FatalError
 from ..messages import WARNINGS
 from .pidfile import PidFile

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import stat
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ..clocks import monotonic, time
 from ..dates import http_date
 from .paths import inside, names
 from .types import content_coding, content_type
@@ -75,7 +75,7 @@ class Representation:
         """'' for the file itself."""
         self.signature = signature(status)
         self.body = body
-        self.read_at = time.time()
+        self.read_at = time()
         self.size = status.st_size if body is None else len(body)
         # A response must not give a time in the future (RFC 9110 8.8.2.1).
         self.modified = int(min(status.st_mtime, self.read_at))
@@ -103,7 +103,7 @@ class File:
         self._mount = mount
         self.forms = forms
         """The file itself first, then in CODINGS' order."""
-        self.checked = time.monotonic()
+        self.checked = monotonic()
         self.size = sum(len(form.body) for form in forms if form.body is not None)
         shared = [('Content-Type', content_type(name)), ('Accept-Ranges', 'bytes')]
         if mount.expires:
@@ -147,7 +147,7 @@ class Mounts:
     def remembered(self, path: str) -> File | None:
         """Return the cached file if it is RECENT. Does not touch the disk."""
         file = self._files.get(path)
-        if file is not None and time.monotonic() - file.checked < RECENT:
+        if file is not None and monotonic() - file.checked < RECENT:
             return file
         return None
 
@@ -207,7 +207,7 @@ def _look(path: str, mount: Mount, known: File | None) -> File | None:
         except OSError:
             continue
     if known is not None and known.forms == forms:
-        known.checked = time.monotonic()
+        known.checked = monotonic()
         return known
     return File(os.path.basename(asked), forms, mount)
 

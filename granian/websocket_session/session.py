@@ -390,7 +390,7 @@ class WebSocketSession:
             self._read_soon()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
+        task = asyncio.Task(work, loop=self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -27,6 +27,7 @@ from types import FrameType
 from typing import Any
 
 from .._signals import HANDLED, nothing
+from ..clocks import monotonic
 from ..pipes import PipeEnd, wait
 
 STOP = 'stop'
@@ -56,7 +57,6 @@ WITHOUT_CONTROL = 5.0
 """Seconds that a worker has for its requests once it has lost the descriptors it is controlled by."""
 
 logger = logging.getLogger('_granian')
-_monotonic = time.monotonic
 _poll = getattr(select, 'poll', None)
 
 
@@ -218,15 +218,15 @@ class Control:
 
     def _read_on(self, orders: Orders) -> None:
         """Follow signals and messages until the pipe ends. Raises OSError if a descriptor was replaced."""
-        due = _monotonic() + orders.every
+        due = monotonic() + orders.every
         expected = self._identities()
         while True:
-            seconds = min(LOOK_EVERY, due - _monotonic()) if orders.report else LOOK_EVERY
+            seconds = min(LOOK_EVERY, due - monotonic()) if orders.report else LOOK_EVERY
             signalled, readable = self._wait(max(0.0, seconds))
             if self._identities() != expected:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            if orders.report is not None and _monotonic() >= due:
-                due = _monotonic() + orders.every
+            if orders.report is not None and monotonic() >= due:
+                due = monotonic() + orders.every
                 orders.report()
             signums = os.read(self._wake_reader, 4096) if signalled else b''
             if _END in signums:

@@ -18,10 +18,10 @@ import time
 import traceback
 from _thread import get_ident, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
-from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ..clocks import monotonic
 from ..messages import WARNINGS
 
 if TYPE_CHECKING:

@@ -208,7 +208,7 @@ def test_a_sibling_that_comes_and_goes(folder):
 
 def test_remembered_for_less_than_a_second(site, monkeypatch):
     now = time.monotonic()
-    monkeypatch.setattr(files.time, 'monotonic', lambda: now)
+    monkeypatch.setattr(files, 'monotonic', lambda: now)
     load(site.mounts, '/static/hello.txt')
     now += 0.4
     assert site.mounts.remembered('/static/hello.txt') is not None

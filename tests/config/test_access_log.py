@@ -197,10 +197,9 @@ def test_numbers_can_be_formatted(output: Lines) -> None:
 
 def test_time_is_now_in_the_documented_form(output: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([1700000000.2, 1700000000.9, 1700000001.0])
-    monkeypatch.setattr(observe, 'time', SimpleNamespace(
-        time=lambda: next(seconds), strftime=time.strftime, localtime=time.gmtime, monotonic=time.monotonic,
-        sleep=time.sleep,
-    ))  # fmt: skip
+    monkeypatch.setattr(observe, 'wall_clock', lambda: next(seconds))
+    fake = SimpleNamespace(strftime=time.strftime, localtime=time.gmtime, sleep=time.sleep)
+    monkeypatch.setattr(observe, 'time', fake)
     access = access_log('%(time)s', output)
     for _ in range(3):
         access(exchange())

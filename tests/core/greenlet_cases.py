@@ -73,6 +73,24 @@ def test_no_memory_for_a_greenlet_leaves_work_to_others(monkeypatch: pytest.Monk
         assert server.core.pool.threads == 1
 
 
+def test_first_greenlet_has_its_memory_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = gevent.event.Event()
+
+    class Short(greenlet_pool.PoolGreenlet):
+        """A greenlet whose stack finds no memory once the server is up."""
+
+        def switch(self, *args: Any) -> Any:
+            if full.is_set() and not self:
+                raise MemoryError
+            return super().switch(*args)
+
+    monkeypatch.setattr(greenlet_pool, 'PoolGreenlet', Short)
+    with running(lambda stream: stream.respond(200, TEXT, b'ok')) as server, server.connect() as sock:
+        full.set()
+        sock.sendall(GET_CLOSE % b'/')
+        assert read_all(sock).endswith(b'ok')
+
+
 def test_quick_calls_share_one_greenlet() -> None:
     seen = set()
 
@@ -178,7 +196,8 @@ def test_thread_local_ends_with_idle_greenlet() -> None:
         while not closed:
             assert time.monotonic() < deadline
             gevent.sleep(0.005)
-        assert server.core.pool.threads == 0
+        assert server.core.pool.threads == 1  # a new one
+        assert not server.core.pool.trims
 
 
 def test_a_timeout_left_running_does_not_hit_a_later_request() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 from fault_apps import RAISED
 from fault_list import Result, fault, lost, workers
@@ -45,6 +46,7 @@ def closes(server: Running) -> Result:
 
 SETTINGS = {
     '/nofile': 'limits its descriptors to three',
+    '/nofile-hard': 'limits its descriptors to three, for good',
     '/clocks': 'replaces the clocks by functions that raise',
     '/freeze-time': 'freezes time',
     '/factory': 'sets a task factory that raises',
@@ -73,14 +75,24 @@ SETTINGS = {
     '/environ': 'clears its environment',
     '/logging': 'disables all loggers',
 }
+LINES = {
+    '/nofile': 'lowered the limit of open files to 3: raised',
+    '/nofile-hard': 'the worker is replaced',
+    '/processor': 'killed by SIGXCPU',
+    '/trace': 'Error handling request',
+    '/profile': 'Error handling request',
+}
+"""Of those settings that the log has a line about."""
 for _path, _name in SETTINGS.items():
 
-    @fault(f'the application {_name}', workers_kill_timeout=2)
+    @fault(f'the application {_name}', workers=1, workers_kill_timeout=2)
     def sets(server: Running, path: str = _path) -> Result:
         first = lost(server, path)
         answers = [lost(server, '/') for _ in range(20)]
+        with ThreadPoolExecutor(8) as clients:
+            answers += clients.map(lambda _: lost(server, '/sleep'), range(8))
         assert set(answers) == {'nothing'}, answers
-        return first, ''
+        return first, LINES.get(path, '')
 
 
 @fault('the application gives SIGPIPE back to the system', env={'FAULT_PIPE': '1'})

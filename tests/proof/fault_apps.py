@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 RAISED = {
@@ -191,38 +192,33 @@ def break_clocks():
 
 
 def freeze_time():
-    """Stop the clocks, as tests do."""
-    import freezegun
-
-    freezegun.freeze_time('2020-01-01').start()
-
-
-def loop_or_none():
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    """Stop the clocks in each module, as freezegun does."""
+    clocks = time.time, time.monotonic, time.perf_counter
+    frozen = {id(clock): partial(float, clock()) for clock in clocks}
+    for name, module in list(sys.modules.items()):
+        if name.startswith(('threading', 'queue', 'multiprocessing')):
+            continue
+        for attribute, value in list(vars(module).items()):
+            if id(value) in frozen:
+                setattr(module, attribute, frozen[id(value)])
 
 
 def with_loop(change):
     """Return a function that changes the running loop, if there is one."""
 
     def act():
-        loop = loop_or_none()
-        if loop is not None:
-            change(loop)
+        with contextlib.suppress(RuntimeError):  # none runs
+            change(asyncio.get_running_loop())
 
     return act
 
 
 def trace():
     sys.settrace(broken)
-    threading.settrace(broken)
 
 
 def profile():
     sys.setprofile(broken)
-    threading.setprofile(broken)
 
 
 def lower_recursion_limit():
@@ -258,6 +254,7 @@ def use_wakeup_fd():
 
 ACTS = {
     '/nofile': limit_descriptors,
+    '/nofile-hard': lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)),
     '/clocks': break_clocks,
     '/freeze-time': freeze_time,
     '/factory': with_loop(lambda loop: loop.set_task_factory(broken)),

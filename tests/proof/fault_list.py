@@ -372,7 +372,8 @@ def started(server: Running, *flags: str) -> tuple[int, str]:
 @fault('no descriptors for connections')
 def no_descriptors_for_connections(server: Running) -> Result:
     for pid in workers(server):
-        limit(pid, f'--nofile={len(os.listdir(f"/proc/{pid}/fd"))}:')
+        open_ones = len(os.listdir(f'/proc/{pid}/fd'))
+        limit(pid, f'--nofile={open_ones}:{open_ones}')  # a worker would raise a lower soft limit
     with ThreadPoolExecutor(8) as clients:
         asked = [clients.submit(lost, server, '/sleep') for _ in range(16)]
         time.sleep(0.5)

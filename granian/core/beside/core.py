@@ -6,9 +6,9 @@ import asyncio
 import logging
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...stream import log_failure
 from ..loop.connection import LoopConnection
 from ..loop.core import LoopCore, close_loop
@@ -67,7 +67,7 @@ class WebSocketCore(LoopCore):
     def take_http2(self, connection: Http2Output, request: Request) -> Http2Tunnel:
         """Move a stream to the loop. The leader, with the connection's lock held."""
         tunnel = Http2Tunnel(connection, request, self.loop)
-        tunnel.started = time.monotonic()
+        tunnel.started = monotonic()
         try:
             self.loop.call_soon_threadsafe(self._open, tunnel)
         except RuntimeError:
@@ -109,7 +109,7 @@ class WebSocketCore(LoopCore):
 
     def _open(self, tunnel: Http2Tunnel) -> None:
         self.running.add(tunnel)  # type: ignore[arg-type]  # asked for `task` only
-        tunnel.task = self.loop.create_task(self._run_tunnel(tunnel))
+        tunnel.task = asyncio.Task(self._run_tunnel(tunnel), loop=self.loop)
         if self.stopping:
             self.loop.call_soon(self._shut_down, tunnel)
 

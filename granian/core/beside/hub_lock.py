@@ -14,7 +14,6 @@ import logging
 import queue
 import threading
 from collections import deque
-from time import monotonic
 from typing import Any
 
 import gevent
@@ -22,6 +21,8 @@ from gevent.exceptions import BlockingSwitchOutError, LoopExit
 from gevent.hub import Waiter
 from gevent.monkey import get_original
 from greenlet import getcurrent
+
+from ...clocks import monotonic
 
 _allocate_lock, _get_ident, _make_rlock = get_original('_thread', ['allocate_lock', 'get_ident', 'RLock'])
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.limits import GRACE, LINGER, RECENT
 from .locks import Lock
 from .receiving import receive

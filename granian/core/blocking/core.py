@@ -6,10 +6,10 @@ import os
 import socket
 import threading
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
+from ...clocks import monotonic
 from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening

@@ -8,9 +8,9 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Final
 
+from ...clocks import monotonic
 from ..records import RECORD
 
 HEADER: Final = 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from ...clocks import monotonic
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of, tls_info
 from .tls_socket import TLSSocket
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.events import Data, EndOfRequest, Refused, Request, RequestFailed
 from ...stream import ClientDisconnected

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import socket
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...clocks import monotonic
 from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data
 from ...protocol.http1 import Http1

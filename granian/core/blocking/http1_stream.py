@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ...clocks import monotonic
 from ...protocol.events import Data, EndOfRequest, RequestFailed
 from ...stream import ClientDisconnected, RequestBodyError
 from .scheduling import times_waited

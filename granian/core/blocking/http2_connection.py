@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.error_pages import BODY_TIMEOUT, error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
 from ..progress import Lag

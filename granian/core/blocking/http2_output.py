@@ -12,9 +12,9 @@ import math
 import socket
 from collections import deque
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.http2 import make_http2
 from ...protocol.http2.timers import Timers
 from ...protocol.limits import WRITES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.error_pages import BODY_TIMEOUT
 from ...protocol.events import Data, EndOfRequest
 from ...stream import ClientDisconnected, InvalidResponse, RequestBodyError

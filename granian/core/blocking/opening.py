@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from ..spare import spare_from
 from .connection import CLOSED, HEAD, LINGERING, WatchedConnection

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Final
+
+from ...clocks import monotonic
 
 FIRST: Final = 20.0
 """Seconds that a client has before it has moved any bytes."""

@@ -13,9 +13,9 @@ import math
 import socket
 from collections import deque
 from collections.abc import Callable
-from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic, time
 from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
 from ..handshakes import HandshakeTurns
@@ -92,7 +92,7 @@ class Reactor:
         self.suspect = False
         """Something has failed: poll at once, to find out whether polling still works."""
         self._accept_after = math.inf
-        self._room = Room(self.connections)
+        self._room = Room(self.connections, settings.on_exit)
         self._peak = Peak()
         self.handshakes: HandshakeTurns[Any] = HandshakeTurns()
         self.level_triggered = not isinstance(self._poller, EpollPoller)

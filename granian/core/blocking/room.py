@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
-from time import monotonic
+from collections.abc import Callable, Mapping
 
+from ...clocks import monotonic
 from ..progress import unread
 from ..spare import TCPSocket, hurry, silence, spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
@@ -22,8 +22,10 @@ NEXT_LOOK = 0.005
 class Room:
     """Decides what follows when the system refuses to accept. The leader."""
 
-    def __init__(self, connections: Mapping[int, Watched]) -> None:
+    def __init__(self, connections: Mapping[int, Watched], replace: Callable[[], None] | None) -> None:
+        """Make room among `connections`; `replace` asks for the worker to be replaced."""
         self._connections = connections
+        self._replace = replace
         self._shortage = Shortage()
 
     def after_refusal(self, error: OSError, now: float, listener: TCPSocket) -> float:
@@ -36,6 +38,8 @@ class Room:
         if error.errno not in NO_ROOM:
             return 0.0  # ECONNABORTED and the like: that client has gone, others may be pending
         pause = make_room(self._connections, hurry(listener, len(self._connections)))
+        if pause == ACCEPT_PAUSE and self._shortage.raise_limit(error, self._replace):
+            return 0.0
         warning = 'making_room' if pause < ACCEPT_PAUSE else 'no_descriptors'
         self._shortage.warn(now, warning, error.strerror)
         return pause

@@ -17,9 +17,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from time import monotonic, thread_time
+from time import thread_time
 from typing import TYPE_CHECKING, Protocol
 
+from ...clocks import monotonic
 from ...stream import ClientDisconnected
 from .locks import Lock
 from .scheduling import use_batch_policy

@@ -6,8 +6,9 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from itertools import cycle
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ...clocks import monotonic
 
 if TYPE_CHECKING:
     import _thread

@@ -12,7 +12,6 @@ import errno
 from collections import deque
 from dataclasses import replace
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent, spawn
@@ -20,6 +19,7 @@ from gevent.event import Event
 from gevent.hub import Hub, set_hub
 
 from ... import forked
+from ...clocks import monotonic
 from ..blocking.core import BlockingCore
 from .hub import HubReactor
 from .pool import GreenletPool
@@ -130,7 +130,7 @@ class GreenletCore(BlockingCore):
             if reactor.now > self._trim_at:
                 self._trim_at = reactor.now + self.settings.thread_idle_timeout
                 pool.trim()
-            reactor.set_alarm(self._trim_at if pool.threads else inf)
+            reactor.set_alarm(self._trim_at if pool.trims else inf)
             if self._over:
                 pool.close()
                 self._done.set()

@@ -11,12 +11,12 @@ from __future__ import annotations
 import _socket
 import math
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from ...clocks import monotonic
 from ..blocking.poller import READ, WRITE, EpollPoller
 from ..blocking.reactor import Reactor
 

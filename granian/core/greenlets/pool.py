@@ -23,12 +23,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from sys import getrefcount
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, sleep
 from greenlet import getcurrent, greenlet
 
+from ...clocks import monotonic
 from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work, prepare_next
 
 STINT = 0.005
@@ -78,6 +78,9 @@ class GreenletPool:
         self.leader: PoolGreenlet | None = None
         """The greenlet that runs units, while the hub is inside `serve`."""
         self._now = 0.0
+        """Time of the end of the last call."""
+        self._fresh_at = 0.0
+        """That time when the pool's only greenlet was begun: it has not been used since."""
         self._stint_ends = 0.0
         self._slice_ends = 0.0
         self._giving_way = 0
@@ -91,6 +94,23 @@ class GreenletPool:
         self._hub = get_hub()
         self._to_hub = greenlet.switch.__get__(self._hub)
         self._again = again
+        self._hub.loop.run_callback(self._begin)
+
+    def _begin(self) -> None:
+        """Begin a first greenlet before there is work: memory may run out later. The hub."""
+        if self.threads or self.ready:
+            return
+        try:
+            PoolGreenlet(self._live, self._hub).switch()
+        except MemoryError:
+            return  # there may be some when there is work
+        self.threads += 1
+        self._fresh_at = self._now
+
+    @property
+    def trims(self) -> bool:
+        """Return whether there are greenlets to be ended when they have been idle for long."""
+        return self.threads > 1 or self._now != self._fresh_at
 
     def idle_time(self) -> float:
         """Return 0: an idle greenlet takes no time."""
@@ -170,9 +190,10 @@ class GreenletPool:
         member.switch(True)
 
     def trim(self) -> None:
-        """End the greenlets that have been idle since the last call."""
+        """End the greenlets that have been idle since the last call. A new one replaces the last."""
         for _ in range(self._unused):
             self._end(self._idle.pop(0))
+        self._begin()
         self._unused = len(self._idle)
 
     def close(self) -> None:

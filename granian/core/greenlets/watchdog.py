@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 import traceback
-from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
+from ...clocks import monotonic
 from ...messages import WARNINGS
 
 if TYPE_CHECKING:

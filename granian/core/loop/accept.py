@@ -8,9 +8,9 @@ import logging
 import socket
 from contextlib import suppress
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...clocks import monotonic
 from ...messages import WARNINGS
 from ..handshakes import HandshakeTurns
 from ..listener import Listener
@@ -178,7 +178,8 @@ class Acceptor:
             self._accept_failed(error, listener.sock)
             return False
         self._core.connections_handled += 1
-        task = self._core.loop.create_task(self._join(sock, address, listener))
+        # Not by a task factory of the application: one that raises would leave the worker deaf.
+        task = asyncio.Task(self._join(sock, address, listener), loop=self._core.loop)
         self.joining[task] = inf if self._core.settings.proxy is None else self._core.loop.time()
         task.add_done_callback(self._joined)
         return True

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ...clocks import monotonic
 
 if TYPE_CHECKING:
     import asyncio

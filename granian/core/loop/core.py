@@ -11,13 +11,14 @@ import asyncio
 import contextvars
 import logging
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import forked
+from ...clocks import monotonic, time
 from ...dates import http_date
+from ...messages import WARNINGS
 from ...protocol.error_pages import error_parts
 from ...protocol.limits import Clock
 from ...stream import log_failure
@@ -159,6 +160,7 @@ class LoopCore:
         try:
             if self.lifespan is not None:
                 await self.lifespan.startup()
+            self._create_task = self._by_factory
             if self.loop.get_task_factory() is None:  # the loop's own way is a little longer
                 self._create_task = partial(asyncio.Task, loop=self.loop, **EAGER)
                 if first_step.possible(self.loop):
@@ -263,12 +265,21 @@ class LoopCore:
         running = self.running
         running.add(stream)
         if self._observed:
-            stream.started = time.monotonic()
+            stream.started = monotonic()
         stream.task = self._create_task(self._run(stream))
         if self.stopping:  # after the handler's first step: a WebSocket's may have begun
             self.loop.call_soon(notify_stop, stream, self.reloading)
         if len(running) >= self._backpressure and not self.acceptor.pressed:
             self.acceptor.press()
+
+    def _by_factory(self, handling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a request by the application's task factory. One that raises is not used again."""
+        try:
+            return self.loop.create_task(handling)
+        except Exception:
+            logger.exception(WARNINGS['task_factory'])
+            self._create_task = partial(asyncio.Task, loop=self.loop)
+            return self._create_task(handling)
 
     async def _run(self, stream: LoopStream) -> None:
         try:
@@ -301,7 +312,7 @@ class LoopCore:
     def _sweep(self) -> None:
         """Set the date and look at every connection's deadlines, once in an interval, on the second."""
         self.now = now = self.loop.time()
-        seconds = time.time()
+        seconds = time()
         self.clock.date = http_date(int(seconds)).encode()
         self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
         self._peak.look(len(self.connections))

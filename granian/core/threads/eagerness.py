@@ -6,8 +6,7 @@ Knows durations of calls and how often their threads waited. Must not know threa
 
 from __future__ import annotations
 
-from time import monotonic
-
+from ...clocks import monotonic
 from ..blocking.scheduling import times_waited
 from .habits import Habits
 

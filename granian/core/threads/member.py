@@ -6,7 +6,8 @@ Must not know the baton, units of work or the watchdog.
 from __future__ import annotations
 
 import threading
-from time import monotonic
+
+from ...clocks import monotonic
 
 
 class Member:

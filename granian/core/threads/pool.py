@@ -20,8 +20,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic, sleep
+from time import sleep
 
+from ...clocks import monotonic
 from ..blocking.scheduling import times_waited, use_batch_policy
 from ..blocking.transmitter import NO_THREAD, Transmitter
 from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Protocol
 
+from ...clocks import monotonic
 from ..blocking.work import Crew, Waiter, prepare_next
 
 

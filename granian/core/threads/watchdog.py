@@ -7,9 +7,9 @@ hands (`Pool.rescue`), sockets or HTTP. The other threads know it by its `Alarm`
 from __future__ import annotations
 
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from ...clocks import monotonic
 from ..blocking.scheduling import COMPUTING, is_waiting, processor_time
 from ..heap import TRIM_EVERY, trim
 

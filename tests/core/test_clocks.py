@@ -1,0 +1,43 @@
+"""The server's clocks are out of reach of the application."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from granian import clocks
+from granian._loops import loops
+
+FROZEN = """
+import sys, time
+import granian.core.loop.core, granian.core.threads.core, granian.worker.entry, granian.static.files
+clocks = {id(time.time), id(time.monotonic)}
+found = {
+    f'{name}.{attribute}' for name, module in sys.modules.items() if name.startswith('granian')
+    for attribute, value in vars(module).items() if id(value) in clocks
+}
+print(sorted(found))
+"""
+
+
+def test_clocks_show_the_time_of_the_system() -> None:
+    before = time.monotonic(), time.time()
+    ours = clocks.monotonic(), clocks.time()
+    after = time.monotonic(), time.time()
+    assert before <= ours
+    assert all(our <= later for our, later in zip(ours, after, strict=True))
+
+
+def test_no_module_has_a_clock_that_freezegun_finds() -> None:
+    found = subprocess.run([sys.executable, '-c', FROZEN], capture_output=True, text=True, check=True)
+    assert found.stdout == '[]\n', found.stderr
+
+
+def test_asyncio_loop_goes_on_when_the_clock_is_broken(monkeypatch) -> None:
+    loop = loops.get('asyncio')
+    monkeypatch.setattr(time, 'monotonic', None)
+    try:
+        assert loop.time() > 0
+    finally:
+        loop.close()
