@@ -39,31 +39,15 @@ _OWN: Final = 8
 """Descriptors that every worker has open itself. A lower limit leaves none for connections, for ever."""
 
 
-def raise_limit(error: OSError, replace: Callable[[], None] | None) -> bool:
-    """Raise the limit of open files again, if the application has lowered it. Return whether it is higher.
-
-    Where it cannot be raised and no connection can be accepted, call `replace`, for a successor.
-    """
-    soft, hard = _limits()
-    if error.errno != errno.EMFILE or not 0 <= soft < _AT_START:
-        return False
-    limit = min(_AT_START, hard) if hard >= 0 else _AT_START
-    if limit > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-        logger.warning(WARNINGS['limit_raised'], soft, limit)
-    elif soft <= _OWN and replace is not None:
-        logger.error(WARNINGS['limit_too_low'], soft)
-        replace()
-    return limit > soft
-
-
 class Shortage:
     """Warns that there is no room, but not for each connection."""
 
-    __slots__ = ('_noted', '_warned')
+    __slots__ = ('_noted', '_replaced', '_warned')
 
     def __init__(self) -> None:
         self._noted = self._warned = -inf
+        self._replaced = False
+        """A successor has been asked for."""
 
     def lasts(self, now: float) -> bool:
         """Return whether a refusal has been noted a moment ago."""
@@ -75,3 +59,21 @@ class Shortage:
         if now - self._warned > WARN_EVERY:
             self._warned = now
             logger.warning(WARNINGS[warning], *args)
+
+    def raise_limit(self, error: OSError, replace: Callable[[], None] | None) -> bool:
+        """Raise the limit of open files again, if the application has lowered it. Return whether it is higher.
+
+        Where it cannot be raised and no connection can be accepted, call `replace`, for a successor.
+        """
+        soft, hard = _limits()
+        if error.errno != errno.EMFILE or not 0 <= soft < _AT_START:
+            return False
+        limit = min(_AT_START, hard) if hard >= 0 else _AT_START
+        if limit > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            logger.warning(WARNINGS['limit_raised'], soft, limit)
+        elif soft <= _OWN and replace is not None and not self._replaced:
+            self._replaced = True
+            logger.error(WARNINGS['limit_too_low'], soft)
+            replace()
+        return limit > soft

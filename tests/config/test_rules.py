@@ -140,7 +140,7 @@ def _watchdog() -> None:
 
 def _acceptor() -> Acceptor:
     loop = SimpleNamespace(call_later=lambda *args: None, time=lambda: 100.0)
-    settings = SimpleNamespace(handshake_timeout=1, share=None)
+    settings = SimpleNamespace(handshake_timeout=1, share=None, on_exit=None)
     core = SimpleNamespace(connections=set(), loop=loop, clock=None, settings=settings)
     return Acceptor(core, [])  # type: ignore[arg-type]
 

@@ -218,6 +218,8 @@ class Acceptor:
             logger.warning(WARNINGS['accept_failed'], error)
         elif pause < PAUSE:
             self._shortage.warn(now, 'making_room', error.strerror)
+        elif self._shortage.raise_limit(error, self._core.settings.on_exit):
+            return
         else:
             self._shortage.warn(now, 'accept_paused', error, PAUSE)
         if pause:
