@@ -163,8 +163,7 @@ WARNINGS = {
     '(raise the limit of open files?)',
     'accept_failed': 'Cannot accept a connection: %s',
     'accept_paused': 'Cannot accept a connection: %s; trying again in %.1f s',
-    'limit_raised': 'The application has lowered the limit of open files to %d: raised to %d again, '
-    'for connections to be accepted',
+    'limit_raised': 'The application has lowered the limit of open files to %d: raised to %d again',
     'limit_too_low': 'The application has lowered the limit of open files to %d, for good: no connection can '
     'be accepted, the worker is replaced',
     'task_factory': 'The task factory of the event loop raises: requests run without it',

@@ -61,7 +61,7 @@ class Shortage:
             logger.warning(WARNINGS[warning], *args)
 
     def raise_limit(self, error: OSError, replace: Callable[[], None] | None) -> bool:
-        """Raise the limit of open files again, if the application has lowered it. Return whether it is higher.
+        """Raise the limit of open files again if the application has lowered it. Return whether it is.
 
         Where it cannot be raised and no connection can be accepted, call `replace`, for a successor.
         """
