@@ -58,7 +58,7 @@ SETTINGS = {
     '/address-space': 'limits its memory to what it has',
     '/processor': 'exceeds its limit of processor time',
     '/wakeup': 'takes the wakeup descriptor of signals',
-    '/nobody': 'becomes another user',
+    '/user': 'becomes another user',
     '/nice': 'lowers its priority',
     '/gc': 'freezes and disables the garbage collector',
     '/faulthandler': 'disables the fault handler',

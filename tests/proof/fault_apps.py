@@ -266,7 +266,7 @@ ACTS = {
     '/address-space': limit_memory,
     '/processor': limit_processor,
     '/wakeup': use_wakeup_fd,
-    '/nobody': lambda: os.setuid(65534),
+    '/user': lambda: os.setuid(65534),
     '/nice': lambda: os.nice(19),
     '/gc': lambda: (gc.freeze(), gc.disable()),
     '/faulthandler': faulthandler.disable,
