@@ -10,7 +10,8 @@ from typing import Any
 
 from granian.core.contract import CoreSettings
 from granian.core.loop.allowance import Allowance
-from granian.core.loop.output import READ_AT_ONCE, LoopOutput, bound_read
+from granian.core.loop.input import READ_AT_ONCE, LoopInput, bound_read
+from granian.core.loop.output import LoopOutput
 from granian.protocol.limits import WRITES
 from granian.turns import IN_TURN, TURN, Turns
 from tests.support.turns import turns as run
@@ -146,7 +147,7 @@ def test_asyncio_read_allocates_no_more_than_its_bound() -> None:
     """Bound each read: asyncio closes the connection where 256 KiB cannot be allocated."""
     pieces: list[int] = []
 
-    class Reader(LoopOutput[Any]):
+    class Reader(LoopInput):
         def connection_made(self, transport: Any) -> None:
             bound_read(transport)
 

@@ -15,7 +15,7 @@ from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, R
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
 from ...tls import tls_info
-from .output import LoopOutput, bound_read
+from .input import LoopInput, bound_read
 from .stream import LoopStream
 from .tunnel import Tunnel
 
@@ -30,11 +30,10 @@ EVENTS_AT_ONCE = 64
 """Events handled before the other connections have their turn."""
 
 
-class LoopConnection(LoopOutput[LoopStream]):
+class LoopConnection(LoopInput):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
     timers: Timers | None = None  # HTTP/2
-    behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
     negotiated = False
     head_since = 0.0  # arrival of the first part of an incomplete head
     lag: Lag | None = None  # with output that waits in the transport's buffer
@@ -188,16 +187,6 @@ class LoopConnection(LoopOutput[LoopStream]):
 
     # -- input
 
-    def _input_waits(self) -> bool:
-        """Return whether further events must wait.
-
-        While the client does not read, no more requests are begun: their responses would fill
-        the memory. On HTTP/2 any event may begin a request.
-        """
-        if self.behind:
-            return True
-        return self.writing_paused and (not self.client_closed if self.multiplexed else not self.streams)
-
     def _pump(self, event: Event | None = None) -> None:
         """Turn received bytes into streams, and pass events on to them."""
         self._pumping = True
@@ -305,31 +294,6 @@ class LoopConnection(LoopOutput[LoopStream]):
         self._drop(stream)
         if not self.multiplexed:
             self.end()
-
-    def _bound_input(self, size: int) -> None:
-        """Stop reading (HTTP/1) when the handler does not keep up, or the client pipelines without end."""
-        stream = self.streams.get(1)
-        if stream is None:
-            return
-        if stream.request_ended:
-            stream.early += size
-        if stream.buffered + stream.early >= self.settings.limits.max_buffer_size:
-            self.pause_reading()
-
-    def resume_reading(self, stream: LoopStream | None) -> None:
-        limit = self.settings.limits.max_buffer_size // 2
-        full = self._holds_much(limit)
-        if stream is not None:
-            full = full or stream.paused or stream.buffered + stream.early > limit
-        if self.closing or not (full or self._input_waits()):
-            self._read_on()
-
-    def _read_on(self) -> None:
-        if self.allowance.waiting(self) and not self.closing:
-            return  # `read_again` follows
-        paused, self.reading_paused = self.reading_paused, False
-        if paused and not (self.lost or self.transport.is_closing()):
-            self.core.in_own_context(self.transport.resume_reading)
 
     # -- the life of an exchange
 

@@ -32,19 +32,6 @@ JOIN_AT_MOST = 16
 """Pipelined responses joined into one write."""
 
 
-READ_AT_ONCE = 122880
-"""Bytes of one read. asyncio allocates 256 KiB by default, and ends the connection where it cannot.
-
-malloc maps blocks from 128 KiB on one by one. Uploads cost 7 to 14 % more than by 256 KiB; by 64 KiB 36 %.
-"""
-
-
-def bound_read(transport: Any) -> None:
-    """Have an asyncio transport read READ_AT_ONCE; uvloop's has a buffer of its own."""
-    if hasattr(transport, 'max_size'):
-        transport.max_size = READ_AT_ONCE
-
-
 class Writer(Protocol):
     """The stream as its connection's output sees it."""
 
@@ -65,7 +52,7 @@ StreamT = TypeVar('StreamT', bound=Writer)
 
 
 class LoopOutput(asyncio.Protocol, Generic[StreamT]):
-    """Owns the transport's writing and its end. `connection.LoopConnection` is the other half."""
+    """Owns the transport's writing and its end. `LoopInput` and `LoopConnection` are the other half."""
 
     transport: Any  # asyncio.Transport, uvloop's (which is no subclass of it) or tls.TLSLayer
     protocol: ProtocolConnection
@@ -129,31 +116,13 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         """Pass the raw bytes of an accepted WebSocket to `receiver` from now on."""
         raise NotImplementedError
 
+    def pause_reading(self) -> None:
+        """Stop reading from the socket."""
+        raise NotImplementedError
+
     def resume_reading(self, stream: StreamT | None) -> None:
         """Read from the socket again if `stream` has room for its body."""
         raise NotImplementedError
-
-    # -- reading
-
-    def _holds_much(self, size: int) -> bool:
-        """Return whether so much pipelined input is held (HTTP/1)."""
-        return self.http1 is not None and self.http1.buffered >= size
-
-    def bound_held(self, size: int) -> None:
-        """Pause reading while much input waits for its turn (see `allowance`, which calls `read_again`)."""
-        if not self.reading_paused and self.allowance.holds_much(self, size):
-            self.pause_reading()
-
-    def read_again(self) -> None:
-        """Read from the socket again if there is room."""
-        if self.reading_paused and not self.closing:
-            self.resume_reading(None if self.multiplexed else self.streams.get(1))
-
-    def pause_reading(self) -> None:
-        """Stop reading. Not while the connection closes: input is discarded then (see `end`)."""
-        if not (self.reading_paused or self.closing or self.lost or self.transport.is_closing()):
-            self.reading_paused = True
-            self.transport.pause_reading()
 
     # -- writing
 

@@ -16,7 +16,7 @@ from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..progress import unread
 from ..records import BARREN, RECORD, REPLY, WIRE
 from ..spare import spare_from
-from .output import bound_read
+from .input import bound_read
 
 if TYPE_CHECKING:
     from ...protocol.limits import Clock

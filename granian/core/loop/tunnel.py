@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...protocol.events import Data
 
 if TYPE_CHECKING:
-    from .output import LoopOutput
+    from .input import LoopInput
     from .stream import LoopStream
 
 
@@ -18,9 +18,7 @@ class Tunnel(asyncio.Protocol):
 
     __slots__ = ('_connection', '_receive', '_stream', 'eof_received', 'pause_writing', 'resume_writing')
 
-    def __init__(
-        self, connection: LoopOutput[LoopStream], stream: LoopStream, receive: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, connection: LoopInput, stream: LoopStream, receive: Callable[[bytes], None]) -> None:
         self._connection = connection
         self._stream = stream
         self._receive = receive
