@@ -152,6 +152,7 @@ class Held:
 
     is_idle = is_new = True
     fd = -1
+    outbox = b''
 
     def __init__(self, since: float, waits: bool = False) -> None:
         self.spare_from = spare_from(since, Unknown() if waits else None)
@@ -188,6 +189,15 @@ def test_room_is_looked_for_again_soon_while_new_clients_are_unread() -> None:
     assert room.make_room(connections) == room.NEXT_LOOK
     connections[1].is_new = False
     assert room.make_room(connections) == room.ACCEPT_PAUSE
+
+
+def test_client_with_an_unsent_response_makes_no_room() -> None:
+    unsent, idle = Held(monotonic() - 2), Held(monotonic() - 1)
+    unsent.outbox = b'x'
+    connections: Any = {1: unsent, 2: idle}
+    assert room.make_room(connections) == 0.0
+    assert idle.closed
+    assert not unsent.closed
 
 
 def test_room_is_made_earlier_while_many_wait() -> None:

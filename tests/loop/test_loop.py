@@ -589,6 +589,24 @@ def test_idle_connection_is_given_its_time_from_its_last_response(serve):
     assert spare >= began + PROMPT - 0.01  # the kernel counts in ticks of 4 or 10 ms
 
 
+def test_connection_with_unsent_output_or_unread_input_makes_no_room(serve):
+    served = serve(hello)
+    client = served.connect()
+    client.get()
+    (connection,) = served.core.connections
+
+    def spare(name, value):
+        before = getattr(connection, name)
+        setattr(connection, name, value)
+        found = deadlines.connection_spare_from(connection)
+        setattr(connection, name, before)
+        return found
+
+    assert served.call(lambda: spare('outbox', [b'x'])) == float('inf')
+    assert served.call(lambda: spare('behind', True)) == float('inf')
+    assert served.call(lambda: spare('behind', False)) < float('inf')
+
+
 def test_time_in_the_listen_queue_is_taken_from_a_new_client(serve, monkeypatch):
     monkeypatch.setattr(accept, 'silence', lambda sock: 5.0)
     served = serve(hello)

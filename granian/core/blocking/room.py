@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from math import inf
 
 from ...clocks import monotonic
 from ..progress import unread
@@ -71,7 +72,7 @@ def make_room(connections: Mapping[int, Watched], early: float = 0.0) -> float:
         if closable_from > due:
             return min(pause, closable_from - due)
         if connection.owner.acquire(False):
-            if connection.spare_from <= due:
+            if connection.spare_from <= due and not connection.outbox:
                 connection.close()
                 pause = 0.0
             else:
@@ -84,6 +85,8 @@ def _closable_from(connection: Watched, now: float) -> float:
 
     A leader that has been busy sees its listener before its connections.
     """
+    if connection.outbox:
+        return inf  # a response that the client has not taken
     if (connection.is_idle or connection.is_new) and unread(connection.fd):
         return spare_from(now)
     return connection.spare_from

@@ -64,7 +64,9 @@ def _end_if_idle(connection: LoopConnection, now: float) -> None:
 
 def connection_spare_from(connection: LoopConnection) -> float:
     """Return the time from which it may be closed to free its descriptor; math.inf while it is used."""
-    if connection.transport.get_write_buffer_size() or _is_put_off(connection):
+    if connection.outbox or connection.transport.get_write_buffer_size():
+        return math.inf
+    if connection.behind or _is_put_off(connection):
         return math.inf
     if connection.streams:
         return max(each.spare_from for each in connection.streams.values())
