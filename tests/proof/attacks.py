@@ -309,6 +309,9 @@ DEFLATE = HANDSHAKE.replace(
 )
 
 
+SLOW = HANDSHAKE.replace(b'/ws ', b'/block ')
+
+
 def bomb(size: int = 64 * 1024 * 1024) -> bytes:
     """Return a compressed message that would be 64 MiB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -316,7 +319,11 @@ def bomb(size: int = 64 * 1024 * 1024) -> bytes:
     return frame(packed[:-4], b'\0\0\0\0', 0xC1)
 
 
-async def websocket(attack: Attack, handshake: bytes, data: bytes, first: bytes = b'') -> None:
+async def websocket(
+    attack: Attack, handshake: bytes, data: bytes, first: bytes = b'', read: bool = False
+) -> None:
+    """Open WebSockets, send `first`, then `data` without end."""
+
     async def one() -> None:
         async with attack.connection() as (reader, writer):
             writer.write(handshake)
@@ -325,6 +332,9 @@ async def websocket(attack: Attack, handshake: bytes, data: bytes, first: bytes 
             while attack.running and not reader.at_eof():
                 writer.write(data)
                 await writer.drain()
+                if read:
+                    reader._buffer.clear()  # type: ignore[attr-defined]
+                    reader._maybe_resume_transport()  # type: ignore[attr-defined]
                 await asyncio.sleep(0)
 
     await attack.many(one)
@@ -350,6 +360,36 @@ async def ws_pings(attack: Attack) -> None:
     await websocket(attack, HANDSHAKE, frame(b'12345678', b'abcd', 0x89) * 500)
 
 
+async def ws_pongs(attack: Attack) -> None:
+    """Answer pings that the server has not sent."""
+    await websocket(attack, HANDSHAKE, frame(b'12345678', b'abcd', 0x8A) * 500)
+
+
+async def ws_empty(attack: Attack) -> None:
+    """Send empty messages, and read the echoes."""
+    await websocket(attack, HANDSHAKE, frame(b'', b'abcd', 0x81) * 5000, read=True)
+
+
+async def ws_deflated(attack: Attack) -> None:
+    """Send empty messages that are compressed, and read the echoes."""
+    await websocket(attack, DEFLATE, frame(b'\0', b'abcd', 0xC1) * 5000, read=True)
+
+
+async def ws_closed(attack: Attack) -> None:
+    """Send a close frame, and further frames behind it."""
+    await websocket(attack, HANDSHAKE, frame(b'\x03\xe8', b'abcd', 0x88) * 5000)
+
+
+async def ws_slow(attack: Attack) -> None:
+    """Send small messages to an application that takes 5 ms for each."""
+    await websocket(attack, SLOW, frame(b'x' * 10, b'abcd', 0x82) * 500, read=True)
+
+
+async def ws_unread(attack: Attack) -> None:
+    """Send messages of 1 MiB, and read no echo."""
+    await websocket(attack, HANDSHAKE, frame(bytes(1 << 20), b'abcd', 0x82))
+
+
 STAYING = (silent, half_head, half_body, kept_alive, prefaces, tls_stall)
 """Attacks that are tried on a server with few descriptors."""
 HTTP1 = (
@@ -368,7 +408,9 @@ HTTP2 = (
     windows,
     tiny_frames,
 )
-WEBSOCKET = (upgrades, ws_fragments, ws_bomb, ws_pings)
+WEBSOCKET = (
+    upgrades, ws_fragments, ws_bomb, ws_pings, ws_pongs, ws_empty, ws_deflated, ws_closed, ws_slow, ws_unread,
+)  # fmt: skip
 ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
 FLOODS = {
     'pipeline',

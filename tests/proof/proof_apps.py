@@ -8,7 +8,7 @@
 /refuse/TOKEN    413, the body not read
 /tasks/x         the number of asyncio tasks; of greenlets with WSGI
 /turns/x         the longest turn of the core since the last such request, see `turns`
-WebSocket        each message comes back
+WebSocket        each message comes back; at /block after 5 ms
 
 The token is in the header X-Token and in the body: `TOKEN` alone, or ten lines of it.
 """
@@ -65,7 +65,7 @@ async def asgi(scope, receive, send):
     if scope['type'] == 'http':
         await http(scope, receive, send)
     elif scope['type'] == 'websocket':
-        await websocket(receive, send)
+        await websocket(scope, receive, send)
     else:
         await receive()
         await send({'type': 'lifespan.startup.complete'})
@@ -105,10 +105,12 @@ async def http(scope, receive, send):
     await send({'type': 'http.response.body', 'body': body})
 
 
-async def websocket(receive, send):
+async def websocket(scope, receive, send):
     await receive()
     await send({'type': 'websocket.accept'})
     while (message := await receive())['type'] == 'websocket.receive':
+        if scope['path'] == '/block':
+            await asyncio.sleep(0.005)
         if message.get('text') is not None:
             await send({'type': 'websocket.send', 'text': message['text']})
         else:
@@ -119,6 +121,8 @@ async def rsgi(scope, protocol):
     if scope.proto == 'ws':
         transport = await protocol.accept()
         while (message := await transport.receive()).kind:
+            if scope.path == '/block':
+                await asyncio.sleep(0.005)
             await (transport.send_bytes if message.kind == 1 else transport.send_str)(message.data)
         return
     kind, _, token = scope.path.strip('/').partition('/')
