@@ -260,7 +260,7 @@ def cli(ctx: click.Context, /, app: str, **values: Any) -> None:
 
 
 def _warn_of_variables() -> None:
-    known = [option.env for option in OPTIONS.values() if option.env]
+    known = {option.flags: option.env for option in OPTIONS.values() if option.env}
     for name, near in unknown_variables(os.environ, known):
         hint = f'; did you mean {near}?' if near else ''
         click.echo(messages.WARNINGS['unknown_variable'].format(variable=name, hint=hint), err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 INSTEAD: dict[str, str] = {
     '-b': '--bind', '-w': '--workers', '-k': '--interface and --core',
@@ -58,9 +58,16 @@ def is_service_address(value: str) -> bool:
     return re.fullmatch(_SERVICE_ADDRESS, value) is not None
 
 
-def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[tuple[str, str | None]]:
-    """Return the GRANIAN_ variables that no option has, each with the nearest name that one has."""
-    names = list(known)
+def unknown_variables(environ: Mapping[str, str], known: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    """Return the GRANIAN_ variables that no option has, each with the nearest name that one has.
+
+    `known` are the flags of the options and their variables: some have another name than their flag.
+    """
+    of_flags = {
+        PREFIX + flags.partition('/')[0].lstrip('-').replace('-', '_').upper(): variable
+        for flags, variable in known.items()
+    }
+    names = list(known.values())
     found = []
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in names and name not in _OTHERS:
@@ -68,8 +75,8 @@ def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[
                 continue
             from difflib import get_close_matches
 
-            near = get_close_matches(name, names, 1, 0.9) or _containing(name, names)
-            near = near or get_close_matches(name, names, 1, 0.75)
+            near = [of_flags[name]] if name in of_flags else get_close_matches(name, names, 1, 0.9)
+            near = near or _containing(name, names) or get_close_matches(name, names, 1, 0.75)
             found.append((name, near[0] if near else None))
     return found
 

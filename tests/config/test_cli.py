@@ -384,6 +384,8 @@ def test_variable_that_kubernetes_sets_is_passed_over() -> None:
         ('GRANIAN_WORKER', 'GRANIAN_WORKERS'),
         ('GRANIAN_THREADS', 'GRANIAN_BLOCKING_THREADS'),
         ('GRANIAN_LOGLEVEL', 'GRANIAN_LOG_LEVEL'),
+        ('GRANIAN_ACCESS_LOG', 'GRANIAN_LOG_ACCESS_ENABLED'),
+        ('GRANIAN_WS', 'GRANIAN_WEBSOCKETS'),
         ('GRANIAN_XYZZY', None),
     ],
 )

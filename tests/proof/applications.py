@@ -179,6 +179,8 @@ def prove(application: Application, programs: Path, folder: Path, flags: str) ->
             wrong += reload(server, visits)
             visits.stopping = True
             wrong += stop(server)
+    except OSError as error:
+        raise AssertionError(f'{error}: {server.log}') from error
     finally:
         server.stop()
     wrong += visits.wrong[:3]

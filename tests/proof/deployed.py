@@ -84,12 +84,6 @@ said = client.chat.completions.create(**ask).choices[0].message.content
 assert said == 'an answer of several words', said
 parts = [part.choices[0].delta.content or '' for part in client.chat.completions.create(stream=True, **ask)]
 assert ''.join(parts) == said and len(parts) > 2, parts
-try:
-    openai.OpenAI(api_key='sk-no', base_url=client.base_url).models.list()
-except openai.APIStatusError as error:
-    assert error.status_code in (400, 401), error
-else:
-    raise AssertionError('a wrong key is taken')
 """
 PREFECT_CLIENT = """
 import json, os, re, sys, uuid
@@ -222,7 +216,10 @@ DEPLOYED = {
     ),
     'litellm': Application(
         ['litellm[proxy]'], '--interface asgi litellm.proxy.proxy_server:app',
-        [('GET', '/health/liveliness', '', {}, 200), ('GET', '/v1/models', '', {}, 401)],
+        [
+            ('GET', '/health/liveliness', '', {}, 200),
+            ('GET', '/v1/models', '', {'Authorization': 'Bearer sk-proof'}, 200),
+        ],
         {'config.yaml': LITELLM}, client=LITELLM_CLIENT,
         env={'CONFIG_FILE_PATH': '{folder}/config.yaml', 'LITELLM_LOCAL_MODEL_COST_MAP': 'True'},
     ),
