@@ -153,6 +153,8 @@ class ProcessHandle(Handle):
         super().__init__(connection, process.sentinel)
         self.process = process
         self._share = share
+        self._killed = False
+        """The main process has killed it."""
 
     @property
     def pid(self) -> int | None:
@@ -165,6 +167,7 @@ class ProcessHandle(Handle):
             self.process.terminate()
 
     def kill(self) -> None:
+        self._killed = True
         if self.worker is not None:
             self.worker.killed = True
         self.process.kill()
@@ -193,7 +196,8 @@ class ProcessHandle(Handle):
         if code is None or code >= 0:
             return f'exit status {code}'
         name = signal_name(-code)
-        return f'killed by {name}' + (' (out of memory?)' if name == 'SIGKILL' else '')
+        guess = ' (out of memory?)' if name == 'SIGKILL' and not self._killed else ''
+        return f'killed by {name}{guess}'
 
     def close(self) -> None:
         super().close()

@@ -170,6 +170,7 @@ def test_reload_that_hangs_is_given_up(serve, tmp_path):
     source.write_text(hanging)
     server.signal(signal.SIGHUP)
     server.expect('worker-1 has not loaded the application within 1 seconds: killing it')
+    server.expect(r'ended before it was ready: killed by SIGKILL$')
     server.expect('the reload is given up')
     assert server.get() == 'one'
     server.signal(signal.SIGHUP)
