@@ -1,9 +1,9 @@
 """Connections that a blocking application is run from, in threads or in greenlets.
 
-`reactor` polls and accepts, by `poller`, `admission` and `room`. A `connection` has an owner, a phase and
-a deadline. An `opening` becomes an `http1_connection` or an `http2_connection`; each stands on its
-output (`http1_output`, `http2_output`), which writes, and makes a stream (`http1_stream`, `http2_stream`),
-which the handler uses; `stream` is their common part.
+`reactor` polls and accepts, by `poller`, `admission` and `room`. A `connection` has an owner, a phase and a
+deadline, which `sweep` looks at. An `opening` becomes an `http1_connection` or an `http2_connection`; each
+stands on its output (`http1_output`, `http2_output`), which writes, and makes a stream (`http1_stream`,
+`http2_stream`), which the handler uses; `stream` is their common part.
 `services` is what connections ask of their core. `work` is what a pool runs; `core` puts all of it together.
 
 `receiving` reads sockets. `transmitter` sends pieces of a response while its handler goes on. `scheduling`

@@ -49,6 +49,13 @@ class Crowd:
         """True while the limit is reached: a further request that will wait is parked."""
         return self._count >= self._limit
 
+    def stores(self, length: int | None, limit: int) -> bool:
+        """Return whether a body is read to its end ahead: of unknown length, or any while the crowd is full.
+
+        `limit`: most bytes that are stored.
+        """
+        return bool(limit) if length is None else length <= limit and self.full
+
     def enter(self, unit: Work) -> bool:
         """Give a place to a request that will wait, or park it. Return whether it can run.
 

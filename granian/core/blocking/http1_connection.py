@@ -22,7 +22,6 @@ from .spool import BodyRefused
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
-    from ...protocol.head import Head
     from .services import Services
 
 logger = logging.getLogger('_granian')
@@ -155,7 +154,9 @@ class Http1Connection(Http1Output):
             return self._begin_body(event)
         if type(event) is RequestFailed:
             body, self._body = self._body, None
-            self._fail(event, None if body is None else body.request.head)
+            if not event.disconnected:  # else the client may have closed only its side, and still read
+                self.count_refused(event.status, event.reason, None if body is None else body.request.head)
+            self.refuse(event.status, event.reason)
             return None
         if type(event) is Refused:
             self.count_refused(event.status, event.reason)
@@ -177,7 +178,7 @@ class Http1Connection(Http1Output):
         """Read the body ahead. Return the request if it can run at once."""
         head, body, settings = request.head, request.body, self.settings
         enough = min(PREFETCH, settings.limits.max_buffer_size)
-        stored = head.content_length is None or self._is_stored(head.content_length)
+        stored = self.core.crowd.stores(head.content_length, settings.body_spool)
         spool_limit = settings.body_spool if stored else 0
         if not spool_limit and (head.expects_continue or len(body) >= enough):
             return request
@@ -197,9 +198,9 @@ class Http1Connection(Http1Output):
         """Take a piece of a body. Return True once the request can run."""
         try:
             enough = ahead.add(data)
-            length = ahead.request.head.content_length
-            if enough and length is not None and self._is_stored(length):
-                ahead.store(self.settings.body_spool)
+            limit = self.settings.body_spool
+            if enough and self.core.crowd.stores(ahead.request.head.content_length, limit):
+                ahead.store(limit)
                 return False
             return enough
         except BodyRefused as refused:
@@ -207,15 +208,6 @@ class Http1Connection(Http1Output):
             self.count_refused(refused.status, refused.reason, ahead.request.head)
             self.refuse(refused.status, refused.reason)
             return False
-
-    def _is_stored(self, length: int) -> bool:
-        """Return whether a body of known length is read to its end ahead: see `crowd`."""
-        return length <= self.settings.body_spool and self.core.crowd.full
-
-    def _fail(self, event: RequestFailed, head: Head | None) -> None:
-        if not event.disconnected:  # else the client may have closed only its side, and still read
-            self.count_refused(event.status, event.reason, head)
-        self.refuse(event.status, event.reason)
 
     def _wait(self) -> None:
         """Let go of the connection until more input arrives, with the deadline that applies."""

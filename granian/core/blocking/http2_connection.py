@@ -151,18 +151,13 @@ class Http2Connection(Http2Output):
             return
         stream = Http2Stream(self, event)
         self.streams[event.stream_id] = stream
-        if not event.complete and self._is_stored(event.head.content_length):
+        if not event.complete and self.core.crowd.stores(event.head.content_length, self.settings.body_spool):
             self._begin_spool(stream)
         elif event.complete or event.head.expects_continue or len(event.body) >= PREFETCH:
             self.core.pool.ready.append(stream)
         else:
             stream.since = monotonic()
             self.gathering[event.stream_id] = stream
-
-    def _is_stored(self, length: int | None) -> bool:
-        """Return whether a body is read to its end ahead: of unknown length, or see `crowd`."""
-        limit = self.settings.body_spool
-        return bool(limit) if length is None else length <= limit and self.core.crowd.full
 
     def _begin_spool(self, stream: Http2Stream) -> None:
         """Read a body of unknown length to its end before a thread runs the request."""
@@ -218,7 +213,7 @@ class Http2Connection(Http2Output):
             stream.body += event.data
             if len(stream.body) < PREFETCH:
                 return
-            if self._is_stored(stream.head.content_length):
+            if self.core.crowd.stores(stream.head.content_length, self.settings.body_spool):
                 self._begin_spool(stream)
                 return
         elif type(event) is EndOfRequest:

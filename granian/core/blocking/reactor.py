@@ -1,9 +1,6 @@
 """Accepting, readiness and deadlines: what the leader does between two units of work.
 
 Only the leader runs `gather`: no locks. Any thread may call `submit`, `forget`, `retain`, `let_go`, `wake`.
-
-Deadlines are kept on the connections and swept, not queued. A sweep of 10,000 connections takes about half a
-millisecond. It happens at the earliest deadline, but takes no more than a few percent of the time.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from .admission import SETTLE, Admission
 from .poller import HANGUP, READ, EpollPoller, Poller, make_poller
 from .receiving import make_buffer
 from .room import ACCEPT_PAUSE, Room
+from .sweep import soonest, sweep
 from .work import Crew, Deferred, Watched
 
 if TYPE_CHECKING:
@@ -37,8 +35,6 @@ LAST_CALL = 4096
 READ_OR_END = READ | HANGUP
 IDLE_CHECK = 1.0
 """Seconds: longest poll while there are connections. Other threads set deadlines meanwhile."""
-SWEEP_COST = 5e-6
-"""Seconds of pause per connection between two sweeps: about 100 times the cost of looking at one."""
 
 logger = logging.getLogger('_granian')
 
@@ -198,23 +194,12 @@ class Reactor:
             raise lost
 
     def _sweep(self, now: float) -> None:
-        """Expire the connections whose deadline has passed, except those that a thread owns."""
         # A deadline that is set from now on, by a thread or by `expire`, lowers this.
         self.next_sweep = math.inf
         # Sweep at least that often: two threads that lower it at once can lose one of their deadlines.
         earliest = now + IDLE_CHECK if self.connections else math.inf
-        for connection in list(self.connections.values()):
-            deadline = connection.deadline
-            if deadline > now:
-                if deadline < earliest:
-                    earliest = deadline
-            elif connection.owner.acquire(False):
-                if connection.deadline <= now:
-                    connection.expire()
-                else:
-                    connection.release()
-        soonest = now + 0.005 + len(self.connections) * SWEEP_COST
-        self.next_sweep = max(min(earliest, self.next_sweep), soonest)
+        earliest = sweep(self.connections.values(), now, earliest)
+        self.next_sweep = max(min(earliest, self.next_sweep), soonest(len(self.connections), now))
 
     # -- accepting ----------------------------------------------------------------------
 
