@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from _signal import getsignal  # type: ignore[import-not-found]  # `signal` has a slower one
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 Handler = Callable[[int, 'FrameType | None'], object]
@@ -26,10 +28,18 @@ def set_main_signals(interrupt_handler: Handler, reload_handler: Handler | None 
         signal.signal(signal.SIGHUP, reload_handler)
 
 
+_SIGPIPE = int(getattr(signal, 'SIGPIPE', 0))
+_DEFAULT = int(signal.SIG_DFL)
+
+
 def ignore_broken_pipes() -> None:
-    """Have a write fail whose reader has left. With SIGPIPE given back to the system it ends the process."""
-    if hasattr(signal, 'SIGPIPE') and signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL:
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    """Have a write fail whose reader has left. With SIGPIPE given back to the system it ends the process.
+
+    Cores call this after each request that ran in the main thread: another cannot set a handler.
+    """
+    if _SIGPIPE and getsignal(_SIGPIPE) == _DEFAULT:
+        with suppress(ValueError):  # a worker that is a thread of the main process
+            signal.signal(_SIGPIPE, signal.SIG_IGN)
 
 
 def signal_name(number: int) -> str:

@@ -95,6 +95,14 @@ for _path, _name in SETTINGS.items():
         return first, LINES.get(path, '')
 
 
+@fault('the application gives SIGPIPE back to the system in a request', workers=1)
+def breaks_pipes_later(server: Running) -> Result:
+    first = lost(server, '/pipe')
+    later, _ = breaks_pipes(server)
+    assert (first, later) == ('nothing', 'nothing')
+    return first, ''
+
+
 @fault('the application gives SIGPIPE back to the system', env={'FAULT_PIPE': '1'})
 def breaks_pipes(server: Running) -> Result:
     for _ in range(3):

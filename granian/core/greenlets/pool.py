@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub, sleep
 from greenlet import getcurrent, greenlet
 
+from ..._signals import ignore_broken_pipes
 from ...clocks import monotonic
 from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work, prepare_next
 
@@ -283,6 +284,7 @@ class GreenletPool:
         """Note that the call has returned. Return whether this greenlet still leads."""
         self.busy -= 1
         self._now = now
+        ignore_broken_pipes()
         return self.leader is getcurrent()
 
 

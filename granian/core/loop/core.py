@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import forked
+from ..._signals import ignore_broken_pipes
 from ...clocks import monotonic, time
 from ...dates import http_date
 from ...messages import WARNINGS
@@ -290,6 +291,8 @@ class LoopCore:
                 log_failure(stream.head, error)
         finally:
             self.running.discard(stream)
+            if self._owns_loop:
+                ignore_broken_pipes()
             if not stream.response_ended:
                 self._end_badly(stream)
             elif stream.aborted and stream.connection.multiplexed:
