@@ -23,6 +23,7 @@ from pathlib import Path
 import fault_applications  # noqa: F401 (registers its faults)
 import fault_peers
 from fault_list import CLOCK, CORES, FAULTS, PATIENCE, SWITCH, Fault
+from proof_server import missing
 
 from tests.support.running import Running
 
@@ -92,6 +93,8 @@ def main() -> int:
     parser.add_argument('--server', choices=fault_peers.SERVERS)
     options = parser.parse_args()
     if options.server:
+        if absent := missing(fault_peers.SERVERS[options.server][0]):
+            parser.error(f'{absent} is not installed')
         for name in options.names or fault_peers.CASES:
             try:
                 line = fault_peers.run(name, options.server)
