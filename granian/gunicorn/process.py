@@ -59,13 +59,13 @@ _set: set[str] = set()
 
 def daemonize(keep_streams: bool) -> None:
     """Go to the background: two forks and a session of its own. Standard streams go to /dev/null."""
-    for _ in range(2):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if os.fork():
-            os._exit(0)
-        if _ == 0:
-            os.setsid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():  # without a terminal, and unable to get one: not the leader of its session
+        os._exit(0)
     os.umask(0o22)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0,) if keep_streams else (0, 1, 2):

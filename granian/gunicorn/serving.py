@@ -20,7 +20,6 @@ from ..errors import FatalError
 from ..messages import GUNICORN
 from ..observe.statsd import Sender
 from ..server import MPServer
-from ..server.common import umask_of
 from ..server.records import Policy
 from ..worker import identity, patching
 from ..worker.failures import failure, trace
@@ -318,7 +317,7 @@ class Front(MPServer):
         """Open the addresses of `config`, if they have changed."""
         if self.plan.options['bind'] == old_plan.options['bind']:
             return None
-        with umask_of(config):
+        with identity.umask_of(config):
             endpoint = net.listen_on(config.addresses, config.listening)
         undo.callback(endpoint.close)
         identity.resolve(config).own(endpoint.paths)

@@ -315,7 +315,7 @@ class AbstractServer(ProcessHooks):
             stack.callback(self.succession.write_pid_file, None)
             call(self.hooks_starting)
             owner = identity.resolve(config)
-            with umask_of(config):
+            with identity.umask_of(config):
                 endpoint = self._listen()
             stack.callback(self._close_endpoint)
             owner.own([*endpoint.paths, *log.open_files()])
@@ -380,17 +380,6 @@ class AbstractServer(ProcessHooks):
             assert self._sso is not None
             self._endpoint = net.adopt(self._sso, self.backlog)
         return self._endpoint
-
-
-@contextmanager
-def umask_of(config: Config) -> Iterator[None]:
-    """Open sockets in this block: their files get the mode that --umask leaves."""
-    before = os.umask(config.umask) if config.umask is not None else None
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.umask(before)
 
 
 def _pids(supervisor: Supervisor, watch: FileWatch | None) -> set[int]:

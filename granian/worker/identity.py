@@ -1,10 +1,11 @@
-"""--user, --group, --umask, --initgroups: whom a worker runs as. The main process keeps its own user."""
+"""--user, --group, --umask, --initgroups: the user of a worker. The main process keeps its own user."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -96,3 +97,14 @@ def _change(identity: Identity, initgroups: bool) -> None:
         os.setgid(gid)
     if uid is not None and uid != os.geteuid():
         os.setuid(uid)
+
+
+@contextmanager
+def umask_of(config: Config) -> Iterator[None]:
+    """Open sockets in this block: their files get the mode that --umask leaves."""
+    before = os.umask(config.umask) if config.umask is not None else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)

@@ -235,7 +235,7 @@ class Http2Tunnel:
     def _keeps_rate(self, taken: int) -> bool:
         """Return whether the client, with all its streams, has taken enough since `taken`.
 
-        A stream whose own window is shut must not live on the progress of another.
+        A stream whose own window is shut must not be kept open by the progress of another.
         """
         connection = self._connection
         with connection.lock:

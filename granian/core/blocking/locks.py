@@ -1,7 +1,7 @@
 """The interpreter's own lock, also where gevent has put another in its place.
 
-The cores try a lock and go on when it is taken, and never wait while they hold one. gevent's
-lock yields when a try fails: others could run in between, and its hub cannot yield at all.
+The cores try a lock and go on if it is taken. They never wait while they hold one. gevent's lock yields when
+a try fails: other greenlets could run in between, and the hub cannot yield at all.
 """
 
 from __future__ import annotations

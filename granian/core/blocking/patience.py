@@ -1,4 +1,4 @@
-"""How long a client may keep a handler waiting. One that drips holds a thread no longer than a silent one."""
+"""How long a client may keep a handler waiting. Bytes now and then do not make that longer."""
 
 from __future__ import annotations
 

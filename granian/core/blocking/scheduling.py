@@ -1,4 +1,4 @@
-"""The operating system's scheduling of threads: whether one waits or only has no processor, and its policy.
+"""Scheduling of threads by the operating system: its policy, and whether a thread waits or lacks a processor.
 
 A call that takes long has waited (for a database), has computed, or has lost the processor to
 another process. A second thread helps only the first, and costs every request a hand-over.

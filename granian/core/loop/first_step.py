@@ -5,7 +5,7 @@ needed. Here a *spare* task lies ready: a real one that has not begun, whose fir
 the loop's place. A request's coroutine takes its own first step as that task and in its context,
 so that `current_task()`, timeouts and context variables are as in any task. If it ends there, and
 the application has left nothing on the task, the next request uses the same spare. If it waits,
-the spare becomes its task for good: it is begun, and goes on from there.
+the spare stays its task and goes on from there.
 
 Without it, a hello world takes 1.07 times as much processor time, on uvloop and on asyncio's own loop
 (Python 3.11.7, quartiles of ten turns 1.05 to 1.14, measured on 27 November 2026 by benchmarks/run.py).

@@ -1,4 +1,4 @@
-"""Wakes the watchdog: all that the other threads know of it.
+"""Wakes the watchdog. The other threads know nothing else of it.
 
 The leader reads `asleep` before it runs units. This module must not know the pool, nor what the watchdog
 checks.
