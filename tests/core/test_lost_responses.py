@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking import http1_output
+from granian.core.blocking import connection, http1_output
 from granian.core.blocking.connection import OUTBOX_LIMIT
 from tests.support.blocking_core import GET, read_all, running
 from tests.support.secured import secured
+from tests.support.slow_reader import send_on_and_read
 
 TEXT = [(b'Content-Type', b'text/plain')]
 CLOSE = [*TEXT, (b'Connection', b'close')]
@@ -172,3 +173,12 @@ def test_connection_closes_after_a_head_timeout_that_did_not_fit() -> None:
     with running(handler, head_timeout=0.2) as server:
         answers = server.request(GET % b'/' + b'GET / HTTP/1.1\r\n')
     assert answers.count(b' 408 ') == 1
+
+
+def test_client_that_sends_on_and_reads_slowly_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linger on while it takes what the kernel holds: to close would reset the connection."""
+    monkeypatch.setattr(connection, 'LINGER', 0.3)
+    size = 1_600_000
+    with running(lambda stream: stream.respond(200, TEXT, b'r' * size)) as server:
+        with small_buffer(server.address, 30_000) as sock:
+            assert send_on_and_read(sock).count(b'r' * 1000) == size // 1000

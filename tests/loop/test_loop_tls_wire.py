@@ -2,8 +2,12 @@
 
 import socket
 
+import pytest
+
+from granian.core.loop import deadlines
 from granian.core.loop.tls import TLSLayer
-from tests.support.tls_client import Begun, HalfClosing
+from tests.support.slow_reader import send_on_and_read
+from tests.support.tls_client import Begun, HalfClosing, client_context
 
 GET = b'GET %s HTTP/1.1\r\nHost: x\r\n\r\n'
 BAD = b'\x17\x03\x03\0\x20' + b'?' * 32
@@ -45,3 +49,26 @@ def test_fin_without_a_request_is_answered_with_close_notify(serve, tls):
     served.wait_for(lambda: served.core.connections)
     client.sock.shutdown(socket.SHUT_WR)
     assert client.rest() == b''
+
+
+@pytest.mark.parametrize('secure', [False, True], ids=['clear', 'tls'])
+def test_client_that_sends_on_and_reads_slowly_loses_nothing(serve, tls, secure, monkeypatch):
+    """Linger on while it takes what the kernel holds: to close would reset the connection."""
+    monkeypatch.setattr(deadlines, 'LINGER', 0.3)
+
+    async def handler(stream):
+        stream.respond(200, [], b'r' * size)
+
+    def sweep():
+        for each in list(served.core.connections):
+            deadlines.sweep(each, served.loop.time())
+
+    size = 1_600_000
+    served = serve(handler, tls=tls if secure else None)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 30_000)
+        sock.settimeout(10)
+        sock.connect(served.address)
+        client = client_context('http/1.1').wrap_socket(sock) if secure else sock
+        assert send_on_and_read(client, lambda: served.call(sweep)).count(b'r' * 1000) == size // 1000
+        client.close()

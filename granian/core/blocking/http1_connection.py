@@ -367,7 +367,7 @@ class Http1Connection(Http1Output):
             head = None if self._body is None else self._body.request.head
             self.settings.refused(self.client, 408, BODY_TIMEOUT, head=head)
             self.refuse(408, BODY_TIMEOUT)
-        elif self.phase == WRITING and self.keeps_rate():
+        elif (self.phase == WRITING and self.keeps_rate()) or (self.phase == LINGERING and self.takes_rest()):
             self.release()
         else:
             self.close()

@@ -13,7 +13,7 @@ from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
 from ..progress import unacknowledged
-from .connection import OUTBOX_LIMIT, WRITING, WatchedConnection
+from .connection import LINGERING, OUTBOX_LIMIT, WRITING, WatchedConnection
 from .crowd import kind_of
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .receiving import RECEIVE_SIZE, receive
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .services import Services
     from .spool import Spool
     from .stream import BlockingStream
+
+
+UNKNOWN = 1 << 40
+"""More bytes than a client can have left unacknowledged: it has not been looked at."""
 
 
 class Running(Protocol):
@@ -286,6 +290,21 @@ class Http1Output(WatchedConnection):
         self.await_room()
         taken = before - self._unacknowledged
         return taken > 0 and taken >= settings.response_min_rate * settings.write_timeout
+
+    def linger(self) -> None:
+        self._unacknowledged = UNKNOWN
+        super().linger()
+
+    def takes_rest(self) -> bool:
+        """Return whether the client still takes the response, which a reset would destroy; then linger on."""
+        settings = self.settings
+        before = self._unacknowledged
+        self._unacknowledged = left = unacknowledged(self.fd)
+        enough = max(1, settings.response_min_rate * settings.write_timeout)
+        if not left or before - left < enough or self.reactor.stopping:
+            return False
+        self.set_deadline(LINGERING, monotonic() + settings.write_timeout)
+        return True
 
     def write_joined(self, data: bytes) -> None:
         """Send behind the outbox, or leave it there for the next response (--http1-pipeline-flush)."""

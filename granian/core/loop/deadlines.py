@@ -27,7 +27,8 @@ def sweep(connection: LoopConnection, now: float) -> None:
     put_off = _is_put_off(connection)
     if connection.reading_paused and not (put_off or connection.behind or connection.closing):
         _look_for_end(connection)
-    if unsent:
+    if unsent or _is_taking_rest(connection):
+        connection.closing_since = now
         _watch_writing(connection, unsent, now)
         return
     connection.lag = None
@@ -100,6 +101,12 @@ def _watch_writing(connection: LoopConnection, unsent: int, now: float) -> None:
         connection.lag = Lag(now, taken)
     elif connection.lag.behind(now, taken, settings.response_min_rate) >= settings.write_timeout:
         connection.give_up()
+
+
+def _is_taking_rest(connection: LoopConnection) -> bool:
+    """Return whether we linger and the kernel holds a part of the response: a reset would destroy it."""
+    lingers = connection.closing and not connection.core.stopping
+    return lingers and unacknowledged(connection.socket.fileno()) > 0
 
 
 def _look_for_end(connection: LoopConnection) -> None:
