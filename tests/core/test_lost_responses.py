@@ -179,6 +179,9 @@ def test_client_that_sends_on_and_reads_slowly_loses_nothing(monkeypatch: pytest
     """Linger on while it takes what the kernel holds: to close would reset the connection."""
     monkeypatch.setattr(connection, 'LINGER', 0.3)
     size = 1_600_000
-    with running(lambda stream: stream.respond(200, TEXT, b'r' * size)) as server:
-        with small_buffer(server.address, 30_000) as sock:
-            assert send_on_and_read(sock).count(b'r' * 1000) == size // 1000
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, b'r' * size)
+
+    with running(handler) as server, small_buffer(server.address, 30_000) as sock:
+        assert send_on_and_read(sock).count(b'r' * 1000) == size // 1000
