@@ -7,9 +7,11 @@ import copy
 import logging
 import os
 import sys
+from _thread import get_ident
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .clocks import time
 from .constants import LogLevels
 from .errors import ConfigurationError
 from .log_files import files, open_files, opener, reopen_log_files
@@ -76,17 +78,43 @@ log_levels_map: dict[LogLevels, int] = {
 }
 
 
+_PLAIN = logging.LogRecord('', 0, '', 0, '', None, None)
+
+
+def _plain_record(
+    name: str,
+    level: int,
+    path: str,
+    line: int,
+    message: object,
+    args: Any,
+    exc_info: Any,
+    function: Any = None,
+) -> logging.LogRecord:
+    """Return a record that is made without the application's factory and without `time`."""
+    record = copy.copy(_PLAIN)
+    now = time()
+    if len(args or ()) == 1 and isinstance(args[0], dict) and args[0]:
+        args = args[0]  # for %(name)s, as logging does
+    vars(record).update(
+        name=name, levelno=level, levelname=logging.getLevelName(level), pathname=path, lineno=line,
+        filename=os.path.basename(path), msg=message, args=args, exc_info=exc_info, funcName=function,
+        created=now, msecs=int(now % 1 * 1000), process=os.getpid(), thread=get_ident(),
+    )  # fmt: skip
+    return record
+
+
 class SafeLogger(logging.Logger):
     """A logger that never raises."""
 
     _failed = False
 
     def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802 (logging's name)
-        """Return a record, a plain one where the application's record factory fails."""
+        """Return a record, a plain one where the application's record factory or its clock fails."""
         try:
             return super().makeRecord(*args, **kwargs)
         except Exception:
-            return logging.LogRecord(*args[:8])
+            return _plain_record(*args[:8])
 
     def handle(self, record: logging.LogRecord) -> None:
         """Handle a record; the failure of a handler or filter is no failure of the server.

@@ -369,18 +369,15 @@ def started(server: Running, *flags: str) -> tuple[int, str]:
     return ended.returncode, output.strip().splitlines()[-1]
 
 
-@fault('no descriptors for connections')
+@fault('no descriptors for connections', workers=1)
 def no_descriptors_for_connections(server: Running) -> Result:
-    for pid in workers(server):
-        open_ones = len(os.listdir(f'/proc/{pid}/fd'))
-        limit(pid, f'--nofile={open_ones}:{open_ones}')  # a worker would raise a lower soft limit
+    lost(server, '/descriptors')
     with ThreadPoolExecutor(8) as clients:
-        asked = [clients.submit(lost, server, '/sleep') for _ in range(16)]
-        time.sleep(0.5)
-        for pid in workers(server):
-            limit(pid, '--nofile=1024:')
-        answers = [each.result() for each in asked]
+        answers = list(clients.map(lambda _: lost(server, '/sleep'), range(16)))
+    server.signal(signal.SIGUSR1)
+    server.expect('Handling signal: usr1')
     assert 'Traceback' not in server.output, server.output
+    assert 'Too many open files' in server.output, server.output
     return ', '.join(dict.fromkeys(answers)), ''
 
 
