@@ -35,6 +35,7 @@ def chat(server: ServerProcess) -> None:
 
 CHECKS: list[list[Check]] = [
     [lambda server: page(server, '/', 'Hello from Flask')],
+    [lambda server: page(server, '/', 'from FastAPI')],
     [lambda server: page(server, '/admin/login/', 'Django administration')],
     [
         lambda server: page(server, '/admin/login/', 'Django administration'),
@@ -62,9 +63,10 @@ def run(folder: Path, line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.timeout(240)  # four servers, three commands of Django
+@pytest.mark.timeout(240)  # five servers, three commands of Django
 def test_each_step_works_in_an_empty_folder(tmp_path: Path) -> None:
     pytest.importorskip('channels')
+    pytest.importorskip('fastapi')
     checks = iter(CHECKS)
     for language, text in BLOCK.findall(PAGE):
         if language == 'python':
@@ -76,7 +78,7 @@ def test_each_step_works_in_an_empty_folder(tmp_path: Path) -> None:
             if not line.startswith('granian '):
                 run(tmp_path, line)
                 continue
-            *flags, target = line.removeprefix('granian --interface wsgi ').split()
+            *flags, target = line.removeprefix('granian ').split()
             with serving('granian', target, ' '.join(flags), tmp_path) as server:
                 for check in next(checks):
                     check(server)
