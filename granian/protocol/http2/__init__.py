@@ -5,9 +5,9 @@
 states of streams, `windows` and `output` flow control, `guard` the budgets for floods, `session` the
 state that `receiving`, `control` and `connection` share. `compression` is HPACK, `header_decoder` remembers
 blocks that come again, and `timers` says when a quiet connection is asked or ended. `h2_engine` (with
-`h2_connection`) puts the h2 library in the place of their frames, states and windows; it is loaded only if it
-is chosen. Nothing here reads a clock: seconds
-are read from the Date line that the core keeps, round trips are measured by PING.
+`h2_connection` and `h2_output`) puts the h2 library in the place of their frames, states and windows; it is
+loaded only if it is chosen. Nothing here reads a clock: seconds are read from the Date line that the core
+keeps, round trips are measured by PING.
 """
 
 from __future__ import annotations
