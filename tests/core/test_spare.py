@@ -139,7 +139,7 @@ def test_time_in_the_listen_queue_is_not_known_everywhere() -> None:
 
 @LINUX
 def test_time_in_the_listen_queue_counts_while_descriptors_are_short() -> None:
-    decides = room.Room({})
+    decides = room.Room({}, None)
     with socket.create_server(('127.0.0.1', 0)) as listener:
         assert decides.waited(Told(52, 40), 100.0) == 0.0
         decides.after_refusal(OSError(errno.EMFILE, 'Too many open files'), 100.0, listener)
