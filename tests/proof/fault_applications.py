@@ -75,6 +75,13 @@ SETTINGS = {
     '/environ': 'clears its environment',
     '/logging': 'disables all loggers',
 }
+OF_THE_LOOP = ('/factory', '/loop-handler', '/debug')
+HARMLESS = ('/recursion-limit', '/wakeup', '/user', '/nice', '/gc', '/faulthandler', '/logging-shutdown')
+FEWER = {
+    **{f'the application {SETTINGS[path]}': ('asyncio', 'uvloop') for path in OF_THE_LOOP},
+    **{f'the application {SETTINGS[path]}': ('threads', 'asyncio') for path in HARMLESS},
+}
+"""Faults that the tests try on some cores only, for their time."""
 LINES = {
     '/nofile': 'lowered the limit of open files to 3: raised',
     '/nofile-hard': 'the worker is replaced',

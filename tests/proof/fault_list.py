@@ -343,8 +343,7 @@ def no_threads(server: Running) -> Result:
     limit(workers(server)[0], f'--as={size * os.sysconf("SC_PAGE_SIZE") + 2**20}')  # a stack has 8 MiB
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(lambda _: lost(server, '/sleep'), range(16)))
-    if server.core != 'gevent':  # a worker that has no memory for its first greenlet is replaced
-        assert set(answers) == {'nothing'}, answers
+    assert set(answers) == {'nothing'}, answers
     return ', '.join(dict.fromkeys(answers)), ''
 
 

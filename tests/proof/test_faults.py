@@ -8,6 +8,7 @@ import fault_list
 import fault_peers
 import faults
 import pytest
+from fault_applications import FEWER
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -15,7 +16,8 @@ pytestmark = [
 ]
 
 
-CELLS = [(name, core) for name in faults.FAULTS for core in ('threads', 'gevent', 'asyncio', 'uvloop')]
+CORES = ('threads', 'gevent', 'asyncio', 'uvloop')
+CELLS = [(name, core) for name in faults.FAULTS for core in FEWER.get(name, CORES)]
 CELLS += [(name, 'rsgi') for name in faults.FAULTS if name.startswith('the application raises')]
 
 
