@@ -197,7 +197,7 @@ DEPLOYED = {
     ),
     'moto': Application(
         ['moto[server]', 'boto3'], '--interface wsgi app:app', [('GET', '/moto-api/', '', {}, 200)],
-        {'app.py': MOTO}, client=MOTO_CLIENT, quick=True,
+        {'app.py': MOTO}, client=MOTO_CLIENT,
     ),
     'fava': Application(
         ['fava'], '--interface wsgi app:app',
