@@ -15,6 +15,7 @@ import pytest
 from granian.core import contract, handshakes
 from granian.core.blocking import connection, handshake, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
+from granian.core.threads.pool import Pool
 from granian.tls import TLSSettings, make_context
 from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_all, read_response, running
 from tests.support.http2_client import Http2Client
@@ -191,6 +192,34 @@ def _dechunked(data: bytes) -> bytes:
             return body
         body += data[:length]
         data = data[length + 2 :]
+
+
+AHEAD = 1 << 17
+"""Bytes of a body that the server may read before it calls the application."""
+
+
+@pytest.mark.parametrize(('piece', 'rests'), [(1, True), (100, False)])
+def test_body_in_tiny_records_rests_between_reads(serve, make_client, monkeypatch, piece, rests):
+    sent, rested = threading.Event(), []
+    monkeypatch.setattr(Pool, 'rest', lambda pool: rested.append(1))
+
+    def handler(stream: Any) -> None:
+        sent.wait(10)
+        size = 0
+        while data := stream.read():
+            size += len(data)
+        stream.respond(200, TEXT, b'%d' % size)
+
+    body = bytes(2 * AHEAD)
+    with serve(handler) as server, connected(server, make_client('http/1.1')) as sock:
+        sock.sendall(b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n' % len(body))
+        sock.sendall(body[:AHEAD])
+        for _ in range(2000):
+            sock.sendall(body[:piece])
+        sent.set()
+        sock.sendall(body[AHEAD + 2000 * piece :])
+        assert read_response(sock).endswith(b'%d' % len(body))
+    assert bool(rested) is rests
 
 
 def test_requests_in_one_record_and_requests_cut_into_many(serve, make_client):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .stream import BlockingStream
 
 
+LITTLE = 1024
+"""Bytes of a read that has left more behind: the client sends TLS records of a few bytes."""
 UNKNOWN = 1 << 40
 """More bytes than a client can have left unacknowledged: it has not been looked at."""
 
@@ -98,6 +100,8 @@ class Http1Output(WatchedConnection):
             data = self.receive()
             if data is not None:
                 patience.earn(len(data))
+                if self.readable and len(data) < LITTLE and not self.hung_up:
+                    self.core.pool.rest()
                 return data
             left = self._begin_wait(patience)
             if not left:

@@ -263,6 +263,8 @@ class GreenletPool:
                 self._giving_way -= 1
             self._slice_ends = monotonic() + SLICE
 
+    rest = give_way
+
     def make_waiter(self) -> Waiter:
         """Return a waiter for `wait`."""
         return Waiter(threading.Lock())

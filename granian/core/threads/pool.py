@@ -42,7 +42,6 @@ MAX_FAILURES = 10
 """Failed polls in a row (1 s) that end the pool."""
 
 _BATON = object()
-
 logger = logging.getLogger('_granian')
 
 
@@ -291,6 +290,10 @@ class Pool(Eagerness):
 
     def give_way(self) -> None:
         """Do nothing: the system shares the processor among threads."""
+
+    def rest(self) -> None:
+        """Wait 2 ms: deciphering gives the interpreter's lock up and asks for it at each record."""
+        sleep(0.002)
 
     def make_waiter(self) -> Waiter:
         """Return a waiter for `wait`. Any thread."""
