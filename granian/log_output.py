@@ -36,7 +36,7 @@ class Output:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._own: int | None = None
-        """A description of our own, which does not block; the descriptor's is shared with other processes."""
+        """A descriptor of our own, which does not block; others share the file of the given one."""
         self._socket: Any = None
         self._identity: tuple[int, int] | None = None
         self._first: tuple[int, int] | None = None
@@ -104,7 +104,6 @@ class Output:
         self._forget()
         self._release()
         self._identity = None
-        self._dropped = 0
         self._helped = False
 
     def close(self) -> None:
@@ -131,20 +130,22 @@ class Output:
             self._waits = not stat.S_ISREG(status.st_mode)
             self._open(status.st_mode)
         elif self._own is not None and not self._is_ours(self._own):
-            self._own = None
+            self._release()
+            self._open(status.st_mode)
 
     def _open(self, mode: int) -> None:
         if stat.S_ISSOCK(mode):
             import socket  # `import granian` is to be quick
 
-            self._socket = socket.socket(fileno=os.dup(self._descriptor))
+            self._own = os.dup(self._descriptor)
+            self._socket = socket.socket(fileno=self._own)
         elif self._waits:
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
             with contextlib.suppress(OSError):
                 self._own = os.open(f'/proc/self/fd/{self._descriptor}', flags)
 
     def _is_ours(self, own: int) -> bool:
-        """Return whether our description is open still: an application may close all descriptors."""
+        """Return whether our own descriptor is open still: an application may close all of them."""
         try:
             status = os.fstat(own)
         except OSError:
@@ -152,16 +153,16 @@ class Output:
         return (status.st_dev, status.st_ino) == self._identity
 
     def _release(self) -> None:
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None
         if self._own is not None and self._is_ours(self._own):
             os.close(self._own)
         self._own = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
 
     def _forget(self) -> None:
         self._kept.clear()
-        self._size = 0
+        self._size = self._dropped = 0
 
     def _fileno(self) -> int:
         return self._descriptor if self._own is None else self._own
@@ -178,7 +179,12 @@ class Output:
             self._keep(text[written:])
 
     def _flush(self) -> None:
-        """Write what is kept, as far as there is room. The lock is held."""
+        """Write what is kept, as far as there is room. The lock is held.
+
+        The descriptor may have become another file since the lines were logged.
+        """
+        if self._kept and (self._own is None or not self._is_ours(self._own)):
+            self._look()
         while self._kept:
             text = self._kept.popleft()
             self._size -= len(text)

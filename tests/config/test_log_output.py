@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,44 @@ def test_socket_that_is_full_does_not_block() -> None:
         while len(received) < len(LINE) * 10_000:
             received += theirs.recv(65536)
         output.close()
+
+
+def test_file_with_the_number_of_a_closed_output_gets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_output, 'LAST_WAIT', 0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, open(tmp_path / 'log', 'wb') as other:
+        output = Output(ours.fileno())
+        for _ in range(20_000):
+            output.write(LINE)
+        output.close()
+        os.dup2(other.fileno(), ours.fileno())
+        theirs.close()
+        while output._helped:
+            time.sleep(0.01)
+    assert (tmp_path / 'log').read_bytes() == b''
+
+
+def test_client_with_the_numbers_of_a_full_output_gets_nothing(pipe: tuple[int, int]) -> None:
+    """Close all descriptors, as an application may, while lines are kept."""
+    reader, writer = pipe
+    output = Output(writer)
+    for _ in range(2000):
+        output.write(LINE)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert output._own is not None
+        own = output._own
+        for number in (own, writer):
+            os.dup2(ours.fileno(), number)
+        os.close(reader)
+        while output._helped:
+            time.sleep(0.01)
+        os.close(own)
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
 
 
 def test_reader_that_has_gone_is_an_error(pipe: tuple[int, int]) -> None:
