@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...clocks import monotonic
 from ...protocol.limits import GRACE, LINGER, RECENT
+from ..progress import unacknowledged
 from .locks import Lock
 from .receiving import receive
 
@@ -25,6 +26,8 @@ OUTBOX_LIMIT = 262144
 """Bytes of output that may be left to the leader. Beyond, the application's thread waits."""
 DISCARDS = 8
 """Reads in one turn while input is discarded."""
+UNKNOWN = 1 << 40
+"""More bytes than a client can have left unacknowledged: it has not been looked at."""
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """State of the connection: decides what its deadline means."""
@@ -36,8 +39,9 @@ class WatchedConnection:
     """An accepted socket in the reactor's table. See `work.Watched`."""
 
     __slots__ = (
-        'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner', 'phase', 'progress',
-        'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock', 'tls',
+        '_unacknowledged', 'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner',
+        'phase', 'progress', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled',
+        'sock', 'tls',
     )  # fmt: skip
 
     outbox: bytes | int
@@ -63,6 +67,8 @@ class WatchedConnection:
         self.hung_up = False
         """The client has ended its side, or the connection is broken."""
         self.registered = False
+        self._unacknowledged = UNKNOWN
+        """Bytes that the client had not acknowledged when the write timeout began."""
         self.phase = HEAD
         self.progress = 2
         """0 before the answer to a TLS client's hello, 1 before the HTTP version is known, then 2, and 1 more
@@ -176,9 +182,21 @@ class WatchedConnection:
             self.close()
             return
         self.idle_since = now = monotonic()
+        self._unacknowledged = UNKNOWN
         self.set_deadline(LINGERING, now + left)
         self.readable = True  # input seen before is not notified again
         self.release()
+
+    def takes_rest(self) -> bool:
+        """Return whether the client still takes the response, which a reset would destroy; then linger on."""
+        settings = self.settings
+        before = self._unacknowledged
+        self._unacknowledged = left = unacknowledged(self.fd)
+        enough = max(1, settings.response_min_rate * settings.write_timeout)
+        if not left or before - left < enough or self.reactor.stopping:
+            return False
+        self.set_deadline(LINGERING, monotonic() + settings.write_timeout)
+        return True
 
     @property
     def owes_records(self) -> bool:

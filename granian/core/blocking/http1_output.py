@@ -13,7 +13,7 @@ from ...protocol.events import Data
 from ...protocol.http1 import Http1
 from ...stream import ClientDisconnected
 from ..progress import unacknowledged
-from .connection import LINGERING, OUTBOX_LIMIT, WRITING, WatchedConnection
+from .connection import OUTBOX_LIMIT, WRITING, WatchedConnection
 from .crowd import kind_of
 from .patience import CHECK_EVERY, TOO_SLOW_TO_TAKE, Patience
 from .receiving import RECEIVE_SIZE, receive
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 LITTLE = 1024
 """Bytes of a read that has left more behind: the client sends TLS records of a few bytes."""
-UNKNOWN = 1 << 40
-"""More bytes than a client can have left unacknowledged: it has not been looked at."""
 
 
 class Running(Protocol):
@@ -43,7 +41,7 @@ class Http1Output(WatchedConnection):
     """An accepted socket, its protocol object and its unsent output."""
 
     __slots__ = (
-        '_unacknowledged', 'burst', 'corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing',
+        'burst', 'corked', 'counted', 'http', 'reading', 'spooled', 'stream', 'writing',
     )  # fmt: skip
 
     outbox: bytes
@@ -57,8 +55,6 @@ class Http1Output(WatchedConnection):
         self.reading: Patience | None = None
         self.writing: Patience | None = None
         """Patience with a client that takes its response; None until the handler has waited for room."""
-        self._unacknowledged = 0
-        """Bytes that the client had not acknowledged when the write timeout began."""
         self.counted = False
         """The exchange counts as one whose handler waits: see `crowd`."""
         self.stream: Running | None = None
@@ -294,21 +290,6 @@ class Http1Output(WatchedConnection):
         self.await_room()
         taken = before - self._unacknowledged
         return taken > 0 and taken >= settings.response_min_rate * settings.write_timeout
-
-    def linger(self) -> None:
-        self._unacknowledged = UNKNOWN
-        super().linger()
-
-    def takes_rest(self) -> bool:
-        """Return whether the client still takes the response, which a reset would destroy; then linger on."""
-        settings = self.settings
-        before = self._unacknowledged
-        self._unacknowledged = left = unacknowledged(self.fd)
-        enough = max(1, settings.response_min_rate * settings.write_timeout)
-        if not left or before - left < enough or self.reactor.stopping:
-            return False
-        self.set_deadline(LINGERING, monotonic() + settings.write_timeout)
-        return True
 
     def write_joined(self, data: bytes) -> None:
         """Send behind the outbox, or leave it there for the next response (--http1-pipeline-flush)."""

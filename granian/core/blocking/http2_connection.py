@@ -359,7 +359,7 @@ class Http2Connection(Http2Output):
         with self.lock:
             now = monotonic()
             if self.phase == LINGERING:
-                self.close()
+                self.release() if self.takes_rest() else self.close()
                 return
             self.note_progress(now)
             if self.timers.overdue(now):

@@ -240,7 +240,10 @@ class Opening(WatchedConnection):
         self.linger()
 
     def expire(self) -> None:
-        self.close()
+        if self.phase == LINGERING and self.takes_rest():
+            self.release()
+        else:
+            self.close()
 
     def release(self) -> None:
         if self.reactor.stopping:
