@@ -17,7 +17,7 @@ from ..protocol.websocket.events import (
     Close,
     Event,
     More,
-    Ping,
+    Pings,
     State,
     may_be_sent,
 )
@@ -323,8 +323,8 @@ class WebSocketSession:
 
     def _on_control(self, codec: WebSocket, event: Event) -> bool:
         """Handle an event that is no message. Return False when the frames after it have to wait."""
-        if isinstance(event, Ping):
-            self._stream.send_data(event.answer)
+        if isinstance(event, Pings) and event.answers:
+            self._stream.send_data(event.answers)
             if self._stream.congested and not self._stalled:
                 self._stalled = True
                 self._spawn(self._unstall())

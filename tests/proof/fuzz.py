@@ -99,9 +99,9 @@ def run_atheris(name: str, arguments: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=['granian']):
-        for module in [module for module in sys.modules if module.startswith('granian')]:
+        for module in [name for name in sys.modules if name.startswith(('granian', 'tests.support'))]:
             del sys.modules[module]
-        del sys.modules['fuzz_targets'], sys.modules['tests.support.http1_help']
+        del sys.modules['fuzz_targets']
         import fuzz_targets
     target = fuzz_targets.TARGETS[name]
     atheris.Setup([sys.argv[0], *arguments], target)

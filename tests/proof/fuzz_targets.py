@@ -26,6 +26,7 @@ from granian.protocol.websocket.events import MORE as MORE_FRAMES
 from granian.protocol.websocket.events import Close
 from granian.static import answer, paths
 from tests.support.http1_help import connect, pull, story
+from tests.support.ws_frames import joined
 
 CORPUS = Path(__file__).resolve().parent / 'corpus'
 WARM = 4
@@ -245,8 +246,8 @@ def told_by(parts: list[bytes], deflate: bool) -> list[object]:
             if event is not MORE_FRAMES:  # how much is told in a turn: that depends on the cuts
                 events.append(event)
             if isinstance(event, Close):
-                return events
-    return events
+                return joined(events)
+    return joined(events)
 
 
 def websocket(data: bytes) -> None:

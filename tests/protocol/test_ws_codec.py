@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.events import Ping as WsprotoPing
-from wsproto.events import Pong as WsprotoPong
 from wsproto.extensions import PerMessageDeflate
 
 from granian.protocol.websocket import codec
-from granian.protocol.websocket.codec import FRAMES_AT_ONCE, WebSocket
+from granian.protocol.websocket.codec import FRAMES_AT_ONCE, PINGS_PER_FRAME, WebSocket
 from granian.protocol.websocket.deflate import (
     SLICE,
     SLICE_INPUT,
@@ -29,13 +28,12 @@ from granian.protocol.websocket.events import (
     TRANSITIONS,
     Close,
     Input,
-    Ping,
-    Pong,
+    Pings,
     State,
 )
 from granian.protocol.websocket.masking import unmask
 from tests.support.rows import rows
-from tests.support.ws_frames import binary, close, frame, mask, text
+from tests.support.ws_frames import binary, close, frame, joined, mask, text
 
 MAX = 1 << 20
 FRAGMENTS = 300
@@ -48,7 +46,7 @@ def feed(ws: WebSocket, *pieces: bytes) -> list:
         while (event := ws.next_event()) is not None:
             if event is not MORE:
                 events.append(event)
-    return events
+    return joined(events)
 
 
 def deflated(payload: bytes) -> bytes:
@@ -78,7 +76,8 @@ def test_unmasking_without_c(size):
 @pytest.fixture(params=['C', 'Python'], autouse=True)
 def unmasking(request, monkeypatch):
     if request.param == 'Python':
-        monkeypatch.setattr('granian.protocol.websocket.codec._unmask', unmask)
+        for module in ('codec', 'pings'):
+            monkeypatch.setattr(f'granian.protocol.websocket.{module}._unmask', unmask)
 
 
 @rows('size', [0, 1, 63, 125, 126, 65535, 65536])
@@ -149,30 +148,51 @@ def test_message_of_many_short_compressed_lines_is_joined():
     assert feed(WebSocket(MAX, DeflateParameters()), *frames) == [b''.join(lines)]
 
 
-def test_frames_after_fragments_share_their_bound():
+def test_pings_after_fragments_share_their_bound():
     ws = WebSocket(MAX)
     half = FRAMES_AT_ONCE // 2
-    ws.receive_data(text('a', fin=False) + frame(0, b'a', fin=False) * (half - 1) + frame(9) * (half + 1))
-    assert [ws.next_event() for _ in range(half)] == [Ping(b'', b'\x8a\x00')] * half
+    pings = half * PINGS_PER_FRAME + 1
+    ws.receive_data(text('a', fin=False) + frame(0, b'a', fin=False) * (half - 1) + frame(9) * pings)
+    assert ws.next_event() == Pings(b'\x8a\x00' * (pings - 1))
     assert ws.next_event() is MORE
-    assert ws.next_event() == Ping(b'', b'\x8a\x00')
+    assert ws.next_event() == Pings(b'\x8a\x00')
     assert ws.next_event() is None
 
 
-def test_whole_reads_of_bounded_frames_need_no_more():
+@rows('opcode', [9, 10])
+def test_whole_reads_of_bounded_pings_need_no_more(opcode):
     ws = WebSocket(MAX)
+    count = FRAMES_AT_ONCE * PINGS_PER_FRAME
     for _ in range(3):
-        ws.receive_data(frame(10) * FRAMES_AT_ONCE)
-        events = []
-        while (event := ws.next_event()) is not None:
-            events.append(event)
-        assert [event for event in events if event is not MORE] == [Pong(b'')] * FRAMES_AT_ONCE
-        assert events.count(MORE) <= 1
+        ws.receive_data(frame(opcode) * count)
+        assert ws.next_event() == Pings(b'\x8a\x00' * count if opcode == 9 else b'')
+        assert ws.next_event() is None
+
+
+def test_flood_of_pongs_is_passed_over_in_bounded_steps():
+    ws = WebSocket(MAX)
+    count = FRAMES_AT_ONCE * PINGS_PER_FRAME
+    ws.receive_data(frame(10, b'12345678') * count * 2 + text('a'))
+    assert [ws.next_event() for _ in range(4)] == [Pings(b''), MORE, Pings(b''), 'a']
+
+
+@rows('opcode', [9, 10])
+@rows('within', [False, True])
+def test_valid_pings_and_pongs_cost_wsproto_nothing(opcode, within):
+    ws = WebSocket(MAX)
+    if within:
+        feed(ws, text('a', fin=False))
+    ws._wsproto = None
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(codec, 'Connection', None)
+        for byte in frame(opcode, b'x' * 125) + frame(opcode):
+            feed(ws, bytes([byte]))
+    assert ws.buffered == 0
 
 
 def test_fragments_with_a_ping_between_them():
     events = feed(WebSocket(MAX), text('a', fin=False) + frame(9, b'p') + frame(0, b'b'))
-    assert events == [Ping(b'p', b'\x8a\x01p'), 'ab']
+    assert events == [Pings(b'\x8a\x01p'), 'ab']
 
 
 def test_compressed_fragments_with_a_ping_between_them():
@@ -181,8 +201,11 @@ def test_compressed_fragments_with_a_ping_between_them():
     assert feed(WebSocket(MAX, DeflateParameters()), data)[1:] == ['hello hello hello']
 
 
-def test_a_pong():
-    assert feed(WebSocket(MAX), frame(10, b'x')) == [Pong(b'x')]
+def test_run_of_pings_and_pongs_is_one_event():
+    ws = WebSocket(MAX)
+    ws.receive_data(frame(9, b'1') + frame(10, b'x') + frame(9) + frame(9, b'y' * 125) + text('a'))
+    assert ws.next_event() == Pings(b'\x8a\x011\x8a\x00\x8a\x7d' + b'y' * 125)
+    assert ws.next_event() == 'a'
 
 
 def test_a_final_block_begins_a_new_stream():
@@ -400,7 +423,6 @@ def test_our_close():
     assert ws.close() == b''
     assert feed(ws, text('on its way') + frame(9) + close(4001)) == [
         'on its way',
-        Ping(b'', b''),
         Close(4001, ''),
     ]
     assert ws.state is State.CLOSED
@@ -480,11 +502,34 @@ def test_pieces_of_one_frame_do_not_end_the_turn():
 _payload = st.one_of(
     st.binary(max_size=20), st.text(max_size=20).map(str.encode), st.binary(min_size=120, max_size=700)
 )
+_pings = st.lists(
+    st.builds(
+        frame,
+        st.sampled_from([9, 9, 10]),
+        st.one_of(st.binary(max_size=9), st.binary(min_size=120, max_size=127)),
+        fin=st.sampled_from([True] * 30 + [False]),
+        rsv=st.sampled_from([0] * 30 + [0x40, 0x10]),
+        masked=st.sampled_from([True] * 30 + [False]),
+        key=st.binary(min_size=4, max_size=4),
+    ),
+    max_size=9,
+).map(b''.join)
 _frames = st.lists(
     st.one_of(
         st.builds(frame, st.sampled_from([1, 2]), _payload),
         st.builds(lambda s: text(s), st.text(max_size=300)),
         st.builds(lambda s: text(s, fin=False) + frame(9, b'!') + frame(0, s.encode()), st.text(max_size=9)),
+        _pings,
+        st.builds(
+            lambda a, b: text('é', fin=False) + a + frame(0, b'', fin=False) + b + frame(0), _pings, _pings
+        ),
+        st.builds(
+            lambda b, pings: (
+                frame(2, deflated(b)[:3], rsv=0x40, fin=False) + pings + frame(0, deflated(b)[3:])
+            ),
+            _payload,
+            _pings,
+        ),
         st.builds(lambda b: frame(2, deflated(b), rsv=0x40), _payload),
         st.builds(lambda s: frame(1, deflated(s.encode()), rsv=0x40), st.text(max_size=80)),
         st.builds(
@@ -528,15 +573,13 @@ def by_wsproto(data: bytes, parameters: DeflateParameters | None) -> list:
                 events.append(type(event.data)().join(pieces))
                 pieces = []
         elif isinstance(event, WsprotoPing):
-            events.append(Ping(bytes(event.payload), b'\x8a' + bytes((len(event.payload),)) + event.payload))
-        elif isinstance(event, WsprotoPong):
-            events.append(Pong(bytes(event.payload)))
+            events.append(Pings(b'\x8a' + bytes((len(event.payload),)) + event.payload))
         elif isinstance(event, CloseConnection):
             violated = connection.state is ConnectionState.OPEN
             events.append(
                 ('violation', int(event.code)) if violated else Close(int(event.code), event.reason or '')
             )
-    return events
+    return joined(events)
 
 
 def comparable(events: list) -> list:
@@ -550,6 +593,7 @@ def comparable(events: list) -> list:
 @given(data=_frames, cuts=st.lists(st.integers(0, 400), max_size=6), compressing=st.booleans())
 @example(data=text('a') + binary(b'b'), cuts=[1, 2, 3, 4, 5, 6], compressing=False)
 @example(data=frame(1, b'\xce', fin=False) + frame(9) + frame(0, b'\xb1'), cuts=[7], compressing=False)
+@example(data=frame(10) * 600 + frame(9, b'x') * 600 + text('a'), cuts=[700, 4000], compressing=False)
 @example(data=binary(b'x' * (MAX + 1), masked=False), cuts=[], compressing=False)
 @example(data=frame(2, b'x' * (MAX + 1), rsv=0x20), cuts=[2, 5], compressing=False)
 @example(data=frame(1, b'\xca', fin=False, rsv=0x40) + frame(1, b'\xff', rsv=0x40), cuts=[], compressing=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from granian.protocol.websocket.events import Pings
+
 KEY = b'\x37\xfa\x21\x3d'
 
 
@@ -44,3 +46,14 @@ def binary(message: bytes, **options) -> bytes:
 
 def close(code: int | None = 1000, reason: bytes = b'') -> bytes:
     return frame(8, b'' if code is None else struct.pack('!H', code) + reason)
+
+
+def joined(events: list[object]) -> list[object]:
+    """Join the answers to pings that follow each other. Leave out pongs."""
+    found: list[object] = []
+    for event in events:
+        if isinstance(event, Pings) and found and isinstance(found[-1], Pings):
+            found[-1] = Pings(found[-1].answers + event.answers)
+        elif event != Pings(b''):
+            found.append(event)
+    return found

@@ -1,21 +1,18 @@
 """One WebSocket's frames, server's side: bytes in, events out; commands in, bytes out.
 
 RFC 6455 and RFC 7692, over `wsproto.connection.Connection`. A frame that is a whole message
-and lies whole in the buffer takes the plain lane, ours: it costs a tenth. Everything else,
-one frame at a time, goes through wsproto: fragments, control frames, frames larger than what
-has come, and all that breaks a rule. wsproto is the plain lane's oracle in the tests.
+and lies whole in the buffer takes the plain lane, ours: it costs a tenth. So do pings and pongs.
+Everything else, one frame at a time, goes through wsproto: fragments, close frames, frames larger
+than the buffered bytes, and all that breaks a rule. wsproto is the plain lane's oracle in the tests.
 """
 
 from __future__ import annotations
 
 import io
-import struct
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.events import Event as WsprotoEvent
-from wsproto.events import Ping as WsprotoPing
-from wsproto.events import Pong as WsprotoPong
 
 from .deflate import (
     SLICE,
@@ -39,12 +36,24 @@ from .events import (
     Close,
     Event,
     Input,
-    Ping,
-    Pong,
+    Pings,
     State,
     may_be_sent,
 )
+from .frames import (
+    BINARY,
+    CLOSE,
+    COMPRESSED,
+    PING,
+    SHORT_BINARY,
+    SHORT_TEXT,
+    TEXT,
+    close_payload,
+    control_frame,
+    data_frame,
+)
 from .masking import best_unmask as _unmask
+from .pings import PINGS, read_pings
 
 FRAGMENTS = 4096
 """Fragments of one message that may be as small as they like. Each takes the time of a large one."""
@@ -52,30 +61,27 @@ SMALL_FRAGMENT = 16
 """Bytes that fragments must have on average, beyond FRAGMENTS of them. A compressed byte counts as four."""
 FRAMES_AT_ONCE = 64
 """Frames that go through wsproto between two MORE: 1 to 2 ms."""
+PINGS_PER_FRAME = 8
+"""Pings or pongs that count as one of these frames. A ping takes 1 µs, its answer included."""
+_WORK = FRAMES_AT_ONCE * PINGS_PER_FRAME
 
 # First bytes of frames that the plain lane takes: FIN, no other bit but RSV1, text or binary.
-_TEXT, _BINARY, _DEFLATED_TEXT, _DEFLATED_BINARY = 0x81, 0x82, 0xC1, 0xC2
-_LANE = frozenset({_TEXT, _BINARY})
-_LANE_DEFLATE = frozenset({_TEXT, _BINARY, _DEFLATED_TEXT, _DEFLATED_BINARY})
-_CLOSE, _PING, _PONG = 0x88, 0x89, 0x8A
+_DEFLATED_TEXT, _DEFLATED_BINARY = TEXT | COMPRESSED, BINARY | COMPRESSED
+_LANE = frozenset({TEXT, BINARY})
+_LANE_DEFLATE = frozenset({TEXT, BINARY, _DEFLATED_TEXT, _DEFLATED_BINARY})
 _OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 _INFLATING_TEXT, _INFLATING_BINARY = -1, -2
 """In place of a number of bytes left: a message of the plain lane is being inflated."""
 # A frame up to this size is waited for, so that one reading that cuts it does not leave the lane.
 _LARGEST_AWAITED = 65536
 
-_PACK_2 = struct.Struct('!BBH').pack
-_PACK_8 = struct.Struct('!BBQ').pack
-_SHORT_TEXT = [bytes((_TEXT, n)) for n in range(126)]
-_SHORT_BINARY = [bytes((_BINARY, n)) for n in range(126)]
-
 
 class WebSocket:
     """The frames of one accepted WebSocket. Sizes in bytes."""
 
     __slots__ = (
-        '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_fragments', '_frames',
-        '_lane', '_left', '_max', '_misplaced', '_payload', '_position', '_size', '_text', '_wsproto',
+        '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_fragments', '_lane',
+        '_left', '_max', '_misplaced', '_payload', '_position', '_size', '_text', '_work', '_wsproto',
         'state',
     )  # fmt: skip
 
@@ -88,7 +94,7 @@ class WebSocket:
         self._buffer = b''
         self._position = 0  # in the buffer: what is before it has been parsed
         # wsproto's lane
-        self._frames = 0  # fed in this turn
+        self._work = 0  # in this turn, as a number of pings
         self._left = 0  # of the current frame's payload, not yet fed
         self._fragmented = False  # a message has begun and not ended
         self._misplaced = False  # the frame continues no message, or begins one within another
@@ -129,39 +135,39 @@ class WebSocket:
     def next_event(self) -> Event | None:
         """Return the next event of the received bytes, None when it needs more of them.
 
-        MORE bounds the work of one turn of the loop: a short control frame or fragment costs 20 µs,
-        and one read may hold 40,000.
+        MORE bounds the work of one turn of the loop: a short fragment costs 20 µs, and one read may hold
+        40,000.
         """
         if self._left or self._fragmented:
-            return self._wsproto_event() if self._left >= 0 else self._go_on_inflating()
+            return self._other_event() if self._left >= 0 else self._go_on_inflating()
         data = self._buffer
         start = self._position + 6
         if start > len(data):
-            return self._wsproto_event() if start - 6 < len(data) else None
+            return self._other_event() if start - 6 < len(data) else None
         first = data[start - 6]
         length = data[start - 5] - 0x80
         if first not in self._lane or length < 0:
-            return self._wsproto_event()
+            return self._other_event()
         if length > 125:
             length = int.from_bytes(data[start - 4 : start - 2], 'big') if length == 126 else 0
             start += 2
             if length < 126 or start > len(data):
-                return self._wsproto_event()
+                return self._other_event()
         end = start + length
         if end > len(data):
             # Text is for wsproto: it refuses bytes that are not UTF-8 before the frame ends.
             awaited = first & 2 and length <= _LARGEST_AWAITED and length <= self._max
-            return None if awaited else self._wsproto_event()
+            return None if awaited else self._other_event()
         if length > self._max:
             return self._violation(TOO_BIG, 'message too big')
         self._position = end
         payload = _unmask(data[start:end], data[start - 4 : start])
-        if first == _TEXT:
+        if first == TEXT:
             try:
                 return payload.decode()
             except UnicodeDecodeError as error:
                 return self._violation(INVALID_DATA, str(error))
-        return payload if first == _BINARY else self._inflated(payload, text=first == _DEFLATED_TEXT)
+        return payload if first == BINARY else self._inflated(payload, text=first == _DEFLATED_TEXT)
 
     def _go_on_inflating(self) -> Event:
         """Inflate a further part of a message that is not too big yet."""
@@ -183,27 +189,37 @@ class WebSocket:
         except (InvalidDeflate, UnicodeDecodeError) as error:
             return self._violation(INVALID_DATA, str(error))
 
+    def _pings(self) -> Pings | None:
+        """Handle the whole pings and pongs at the position. Return None where there are none.
+
+        They may lie between the fragments of a message (RFC 6455 5.4).
+        """
+        count, end, answers = read_pings(self._buffer, self._position, _WORK - self._work)
+        if not count:
+            return None
+        self._work = self._work + count if end < len(self._buffer) else 0
+        self._position = end
+        return Pings(b'' if self.state is State.CLOSING else b''.join(answers))
+
     # wsproto's lane: it is fed one frame, or a part of one, at a time, so that between two
     # frames it holds nothing and the plain lane can take over
 
-    def _wsproto_event(self) -> Event | None:
+    def _other_event(self) -> Event | None:
+        """Return the next event, where it is not a whole message in one frame."""
         while self.state is State.OPEN or self.state is State.CLOSING:
             if self.buffered and self._turn_is_over():
                 return MORE
-            header = 0
-            if not self._left:
-                header = self._frame_header()
-                if not header:
-                    self._frames = 0
-                    return None
+            if not self._left and (pings := self._pings()) is not None:
+                return pings
+            header = 0 if self._left else self._frame_header()
             # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
             fault = self._fault()
             left = self._left if self._counting else min(self._left, SLICE_INPUT)
             chunk = self._buffer[self._position : self._position + header + (0 if fault else left)]
             if not chunk:
-                self._frames = 0  # pieces of a frame that come one by one are no further frames
+                self._work = 0  # pieces of a frame that come one by one are no further frames
                 return None
-            self._frames += 1
+            self._work += PINGS_PER_FRAME
             self._position += len(chunk)
             self._left -= len(chunk) - header
             if self._wsproto is None:
@@ -220,9 +236,9 @@ class WebSocket:
     def _turn_is_over(self) -> bool:
         """Return whether wsproto has had enough frames, or inflated enough, for a turn. Begin the next."""
         produced = self._deflate.produced if self._deflate is not None else 0
-        if self._frames < FRAMES_AT_ONCE and produced < SLICE:
+        if self._work < _WORK and produced < SLICE:
             return False
-        self._frames = 0
+        self._work = 0
         if self._deflate is not None:
             self._deflate.produced = 0
         return True
@@ -250,6 +266,8 @@ class WebSocket:
         opcode, length = first & 0x0F, second & 0x7F
         if opcode not in _OPCODES or (opcode > 7 and (length > 125 or first < 0x80)):
             return 2  # enough for wsproto to refuse it
+        if first in PINGS and second & 0x80:
+            return 0  # the rest of it is awaited, so that wsproto sees no valid ping or pong
         extended = {126: 2, 127: 8}.get(length, 0)
         reserved = first & 0x30 or (first & 0x40 and (self._deflate is None or opcode not in (1, 2)))
         # wsproto refuses these, and frames without a mask, before it looks at the key
@@ -275,11 +293,6 @@ class WebSocket:
             return self._text_piece(event)
         if isinstance(event, BytesMessage):
             return self._binary_piece(event)
-        if isinstance(event, WsprotoPing):
-            answer = b'' if self.state is State.CLOSING else _control(_PONG, bytes(event.payload))
-            return Ping(bytes(event.payload), answer)
-        if isinstance(event, WsprotoPong):
-            return Pong(bytes(event.payload))
         assert isinstance(event, CloseConnection)
         assert self._wsproto is not None
         code, reason = int(event.code), event.reason or ''
@@ -313,7 +326,7 @@ class WebSocket:
         return data
 
     def _violation(self, code: int, reason: str) -> Close:
-        self._end(Input.VIOLATION, _close_payload(code, reason))
+        self._end(Input.VIOLATION, close_payload(code, reason))
         return Close(code, reason, violation=True)
 
     def _end(self, happened: Input, answer: bytes) -> None:
@@ -337,30 +350,25 @@ class WebSocket:
         payload = text.encode()
         length = len(payload)
         if length < 126 and (self._deflate is None or length < SMALLEST_COMPRESSED):
-            return _SHORT_TEXT[length] + payload
-        return self._frame(_TEXT, payload)
+            return SHORT_TEXT[length] + payload
+        return self._frame(TEXT, payload)
 
     def send_bytes(self, data: bytes) -> bytes:
         """Return the frame of any buffer of bytes, in state OPEN or CLOSE_DUE."""
         length = len(data)
         if length < 126 and (self._deflate is None or length < SMALLEST_COMPRESSED):
-            return _SHORT_BINARY[length] + data
-        return self._frame(_BINARY, data)
+            return SHORT_BINARY[length] + data
+        return self._frame(BINARY, data)
 
     def _frame(self, first: int, payload: bytes) -> bytes:
         if self._deflate is not None and len(payload) >= SMALLEST_COMPRESSED:
-            first |= 0x40
+            first |= COMPRESSED
             payload = self._deflate.compress(payload)
-        length = len(payload)
-        if length < 126:
-            return bytes((first, length)) + payload
-        if length < 65536:
-            return _PACK_2(first, 126, length) + payload
-        return _PACK_8(first, 127, length) + payload
+        return data_frame(first, payload)
 
     def ping(self, payload: bytes = b'') -> bytes:
         """Return a ping frame, in state OPEN."""
-        return _control(_PING, payload)
+        return control_frame(PING, payload)
 
     def close(self, code: int = NORMAL, reason: str = '') -> bytes:
         """Return the application's close frame, or the one we owe if that is due; b'' when one was sent.
@@ -371,7 +379,7 @@ class WebSocket:
             raise ValueError(f'{code} cannot be sent as a WebSocket close code')
         if self.state is State.OPEN:
             self.state = TRANSITIONS[self.state, Input.CLOSE_SENT]
-            return _control(_CLOSE, _close_payload(code, reason))
+            return control_frame(CLOSE, close_payload(code, reason))
         return self.answer_close()
 
     def answer_close(self) -> bytes:
@@ -379,15 +387,4 @@ class WebSocket:
         if self.state is not State.CLOSE_DUE:
             return b''
         self.state = TRANSITIONS[self.state, Input.CLOSE_SENT]
-        return _control(_CLOSE, self._answer)
-
-
-def _control(first: int, payload: bytes) -> bytes:
-    return bytes((first, len(payload))) + payload
-
-
-def _close_payload(code: int, reason: str) -> bytes:
-    text = reason.encode('utf-8', 'replace')
-    if len(text) > 123:
-        text = text[:123].decode('utf-8', 'ignore').encode()
-    return code.to_bytes(2, 'big') + text
+        return control_frame(CLOSE, self._answer)

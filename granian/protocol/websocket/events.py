@@ -43,14 +43,11 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 }
 
 
-class Ping(NamedTuple):
-    payload: bytes
-    answer: bytes
-    """The pong frame to write (b'' once our close frame has been sent)."""
+class Pings(NamedTuple):
+    """Pings and pongs, one after the other."""
 
-
-class Pong(NamedTuple):
-    payload: bytes
+    answers: bytes
+    """The pong frames to write (none for pongs, and none once our close frame has been sent)."""
 
 
 class Close(NamedTuple):
@@ -74,7 +71,7 @@ class More:
 
 MORE = More()
 
-Event = Union[str, bytes, Ping, Pong, Close, More]  # noqa: UP007 (Python 3.10 at run time)
+Event = Union[str, bytes, Pings, Close, More]  # noqa: UP007 (Python 3.10 at run time)
 """str and bytes are whole messages."""
 
 
