@@ -3,8 +3,8 @@
 A client sends its first flight whole, and often before its connection is accepted. What it can send without
 waiting for us must arrive within PROMPT: of the time at which its connection was made, or of our part of the
 TLS handshake. A client that waits for us is given round trips as well, by its distance as the kernel has
-measured it. While more connections wait for a descriptor than there are, PROMPT is shorter, by what `hurry`
-returns: with 64 descriptors and 150 clients that stay, a new client is behind 100 others.
+measured it. While many wait for a descriptor, more than half as many as have one, PROMPT is shorter, by what
+`hurry` returns: with 64 descriptors and 150 clients that stay, a new client is behind 100 others.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def body_spare_from(last: float, size: int, head: Head, sock: TCPSocket) -> floa
 
 
 def hurry(listener: TCPSocket, held: int) -> float:
-    """Return the seconds by which each may be closed earlier: 0 unless more wait than are `held`."""
+    """Return the seconds by which each may be closed earlier: 0 unless more wait than `held` / 2."""
     waiting = _tcp_info(listener, _WAITING) or 0
     return max(0.0, PROMPT - LEAST * max(1.0, held / waiting)) if waiting else 0.0
 
@@ -80,7 +80,7 @@ def answered(since: float, now: float, sock: TCPSocket) -> float:
 def _round_trips(sock: TCPSocket) -> float:
     """Return the seconds of ROUND_TRIPS to the client, at most ROUND_TRIP."""
     rtt = _tcp_info(sock, _MIN_RTT)
-    return ROUND_TRIP if rtt is None else min(ROUND_TRIP, ROUND_TRIPS * rtt / 1e6)
+    return min(ROUND_TRIP, ROUND_TRIPS * rtt / 1e6) if rtt else ROUND_TRIP  # gVisor reports 0
 
 
 def _tcp_info(sock: TCPSocket, offset: int) -> int | None:

@@ -69,8 +69,11 @@ class Shortage:
         if error.errno != errno.EMFILE or not 0 <= soft < _AT_START:
             return False
         limit = min(_AT_START, hard) if hard >= 0 else _AT_START
-        if limit > soft:
+        try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        except (OSError, ValueError):  # macOS refuses what a launcher may have set
+            limit = soft
+        if limit > soft:
             logger.warning(WARNINGS['limit_raised'], soft, limit)
         elif soft <= _OWN and replace is not None and not self._replaced:
             self._replaced = True

@@ -20,6 +20,7 @@ from .._signals import ignore_broken_pipes
 from ..config import Config
 from ..constants import Cores, Interfaces
 from ..core.contract import Core
+from ..core.system_errors import Shortage
 from ..errors import ConfigurationError, FatalError
 from ..messages import refusal
 from ..observe.refusals import Refusals
@@ -131,7 +132,7 @@ class Life:
             hooked=self.hooked, monitor=monitor, share=spec.share, ws_app=ws_app, in_thread=spec.in_thread,
             every_atom=observers.every_atom, on_exit=partial(self.control.replace, ipc.Reason.ASKED),
         )  # fmt: skip
-        self.core = kinds.make_core(config, list(spec.listeners), app, attached)
+        self.core = make_core(spec, app, attached)
         observers.core = self._descriptors.core = self.core
         if self.hooked is not None:
             self.hooked.ready()
@@ -280,6 +281,17 @@ class Observers:
 
 def _nothing() -> None:
     pass
+
+
+def make_core(spec: WorkerSpec, app: Any, attached: kinds.Attachments) -> Core:
+    """Return the core. An application whose import has lowered the limit of open files may leave it none."""
+    make = partial(kinds.make_core, spec.config, list(spec.listeners), app, attached)
+    try:
+        return make()
+    except OSError as error:
+        if not Shortage().raise_limit(error, None):
+            raise
+        return make()
 
 
 def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None) -> None:

@@ -12,6 +12,7 @@ import select
 import selectors
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 READ = 0x001
@@ -105,7 +106,8 @@ class EpollPoller:
         self._wake_fd = -1
 
     def __del__(self) -> None:
-        self.close()  # where workers are threads, the process outlives the core
+        with suppress(AttributeError):  # not made for want of descriptors
+            self.close()  # where workers are threads, the process outlives the core
 
 
 class SelectorPoller:
