@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from http.client import responses
-from time import monotonic
 from typing import Any
 
+from ..clocks import monotonic
 from ..messages import GUNICORN
 from .cfg import Served
 from .objects import Request, Response, Worker

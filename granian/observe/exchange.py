@@ -17,7 +17,7 @@ class Exchange(Protocol):
     bytes_sent: int
     """Bytes of the response body."""
     started: float
-    """time.monotonic() when the head had been read; set only where `on_exchange` is in use."""
+    """clocks.monotonic() when the head had been read; set only where `on_exchange` is in use."""
     aborted: bool
     """The response was broken off: the client left, or the application failed half way."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Each atom is an expression of `e` (the exchange), `h` (its head), `now` and `stamp` (the time as text, in
-# the two forms), `clock` (time.monotonic) and `clean`. Text that a client has chosen goes through CLEAN.
+# the two forms), `clock` (clocks.monotonic) and `clean`. Text that a client has chosen goes through CLEAN.
 CLEAN = '(v if (v := {}).isprintable() and \'"\' not in v and "\\\\" not in v else clean(v))'
 _SECONDS = '(clock() - e.started)'
 _STATUS = 'status(e) if h.upgrade or not e.status else e.status'

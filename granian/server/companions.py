@@ -29,7 +29,7 @@ class Companion(Protocol):
 
     @property
     def due(self) -> float:
-        """Time of the next look without a ready source, by `time.monotonic`; inf: never."""
+        """Time of the next look without a ready source, by `clocks.monotonic`; inf: never."""
         ...
 
     def look(self, ready: Collection[Any], now: float) -> None: ...

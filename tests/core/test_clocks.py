@@ -10,8 +10,11 @@ from granian import clocks
 from granian._loops import loops
 
 FROZEN = """
-import sys, time
-import granian.core.loop.core, granian.core.threads.core, granian.worker.entry, granian.static.files
+import importlib, pkgutil, sys, time
+import granian
+for module in pkgutil.walk_packages(granian.__path__, 'granian.'):
+    if not module.name.endswith('__main__'):
+        importlib.import_module(module.name)
 clocks = {id(time.time), id(time.monotonic)}
 found = {
     f'{name}.{attribute}' for name, module in sys.modules.items() if name.startswith('granian')

@@ -71,7 +71,7 @@ def test_limit_that_the_system_does_not_raise_stays(
 def test_core_is_made_once_the_limit_is_raised(
     limits: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The application's import has lowered it."""
+    """Try a second time where the import of the application has lowered it."""
 
     def make(*args: Any) -> str:
         if limits[0] < 1024:
