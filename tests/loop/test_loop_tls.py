@@ -65,7 +65,7 @@ def test_first_head_has_no_time_beyond_that_of_the_handshake(serve, tls):
 
 
 def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
-    monkeypatch.setattr('granian.core.handshakes.STEPS', 4)
+    monkeypatch.setattr('granian.core.loop.handshakes.STEPS', 4)
     steps = [0]
     step, begin = TLSLayer._shake_hands, Acceptor._next_steps
 
@@ -91,7 +91,7 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
 
 
 def test_failure_in_a_handshake_that_waited_ends_it_alone(serve, tls, monkeypatch):
-    monkeypatch.setattr('granian.core.handshakes.STEPS', 2)
+    monkeypatch.setattr('granian.core.loop.handshakes.STEPS', 2)
     go_on, failed = TLSLayer.go_on, []
 
     def fail_once(self):
@@ -115,7 +115,7 @@ def test_failure_in_a_handshake_that_waited_ends_it_alone(serve, tls, monkeypatc
 
 
 def test_client_that_leaves_while_its_handshake_waits_is_forgotten(serve, tls, monkeypatch):
-    monkeypatch.setattr('granian.core.handshakes.STEPS', 2)
+    monkeypatch.setattr('granian.core.loop.handshakes.STEPS', 2)
     with contextlib.ExitStack() as stack:
         listener = socket.create_server(('127.0.0.1', 0), backlog=64)
         address = listener.getsockname()

@@ -33,7 +33,6 @@ from granian.core.blocking.http1_connection import Http1Connection
 from granian.core.blocking.http2_connection import Http2Connection
 from granian.core.blocking.opening import Opening
 from granian.core.blocking.reactor import Reactor
-from granian.core.handshakes import HandshakeTurns
 from granian.core.threads import core as threads
 from granian.core.threads.pool import Pool
 
@@ -183,19 +182,6 @@ def checked_work(kind: type) -> None:
     kind.work = work  # type: ignore[attr-defined]
 
 
-def checked_turns() -> None:
-    """Have an opening that waits for its turn pass to the thread that takes it from the queue."""
-    plain = HandshakeTurns.may_step
-
-    def may_step(self: Any, opening: Any) -> bool:
-        may = plain(self, opening)
-        if not may:
-            opening.owner.worker = 0
-        return may
-
-    HandshakeTurns.may_step = may_step  # type: ignore[method-assign]
-
-
 def checked_opening() -> None:
     """Have an opening check that the thread which ends it owns it, and that it ends once."""
     plain = Opening._negotiate
@@ -314,7 +300,6 @@ def install() -> None:
     for kind in (Http1Connection, Http2Connection, Opening):
         checked_work(kind)
     checked_opening()
-    checked_turns()
     if fault := os.environ.get('PROOF_FAULT'):
         FAULTS[fault]()
     print('CHECKED', file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from granian.core import contract, handshakes
+from granian.core import contract
 from granian.core.blocking import connection, handshake, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
 from granian.core.threads.pool import Pool
@@ -48,20 +48,21 @@ def connected(server: Any, context: ssl.SSLContext) -> Any:
 
 
 def test_handshakes_of_a_crowd_leave_turns_to_others(serve, monkeypatch):
-    monkeypatch.setattr(handshakes, 'STEPS', 4)
-    steps = [0]
-    may_step, gather = handshakes.HandshakeTurns.may_step, reactor.Reactor.gather
+    """End a turn that is over after a handshake's step, also where another thread leads during it."""
+    monkeypatch.setattr('granian.core.threads.pool.TURN', 0.0)
+    monkeypatch.setattr('granian.core.greenlets.pool.STINT', 0.0)
+    begun = [0]
+    begin_tls, gather = opening.Opening._begin_tls, reactor.Reactor.gather
 
-    def count_step(self, opening):
-        may = may_step(self, opening)
-        steps[-1] += may
-        return may
+    def count_begun(self, context):
+        begun[-1] += 1
+        return begin_tls(self, context)
 
     def count_turn(self):
-        steps.append(0)
+        begun.append(0)
         gather(self)
 
-    monkeypatch.setattr(handshakes.HandshakeTurns, 'may_step', count_step)
+    monkeypatch.setattr(opening.Opening, '_begin_tls', count_begun)
     monkeypatch.setattr(reactor.Reactor, 'gather', count_turn)
     with ExitStack() as stack:
         listener = socket.create_server(('127.0.0.1', 0), backlog=64)
@@ -70,49 +71,28 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, monkeypatch):
         stack.enter_context(serve(describe, listener=listener))
         answers = [client.get()[:12] for client in clients]
     assert answers == [b'HTTP/1.1 200'] * 40
-    assert sum(steps) >= 40
-    assert max(steps) <= 4
+    assert sum(begun) == 40
+    assert max(begun) == 1
 
 
-def test_handshake_waits_for_its_first_step_only(serve, make_client, monkeypatch):
-    """Finish a handshake that has begun at once: it costs little, and its client need not wait twice."""
-    asked = []
-    may_step, step = handshakes.HandshakeTurns.may_step, handshake.Handshake.step
-    steps = []
-
-    def note_asked(self, opening):
-        asked.append(opening.progress)
-        return may_step(self, opening)
+def test_each_step_of_a_handshake_has_a_lane_of_its_own(serve, make_client, monkeypatch):
+    """Have a client that has been answered wait neither for hellos nor for first requests of a crowd."""
+    step = handshake.Handshake.step
+    before = []
 
     def note_step(self):
-        steps.append(self)
+        (connection,) = server.core.reactor.connections.values()
+        before.append(connection.progress)
         return step(self)
 
-    monkeypatch.setattr(handshakes.HandshakeTurns, 'may_step', note_asked)
+    def report_progress(stream):
+        stream.respond(200, TEXT, b'progress %d' % stream._connection.progress)
+
     monkeypatch.setattr(handshake.Handshake, 'step', note_step)
-    with serve(describe) as server, connected(server, make_client('http/1.1')) as sock:
-        assert exchange(sock, GET_CLOSE % b'/').startswith(b'HTTP/1.1 200 ')
-    assert len(steps) >= 2
-    assert asked == [0]
-
-
-def test_plain_http_that_waited_for_its_turn_leaves_the_turns(serve, monkeypatch):
-    """Refuse a client whose further bytes show that it speaks no TLS. Its place is another's."""
-    may_step = handshakes.HandshakeTurns.may_step
-    clients = []
-
-    def wait_first(self, opening):
-        if clients:
-            self._left = 0
-            clients.pop().sendall(b' / HTTP/1.1\r\n\r\n')
-        return may_step(self, opening)
-
-    monkeypatch.setattr(handshakes.HandshakeTurns, 'may_step', wait_first)
-    with serve(describe) as server, server.connect() as sock:
-        clients.append(sock)
-        sock.sendall(b'GET')
-        assert sock.recv(4096).startswith(b'HTTP/1.1 400 ')
-        until(lambda: not server.core.reactor.handshakes.begun)
+    with serve(report_progress) as server, connected(server, make_client('http/1.1')) as sock:
+        answer = exchange(sock, GET_CLOSE % b'/')
+    assert answer.endswith(b'progress 7')
+    assert sorted(set(before)) == [0, 2]
 
 
 def describe(stream: Any) -> None:

@@ -31,6 +31,8 @@ UNKNOWN = 1 << 40
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """State of the connection: decides what its deadline means."""
+WITHIN = (BODY, RUNNING, WRITING)
+"""States in which a client sends or reads more of what has begun."""
 
 _RESET = struct.pack('ii', 1, 0)
 
@@ -40,8 +42,8 @@ class WatchedConnection:
 
     __slots__ = (
         '_unacknowledged', 'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner',
-        'phase', 'progress', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled',
-        'sock', 'tls',
+        'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock',
+        'stage', 'tls',
     )  # fmt: skip
 
     outbox: bytes | int
@@ -70,13 +72,18 @@ class WatchedConnection:
         self._unacknowledged = UNKNOWN
         """Bytes that the client had not acknowledged when the write timeout began."""
         self.phase = HEAD
-        self.progress = 2
-        """0 before the answer to a TLS client's hello, 1 before the HTTP version is known, then 2, and 1 more
+        self.stage = 2
+        """0 before the answer to a TLS client's hello, 1 before the end of its handshake, then 2, and 1 more
         for each request."""
         self.idle_since = reactor.now
         """Time since which the client owes us a request: the accept or our part of the TLS handshake, the end
         of the last exchange, or the first bytes of the next."""
         self.deadline = reactor.now + settings.head_timeout
+
+    @property
+    def progress(self) -> int:
+        """How far the connection has come: an even number before a request, an odd one within it."""
+        return 2 * self.stage + (self.phase in WITHIN)
 
     @property
     def is_idle(self) -> bool:

@@ -238,7 +238,7 @@ class Http1Connection(Http1Output):
         core = self.core
         pool = core.pool
         self.phase = RUNNING
-        self.progress += 1
+        self.stage += 1
         entered = self.reactor.now
         stream: Http1Stream
         timed: TimedStream | None = None

@@ -145,7 +145,7 @@ class Http2Connection(Http2Output):
     def _on_request(self, event: Request) -> None:
         """Make a stream of a request. Queue it now, or once its body is in memory or on disk."""
         self.phase = RUNNING
-        self.progress += 1
+        self.stage += 1
         if event.head.upgrade is not None and self.core.upgrades is not None:
             self.streams[event.stream_id] = self.core.upgrades.take_http2(self, event)
             return

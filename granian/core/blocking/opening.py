@@ -38,9 +38,8 @@ class Opening(WatchedConnection):
     def __init__(self, sock: socket.socket, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
         self.outbox = b''
-        self.progress = 1
         if self.settings.tls is not None:
-            self.progress = 0
+            self.stage = 0
             self.deadline = self.reactor.now + self.settings.handshake_timeout
         self._data = b''
         self._handshake: Handshake | None = None
@@ -113,10 +112,7 @@ class Opening(WatchedConnection):
         without the interpreter's lock.
         """
         if self._handshake is None and not self._looks_like_tls():
-            self.reactor.handshakes.forget(self)  # it may have waited for a step that it does not take
             return False, True
-        if not (self.progress or self.reactor.handshakes.may_step(self)):
-            return False, True  # it stays owned until the reactor queues it again
         handshake = self._handshake or self._begin_tls(context)
         leads = self.core.pool.pass_lead()
         try:
@@ -129,12 +125,13 @@ class Opening(WatchedConnection):
             return False, leads
         if handshake.answered_at:
             self.idle_since = handshake.answered_at
-            self.progress = 1
+            self.stage = 1
         if self.tls is None:
             if self.hung_up:
                 self.readable = True  # the FIN may have had its event together with the last bytes
             self.release()
             return False, leads
+        self.stage = 2
         self.scheme = 'https'
         self.deadline = monotonic() + self.settings.head_timeout
         return True, leads

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ...clocks import monotonic, time
 from ...dates import http_date
 from ...protocol.limits import GRACE, Clock
-from ..handshakes import HandshakeTurns
 from ..heap import Peak
 from ..listener import Listener
 from ..own import OwnDescriptors
@@ -90,7 +89,6 @@ class Reactor:
         self._accept_after = math.inf
         self._room = Room(self.connections, settings.on_exit)
         self._peak = Peak()
-        self.handshakes: HandshakeTurns[Any] = HandshakeTurns()
         self.level_triggered = not isinstance(self._poller, EpollPoller)
         self.register, self.rearm = self._poller.register, self._poller.rearm
         self.drained: Callable[[], None] = lambda: None
@@ -147,9 +145,6 @@ class Reactor:
         sees the other: the work wakes us, and the new number is published.
         """
         timeout = self._timeout()
-        if self.handshakes.begun:
-            for opening in self.handshakes.begin_turn():
-                self._ready.append(opening)
         self.polling = True
         if len(self.connections) != self._published:
             self.publish()
@@ -163,7 +158,7 @@ class Reactor:
         """Return how long the next poll may last, None where nothing but an event ends it."""
         if self._newest is not None:
             self._regard_newest(self._newest)
-        if self.suspect or self.handshakes.waits:
+        if self.suspect:
             self.suspect = False
             return 0.0
         if not self.connections and (self.accepting or self.stopping):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CROWD = 8
 """Ready units that a turn must have left for them to become a backlog."""
-LANES = 8
+LANES = 15
 """Lanes of a backlog. The last is for connections that have sent five requests or more."""
 
 logger = logging.getLogger('_granian')
@@ -195,9 +195,9 @@ class Backlog:
     """The units that long turns have left, as a unit of work itself: it is ready while there are some.
 
     Connections that have come equally far (`progress`) wait in one lane, and the lanes take turns: a crowd
-    that acts at the same moment delays those that have come as far, and no others. A lane gives its oldest
-    and its newest unit in turn: no unit waits without end, and few wait for the whole crowd. A unit of the
-    backlog also takes turns with one that has become ready since.
+    that acts at the same moment delays those that have come as far, and no others. A lane gives one of its
+    oldest units for three of its newest: no unit waits without end, and few wait for the whole crowd. A unit
+    of the backlog also takes turns with one that has become ready since.
     """
 
     progress = 0
@@ -210,7 +210,7 @@ class Backlog:
         self.lanes = [type(ready)() for _ in range(LANES)]
         oldest = [(lane, lane.popleft) for lane in self.lanes]
         newest = [(lane, lane.pop) for lane in self.lanes]
-        self._turns = cycle(oldest + newest)
+        self._turns = cycle(oldest + 3 * newest)
         """Each lane with the method that removes its next unit."""
         self._size = 0
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...clocks import monotonic
 from ...messages import WARNINGS
-from ..handshakes import HandshakeTurns
 from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
 from ..spare import hurry, silence, spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
 from .connection import LoopConnection
 from .deadlines import connection_spare_from
+from .handshakes import HandshakeTurns
 from .services import Services
 from .tls import TLSLayer
 

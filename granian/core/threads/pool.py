@@ -92,7 +92,7 @@ class Pool(Eagerness):
         self._turn_ends = 0.0
         self._failures = 0
         """Polls in a row that have failed."""
-        self._stand_ins = StandIns(self, len(STINT))
+        self._stand_ins = StandIns(self, TURN)
 
     # -- the threads ------------------------------------------------------------------
 
@@ -276,6 +276,7 @@ class Pool(Eagerness):
 
         Return whether this thread still leads. The leader.
         """
+        self._now = monotonic()  # the next leader goes on with this turn
         if self._stand_ins.leading:
             return True
         try:

@@ -47,13 +47,13 @@ class StandIn(Waiter):
 
 
 class StandIns:
-    """The handlers that wait. One that leads prepares up to `stint` units between two polls."""
+    """The handlers that wait. One that leads prepares units for up to `turn` seconds between two polls."""
 
-    def __init__(self, pool: Leading, stint: int) -> None:
+    def __init__(self, pool: Leading, turn: float) -> None:
         self.leading = False
         """One of them leads."""
         self._pool = pool
-        self._stint = stint
+        self._turn = turn
         self._waiting: list[StandIn] = []
         """Those that do not lead. The watchdog takes one out, to give it the baton."""
         self._lock = threading.Lock()
@@ -109,8 +109,9 @@ class StandIns:
     def _prepare(self) -> None:
         """Do the part of the ready units that calls no application."""
         ready = self._pool.ready
-        for _ in range(min(len(ready), self._stint)):  # one may be ready again at once
-            if not ready:
+        until = monotonic() + self._turn
+        for _ in range(len(ready)):  # one may be ready again at once
+            if not ready or monotonic() > until:
                 return
             prepare_next(self._pool)
 

@@ -14,8 +14,9 @@ T = TypeVar('T')
 class HandshakeTurns(Generic[T]):
     """Openings whose client has sent a part of its handshake, in the order of arrival. One thread uses it.
 
-    Half of a turn belongs to those that have waited longest, the other half to those that arrive in it: so a
-    client is seldom behind the whole crowd, and no client waits for ever.
+    A quarter of a turn belongs to those that have waited longest, a quarter to those that have waited
+    shortest, half to those that arrive in it: so a client is seldom behind the whole crowd, and no client
+    waits for ever.
     """
 
     __slots__ = ('_granted', '_left', '_waiting', 'begun')
@@ -45,14 +46,17 @@ class HandshakeTurns(Generic[T]):
         return False
 
     def begin_turn(self) -> list[T]:
-        """Begin a turn. Return the openings that have waited longest: each may take a step now."""
-        oldest = list(islice(self._waiting, max(0, STEPS // 2 - len(self._granted))))
-        for opening in oldest:
+        """Begin a turn. Return the oldest and the newest waiting openings: each may take a step now."""
+        places = max(0, STEPS // 2 - len(self._granted))
+        chosen = list(islice(self._waiting, (places + 1) // 2))
+        for opening in chosen:
             del self._waiting[opening]
-        self._granted.update(oldest)
+        while self._waiting and len(chosen) < places:
+            chosen.append(self._waiting.popitem()[0])
+        self._granted.update(chosen)
         self._left = STEPS - len(self._granted)
         self.begun = bool(self._granted)
-        return oldest
+        return chosen
 
     def forget(self, opening: T) -> None:
         """Drop an opening that is closed."""
