@@ -182,6 +182,7 @@ AHEAD = 1 << 17
 def test_body_in_tiny_records_rests_between_reads(serve, make_client, monkeypatch, piece, rests):
     sent, rested = threading.Event(), []
     monkeypatch.setattr(Pool, 'rest', lambda pool: rested.append(1))
+    monkeypatch.setattr('granian.core.greenlets.pool.GreenletPool.rest', lambda pool: rested.append(1))
 
     def handler(stream: Any) -> None:
         sent.wait(10)
