@@ -28,6 +28,7 @@ CASES = [(core, cases) for core in ('threads', 'gevent') for cases in BLOCKING]
 CASES += [('loop', cases) for cases in LOOP]
 CLEAR_ONLY = (
     'selectors', 'file', 'addresses', 'half_closed', 'test_tunnel', 'is_a_reset', 'backpressure', 'is_left',
+    'listen_queue',
 )  # fmt: skip
 """Parts of tests' names: the kernel's sendfile, a side half-closed below TLS, a handshake before its accept.
 
