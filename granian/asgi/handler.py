@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..late_imports import imports_later
 from ..messages import refusal
 from ..protocol.error_pages import error_parts
 from .http import HTTPChannel
@@ -17,6 +18,8 @@ from .types import Application, log_exception
 if TYPE_CHECKING:
     from ..stream import AsyncHandler, AsyncStream
     from ..websocket_session import WebSocketSettings
+
+imports_later('granian.asgi.websocket')
 
 
 def asgi_handler(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from math import inf
 from typing import TYPE_CHECKING, Any
+
+from .. import late_imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +21,9 @@ STANDARD = 2
 class Listener:
     """A listening socket, and the facts of it, looked up once."""
 
-    __slots__ = ('_family', '_proto', '_type', 'address', 'delays', 'sock', 'tcp', 'wildcard')
+    __slots__ = (
+        '_family', '_few_left_from', '_proto', '_type', 'address', 'delays', 'sock', 'tcp', 'wildcard',
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -33,6 +38,7 @@ class Listener:
         """Only the connection's own socket knows the address that the client connected to."""
         self.delays = self.tcp and not _passes_on_nodelay(sock)
         """Accepted sockets need TCP_NODELAY."""
+        self._few_left_from = late_imports.few_left_from()
 
     def accept(self, make: Callable[..., Any] = socket.socket) -> tuple[Any, Any]:
         """Accept a connection. Return its socket, made by `make`, and the client's address.
@@ -43,9 +49,17 @@ class Listener:
             OSError: no connection is pending, or the system refuses.
         """
         fd, address = self.sock._accept()  # type: ignore[attr-defined]
-        if fd <= STANDARD:
-            fd = _moved(fd)
+        if not STANDARD < fd < self._few_left_from:
+            fd = self._usable(fd)
         return make(self._family, self._type, self._proto, fd), address
+
+    def _usable(self, fd: int) -> int:
+        """Return the descriptor to use for an accepted socket with a number that is low or high."""
+        if fd <= STANDARD:
+            return _moved(fd)
+        self._few_left_from = inf
+        late_imports.import_all()
+        return fd
 
 
 def _moved(fd: int) -> int:

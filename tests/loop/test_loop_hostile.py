@@ -22,6 +22,7 @@ from granian.protocol.http2.connection import AT_ONCE
 from granian.protocol.http2.h2_engine import H2Receiver
 from granian.protocol.http2.receiving import Receiver
 from granian.protocol.limits import Limits
+from granian.protocol.negotiate import PREFACE, unavailable
 from granian.stream import ClientDisconnected
 from tests.support.http2_client import Http2Client, download_side_by_side, received_before_small
 from tests.support.loop_core import Served
@@ -329,6 +330,27 @@ def test_handler_learns_of_a_client_that_left_while_reading_is_paused(serve, lea
     served.wait_for(lambda: any(each.reading_paused for each in served.core.connections))
     client.reset() if leave == 'reset' else client.close()
     served.wait_for(left.is_set)
+
+
+@pytest.mark.parametrize('secure', [False, True])
+def test_http2_that_cannot_be_loaded_is_refused(serve, tls, secure):
+    """Send the GOAWAY of the blocking cores: the client may repeat its requests elsewhere."""
+    refused = []
+    served = serve(
+        hello, tls=tls if secure else None, on_refused=lambda client, *details: refused.append(details)
+    )
+
+    def fail():
+        raise OSError(errno.EMFILE, 'Too many open files')
+
+    served.core.make_http2 = fail
+    client = wrapped(served, 'h2') if secure else served.connect()
+    if not secure:
+        client.send(PREFACE)
+    assert client.rest() == unavailable(OSError())[1]
+    ((status, reason, *_),) = refused
+    assert status == 503
+    assert reason.startswith('HTTP/2 cannot be loaded: [Errno 24] Too many open files')
 
 
 def test_cancelled_error_of_the_application_is_logged(serve):

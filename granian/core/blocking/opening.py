@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ...clocks import monotonic
+from ...late_imports import imports_later
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from ..spare import spare_from
 from .connection import CLOSED, HEAD, LINGERING, WatchedConnection
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .http2_connection import Http2Connection
     from .services import Services
 
+imports_later('granian.core.blocking.http2_connection')
 logger = logging.getLogger('_granian')
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...protocol.error_pages import error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
 from ...protocol.http1 import Http1
-from ...protocol.negotiate import HTTP2, MORE, REFUSED, negotiate, refusal
+from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from ...tls import tls_info
 from .input import LoopInput, bound_read
 from .stream import LoopStream
@@ -57,8 +57,7 @@ class LoopConnection(LoopInput):
         self.opened = self.since = core.loop.time()
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
         # Read by each request, as in LoopOutput.
-        self.reading_paused = self.negotiated = self.slow = self.client_closed = False
-        self._next_scheduled = False
+        self.reading_paused = self.negotiated = self.slow = self.client_closed = self._next_scheduled = False
         self.timers = None
 
     @property
@@ -130,11 +129,14 @@ class LoopConnection(LoopInput):
             self.head_since = self.head_since or self.loop.time()
             return
         if version == REFUSED:
-            self.transport.write(refusal(self.core.clock))
-            self.end()
+            self._turn_away(400, 'a version of HTTP that is not served', refusal(self.core.clock))
             return
         if version == HTTP2:
-            self.http2, self.timers = self.core.make_http2()
+            try:
+                self.http2, self.timers = self.core.make_http2()
+            except NOT_LOADED as error:
+                self._turn_away(503, *unavailable(error))
+                return
             self.protocol = self.http2
             self.multiplexed = self.slow = True
         else:
@@ -238,13 +240,17 @@ class LoopConnection(LoopInput):
     def _dispatch(self, event: Event) -> None:
         """Handle an event that is no Request."""
         if isinstance(event, Refused):
-            self.write(self.protocol.data_to_send() + event.response)
-            self.core.refused(self.client, event.status, event.reason)
-            self.end()
+            self._turn_away(event.status, event.reason, self.protocol.data_to_send() + event.response)
         elif isinstance(event, Rejected):
             self.settings.refused(self.client, event.status, event.reason, head=event.head)
         else:
             self._tell(event)
+
+    def _turn_away(self, status: int, reason: str, answer: bytes) -> None:
+        """Refuse what the client has sent, and end the connection."""
+        self.write(answer)
+        self.core.refused(self.client, status, reason)
+        self.end()
 
     def _tell(self, event: Data | EndOfRequest | RequestFailed | Writable | Request) -> None:
         stream = self.streams.get(event.stream_id)

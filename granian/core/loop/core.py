@@ -19,6 +19,7 @@ from ... import forked
 from ..._signals import ignore_broken_pipes
 from ...clocks import monotonic, time
 from ...dates import http_date
+from ...late_imports import imports_later
 from ...messages import WARNINGS
 from ...protocol.error_pages import error_parts
 from ...protocol.limits import Clock
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ..contract import CoreSettings, Listeners
     from .connection import LoopConnection
 
+imports_later('granian.protocol.http2', 'granian.protocol.http2.timers')
 logger = logging.getLogger('_granian')
 
 EAGER: dict[str, Any] = {'eager_start': True} if sys.version_info >= (3, 12) else {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ...late_imports import imports_later
 from ..error_pages import BODY_CUT, error_response
 from ..events import Data, EndOfRequest, Event, Refused, Request, RequestFailed
 from ..head import BadRequest, Head, check_sizes
@@ -32,6 +33,7 @@ from .states import (
 )
 from .templates import Template, template_of
 
+imports_later('granian.protocol.http1.h11_body')
 _MAX_EMPTY_LINES: Final = 4
 _AFTER_A_MISS: Final = 8
 """Heads of equal size to wait for, after a template did not match, before another is made."""
