@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from granian.core.blocking.connection import OUTBOX_LIMIT
 from tests.support.blocking_core import GET, read_all, running
 from tests.support.http2_client import Http2Client
 from tests.support.secured import secured
-from tests.support.slow_reader import send_on_and_read
+from tests.support.slow_reader import Slow, send_on_and_read
 
 TEXT = [(b'Content-Type', b'text/plain')]
 CLOSE = [*TEXT, (b'Connection', b'close')]
@@ -90,29 +89,24 @@ def test_request_during_a_graceful_stop_does_not_cost_the_response() -> None:
         assert read_all(sock).endswith(LARGE)
 
 
-class Slow:
-    """A socket that is read by 4 KiB each 5 ms."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.sendall = sock.sendall
-
-    def recv(self, size: int) -> bytes:
-        select.select([], [], [], 0.005)
-        return self._sock.recv(4096)
-
-
-def test_http2_client_that_reads_slowly_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize('stops', [False, True], ids=['keep-alive', 'stop'])
+def test_http2_client_that_reads_slowly_loses_nothing(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
     """Linger on while it takes what the kernel holds: a close would reset what its WINDOW_UPDATEs meet."""
-    monkeypatch.setattr(connection, 'LINGER', 0.1)
+    monkeypatch.setattr(connection, 'LINGER', 0.3)
     body = LARGE * 3
-    with (
-        running(lambda stream: stream.respond(200, TEXT, body), keep_alive_timeout=0.1) as server,
-        small_buffer(server.address) as sock,
-    ):
+    answered = threading.Event()
+
+    def handler(stream: Any) -> None:
+        stream.respond(200, TEXT, body)
+        answered.set()
+
+    with running(handler, keep_alive_timeout=0.1) as server, small_buffer(server.address, 16_000) as sock:
         client = Http2Client(Slow(sock), window=1 << 20)  # type: ignore[arg-type]
         client.connection.increment_flow_control_window(1 << 20)
         response = client.responses[client.start()]
+        assert answered.wait(10)
+        if stops:
+            server.core.stop()
         client.read_to_end()
         assert client.goaways
         assert response.body == body

@@ -84,6 +84,24 @@ def test_lingering_connection_is_given_its_time_from_its_end() -> None:
         assert connection.spare_from >= began + spare.PROMPT
 
 
+@pytest.mark.parametrize(
+    ('http', 'data'),
+    [('auto', b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes(9)), ('2', b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+    ids=['HTTP/2', 'version refused'],
+)
+def test_lingering_connection_is_given_round_trips(
+    http: str, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep the response that says why, which is on its way."""
+    monkeypatch.setattr(spare, '_TCP_INFO', None)
+    with running(lambda stream: None, http=http) as server, server.connect() as sock:
+        sock.sendall(data)
+        connections = server.core.reactor.connections
+        wait_for(lambda: [each.phase for each in list(connections.values())] == [LINGERING])
+        (connection,) = connections.values()
+        assert connection.spare_from - connection.idle_since == pytest.approx(spare.PROMPT + spare.ROUND_TRIP)
+
+
 def test_time_in_the_listen_queue_is_taken_from_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, 'silence', lambda sock: 5.0)
     with running(lambda stream: None) as server:

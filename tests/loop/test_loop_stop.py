@@ -17,7 +17,8 @@ from granian.errors import FatalError
 from granian.protocol.limits import GRACE
 from tests.support.http2_client import Http2Client
 from tests.support.loop_core import Client, new_loop
-from tests.support.secured import TLS
+from tests.support.secured import TLS, secured
+from tests.support.slow_reader import Slow
 
 PLAIN = [(b'content-type', b'text/plain')]
 UPGRADE = (
@@ -315,3 +316,33 @@ def test_last_call_leaves_no_connection_to_another_worker(serve):
     client = served.call(connect_and_stop)
     assert client.response()[0] == 200
     client.close()
+
+
+def test_http2_client_that_reads_slowly_gets_what_the_kernel_holds(serve, monkeypatch):
+    """Linger while it takes that: a close would reset what its WINDOW_UPDATEs meet."""
+    monkeypatch.setattr(deadlines, 'LINGER', 0.3)
+    body = b'x' * 600_000
+    answered = threading.Event()
+
+    async def handler(stream):
+        stream.respond(200, PLAIN, body)
+        answered.set()
+
+    def sweep():
+        for each in list(served.core.connections):
+            deadlines.sweep(each, served.loop.time())
+
+    served = serve(handler)
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_000)
+        plain.settimeout(10)
+        plain.connect(served.address)
+        client = Http2Client(Slow(secured(plain)), window=1 << 20)
+        client.connection.increment_flow_control_window(1 << 20)
+        response = client.responses[client.start()]
+        assert answered.wait(10)
+        served.begin_stop()
+        while client.receive():
+            if served.core.connections:
+                served.call(sweep)
+        assert response.body == body

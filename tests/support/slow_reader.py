@@ -27,3 +27,15 @@ def send_on_and_read(sock: socket.socket, between: Callable[[], object] = lambda
             received += part
         between()
         select.select([], [], [], 0.002)
+
+
+class Slow:
+    """A socket that is read by 4 KiB each 5 ms."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.sendall = sock.sendall
+
+    def recv(self, size: int) -> bytes:
+        select.select([], [], [], 0.005)
+        return self._sock.recv(4096)

@@ -46,6 +46,8 @@ class WatchedConnection:
         'stage', 'tls',
     )  # fmt: skip
 
+    replies = False
+    """The client sends on while it takes a response (WINDOW_UPDATE)."""
     outbox: bytes | int
     """Output that the kernel has not taken yet, or the number of its bytes."""
 
@@ -104,9 +106,9 @@ class WatchedConnection:
         raise NotImplementedError
 
     @property
-    def handshaken(self) -> Any:
-        """The socket where the client's first request had to wait for a TLS handshake, else None."""
-        return self.sock if self.tls is not None else None
+    def waits_on(self) -> Any:
+        """The socket, where the client has to wait for us: for a TLS handshake, or our end. Else None."""
+        return self.sock if self.tls is not None or self.phase == LINGERING else None
 
     @property
     def grace(self) -> float:
@@ -195,14 +197,19 @@ class WatchedConnection:
         self.release()
 
     def takes_rest(self) -> bool:
-        """Return whether the client still takes the response, which a reset would destroy; then linger on."""
-        settings = self.settings
+        """Return whether the client still takes the response, which a reset would destroy; then linger on.
+
+        While the worker stops, only where the client replies to what it takes: the kernel sends the rest to
+        others.
+        """
+        stopping = self.reactor.stopping
+        wait = LINGER if stopping else self.settings.write_timeout
         before = self._unacknowledged
         self._unacknowledged = left = unacknowledged(self.fd)
-        enough = max(1, settings.response_min_rate * settings.write_timeout)
-        if not left or before - left < enough or self.reactor.stopping:
+        enough = max(1, self.settings.response_min_rate * wait)
+        if not left or before - left < enough or (stopping and not self.replies):
             return False
-        self.set_deadline(LINGERING, monotonic() + settings.write_timeout)
+        self.set_deadline(LINGERING, monotonic() + wait)
         return True
 
     @property

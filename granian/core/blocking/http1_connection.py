@@ -388,11 +388,9 @@ class Http1Connection(Http1Output):
     @property
     def spare_from(self) -> float:
         phase, body = self.phase, self._body
-        if phase == HEAD:
-            return spare_from(self.idle_since, self.handshaken)
+        if phase in (HEAD, LINGERING):
+            return spare_from(self.idle_since, self.waits_on)
         if phase == BODY and body is not None:
             last = self.deadline - self.settings.body_timeout
             return body_spare_from(last, body.size, body.request.head, self.sock)
-        if phase == LINGERING:
-            return spare_from(self.idle_since, self.sock)
         return spare_from(self.idle_since) if phase == IDLE else math.inf

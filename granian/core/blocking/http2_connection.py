@@ -316,7 +316,7 @@ class Http2Connection(Http2Output):
             body_spare_from(each.since, each.body_size or len(each.body), each.head, self.sock)
             for each in self.gathering.values()
         ]
-        return max(times, default=spare_from(self.idle_since, self.handshaken))
+        return max(times, default=spare_from(self.idle_since, self.waits_on))
 
     def close(self) -> None:
         """Close the socket. Streams whose handler runs keep the connection in memory until they end."""

@@ -45,6 +45,7 @@ class Http2Output(WatchedConnection):
         'lock', 'memo', 'parked', 'sent', 'timers', 'waiting',
     )  # fmt: skip
 
+    replies = True
     outbox: int
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:

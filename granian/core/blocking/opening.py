@@ -57,7 +57,7 @@ class Opening(WatchedConnection):
     @property
     def spare_from(self) -> float:
         answered = self._handshake is not None and self._handshake.answered_at
-        return spare_from(self.idle_since, self.sock if answered else None)
+        return spare_from(self.idle_since, self.sock if answered else self.waits_on)
 
     @property
     def owes_records(self) -> bool:

@@ -94,18 +94,25 @@ def _refuse_head(connection: LoopConnection) -> None:
 
 
 def _watch_writing(connection: LoopConnection, unsent: int, now: float) -> None:
-    """Give up on a client that is the write timeout behind with its response, ours and the kernel's part."""
+    """Give up on a client that is the write timeout behind with its response, ours and the kernel's part.
+
+    While the worker stops and only the kernel has a part, a second.
+    """
     settings = connection.settings
+    timeout = settings.write_timeout if unsent or not connection.core.stopping else LINGER
     taken = -unsent - unacknowledged(connection.socket.fileno())
     if connection.lag is None:
         connection.lag = Lag(now, taken)
-    elif connection.lag.behind(now, taken, settings.response_min_rate) >= settings.write_timeout:
+    elif connection.lag.behind(now, taken, settings.response_min_rate) >= timeout:
         connection.give_up()
 
 
 def _is_taking_rest(connection: LoopConnection) -> bool:
-    """Return whether we linger and the kernel holds a part of the response: a reset would destroy it."""
-    lingers = connection.closing and not connection.core.stopping
+    """Return whether we linger and the kernel holds a part of the response: a reset would destroy it.
+
+    While the worker stops, only on HTTP/2, whose client sends WINDOW_UPDATE: to others the kernel sends it.
+    """
+    lingers = connection.closing and (connection.multiplexed or not connection.core.stopping)
     return lingers and unacknowledged(connection.socket.fileno()) > 0
 
 
