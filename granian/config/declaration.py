@@ -207,7 +207,7 @@ class Declaration(Positional):
         WS,
         'int',
         32,
-        'Messages waiting for the application before reading pauses',
+        'Messages waiting for the application before reading pauses; it does at 1 MiB of them, too',
         ge=1,
         to='websockets.max_queue',
     )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from sys import getsizeof
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .settings import WebSocketSettings
+
+MOST_BYTES = 1024 * 1024
+"""Bytes of memory in messages that wait for the application before reading pauses."""
 
 
 class Closed(NamedTuple):
@@ -27,8 +31,7 @@ class Inbox:
     """
 
     __slots__ = (
-        '_loop', '_messages', '_on_end', '_on_room', '_settings', '_size', 'final', 'heard', 'reading',
-        'waiter',
+        '_bytes', '_loop', '_messages', '_most', '_on_end', '_on_room', 'final', 'heard', 'reading', 'waiter',
     )  # fmt: skip
 
     def __init__(
@@ -39,11 +42,11 @@ class Inbox:
         on_end: Callable[[], None],
     ) -> None:
         self._loop = loop
-        self._settings = settings
+        self._most = settings.max_queue
         self._on_room = on_room
         self._on_end = on_end
         self._messages: deque[str | bytes] = deque()
-        self._size = 0  # of all messages
+        self._bytes = 0  # of memory, in all messages
         self.waiter: asyncio.Future[str | bytes | Closed] | None = None
         """The application waits for a message."""
         self.final: Closed | None = None
@@ -61,7 +64,7 @@ class Inbox:
         """
         if self._messages:
             message = self._messages.popleft()
-            self._size -= len(message)
+            self._bytes -= getsizeof(message)
             if not self.reading:
                 self._on_room()
             return message
@@ -79,7 +82,7 @@ class Inbox:
                 delivered = waiter.result()
                 if not isinstance(delivered, Closed):
                     self._messages.appendleft(delivered)
-                    self._size += len(delivered)
+                    self._bytes += getsizeof(delivered)
             raise
         finally:
             if self.waiter is waiter:
@@ -88,19 +91,17 @@ class Inbox:
     def put(self, message: str | bytes) -> bool:
         """Queue a message. Return False when there is no room for another one after it."""
         self._messages.append(message)
-        self._size += len(message)
-        settings = self._settings
-        return len(self._messages) < settings.max_queue and self._size <= settings.max_message_size
+        self._bytes += getsizeof(message)
+        return len(self._messages) < self._most and self._bytes < MOST_BYTES
 
     @property
     def has_room(self) -> bool:
         """Reading may go on after a pause: half of the queue is free."""
-        settings = self._settings
-        return len(self._messages) <= settings.max_queue // 2 and self._size <= settings.max_message_size
+        return len(self._messages) <= self._most // 2 and self._bytes <= MOST_BYTES // 2
 
     def clear(self) -> None:
         self._messages.clear()
-        self._size = 0
+        self._bytes = 0
 
     def conclude(self, final: Closed) -> None:
         """Let the application receive `final` after the messages, at once where it waits."""

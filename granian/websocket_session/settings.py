@@ -16,7 +16,7 @@ class WebSocketSettings:
     max_message_size: int = 16 * 1024 * 1024
     """Of one whole message, after inflating; beyond it the WebSocket is closed with 1009."""
     max_queue: int = 32
-    """Messages that wait for the application before reading pauses."""
+    """Messages that wait for the application before reading pauses; see also `inbox.MOST_BYTES`."""
     per_message_deflate: bool = True
     close_timeout: float = 10
     """How long the peer has to answer our close frame."""

@@ -385,6 +385,11 @@ async def ws_slow(attack: Attack) -> None:
     await websocket(attack, SLOW, frame(b'x' * 10, b'abcd', 0x82) * 500, read=True)
 
 
+async def ws_unread(attack: Attack) -> None:
+    """Send messages of 1 MiB, and read no echo."""
+    await websocket(attack, HANDSHAKE, frame(bytes(1 << 20), b'abcd', 0x82))
+
+
 STAYING = (silent, half_head, half_body, kept_alive, prefaces, tls_stall)
 """Attacks that are tried on a server with few descriptors."""
 HTTP1 = (
@@ -404,7 +409,7 @@ HTTP2 = (
     tiny_frames,
 )
 WEBSOCKET = (
-    upgrades, ws_fragments, ws_bomb, ws_pings, ws_pongs, ws_empty, ws_deflated, ws_closed, ws_slow,
+    upgrades, ws_fragments, ws_bomb, ws_pings, ws_pongs, ws_empty, ws_deflated, ws_closed, ws_slow, ws_unread,
 )  # fmt: skip
 ATTACKS = {function.__name__: function for function in (*HTTP1, *TLS_ONLY, *HTTP2, *WEBSOCKET)}
 FLOODS = {
