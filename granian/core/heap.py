@@ -37,6 +37,10 @@ class Peak:
         if connections > self.most:
             self.most = connections
 
+    def note_unread(self) -> None:
+        """Note that a connection has left whose client did not read: its output is free now."""
+        self._trims = TRIMS
+
     def look(self, connections: int) -> None:
         """Return memory when three of four connections have left. Once a second."""
         if self.most >= MANY and connections < self.most // 4:

@@ -18,6 +18,7 @@ from granian.websocket_session import (
     WebSocketSettings,
     open_session,
 )
+from granian.websocket_session.inbox import MOST_BYTES
 from tests.support.rows import rows
 from tests.support.ws_frames import binary, close, frame, text
 
@@ -354,13 +355,41 @@ async def test_reading_pauses_when_the_queue_is_full():
 
 
 @on_loop
-async def test_reading_pauses_when_what_waits_is_large():
-    stream, ws = await accepted(max_message_size=1000)
-    stream.receiver(binary(b'x' * 600) * 2)
+async def test_reading_pauses_when_the_waiting_messages_are_large():
+    stream, ws = await accepted()
+    part = MOST_BYTES // 4
+    stream.receiver(binary(b'x' * part) * 3)
+    assert stream.reading
+    stream.receiver(text('é' * part))
     assert not stream.reading
     await ws.receive()
     await turns(1)
+    assert not stream.reading
+    await ws.receive()
+    await ws.receive()
+    await turns(1)
     assert stream.reading
+    ws._abort()
+
+
+@on_loop
+async def test_message_larger_than_the_queue_passes():
+    stream, ws = await accepted()
+    message = binary(b'x' * MOST_BYTES * 2)
+    for _ in range(3):
+        stream.receiver(message)
+        assert not stream.reading
+        assert await ws.receive() == b'x' * MOST_BYTES * 2
+        await turns(1)
+        assert stream.reading
+    ws._abort()
+
+
+@on_loop
+async def test_characters_count_by_their_memory():
+    stream, ws = await accepted()
+    stream.receiver(text('€' * (MOST_BYTES // 2)))
+    assert not stream.reading
     ws._abort()
 
 

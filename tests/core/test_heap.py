@@ -85,6 +85,17 @@ def test_memory_is_returned_when_most_connections_have_left(monkeypatch: pytest.
     assert not peak.is_due
 
 
+def test_memory_is_returned_after_a_client_that_did_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(heap, 'trim', lambda: trimmed.append(1))
+    peak = heap.Peak()
+    peak.note_unread()
+    assert peak.is_due
+    for _ in range(heap.TRIMS + 2):
+        peak.look(1)
+    assert trimmed == [1] * heap.TRIMS
+
+
 def blocking(connect: Callable[[Callable[[], socket.socket]], None]) -> None:
     with running(lambda stream: stream.respond(200, [], b'')) as server:
         connect(server.connect)

@@ -224,6 +224,8 @@ class LoopCore:
 
     def left(self, connection: LoopConnection) -> None:
         self.connections.discard(connection)
+        if connection.writing_paused:
+            self._peak.note_unread()
         self.acceptor.note_end()
         self.acceptor.room_made()
         if self.stopping:

@@ -14,15 +14,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.events import Event as WsprotoEvent
 
-from .deflate import (
-    SLICE,
-    SLICE_INPUT,
-    SMALLEST_COMPRESSED,
-    Deflate,
-    DeflateParameters,
-    InvalidDeflate,
-    MessageTooBig,
-)
+from .deflate import SMALLEST_COMPRESSED, Deflate, DeflateParameters, InvalidDeflate, MessageTooBig
 from .events import (
     ABNORMAL,
     INVALID_DATA,
@@ -71,7 +63,7 @@ _LANE = frozenset({TEXT, BINARY})
 _LANE_DEFLATE = frozenset({TEXT, BINARY, _DEFLATED_TEXT, _DEFLATED_BINARY})
 _OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 _INFLATING_TEXT, _INFLATING_BINARY = -1, -2
-"""In place of a number of bytes left: a message of the plain lane is being inflated."""
+"""In place of a number of bytes left: a message is being inflated."""
 # A frame up to this size is waited for, so that one reading that cuts it does not leave the lane.
 _LARGEST_AWAITED = 65536
 
@@ -80,8 +72,8 @@ class WebSocket:
     """The frames of one accepted WebSocket. Sizes in bytes."""
 
     __slots__ = (
-        '_answer', '_binary', '_buffer', '_counting', '_deflate', '_fragmented', '_fragments', '_lane',
-        '_left', '_max', '_misplaced', '_payload', '_position', '_size', '_text', '_work', '_wsproto',
+        '_answer', '_binary', '_buffer', '_deflate', '_fragmented', '_fragments', '_lane', '_left',
+        '_max', '_misplaced', '_packed', '_payload', '_position', '_size', '_text', '_work', '_wsproto',
         'state',
     )  # fmt: skip
 
@@ -98,9 +90,8 @@ class WebSocket:
         self._left = 0  # of the current frame's payload, not yet fed
         self._fragmented = False  # a message has begun and not ended
         self._misplaced = False  # the frame continues no message, or begins one within another
-        self._counting = False  # that message is not compressed: its frames' sizes add up in
-        self._size = 0
-        self._fragments = self._payload = 0  # of the message
+        self._packed = 0  # that message is compressed: _INFLATING_TEXT or _INFLATING_BINARY
+        self._size = self._fragments = self._payload = 0  # of the message
         self._text: io.StringIO | None = None
         self._binary: bytearray | None = None
         self._answer = b''  # payload of the close frame we owe
@@ -156,9 +147,9 @@ class WebSocket:
         end = start + length
         if end > len(data):
             # Text is for wsproto: it refuses bytes that are not UTF-8 before the frame ends.
-            awaited = first & 2 and length <= _LARGEST_AWAITED and length <= self._max
+            awaited = first != TEXT and length <= _LARGEST_AWAITED and length <= self._max
             return None if awaited else self._other_event()
-        if length > self._max:
+        if length > self._max and first in _LANE:
             return self._violation(TOO_BIG, 'message too big')
         self._position = end
         payload = _unmask(data[start:end], data[start - 4 : start])
@@ -214,8 +205,7 @@ class WebSocket:
             header = 0 if self._left else self._frame_header()
             # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
             fault = self._fault()
-            left = self._left if self._counting else min(self._left, SLICE_INPUT)
-            chunk = self._buffer[self._position : self._position + header + (0 if fault else left)]
+            chunk = self._buffer[self._position : self._position + header + (0 if fault else self._left)]
             if not chunk:
                 self._work = 0  # pieces of a frame that come one by one are no further frames
                 return None
@@ -224,7 +214,9 @@ class WebSocket:
             self._left -= len(chunk) - header
             if self._wsproto is None:
                 self._wsproto = Connection(ConnectionType.SERVER, [self._deflate] if self._deflate else [])
-            self._wsproto.receive_data(chunk)
+            # It would read a compressed text as UTF-8.
+            masquerades = header and chunk[0] & 0x4F == _DEFLATED_TEXT & 0x4F
+            self._wsproto.receive_data(bytes((chunk[0] ^ 3,)) + chunk[1:] if masquerades else chunk)
             for happened in self._wsproto.events():  # one at most, of a frame or less
                 event = self._translate(happened)
                 if event is not None:
@@ -234,20 +226,18 @@ class WebSocket:
         return None
 
     def _turn_is_over(self) -> bool:
-        """Return whether wsproto has had enough frames, or inflated enough, for a turn. Begin the next."""
-        produced = self._deflate.produced if self._deflate is not None else 0
-        if self._work < _WORK and produced < SLICE:
+        """Return whether enough frames have been read for a turn. Begin the next."""
+        if self._work < _WORK:
             return False
         self._work = 0
-        if self._deflate is not None:
-            self._deflate.produced = 0
         return True
 
     def _fault(self) -> tuple[int, str] | None:
         """Return the code and reason with which to refuse the frame by its header alone."""
         if self._misplaced:  # before its payload, which may break another rule
             return PROTOCOL_ERROR, 'unexpected opcode'
-        if self._size > self._max:
+        # Of a compressed message this is the size before it is inflated: noise grows by its compression.
+        if self._size > (self._max + self._max // 8 + 1024 if self._packed else self._max):
             return TOO_BIG, 'message too big'
         if self._fragments > FRAGMENTS and self._payload < self._fragments * SMALL_FRAGMENT:
             return POLICY, 'too many small fragments'
@@ -278,14 +268,14 @@ class WebSocket:
             length = int.from_bytes(data[at + 2 : at + 2 + extended], 'big')
         self._left = length
         if opcode in (1, 2):
-            self._counting = not first & 0x40  # inflated bytes are counted by Deflate
+            inflating = _INFLATING_TEXT if opcode == 1 else _INFLATING_BINARY
+            self._packed = inflating if first & COMPRESSED else 0
             self._size = self._fragments = self._payload = 0
         if opcode < 8:
             self._misplaced = self._fragmented is not (opcode == 0)
             self._fragments += 1
-            self._payload += length if self._counting else 4 * length
-            if self._counting:
-                self._size += length
+            self._payload += 4 * length if self._packed else length
+            self._size += length
         return header
 
     def _translate(self, event: WsprotoEvent) -> Event | None:
@@ -313,17 +303,16 @@ class WebSocket:
         text, self._text = self._text.getvalue(), None
         return text
 
-    def _binary_piece(self, piece: BytesMessage) -> bytes | None:
+    def _binary_piece(self, piece: BytesMessage) -> Event | None:
         self._fragmented = not piece.message_finished
-        if self._binary is None:
-            if piece.message_finished:
-                return bytes(piece.data)
-            self._binary = bytearray()
-        self._binary += piece.data
+        if self._binary is not None:
+            self._binary += piece.data
+        elif self._fragmented:
+            self._binary = bytearray(piece.data)
         if self._fragmented:
             return None
-        data, self._binary = bytes(self._binary), None
-        return data
+        data, self._binary = bytes(self._binary or piece.data), None
+        return self._inflated(data, self._packed == _INFLATING_TEXT) if self._packed else data
 
     def _violation(self, code: int, reason: str) -> Close:
         self._end(Input.VIOLATION, close_payload(code, reason))

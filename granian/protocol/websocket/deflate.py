@@ -1,8 +1,8 @@
 """permessage-deflate (RFC 7692): its negotiation, and inflating in bounded memory.
 
-wsproto's own extension inflates a frame whole, however large it becomes, and forgets that a
-message is compressed when a ping comes between its fragments; so the extension is ours, and
-wsproto calls it.
+wsproto's own extension inflates a frame whole, however large it becomes. With ours wsproto leaves a
+compressed message as it is: the codec inflates it in slices, once it is complete. So a client must send
+a whole message before it can have the memory of what it becomes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsproto.extensions import Extension
-from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
+from wsproto.frame_protocol import Opcode, RsvBits
 
 NAME = 'permessage-deflate'
 
@@ -28,8 +28,6 @@ SMALLEST_COMPRESSED = 64
 
 SLICE = 65536
 """Bytes that are inflated at once: about 0.5 ms. A message of 64 KiB can be 64 MiB."""
-SLICE_INPUT = 1024
-"""Bytes of compressed input that give 1 MiB at most."""
 
 # A final block ends a deflate stream; the next bytes begin another. Each costs a copy of those bytes.
 _MOST_STREAMS = 16
@@ -119,7 +117,7 @@ _PARAMETERS: dict[str, Callable[[str | None], bool]] = {
 
 
 class Deflate(Extension):
-    """The two compression contexts of one connection, and wsproto's hooks into the inbound one."""
+    """The two compression contexts of one connection, and the extension that lets wsproto take bit RSV1."""
 
     name = NAME
 
@@ -128,12 +126,8 @@ class Deflate(Extension):
         self._max = max_message_size
         self._size = 0
         self._streams = 0  # that have ended within the frame
-        self._input: bytes | None = None  # of a message of one frame, not inflated yet
+        self._input: bytes | None = None  # not inflated yet
         self._parts: list[bytes] = []
-        self._compressed = False
-        self._control = False
-        self.produced = 0
-        """Bytes inflated for wsproto. The codec sets it to 0 when a turn ends."""
         self._inflater: Any = None
         self._deflater: Any = None
 
@@ -154,7 +148,7 @@ class Deflate(Extension):
     # inbound
 
     def decompress(self, payload: bytes) -> bytes | None:
-        """Return the content of a message of one frame, None where `go_on` has to inflate the rest.
+        """Return the content of a message, None where `go_on` has to inflate the rest.
 
         Raise MessageTooBig or InvalidDeflate.
         """
@@ -233,34 +227,5 @@ class Deflate(Extension):
 
     def frame_inbound_header(
         self, proto: object, opcode: Opcode, rsv: RsvBits, payload_length: int
-    ) -> CloseReason | RsvBits:
-        self._control = opcode.iscontrol()
-        if self._control:
-            return RsvBits(False, False, False)
-        self._streams = 0
-        if opcode is Opcode.CONTINUATION:
-            return RsvBits(False, False, False)
-        self._compressed = rsv.rsv1
-        self._size = 0
-        return RsvBits(True, False, False)
-
-    def frame_inbound_payload_data(self, proto: object, data: bytes) -> bytes | CloseReason:
-        if self._control or not self._compressed:
-            return data
-        return self._guarded(data)
-
-    def frame_inbound_complete(self, proto: object, fin: bool) -> bytes | CloseReason | None:
-        if self._control or not fin or not self._compressed:
-            return None
-        self._compressed = False
-        return self._guarded(None)
-
-    def _guarded(self, data: bytes | None) -> bytes | CloseReason:
-        try:
-            content = self._finish() if data is None else self._inflate(data)
-            self.produced += len(content)
-            return content
-        except MessageTooBig:
-            return CloseReason.MESSAGE_TOO_BIG
-        except InvalidDeflate:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+    ) -> RsvBits:
+        return RsvBits(opcode in (Opcode.TEXT, Opcode.BINARY), False, False)
