@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..clocks import time as wall_clock
 from ..log import access_logger
+from ..own_threads import start_thread
 from .atoms import Format
 
 if TYPE_CHECKING:
@@ -114,8 +115,7 @@ class AccessLog:
     def _start(self) -> None:
         with self._writing:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name='granian-access-log', daemon=True)
-                self._thread.start()
+                self._thread = start_thread(self._run, 'granian-access-log')
 
     def _run(self) -> None:
         while self._wake.get():

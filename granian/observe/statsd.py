@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..clocks import monotonic
+from ..own_threads import start_thread
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -127,8 +128,7 @@ class RequestFigures:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name='granian-statsd', daemon=True)
-                self._thread.start()
+                self._thread = start_thread(self._run, 'granian-statsd')
 
     def _run(self) -> None:
         while self._wake.get():

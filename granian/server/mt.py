@@ -5,15 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from .. import net
 from ..config import Config
 from ..constants import Cores
 from ..errors import ConfigurationError
 from ..messages import refusal
+from ..own_threads import start_thread
 from ..pipes import PipeEnd, make_pipe
 from ..worker import entry, ipc
 from ..worker.hooks import Worker
@@ -77,10 +78,7 @@ class ThreadHandle(Handle):
         self._status = 0
         self._over = False
         self._abandoned = False
-        self._thread = threading.Thread(
-            target=self._live, args=(target, spec), name=f'granian-{spec.name}', daemon=True
-        )
-        self._thread.start()
+        self._thread = start_thread(partial(self._live, target, spec), f'granian-{spec.name}')
 
     def _live(self, target: SpawnTarget, spec: WorkerSpec) -> None:
         """Run the worker; closing the pipe at the end wakes the main loop."""

@@ -54,6 +54,8 @@ SETTINGS = {
     '/debug': 'sets the debug mode of the loop',
     '/trace': 'traces with a function that raises',
     '/profile': 'profiles with a function that raises',
+    '/trace-threads': 'traces new threads with a function that raises',
+    '/profile-threads': 'profiles new threads with a function that raises',
     '/recursion-limit': 'lowers the recursion limit',
     '/address-space': 'limits its memory to what it has',
     '/processor': 'exceeds its limit of processor time',
@@ -76,10 +78,12 @@ SETTINGS = {
     '/logging': 'disables all loggers',
 }
 OF_THE_LOOP = ('/factory', '/loop-handler', '/debug')
+OF_THREADS = ('/trace-threads', '/profile-threads')
 HARMLESS = ('/recursion-limit', '/wakeup', '/user', '/nice', '/gc', '/faulthandler', '/logging-shutdown')
 FEWER = {
     **{f'the application {SETTINGS[path]}': ('asyncio', 'uvloop') for path in OF_THE_LOOP},
     **{f'the application {SETTINGS[path]}': ('threads', 'asyncio') for path in HARMLESS},
+    **{f'the application {SETTINGS[path]}': ('threads', 'gevent') for path in OF_THREADS},
 }
 """Faults that the tests try on some cores only, for their time."""
 LINES = {

@@ -235,6 +235,14 @@ def profile():
     sys.setprofile(broken)
 
 
+def trace_threads():
+    threading.settrace(broken)
+
+
+def profile_threads():
+    threading.setprofile(broken)
+
+
 def lower_recursion_limit():
     """Lower the limit as far as Python lets us, to 50 at the least."""
     limit = 50
@@ -278,6 +286,8 @@ ACTS = {
     '/debug': with_loop(lambda loop: loop.set_debug(True)),
     '/trace': trace,
     '/profile': profile,
+    '/trace-threads': trace_threads,
+    '/profile-threads': profile_threads,
     '/recursion-limit': lower_recursion_limit,
     '/address-space': limit_memory,
     '/processor': limit_processor,

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ...clocks import monotonic
+from ...own_threads import start_thread
 from ...stream import log_failure
 from ..loop.connection import LoopConnection
 from ..loop.core import LoopCore, close_loop
@@ -215,7 +216,7 @@ class LoopThread:
 
 
 def _start_thread(run: Callable[[], None]) -> None:
-    threading.Thread(target=run, name='granian-websockets', daemon=True).start()
+    start_thread(run, 'granian-websockets')
 
 
 class PairedCore:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections import deque
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from ... import forked
 from ...clocks import monotonic
+from ...own_threads import start_thread
 from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening
@@ -170,9 +171,12 @@ class BlockingCore:
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call once after some seconds. The leader."""
-        timer = threading.Timer(seconds, call)
-        timer.daemon = True
-        timer.start()
+
+        def wait_and_call() -> None:
+            sleep(seconds)
+            call()
+
+        start_thread(wait_and_call, 'granian-timer')
 
     def _shut_handed_over(self) -> None:
         """Disconnect the clients of sockets that applications have taken, so that their calls end."""

@@ -15,12 +15,12 @@ The transmitter also sends what the kernel had no room for, while the handler go
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from time import thread_time
 from typing import TYPE_CHECKING, Protocol
 
 from ...clocks import monotonic
+from ...own_threads import start_thread
 from ...stream import ClientDisconnected
 from .locks import Lock
 from .scheduling import use_batch_policy
@@ -176,7 +176,7 @@ class Transmitter:
         with self._starting:
             if not self._started:
                 try:
-                    threading.Thread(target=self._run, name='granian-transmitter', daemon=True).start()
+                    start_thread(self._run, 'granian-transmitter')
                 except NO_THREAD:
                     return False
                 self._started = True

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from time import sleep
 
 from ...clocks import monotonic
+from ...own_threads import start_thread
 from ..blocking.scheduling import times_waited, use_batch_policy
 from ..blocking.transmitter import NO_THREAD, Transmitter
 from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work
@@ -116,15 +117,21 @@ class Pool(Eagerness):
             return True
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._live, name=f'granian-pool-{self.threads}', daemon=True)
         try:
-            thread.start()
+            start_thread(self._live, f'granian-pool-{self.threads}')
         except NO_THREAD:
             with self._growing:
                 self.threads -= 1
             raise
 
     def _live(self) -> None:
+        """Live as a thread of the pool. An exception ends the pool: the thread may have had the baton."""
+        try:
+            self._take_turns()
+        except BaseException as error:
+            self.fail(error)
+
+    def _take_turns(self) -> None:
         """Lead, park, and lead again: a pool thread's life, which begins with the baton."""
         member = Member()
         if self.threads > 1 and not self._parallel:
