@@ -371,6 +371,20 @@ def test_noise_that_grows_by_its_compression_passes():
         assert feed(WebSocket(100_000, DeflateParameters()), data) == [noise]
 
 
+def test_long_compressed_message_is_given_to_zlib_in_pieces():
+    """Give zlib a piece at a time: it copies what it does not take."""
+    noise = random.Random(1).randbytes(5 * SLICE)
+    given = []
+    inflate = Deflate._slice
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(
+            Deflate, '_slice', lambda self, data: (given.append(len(data)), inflate(self, data))[1]
+        )
+        data = frame(2, deflated(noise), rsv=0x40)
+        assert feed(WebSocket(len(noise), DeflateParameters()), data) == [noise]
+    assert max(given) <= SLICE
+
+
 @rows('fin', [True, False])
 def test_compressed_message_that_is_too_big_already_is_1009(fin):
     data = frame(2, bytes(120_000), rsv=0x40, fin=fin)

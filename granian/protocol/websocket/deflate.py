@@ -126,7 +126,8 @@ class Deflate(Extension):
         self._max = max_message_size
         self._size = 0
         self._streams = 0  # that have ended within the frame
-        self._input: bytes | None = None  # not inflated yet
+        self._input = b''  # a message
+        self._position = 0  # in it: what is before it has been given to zlib
         self._parts: list[bytes] = []
         self._inflater: Any = None
         self._deflater: Any = None
@@ -152,28 +153,32 @@ class Deflate(Extension):
 
         Raise MessageTooBig or InvalidDeflate.
         """
-        self._size = self._streams = 0
+        self._size = self._streams = self._position = 0
         self._parts = []
         self._input = payload
         return self.go_on()
 
     def go_on(self) -> bytes | None:
         """Inflate a further SLICE. Return and raise what `decompress` does."""
-        assert self._input is not None
-        content, self._input = self._slice(self._input)
-        if self._input is None:
+        # A piece of the input, since zlib copies what it does not take.
+        piece = self._input[self._position : self._position + SLICE]
+        content, rest = self._slice(piece)
+        self._position += len(piece) - len(rest or b'')
+        complete = rest is None and self._position == len(self._input)
+        if complete:
+            self._input = b''
             content += self._finish()
             if not self._parts:
                 return content
         self._parts.append(content)
-        if self._input is not None:
+        if not complete:
             return None
         content, self._parts = b''.join(self._parts), []
         return content
 
     def drop_input(self) -> None:
         """Free what has been inflated of a message: no more is read."""
-        self._input = self._inflater = None
+        self._input, self._inflater = b'', None
         self._parts = []
 
     def _inflate(self, data: bytes) -> bytes:
