@@ -56,6 +56,10 @@ class Inbox:
         self.heard = False
         """Bytes have arrived since the last ping."""
 
+    def let_go(self) -> None:
+        """Call `on_room` and `on_end` no more: there is nothing to read or to answer."""
+        self._on_room = self._on_end = _nothing
+
     async def receive(self) -> str | bytes | Closed:
         """Return the next message. Once Closed has been returned, it is returned again at each call.
 
@@ -111,3 +115,7 @@ class Inbox:
         if waiter is not None and not waiter.done():
             waiter.set_result(self.final)
             self._on_end()
+
+
+def _nothing() -> None:
+    pass

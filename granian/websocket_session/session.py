@@ -150,7 +150,7 @@ class WebSocketSession:
     def _refused(self) -> None:
         self._answered = True
         self._inbox.conclude(Closed(ABNORMAL, ''))
-        self._cancel_tasks()
+        self._let_go()
 
     # messages
 
@@ -272,9 +272,15 @@ class WebSocketSession:
         if self._keep_alive is not None:
             self._keep_alive.cancel()
         self._timer = self._keep_alive = None
-        self._cancel_tasks()
+        self._let_go()
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+    def _let_go(self) -> None:
+        """Stop tasks, and undo the cycles: they would keep OpenSSL's buffers until a garbage collection."""
+        self._cancel_tasks()
+        self._inbox.let_go()
+        self._stream.on_shutdown = self._stream.on_disconnect = None
 
     def _restart_timer(self, seconds: float, action: Callable[[], None]) -> None:
         if self._timer is not None:

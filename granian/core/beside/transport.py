@@ -188,5 +188,6 @@ class SocketTransport:
         try:
             self._protocol.connection_lost(error)
         finally:
+            self._protocol = None  # a cycle would keep OpenSSL's buffers until the garbage collector comes
             self._sock.close()
             self._closed()
