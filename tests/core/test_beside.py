@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import sys
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from granian.core.beside.core import LoopThread, PairedCore, WebSocketCore
+from granian.core.beside.transport import SocketTransport
 from granian.core.beside.tunnel import Http2Tunnel
 from granian.core.contract import CoreSettings
 from granian.stream import ClientDisconnected
@@ -84,6 +88,32 @@ def test_handshake_on_its_way_is_waited_for_at_a_stop(monkeypatch: pytest.Monkey
     thread.join(10)
     core.loop.close()
     assert adopted == [connection]
+
+
+def test_closed_transport_lets_its_protocol_go() -> None:
+    """Leave no cycle: it would keep a TLS connection's buffers until a garbage collection."""
+
+    class Protocol:
+        transport: Any
+
+        def connection_lost(self, error: Any) -> None:
+            pass
+
+    loop = asyncio.new_event_loop()
+    near, far = socket.socketpair()
+    protocol = Protocol()
+    protocol.transport = SocketTransport(loop, near, protocol, lambda: None)
+    protocol.transport.abort()
+    left = weakref.ref(protocol)
+    del protocol
+    gc.disable()
+    try:
+        loop.run_until_complete(asyncio.sleep(0))
+        assert left() is None
+    finally:
+        gc.enable()
+        far.close()
+        loop.close()
 
 
 @pytest.mark.parametrize(

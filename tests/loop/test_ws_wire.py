@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import zlib
 
@@ -11,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import connect
 
+from granian.core.loop.stream import LoopStream
 from granian.websocket_session import Closed, WebSocketSettings, open_session
 from tests.support.http2_client import Http2Client, Response
 from tests.support.tls_client import wrapped
@@ -81,6 +83,22 @@ def test_frames_in_the_same_piece_as_the_handshake(serve):
     served = serve(Echo())
     client = raw(served, text('early') + text('bird'))
     assert client.exactly(13) == b'\x81\x05early\x81\x04bird'
+
+
+@pytest.mark.parametrize('last', [close(), b''], ids=['close frame', 'end of input'])
+def test_ended_websocket_is_freed_without_the_collector(serve, last):
+    """Leave no cycle: it would keep a TLS connection's buffers until a garbage collection."""
+    served = serve(Echo())
+    gc.collect()
+    gc.disable()
+    try:
+        client = raw(served, text('a'))
+        assert client.exactly(3) == b'\x81\x01a'
+        client.send(last)
+        client.close()
+        served.wait_for(lambda: not any(isinstance(each, LoopStream) for each in gc.get_objects()))
+    finally:
+        gc.enable()
 
 
 def test_byte_by_byte(serve):

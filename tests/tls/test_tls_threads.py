@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -15,6 +17,7 @@ import pytest
 from granian.core import contract
 from granian.core.blocking import connection, handshake, opening, reactor
 from granian.core.blocking.poller import SelectorPoller
+from granian.core.blocking.tls_socket import TLSSocket
 from granian.core.threads.pool import Pool
 from granian.tls import TLSSettings, make_context
 from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_all, read_response, running
@@ -93,6 +96,20 @@ def test_each_step_of_a_handshake_has_a_lane_of_its_own(serve, make_client, monk
         answer = exchange(sock, GET_CLOSE % b'/')
     assert answer.endswith(b'progress 7')
     assert sorted(set(before)) == [0, 2]
+
+
+def test_reset_connection_is_freed_without_the_collector(serve, make_client):
+    gc.collect()
+    gc.disable()
+    try:
+        with serve(describe) as server:
+            with connected(server, make_client('http/1.1')) as sock:
+                sock.sendall(GET % b'/')
+                assert read_response(sock).startswith(b'HTTP/1.1 200 ')
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            until(lambda: not any(isinstance(each, TLSSocket) for each in gc.get_objects()))
+    finally:
+        gc.enable()
 
 
 def describe(stream: Any) -> None:

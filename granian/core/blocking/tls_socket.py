@@ -255,7 +255,10 @@ class TLSSocket:
         with self._lock:
             self._say_goodbye()
             self._sock.close()
-        self.on_end = self.on_more = _nothing  # the connection's methods: garbage would be left
+        # Cycles would keep OpenSSL's buffers until a garbage collection: the connection's methods, and the
+        # frames of a failed read.
+        self.on_end = self.on_more = _nothing
+        self._failure = None
 
     def _say_goodbye(self) -> None:
         if self._notify:

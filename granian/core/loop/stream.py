@@ -188,6 +188,7 @@ class LoopStream:
             return
         self.connection.write_last(self.protocol.send_end(self.stream_id, trailers))
         self.connection.response_ended(self)
+        self._receiver = None  # a cycle with the WebSocket's session
 
     def respond(self, status: int, headers: Headers, body: bytes, reason: bytes | None = None) -> None:
         if self.disconnected:
