@@ -155,3 +155,31 @@ def test_threads_switch_soon_beside_the_loop(chosen: float, then: float) -> None
         beside.join()
     finally:
         sys.setswitchinterval(before)
+
+
+def test_writers_of_a_lost_client_are_not_woken_as_if_there_were_room() -> None:
+    """Compare `heap.Peak`: a connection that leaves with unsent output has a client that did not read."""
+    calls: list[str] = []
+
+    class Protocol(asyncio.Protocol):
+        def pause_writing(self) -> None:
+            calls.append('pause')
+            client.close()
+
+        def resume_writing(self) -> None:
+            calls.append('resume')
+
+        def connection_lost(self, error: Exception | None) -> None:
+            calls.append('lost')
+            lost.set()
+
+    async def main() -> None:
+        transport = SocketTransport(asyncio.get_running_loop(), server, Protocol(), lambda: None)
+        transport.write(bytes(4_000_000))
+        await asyncio.wait_for(lost.wait(), 10)
+
+    server, client = socket.socketpair()
+    server.setblocking(False)
+    lost = asyncio.Event()
+    asyncio.run(main())
+    assert calls == ['pause', 'lost']

@@ -131,3 +131,19 @@ def test_core_without_connections_returns_their_memory(
         assert trimmed.wait(10)
 
     core(crowd)
+
+
+def test_loop_returns_the_memory_of_output_that_was_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed = threading.Event()
+    monkeypatch.setattr(heap, 'trim', trimmed.set)
+
+    async def handler(stream: Any) -> None:
+        stream.respond(200, [], bytes(20_000_000))
+
+    served = Served('asyncio', handler)
+    sock = served.connect().sock
+    sock.sendall(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    sock.recv(1)
+    sock.close()
+    assert trimmed.wait(10)
+    served.stop()

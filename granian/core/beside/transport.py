@@ -124,7 +124,10 @@ class SocketTransport:
         """Send buffered output. The socket has room."""
         if self._finished:
             return
-        del self._buffer[: self._send(bytes(self._buffer))]
+        sent = self._send(bytes(self._buffer))
+        if not sent:
+            return  # no room, or the client has gone: connection_lost wakes who waits for room
+        del self._buffer[:sent]
         if self._writing_paused and len(self._buffer) <= self._high // 4:
             self._writing_paused = False
             self._protocol.resume_writing()
