@@ -14,6 +14,9 @@ RECORD: Final = 16384
 WIRE: Final = 18432
 """Bytes given to OpenSSL at once: the longest record (RFC 5246 6.2.3). A connection keeps a third more of
 memory. 700 records without data take 5 ms."""
+PART: Final = 4096
+"""Bytes given to OpenSSL at once while the records before had no data, and at first: 150 updates that ask for
+ours take 2 ms."""
 BARREN: Final = 32768
 """Bytes of records since the last data that end a connection: a record that is not whole yet has 16 KiB."""
 REPLY: Final = 4

@@ -6,6 +6,7 @@ import pytest
 
 from granian.core.loop import deadlines
 from granian.core.loop.tls import TLSLayer
+from granian.core.records import PART
 from tests.support.slow_reader import send_on_and_read
 from tests.support.tls_client import Begun, HalfClosing, client_context
 
@@ -41,6 +42,21 @@ def test_request_in_front_of_a_bad_record_is_passed_on(serve, tls):
     served.wait_for(lambda: paths)
     assert paths == ['/first']
     client.rest()
+
+
+def test_parts_for_openssl_are_small_until_records_have_data(serve, tls, monkeypatch):
+    sizes = []
+    decode = TLSLayer._decode
+    monkeypatch.setattr(TLSLayer, '_decode', lambda self, data: (sizes.append(len(data)), decode(self, data)))
+    served = serve(hello, tls=tls)
+    client = Begun(served.connect().sock)
+    head = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n'
+    records = client.encrypt(head + bytes(90000))
+    del sizes[:]
+    client.sock.sendall(records)
+    served.wait_for(lambda: sum(sizes) >= len(records))
+    assert max(sizes[:1]) <= PART
+    assert max(sizes) > PART
 
 
 def test_fin_without_a_request_is_answered_with_close_notify(serve, tls):

@@ -17,6 +17,7 @@ from granian.core.blocking.handed_socket import HandedSocket
 from granian.core.blocking.handshake import Handshake
 from granian.core.blocking.receiving import PART_SIZE, make_buffer, receive
 from granian.core.blocking.tls_socket import FILLS, READS, TLSSocket
+from granian.core.records import PART, WIRE
 from tests.support.tls_client import client_context
 
 pause = threading.Event()
@@ -122,6 +123,31 @@ def test_records_without_data_end_the_connection(pki: Any, monkeypatch: pytest.M
         client.send(b'x' * 2000, cut=500)
         with pytest.raises(OSError, match='without data'):
             receive(sock, PART_SIZE)
+
+
+def test_parts_are_small_until_records_have_data(pki: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def receive_part(sock: socket.socket, size: int) -> bytes:
+        sizes.append(size)
+        return sock.recv(size)
+
+    def read() -> list[int]:
+        del sizes[:]
+        with contextlib.suppress(BlockingIOError):
+            sock.recv_into(make_buffer())
+        return sizes[:1]
+
+    monkeypatch.setattr('granian.core.blocking.tls_socket.receive', receive_part)
+    with connected(pki) as (client, sock, _):
+        client.send(b'x' * 2000)
+        assert read() == [PART]
+        client.send(b'x' * 2000, cut=500)
+        assert read() == [WIRE]
+        client.send(b'', rest=True)
+        assert read() == [PART]
+        client.send(b'x' * 2000)
+        assert read() == [WIRE]
 
 
 def test_record_in_pieces_is_data(pki: Any) -> None:

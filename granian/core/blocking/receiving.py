@@ -12,14 +12,14 @@ from __future__ import annotations
 from mmap import ACCESS_COPY, mmap
 from typing import Any, Final
 
-from ..records import WIRE
+from ..records import PART, WIRE
 
 RECEIVE_SIZE: Final = 65536
 """Maximum bytes of one read."""
 PART_SIZE: Final = 16384
 """The same where each byte may cost much: 1,600 frames of a byte take 2 ms."""
 
-_free: dict[int, list[mmap]] = {RECEIVE_SIZE: [], PART_SIZE: [], WIRE: []}
+_free: dict[int, list[mmap]] = {RECEIVE_SIZE: [], PART_SIZE: [], WIRE: [], PART: []}
 """Buffers that no thread uses, by their size: as many as threads have read at once."""
 
 
@@ -29,7 +29,7 @@ def make_buffer(size: int = RECEIVE_SIZE) -> mmap:
 
 
 def receive(sock: Any, size: int = RECEIVE_SIZE) -> bytes:
-    """Read up to `size` bytes (one of the three); b'' at the end. Raises OSError. Any thread."""
+    """Read up to `size` bytes (one of those of `_free`); b'' at the end. Raises OSError. Any thread."""
     free = _free[size]
     try:
         buffer = free.pop()

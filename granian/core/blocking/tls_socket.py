@@ -14,15 +14,15 @@ from collections.abc import Callable
 from mmap import mmap
 from typing import Any, Final
 
-from ..records import BARREN, RECORD, REPLY, WIRE
+from ..records import BARREN, PART, RECORD, REPLY, WIRE
 from .handed_socket import HandedSocket
 from .locks import Lock
 from .receiving import receive
 
 READS: Final = 64
 """Records deciphered at once. Of one byte each, 65,536 would fit into a buffer: that is half a second."""
-FILLS: Final = 4
-"""Parts of WIRE bytes in one read: as much as its buffer. They may have little data, and much without."""
+FILLS: Final = 5
+"""Parts in one read: a record of RECORD bytes in parts of PART. They may have little data, or much."""
 
 
 class TLSSocket:
@@ -34,7 +34,7 @@ class TLSSocket:
     """
 
     __slots__ = (
-        '_barren', '_deaf', '_drained', '_ended', '_failure', '_held', '_lock', '_notify', '_owed',
+        '_barren', '_deaf', '_drained', '_ended', '_failure', '_held', '_lock', '_notify', '_owed', '_part',
         '_received', '_sock', '_to_send', '_unsent', 'fileno', 'getsockname', 'getsockopt', 'on_end',
         'on_more', 'setblocking', 'tls',
     )  # fmt: skip
@@ -73,6 +73,8 @@ class TLSSocket:
         """OpenSSL may hold input that has not been deciphered."""
         self._barren = 0
         """Bytes of records since the last data."""
+        self._part = WIRE
+        """Bytes for OpenSSL at once."""
         self._unsent = b''
         """Records that the socket has not taken yet."""
         self._owed = 0
@@ -92,6 +94,7 @@ class TLSSocket:
                 return False
             finally:
                 self._barren = 0
+                self._part = PART
                 self._push_records()
                 if not self._drained:
                     self.on_more()
@@ -131,13 +134,13 @@ class TLSSocket:
             raise self._failure or BlockingIOError
 
     def _fill(self) -> None:
-        """Give OpenSSL what has arrived, up to WIRE bytes. Raises OSError."""
+        """Give OpenSSL what has arrived, up to a part. Raises OSError."""
         self._drained = True
-        data = receive(self._sock, WIRE)
+        data = receive(self._sock, self._part)
         if not data:
             self._received.write_eof()
             return
-        self._drained = len(data) < WIRE
+        self._drained = len(data) < self._part
         self._received.write(data)
         self._barren += len(data)
         if self._barren > BARREN:
@@ -161,6 +164,7 @@ class TLSSocket:
         except OSError as error:
             self._failure = error
         self._barren = 0 if filled > before else self._barren + REPLY * self._to_send.pending
+        self._part = WIRE if filled > before else PART
         self._held = filled == size or self._received.pending > 0
         if self._to_send.pending:
             self._push_records()

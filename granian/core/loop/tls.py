@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..progress import unread
-from ..records import BARREN, RECORD, REPLY, WIRE
+from ..records import BARREN, PART, RECORD, REPLY, WIRE
 from ..spare import spare_from
 from .input import bound_read
 
@@ -66,6 +66,7 @@ class TLSLayer(asyncio.Protocol):
         self._begun = False  # OpenSSL has been given input
         self._agreed = False
         self._barren = 0  # bytes of records since the last data
+        self._part = PART  # bytes for OpenSSL at once
         self._answered = False  # our part of the handshake has been sent
         self._deaf = False  # input is discarded
         self._client_ended = False
@@ -107,9 +108,10 @@ class TLSLayer(asyncio.Protocol):
         elif not allowance.admits(self._owner, self.data_received, data):
             self._owner.bound_held(len(data))
             return
-        self._decode(data if len(data) <= WIRE else data[:WIRE])
-        if len(data) > WIRE and not self._deaf:
-            allowance.put_off(self._owner, self.data_received, memoryview(data)[WIRE:])
+        part = self._part
+        self._decode(data if len(data) <= part else data[:part])
+        if len(data) > part and not self._deaf:
+            allowance.put_off(self._owner, self.data_received, memoryview(data)[part:])
             self._owner.bound_held(len(data))
 
     def _decode(self, data: bytes | memoryview) -> None:
@@ -229,6 +231,7 @@ class TLSLayer(asyncio.Protocol):
         except ssl.SSLError:  # the alert is pending; data may precede the bad record
             broken = True
         self._barren = 0 if parts else self._barren + REPLY * self._to_send.pending
+        self._part = WIRE if parts else PART
         if self._to_send.pending:
             self._flush()
         if parts:
