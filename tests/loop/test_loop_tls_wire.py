@@ -45,10 +45,15 @@ def test_request_in_front_of_a_bad_record_is_passed_on(serve, tls):
 
 
 def test_parts_for_openssl_are_small_until_records_have_data(serve, tls, monkeypatch):
+    async def upload(stream):
+        while await stream.read():
+            pass
+        stream.respond(200, [], b'')
+
     sizes = []
     decode = TLSLayer._decode
     monkeypatch.setattr(TLSLayer, '_decode', lambda self, data: (sizes.append(len(data)), decode(self, data)))
-    served = serve(hello, tls=tls)
+    served = serve(upload, tls=tls)
     client = Begun(served.connect().sock)
     head = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n'
     records = client.encrypt(head + bytes(90000))
