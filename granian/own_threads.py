@@ -23,7 +23,7 @@ def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
         run()
 
     def begin() -> None:
-        del thread._bootstrap  # type: ignore[attr-defined]  # it refers to the thread
+        del thread._bootstrap  # type: ignore[attr-defined]  # else the thread would be in a cycle
         error = None
         try:
             bootstrap()
@@ -42,5 +42,9 @@ def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
     thread = threading.Thread(target=first, name=name, daemon=True)
     bootstrap = thread._bootstrap  # type: ignore[attr-defined]
     thread._bootstrap = begin  # type: ignore[attr-defined]
-    thread.start()
+    try:
+        thread.start()
+    except BaseException:
+        del thread._bootstrap  # type: ignore[attr-defined]
+        raise
     return thread

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -56,6 +59,24 @@ def test_thread_that_fails_does_not_begin_again() -> None:
 
     start_thread(run, 'granian-test').join(10)
     assert begun == [1]
+
+
+def test_thread_without_room_leaves_no_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no memory to a collection: a pool tries again and again where memory is short."""
+    made: list[weakref.ref[threading.Thread]] = []
+
+    def fail(thread: threading.Thread) -> None:
+        made.append(weakref.ref(thread))
+        raise RuntimeError
+
+    monkeypatch.setattr(threading.Thread, 'start', fail)
+    gc.disable()
+    try:
+        with contextlib.suppress(RuntimeError):
+            start_thread(int, 'granian-test')
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_thread_that_fails_ends_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def is_waiting(thread: int) -> bool:
     try:
         with open(f'/proc/self/task/{thread}/stat', 'rb') as file:
             return file.read(512).rpartition(b') ')[2][:1] != b'R'
-    except OSError:
+    except (OSError, MemoryError):
         return True
 
 
@@ -42,7 +42,7 @@ def processor_time(thread: int) -> int:
     try:
         with open(f'/proc/self/task/{thread}/schedstat', 'rb') as file:
             return int(file.read(64).partition(b' ')[0])
-    except (OSError, ValueError):
+    except (OSError, ValueError, MemoryError):
         return 0
 
 
