@@ -79,8 +79,30 @@ SETTINGS = {
 }
 OF_THE_LOOP = ('/factory', '/loop-handler', '/debug')
 OF_THREADS = ('/trace-threads', '/profile-threads')
-HARMLESS = ('/recursion-limit', '/wakeup', '/user', '/nice', '/gc', '/faulthandler', '/logging-shutdown')
+HARMLESS = (
+    '/recursion-limit', '/wakeup', '/user', '/nice', '/gc', '/faulthandler', '/logging-shutdown', '/folder',
+    '/environ', '/logging', '/atexit-raises', '/change', '/processor', '/warnings',
+)  # fmt: skip
+PLAIN = ('generator', 'base', 'memory', 'recursion')
+"""Exceptions that neither gevent nor uvloop treats in a way of its own, as it does SystemExit."""
+OF_THE_MAIN_PROCESS = (
+    'kill -STOP and -CONT of the main process',
+    'kill -9 of all workers at once',
+    'SIGTERM to the stopped main process, then -CONT',
+    'fifty SIGHUPs while no worker can start',
+    'fifty SIGTERMs and SIGINTs',
+    'workers die while they start',
+    'the new worker dies during a reload',
+    'kill -9 of the new worker during a reload',
+    'no descriptors for a new worker',
+    'no memory for a fork',
+    'no disk under pid file and socket',
+)
+"""Faults that the main process alone sees. It is the same on all cores."""
 FEWER = {
+    **{f'the application raises {kind}': ('threads', 'asyncio') for kind in PLAIN},
+    **{f'the application raises {kind} within its response': ('threads', 'asyncio') for kind in PLAIN},
+    **dict.fromkeys(OF_THE_MAIN_PROCESS, ('threads', 'asyncio')),
     **{f'the application {SETTINGS[path]}': ('asyncio', 'uvloop') for path in OF_THE_LOOP},
     **{f'the application {SETTINGS[path]}': ('threads', 'asyncio') for path in HARMLESS},
     **{f'the application {SETTINGS[path]}': ('threads', 'gevent') for path in OF_THREADS},

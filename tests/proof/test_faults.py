@@ -37,5 +37,9 @@ def test_fault_is_measured_by_clients_alone(server: str) -> None:
     assert line.endswith(', status 0'), line
 
 
+def test_faults_tried_on_fewer_cores_exist() -> None:
+    assert set(FEWER) <= set(faults.FAULTS)
+
+
 def test_peers_have_the_faults_of_the_list() -> None:
     assert set(fault_peers.CASES) <= set(faults.FAULTS)
