@@ -220,7 +220,7 @@ class Inspector:
         if connection.phase in (LINGERING, CLOSED) or connection.owner.worker:
             return None
         pool = self.reactor._pool
-        queued = any(connection in list(queue) for queue in (pool.ready, pool.due, pool.backlog.units))
+        queued = any(connection in list(queue) for queue in (pool.ready, pool.due, *pool.backlog.lanes))
         if connection.owner.locked():
             return None if queued else ((key, 'lost'), f'{connection!r} is owned, and not in work')
         if not connection.registered:
