@@ -79,7 +79,7 @@ def test_main_process_ends_workers_by_kill_worker(start: Start, tmp_path: Path, 
 ])  # fmt: skip
 def test_hooks_see_the_worker_class(start: Start, kind: str, args: list[str], shown: str, same: str) -> None:
     web = start(*args, 'web', kind=kind, files={'gunicorn.conf.py': CLASS, 'web.py': WSGI})
-    web.listening()
+    request(web.listening())  # gunicorn loses a SIGTERM while its worker starts
     assert web.expect(r'classes: (.*)')[1] == f'{shown} {same}'
     web.expect(f'is sync: {not args}, {"gthread" if args else "sync"}')
     assert web.stop() == 0

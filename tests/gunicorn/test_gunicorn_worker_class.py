@@ -13,6 +13,9 @@ import os, sys, threading, time
 from gunicorn.workers.BASE import CLASS
 from MODULE.app.base import BaseApplication
 
+def say(*words):
+    os.write(1, (' '.join(map(str, words)) + '\\n').encode())  # whole: another thread writes too
+
 class Registered(CLASS):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -21,7 +24,7 @@ class Registered(CLASS):
     def beat(self):
         while self.alive:
             time.sleep(0.01)
-        print('beats no more', flush=True)
+        say('beats no more')
 
 class ApiWorker(Registered):
     def notify(self):
@@ -32,7 +35,7 @@ class ApiWorker(Registered):
         settings.ready = True
         self.name = f'api@{os.getpid()}'
         FAILS
-        print('registered', self.age, self.timeout, self.pid == os.getpid(), str(self) == f'<Worker {self.pid}>', flush=True)
+        say('registered', self.age, self.timeout, self.pid == os.getpid(), str(self) == f'<Worker {self.pid}>')
         self.beats = threading.Thread(target=self.beat, daemon=True)
         self.beats.start()
         super().init_process()
@@ -41,13 +44,13 @@ class ApiWorker(Registered):
         try:
             super().run()
         finally:
-            print('signed off', self.name == f'api@{os.getpid()}', self.booted, flush=True)
+            say('signed off', self.name == f'api@{os.getpid()}', self.booted)
 
 def post_worker_init(worker):
-    print('ready', type(worker).__name__, worker.beats.is_alive(), flush=True)
+    say('ready', type(worker).__name__, worker.beats.is_alive())
 
 def worker_exit(server, worker):
-    print('exit', type(worker).__name__, flush=True)
+    say('exit', type(worker).__name__)
 
 class Api(BaseApplication):
     def load_config(self):
