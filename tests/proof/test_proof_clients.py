@@ -97,14 +97,14 @@ def test_key_update_before_each_request_is_served(kind: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize('kind', CORES)
 def test_updates_that_ask_for_ours_count_for_more(kind: str, tmp_path: Path) -> None:
-    """Send 1,500 updates: 40 KB, and as much from us if they ask for it."""
+    """Send 1,000 updates: 27 KB, and as much from us if they ask for it."""
     pytest.importorskip('cryptography')
     with serving(kind, tmp_path, tls=True) as server:
         for message, served in ((tls_writer.KEY_UPDATE, True), (tls_writer.KEY_UPDATE_REQUEST, False)):
             with socket.create_connection(('127.0.0.1', server.port), 10) as sock:
                 client = shake_hands(sock)
                 writer = client.writer()
-                updates = b''.join(writer.key_update(message) for _ in range(1500))
+                updates = b''.join(writer.key_update(message) for _ in range(1000))
                 request = writer.record(tls_writer.DATA, hostile.REQUEST)
                 assert bool(ask(sock, client, updates + request)) == served
 
