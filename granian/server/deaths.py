@@ -1,4 +1,4 @@
-"""What follows the end of a worker that was not asked to stop: another start, a wait, or the server's end.
+"""Consequences of the end of a worker that was not asked to stop: another start, a wait, the server's end.
 
 It knows crash loops. It starts and stops no worker: it marks the slot, and returns the server's event.
 """

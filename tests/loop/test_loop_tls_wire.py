@@ -1,4 +1,4 @@
-"""What arrives together, or in pieces, over TLS on the asyncio core."""
+"""Input that arrives together, or in pieces, over TLS on the asyncio core."""
 
 import socket
 

@@ -69,7 +69,7 @@ def ask(port: int, step: Step) -> int:
 
 
 class Visits:
-    """What clients have seen that repeat a step, each time with a new connection."""
+    """Results of clients that repeat a step, each time with a new connection."""
 
     def __init__(self, port: int, step: Step) -> None:
         self.wrong: list[str] = []

@@ -14,7 +14,7 @@ GONE = (OSError, EOFError, asyncio.TimeoutError, ssl.SSLError)
 
 
 class Attack:
-    """What all attacks know, and how they connect."""
+    """Base of an attack: its server, its length, and its connections."""
 
     def __init__(self, port: int, tls: bool, count: int, seconds: float) -> None:
         self.port, self.tls, self.count = port, tls, count

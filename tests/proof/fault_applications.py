@@ -115,7 +115,7 @@ LINES = {
     '/trace': 'Error handling request',
     '/profile': 'Error handling request',
 }
-"""Of those settings that the log has a line about."""
+"""Patterns of the log, by setting. The others log nothing."""
 for _path, _name in SETTINGS.items():
 
     @fault(f'the application {_name}', workers=1, workers_kill_timeout=2)

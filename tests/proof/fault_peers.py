@@ -45,7 +45,7 @@ class Case:
     env: dict[str, str] = field(default_factory=dict)
     prefix: str = ''
     ends: bool = False
-    """The fault ends the server: no client asks meanwhile."""
+    """The fault ends the server: no client asks until it has ended."""
 
 
 CASES: dict[str, Case] = {}

@@ -1,4 +1,4 @@
-"""What arrives together over TLS on threads and gevent: a FIN with a part of the handshake, a bad record."""
+"""Input that arrives together over TLS, on threads and gevent: a FIN in the handshake, a bad record."""
 
 from __future__ import annotations
 
