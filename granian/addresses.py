@@ -20,8 +20,15 @@ class TCPAddress:
     host: str
     port: int
 
+    @property
+    def bare(self) -> str:
+        """The host without the brackets of an IPv6 address."""
+        enclosed = self.host.startswith('[') and self.host.endswith(']')
+        return self.host[1:-1] if enclosed else self.host
+
     def __str__(self) -> str:
-        return f'[{self.host}]:{self.port}' if ':' in self.host else f'{self.host}:{self.port}'
+        literal = ':' in self.bare and '/' not in self.bare
+        return f'[{self.bare}]:{self.port}' if literal else f'{self.host}:{self.port}'
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ Address = TCPAddress | UnixAddress | DescriptorAddress
 def parse_address(text: str) -> Address:
     """Return the address that `text` names. Raises ValueError, whose text says what is wrong."""
     text = text.strip()
+    if ',' in text and not text.startswith('unix:'):
+        raise ValueError(f'{text!r} is not one address: give each its own --bind, or a space between two')
     if text.startswith('unix:'):
         return _unix(text[5:].removeprefix('//'))
     if text.startswith('fd://'):

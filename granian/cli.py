@@ -108,6 +108,15 @@ class ListType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return tuple(item.strip() for item in value.split(',') if item.strip())
 
 
+class FilePath(click.Path):
+    """A path that may not be there yet. An empty one would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == '':
+            self.fail(messages.refusal('cli_empty_path'), param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _CLICK_TYPES: dict[str, Callable[[Option], Any]] = {
     'text': lambda o: click.STRING,
     'list': lambda o: ListType(),
@@ -117,7 +126,7 @@ _CLICK_TYPES: dict[str, Callable[[Option], Any]] = {
     'bool': lambda o: click.BOOL,
     'enum': lambda o: EnumType(o.enum, flag_value=o.flag_value),  # type: ignore[arg-type]
     'duration': lambda o: Duration(o.ge, o.le, o.zero),  # type: ignore[arg-type]
-    'path': lambda o: click.Path(path_type=Path),
+    'path': lambda o: FilePath(path_type=Path),
     'file': lambda o: click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     'dir': lambda o: click.Path(exists=True, file_okay=False, path_type=Path),
 }

@@ -58,6 +58,7 @@ REFUSALS = {
     'cli_gunicorn': '{option} is an option of gunicorn, without a counterpart here; see `granian gunicorn`',
     'cli_octal': '{value!r} is not a valid octal or decimal number',
     'cli_octal_range': '{value!r} is not in the range {low:#o} to {high:#o}',
+    'cli_empty_path': 'the path is empty',
     'cli_duration': '{value!r} is not a valid duration',
     'cli_duration_long': "'{value}' is greater than the maximum allowed value of {limit} seconds",
     'cli_duration_short': "'{value}' is less than the minimum allowed value of {limit} seconds",
@@ -132,6 +133,7 @@ WARNINGS = {
     'permissions': '--uds-permissions: {value} without a leading 0 is decimal, and stands for the mode '
     '{value:04o}: write 0{value} if that is what was meant',
     # With logging's placeholders, from here on.
+    'statsd_unresolved': '--statsd: the name of the server cannot be resolved: no figures until it can be',
     'in_use': 'Connection in use: %s; trying again in one second',
     'passed_sockets': 'Listening on the sockets passed to this process (%d), not on those of the options',
     'refused': 'Refused a request from %s with %d: %s%s',

@@ -215,17 +215,16 @@ def _listen_unix(address: UnixAddress, how: Listening, endpoint: Endpoint) -> No
 
 def _resolve(address: TCPAddress) -> list[Place]:
     """Return every place that the address stands for. Raises ListenError."""
-    host, port = address.host, address.port
-    bare = host[1:-1] if host.startswith('[') and host.endswith(']') else host
+    host, port, bare = address.host, address.port, address.bare
     name = bare.encode() if bare.isascii() else bare  # as bytes: else Python loads the tables of IDNA
     try:
         found = socket.getaddrinfo(
             name or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError) as exc:
-        raise ListenError(f'{host}:{port}', f'the host {host!r} cannot be resolved') from exc
+        raise ListenError(address, f'the host {host!r} cannot be resolved') from exc
     except OverflowError as exc:
-        raise ListenError(f'{host}:{port}', f'{port} is not a port (0 to 65535)') from exc
+        raise ListenError(address, f'{port} is not a port (0 to 65535)') from exc
     return list(dict.fromkeys((family, place) for family, _, _, _, place in found))
 
 
@@ -266,8 +265,7 @@ def _listen_at(
             if optional and _without_ipv6(places, exc):
                 logger.warning(WARNINGS['no_ipv6'], address)
                 return []
-            where = f'{address.host}:{address.port}'
-            raise ListenError(where, _reason(exc, address.port), in_use=in_use) from exc
+            raise ListenError(address, _reason(exc, address), in_use=in_use) from exc
     raise AssertionError('unreachable')
 
 
@@ -328,13 +326,15 @@ def _bind(
     return sock
 
 
-def _reason(exc: OSError, port: int) -> str:
+def _reason(exc: OSError, address: TCPAddress) -> str:
     if exc.errno == errno.EADDRINUSE:
         return 'the port is in use'
     if exc.errno in _HERE_NOT:
         return 'this machine does not have that address'
     if exc.errno in (errno.EACCES, errno.EPERM):
-        return f'no permission to use port {port} (ports below 1024 need the right to)'
+        return f'no permission to use port {address.port} (ports below 1024 need the right to)'
+    if exc.errno == errno.EINVAL and address.bare.lower().startswith('fe80:'):
+        return f'a link-local address needs its interface, such as {address.bare}%eth0'
     return (exc.strerror or str(exc)).lower()
 
 

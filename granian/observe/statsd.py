@@ -1,6 +1,7 @@
 """Figures for statsd, one datagram each: of every request, of the log, and the number of workers.
 
-UDP, or datagrams to a Unix socket. A sender never waits: a figure that cannot be sent is lost.
+UDP, or datagrams to a Unix socket. A sender does not wait: a figure that cannot be sent is lost, and so are
+those before the server's name has been resolved.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..clocks import monotonic
 from ..own_threads import start_thread
+from .lookup import FIRST_WAIT, Lookup, Place, lookup
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -33,8 +35,18 @@ class Sender:
     def __init__(self, address: str, prefix: str = '', tags: tuple[str, ...] = ()) -> None:
         self._prefix = prefix.rstrip('.') + '.' if prefix.strip('.') else ''
         self._tags = f'|#{",".join(tags)}' if tags else ''
-        self._target = _target(address)
+        path, host, port = _target(address)
+        self._path = path
+        self._lookup: Lookup | None = None
+        if path is None:
+            self._lookup = lookup(host, port)
+            self._lookup.begin(FIRST_WAIT)
         self._socket: socket.socket | None = None
+
+    @property
+    def unresolved(self) -> bool:
+        """True when the server's name cannot be resolved."""
+        return self._lookup is not None and self._lookup.failed
 
     def count(self, name: str) -> None:
         self.send(name, 1, 'c|@1.0')
@@ -50,19 +62,25 @@ class Sender:
         line = f'{self._prefix}{name}:{value}|{kind}'
         try:
             if self._socket is None:
-                self._socket = self._connect()
+                place = self._place()
+                if place is None:
+                    return
+                self._socket = self._connect(*place)
             self._socket.send((line + self._tags).encode())
         except OSError:  # no server there, or not yet
             self.close()
+            if self._lookup is not None:
+                self._lookup.begin()  # it may have moved
 
-    def _connect(self) -> socket.socket:
-        path, host, port = self._target
-        if path is not None:
-            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            target: Any = path
-        else:
-            family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-            made = socket.socket(family, socket.SOCK_DGRAM)
+    def _place(self) -> Place | None:
+        if self._lookup is None:
+            return socket.AF_UNIX, self._path
+        if self._lookup.place is None:
+            self._lookup.begin()
+        return self._lookup.place
+
+    def _connect(self, family: socket.AddressFamily, target: Any) -> socket.socket:
+        made = socket.socket(family, socket.SOCK_DGRAM)
         try:
             made.setblocking(False)
             made.connect(target)

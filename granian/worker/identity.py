@@ -14,6 +14,9 @@ from ..config import Config
 from ..errors import ConfigurationError, FatalError
 from ..messages import refusal
 
+_NO_CHANGE = 2**32 - 1
+"""The number that stands for no change of a user or group; those above it are none."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -59,19 +62,31 @@ def resolve(config: Config) -> Identity:
     entry = None
     uid = gid = None
     if config.user is not None:
+        uid = _number(config.user)
         try:
-            entry = pwd.getpwuid(int(config.user)) if config.user.isdigit() else pwd.getpwnam(config.user)
+            entry = pwd.getpwnam(config.user) if uid is None else pwd.getpwuid(uid)
             uid, gid = entry.pw_uid, entry.pw_gid
-        except KeyError:
-            if not config.user.isdigit():
+        except (
+            KeyError,
+            ValueError,
+            OverflowError,
+        ):  # not there, a NUL in it, too large
+            if uid is None or uid >= _NO_CHANGE:
                 raise ConfigurationError(refusal('no_such_user', name=config.user)) from None
-            uid = int(config.user)  # a container's user need not have a name
+            # a container's user need not have a name
     if config.group is not None:
+        gid = _number(config.group)
         try:
-            gid = int(config.group) if config.group.isdigit() else grp.getgrnam(config.group).gr_gid
-        except KeyError:
-            raise ConfigurationError(refusal('no_such_group', name=config.group)) from None
+            gid = grp.getgrnam(config.group).gr_gid if gid is None else gid
+        except (KeyError, ValueError):
+            gid = None
+        if gid is None or gid >= _NO_CHANGE:
+            raise ConfigurationError(refusal('no_such_group', name=config.group))
     return Identity(uid, gid, entry.pw_name if entry is not None else None)
+
+
+def _number(name: str) -> int | None:
+    return int(name) if name.isascii() and name.isdigit() else None
 
 
 def assume(config: Config) -> None:

@@ -60,3 +60,9 @@ def test_malformed_address_is_a_value_error(text: str) -> None:
 @pytest.mark.parametrize('text', ['127.0.0.1:80', '[::1]:80', 'unix:/x', 'fd://3'])
 def test_text_of_an_address_parses_to_itself(text: str) -> None:
     assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize('text', ['127.0.0.1:80,127.0.0.1:81', 'localhost,[::1]:80'])
+def test_several_addresses_in_one_text_are_named(text: str) -> None:
+    with pytest.raises(ValueError, match=r'is not one address: give each its own --bind'):
+        parse_address(text)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
+from granian.observe import lookup
 from granian.observe.statsd import Sender, check_address
+from granian.server.statsd import WorkersGauge
 
 
 @pytest.fixture
@@ -50,3 +53,82 @@ def test_address_that_is_none_is_a_value_error(address):
 @pytest.mark.parametrize('address', ['localhost', '127.0.0.1:8125', '[::1]:8125', '[::1]', 'unix:/x'])
 def test_address_is_accepted(address):
     check_address(address)
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Resolve names when the test says so, and to nothing before `server` is set."""
+
+    class Names:
+        server = None
+
+        def __init__(self):
+            self.asked, self.answer = threading.Event(), threading.Event()
+
+        def resolve(self, host, port, **more):
+            if more.get('flags'):
+                raise socket.gaierror(socket.EAI_NONAME, 'not an address')
+            self.asked.set()
+            assert self.answer.wait(20)
+            if self.server is None:
+                raise socket.gaierror(socket.EAI_AGAIN, 'no answer')
+            return [(socket.AF_INET, socket.SOCK_DGRAM, 17, '', self.server)]
+
+        def finish(self):
+            """Let the lookup end, and wait for that."""
+            self.answer.set()
+            for thread in threading.enumerate():
+                if thread.name == 'granian-lookup':
+                    thread.join(20)
+
+    names = Names()
+    monkeypatch.setattr(socket, 'getaddrinfo', names.resolve)
+    monkeypatch.setattr('granian.observe.statsd.FIRST_WAIT', 0.0)
+    lookup.lookup.cache_clear()
+    yield names
+    names.finish()
+    lookup.lookup.cache_clear()
+
+
+def test_name_server_without_an_answer_delays_no_figure(names, receiver):
+    sender = Sender('statsd.example:8125')
+    sender.count('lost')  # would wait for the name server in the caller's thread
+    assert names.asked.wait(20)
+    assert not names.answer.is_set()
+    names.server = receiver.getsockname()
+    names.finish()
+    sender.count('x')
+    assert receiver.recv(100) == b'x:1|c|@1.0'
+    sender.close()
+
+
+def test_unresolved_name_is_one_warning_and_tried_again(names, receiver, monkeypatch, caplog):
+    class Supervisor:
+        workers = ()
+
+    names.answer.set()
+    sender = Sender('statsd.example:8125')
+    names.finish()
+    gauge = WorkersGauge(sender, Supervisor(), 0.0)
+    gauge.look((), 0.0)
+    gauge.look((), 20.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        '--statsd: the name of the server cannot be resolved: no figures until it can be'
+    ]
+    names.server = receiver.getsockname()
+    due = sender._lookup._due
+    monkeypatch.setattr(lookup, 'monotonic', lambda: due)
+    sender.gauge('workers', 2)  # lost, unless the lookup is quicker
+    names.finish()
+    sender.gauge('workers', 2)
+    assert receiver.recv(100) == b'workers:2|g'
+    gauge.close()
+
+
+def test_forked_child_looks_a_name_up_itself(names, monkeypatch):
+    sender = Sender('statsd.example:8125')
+    assert names.asked.wait(20)
+    monkeypatch.setattr(lookup.os, 'getpid', lambda: -1)  # as in a child, which has no such thread
+    names.asked.clear()
+    sender.count('lost')
+    assert names.asked.wait(20)

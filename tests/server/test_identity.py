@@ -87,6 +87,18 @@ def test_unknown_user_and_group(start):
     assert "No such group: 'no-such-one'" in server.lines[-1]
 
 
+@pytest.mark.parametrize('name', ['4294967295', '99999999999', '9' * 30, '²', 'a\0b'])
+def test_number_that_no_user_or_group_has_is_one_line(name):
+    from granian.config import Config
+    from granian.errors import ConfigurationError
+    from granian.worker import identity
+
+    for field in ('user', 'group'):
+        with pytest.raises(ConfigurationError) as caught:
+            identity.resolve(Config(target='app:app', **{field: name}))
+        assert str(caught.value) == f"No such {field}: '{name}'"
+
+
 @pytest.mark.skipif(not ROOT, reason='root is needed to become an ordinary user')
 def test_ordinary_user_cannot_change(monkeypatch, tmp_path):
     from granian.config import Config

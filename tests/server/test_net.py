@@ -178,6 +178,19 @@ def test_address_of_somebody_else():
     )
 
 
+@pytest.mark.parametrize('host', ['2001:db8::1', '[2001:db8::1]'])
+def test_ipv6_address_of_somebody_else_has_brackets(host):
+    assert message(host, 8000) == (
+        'cannot listen on [2001:db8::1]:8000: this machine does not have that address'
+    )
+
+
+def test_link_local_address_without_an_interface():
+    assert message('fe80::1', 8000) == (
+        'cannot listen on [fe80::1]:8000: a link-local address needs its interface, such as fe80::1%eth0'
+    )
+
+
 @pytest.mark.parametrize('host', ['no.such.host.invalid', 'a..b', '1.2.3.4.5', 'x' * 300])
 def test_unresolvable(host):
     assert message(host, 8000) == f'cannot listen on {host}:8000: the host {host!r} cannot be resolved'
