@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,8 @@ class SocketFile:
     def remove(self) -> None:
         """Remove the file, if this process made it and no other has replaced it."""
         if os.getpid() == self.owner and _identity(self.path) == self.identity:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder may have become read-only
+                self.path.unlink()
 
 
 @dataclass(repr=False, eq=False)

@@ -43,7 +43,8 @@ class PidFile:
                 file.write(f'{pid}\n')
             os.replace(aside, self.path)
         except OSError as exc:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):  # it fails again on a read-only file system
+                aside.unlink(missing_ok=True)
             raise PidFileError(
                 refusal('pid_unwritable', path=self.path, reason=(exc.strerror or str(exc)).lower())
             ) from exc

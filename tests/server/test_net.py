@@ -1,5 +1,6 @@
 """Listening sockets: every kind of address, and one clear line for each that cannot be had."""
 
+import errno
 import os
 import socket
 import stat
@@ -241,6 +242,17 @@ def test_live_unix_socket_with_a_full_queue_is_refused(tmp_path):
         server.listen(0)
         client.connect(str(path))
         assert unix_message(path) == f'cannot listen on {path}: a server is using it'
+
+
+def test_socket_file_that_cannot_be_removed_does_not_disturb_the_end(tmp_path, monkeypatch):
+    endpoint = net.listen_on([UnixAddress(str(tmp_path / 's'))], net.Listening())
+
+    def refuse(*args, **more):
+        raise OSError(errno.EROFS, 'Read-only file system')
+
+    monkeypatch.setattr(os, 'unlink', refuse)
+    endpoint.close()
+    assert endpoint.closed
 
 
 def test_stale_unix_socket_is_replaced(tmp_path, opened):

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 
@@ -94,4 +95,14 @@ def test_unwritable(path, tmp_path):
         PidFile(tmp_path / 'none' / 'server.pid').acquire()
     path.mkdir()
     with pytest.raises(PidFileError, match='cannot read the pid file'):
+        PidFile(path).acquire()
+
+
+@pytest.mark.parametrize('code', [errno.EROFS, errno.ENAMETOOLONG])
+def test_folder_that_takes_no_change_is_one_line(path, monkeypatch, code):
+    def refuse(*args, **more):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, 'unlink', refuse)
+    with pytest.raises(PidFileError, match=f'cannot write the pid file .*: {os.strerror(code).lower()}'):
         PidFile(path).acquire()
