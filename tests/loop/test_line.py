@@ -205,6 +205,27 @@ def test_half_close_behind_input_in_the_line_is_no_leaving(serve: Any, line: Lin
     assert set(left) <= {len(BODY)}
 
 
+def test_client_that_leaves_from_the_line_costs_no_turns(serve: Any, line: Line) -> None:
+    """Let the response of the first request be written while the second waits in the line, and the client leave."""
+
+    async def handler(stream: Any) -> None:
+        line.held = True
+        stream.send_response(200, [*PLAIN, (b'content-length', b'0')])
+        stream.send_end()
+
+    served = serve(handler)
+    client = served.connect()
+    served.wait_for(lambda: served.core.connections)
+    (connection,) = served.core.connections
+    client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n' * 2)
+    assert client.head()[0] == 200
+    served.wait_for(lambda: served.core.allowance.waiting(connection))
+    client.reset()
+    served.wait_for(lambda: not served.core.connections)
+    line.held = False
+    served.wait_for(lambda: not connection._flush_scheduled)
+
+
 @pytest.mark.skipif(sys.platform == 'win32', reason='unread input is not known')
 @pytest.mark.parametrize('secure', [False, True], ids=['request', 'handshake'])
 def test_client_whose_input_is_unread_makes_no_room(serve: Any, tls: Any, secure: bool) -> None:

@@ -198,7 +198,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     def _flush_turn(self) -> None:
         self._flush_scheduled = False
-        if (self._next_scheduled or self._hold) and len(self.outbox) < JOIN_AT_MOST:
+        if (self._next_scheduled or self._hold) and len(self.outbox) < JOIN_AT_MOST and not self.lost:
             self._hold = False
             self._schedule_flush()  # pipelined: the next response may be made in this very turn
         else:
