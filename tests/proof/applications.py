@@ -31,8 +31,11 @@ from entry import Application, Step
 from proof_server import ROOT, Server, free_port
 
 HERE = Path(__file__).resolve().parent
+STARTED = '] Started worker-'
+START = 900
+"""Seconds until the first worker serves: on a loaded machine LiteLLM's imports alone take more than 180."""
 PATIENCE = 180
-"""Seconds for a client's program, or for an answer: the first one waits for the application's imports."""
+"""Seconds for a client's program, or for an answer."""
 NOT_TAKEN = (ConnectionRefusedError, ConnectionResetError)
 """Errors of a connection that a server which stops did not accept.
 
@@ -121,7 +124,7 @@ def reload(server: Server, visits: Visits) -> list[str]:
     assert main, server.log
     visits.wait_for_answers(3)
     os.kill(int(main[1]), signal.SIGHUP)
-    wrong = [] if server.wait_for('] Stopping worker-', PATIENCE) else ['did not reload on SIGHUP']
+    wrong = [] if server.wait_for('] Stopping worker-', START) else ['did not reload on SIGHUP']
     visits.wait_for_answers(10)
     return wrong
 
@@ -171,9 +174,12 @@ def prove(application: Application, programs: Path, folder: Path, flags: str) ->
     port = free_port()
     start = application.wrapper.format(bin=programs, here=HERE)
     command = f'{start} --host 127.0.0.1 --port {port} --working-dir {folder} {flags} '
+    command += f'--workers-start-timeout {START} '
     command += application.flags.format(folder=folder)
     server = Server(application.packages[0], command.split(), port, False, env)
     try:
+        if not server.wait_for(STARTED, START):
+            raise AssertionError(f'no worker started: {server.log}')
         wrong = use(application, programs, port)
         with visited(port, application.steps[0]) as visits:
             wrong += reload(server, visits)

@@ -70,6 +70,7 @@ JANE = {'Authorization': 'Basic amFuZTp4'}
 SHARED = {'Authorization': 'Basic cHJvb2Y6c2VjcmV0MTIz'}
 MONEY = 'name=proof&id=proof&password=secret123&contact_email=a@example.org&default_currency=XXX'
 BILL = 'date=2026-11-27&what=tea&payer=1&payed_for=1&amount=20&bill_type=Expense'
+SERVED = '{bin}/python {here}/services.py serve {bin}/python -m granian'
 APPLICATIONS = {
     'wsgidav': Application(
         ['wsgidav'], '--interface wsgi app:app',
@@ -157,7 +158,7 @@ APPLICATIONS = {
     'label-studio': Application(
         ['label-studio', 'requests'], '--interface wsgi studio:application',
         [('GET', '/user/login/', '', {}, 200)],
-        files={'studio.py': LABEL_STUDIO}, prepare=['{bin}/python studio.py migrate -v 0'],
+        files={'studio.py': LABEL_STUDIO}, prepare=['{bin}/python studio.py migrate --run-syncdb -v 0'],
         env={
             'LABEL_STUDIO_BASE_DATA_DIR': '{folder}', 'DJANGO_DB': 'sqlite', 'COLLECT_ANALYTICS': 'false',
             'SENTRY_DSN': '', 'FRONTEND_SENTRY_DSN': '', 'LATEST_VERSION_CHECK': 'false',
@@ -255,9 +256,13 @@ APPLICATIONS = {
         '--interface wsgi --static-path-route /static --static-path-mount {folder}/data/cache/static '
         'weblate.wsgi:application',
         [('GET', '/healthz/', '', {}, 200), ('GET', '/exports/rss/', '', {}, 200)],
-        {'wlsettings.py': WEBLATE}, ['{bin}/python {here}/weblate_services.py prepare {bin}/weblate'],
-        '{bin}/python {here}/weblate_services.py serve {bin}/python -m granian', WEBLATE_CLIENT,
-        {'WEBLATE_FOLDER': '{folder}', 'DJANGO_SETTINGS_MODULE': 'wlsettings'},
+        {'wlsettings.py': WEBLATE},
+        [
+            '{bin}/python {here}/services.py start weblate', '{bin}/weblate migrate --noinput -v 0',
+            '{bin}/weblate collectstatic --noinput -v 0',
+            '{bin}/weblate createadmin --username admin --password secret-secret9X',
+        ],
+        SERVED, WEBLATE_CLIENT, {'SERVICES_FOLDER': '{folder}', 'DJANGO_SETTINGS_MODULE': 'wlsettings'},
     ),
     'ihatemoney': Application(
         ['ihatemoney'], '--interface wsgi ihatemoney.wsgi:application',

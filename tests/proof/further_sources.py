@@ -190,7 +190,7 @@ assert b'hello' in ask('/page')
 WEBLATE = """
 import os
 from weblate.settings_example import *
-folder = os.environ['WEBLATE_FOLDER']
+folder = os.environ['SERVICES_FOLDER']
 DATABASES['default'].update(NAME='weblate', USER='weblate', HOST=folder, PORT='', PASSWORD='')
 DATA_DIR = folder + '/data'
 CACHE_DIR = DATA_DIR + '/cache'
