@@ -206,7 +206,7 @@ def test_half_close_behind_input_in_the_line_is_no_leaving(serve: Any, line: Lin
 
 
 def test_client_that_leaves_from_the_line_costs_no_turns(serve: Any, line: Line) -> None:
-    """Let the response of the first request be written while the second waits in the line, and the client leave."""
+    """Write the first response while the second request waits in the line, and have the client leave."""
 
     async def handler(stream: Any) -> None:
         line.held = True

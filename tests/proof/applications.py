@@ -36,6 +36,8 @@ START = 900
 """Seconds until the first worker serves: on a loaded machine LiteLLM's imports alone take more than 180."""
 PATIENCE = 180
 """Seconds for a client's program, or for an answer."""
+PAUSE = 0.02
+"""Seconds between two visits: a new worker that is loaded beside them needs the processor, too."""
 NOT_TAKEN = (ConnectionRefusedError, ConnectionResetError)
 """Errors of a connection that a server which stops did not accept.
 
@@ -92,6 +94,7 @@ class Visits:
         while not self.ended:
             try:
                 self._visit()
+                time.sleep(PAUSE)
             except (OSError, http.client.HTTPException) as error:
                 if not (self.stopping and type(error) in NOT_TAKEN):
                     self.wrong.append(f'{self._step[1]} is lost{" at the stop" * self.stopping}: {error!r}')
