@@ -123,7 +123,7 @@ def visited(port: int, step: Step) -> Iterator[Visits]:
 
 def reload(server: Server, visits: Visits) -> list[str]:
     """Have all workers replaced; return what went wrong."""
-    main = re.search(r'\(main PID: (\d+)\)', server.log)
+    main = re.search(r'Listening at: \S+ \((\d+)\)', server.log)
     assert main, server.log
     visits.wait_for_answers(3)
     os.kill(int(main[1]), signal.SIGHUP)
@@ -175,10 +175,10 @@ def prove(application: Application, programs: Path, folder: Path, flags: str) ->
     """Serve an application, use it, reload and stop it; return what went wrong."""
     env = prepared(application, programs, folder)
     port = free_port()
-    start = application.wrapper.format(bin=programs, here=HERE)
-    command = f'{start} --host 127.0.0.1 --port {port} --working-dir {folder} {flags} '
-    command += f'--workers-start-timeout {START} '
-    command += application.flags.format(folder=folder)
+    flags = f'{flags} {application.flags}'
+    command = f'{application.wrapper} {application.address} {flags}'.format(
+        bin=programs, here=HERE, folder=folder, port=port, patience=START
+    )
     server = Server(application.packages[0], command.split(), port, False, env)
     try:
         if not server.wait_for(STARTED, START):

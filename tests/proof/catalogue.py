@@ -33,6 +33,7 @@ from further_sources import (
     ZOPE,
     ZOPE_CLIENT,
 )
+from operated import OPERATED
 from sources import (
     CHANNELS,
     CHANNELS_CLIENT,
@@ -330,4 +331,5 @@ APPLICATIONS = {
         env={'NEW_RELIC_DEVELOPER_MODE': 'true', 'NEW_RELIC_LICENSE_KEY': 'x' * 40},
     ),
     **DEPLOYED,
+    **OPERATED,
 }  # fmt: skip

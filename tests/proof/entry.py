@@ -25,5 +25,7 @@ class Application:
     """A program that uses the server by its own protocol; its argument is the port. It must end with 0."""
     env: dict[str, str] = field(default_factory=dict)
     """{folder} is the working directory."""
+    address: str = '--host 127.0.0.1 --port {port} --working-dir {folder} --workers-start-timeout {patience}'
+    """The flags that follow: where the server is, and its time to start."""
     quick: bool = False
     """It installs in less than half a minute: one of these runs with the tests, each day another."""
