@@ -412,10 +412,9 @@ def test_unit_that_is_always_ready_leaves_turns_while_all_greenlets_wait() -> No
     pool.start(asked.set)
 
     class Always:
-        def prepare(self) -> bool:
+        def prepare(self) -> None:
             if not asked.is_set():
                 pool.ready.append(self)  # type: ignore[arg-type]
-            return False
 
     with gevent.Timeout(5):
         pool.ready.append(Always())  # type: ignore[arg-type]

@@ -163,3 +163,13 @@ def test_the_watchdog_ends_trust_at_once():
     assert led.wait(10)
     pool.close()
     assert not pool._habits.trusts('GET/')
+
+
+def test_kind_is_slow_after_a_slow_call_until_the_next_quick_one():
+    habits = Habits()
+    assert not habits.is_slow('GET/')
+    habits.note_slow('GET/')
+    assert habits.is_slow('GET/')
+    assert not habits.is_slow('POST/')
+    habits.note_quick('GET/')
+    assert not habits.is_slow('GET/')

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking.work import CROWD, LANES, Backlog, MeasuredQueue
+from granian.core.blocking.work import CROWD, HANDSHAKEN, LANES, LOOK, PRECEDE, Backlog, MeasuredQueue
 from granian.core.threads import pool as pool_module
 from granian.core.threads.pool import STINT, Pool
 
@@ -20,6 +20,7 @@ class Call:
     """A unit that calls an application."""
 
     progress = 1
+    kind = ''
 
     def __init__(self, pool: Pool, call: Callable[[], object]) -> None:
         self.pool = pool
@@ -35,8 +36,8 @@ class Call:
         now = monotonic()
         return self.pool.leave_call(now - entered, now)
 
-    def prepare(self) -> bool:
-        return True
+    def prepare(self) -> Call:
+        return self
 
 
 def test_turn_passes_on_with_the_baton() -> None:
@@ -123,7 +124,7 @@ class Noted:
 def test_lane_gives_one_old_unit_for_three_new_ones() -> None:
     served: list[Any] = []
     ready: deque[Any] = deque(Noted(served, number) for number in range(CROWD))
-    backlog = Backlog(ready, deque())
+    backlog = Backlog(ready)
     backlog.collect()
     while ready:
         assert ready.popleft().work()
@@ -134,7 +135,7 @@ def test_lane_gives_one_old_unit_for_three_new_ones() -> None:
 def test_backlog_and_later_arrivals_take_turns() -> None:
     served: list[Any] = []
     ready: deque[Any] = deque(Noted(served, 'crowd') for _ in range(CROWD))
-    backlog = Backlog(ready, deque())
+    backlog = Backlog(ready)
     backlog.collect()
     ready.extend([Noted(served, 'a'), Noted(served, 'b')])
     while ready:
@@ -147,7 +148,7 @@ def test_crowd_delays_no_client_of_another_lane(progress: int) -> None:
     served: list[Any] = []
     ready: deque[Any] = deque(Noted(served, 'crowd', 2) for _ in range(1000))
     ready.append(Noted(served, 'other', progress))
-    backlog = Backlog(ready, deque())
+    backlog = Backlog(ready)
     backlog.collect()
     for _ in range(3):
         ready.popleft().work()
@@ -158,7 +159,7 @@ def test_unit_does_not_starve_while_newer_ones_arrive_in_all_lanes() -> None:
     served: list[Any] = []
     units = [Noted(served, 'first', progress) for progress in range(LANES)]
     ready: deque[Any] = deque(units)
-    backlog = Backlog(ready, deque())
+    backlog = Backlog(ready)
     backlog.collect()
     while served.count('first') < LANES:
         ready.popleft().work()
@@ -171,7 +172,7 @@ def test_few_units_stay_in_the_queue_and_a_second_crowd_joins() -> None:
     served: list[Any] = []
     few = [Noted(served, number) for number in range(CROWD - 1)]
     ready: deque[Any] = deque(few)
-    backlog = Backlog(ready, deque())
+    backlog = Backlog(ready)
     backlog.collect()
     assert list(ready) == few
     ready.append(Noted(served, CROWD - 1))
@@ -195,11 +196,115 @@ def test_backlog_prepares_its_units_one_by_one() -> None:
     assert set(pool.due) == set(units)
 
 
+class Judge:
+    """An eager pool that knows one kind of calls to be slow."""
+
+    eager = True
+
+    def is_slow(self, kind: str) -> bool:
+        return kind == 'slow'
+
+
+class Prepared(Noted):
+    """A call of the kind that is its name. Preparing is noted too."""
+
+    def __init__(self, served: list[Any], kind: str) -> None:
+        super().__init__(served, kind, HANDSHAKEN)
+        self.kind = kind
+        self.prepared = 0
+
+    def prepare(self) -> Prepared | None:
+        self.prepared += 1
+        return None if self.kind == 'incomplete' else self
+
+
+def serve_prepared(kinds: list[str], judge: Any = None) -> list[str]:
+    """Return the kinds in the order in which a backlog serves them."""
+    served: list[str] = []
+    ready: deque[Any] = deque(Prepared(served, kind) for kind in kinds)
+    backlog = Backlog(ready, judge or Judge())
+    backlog.collect()
+    while ready:
+        assert ready.popleft().work()
+    assert not backlog
+    return served
+
+
+def test_quick_call_precedes_slow_ones_that_arrived_with_it() -> None:
+    for place in range(0, 100, 7):
+        kinds = ['slow'] * 100
+        kinds[place] = 'quick'
+        served = serve_prepared(kinds)
+        assert served.index('quick') <= 100 // LOOK
+        assert len(served) == 100
+
+
+def test_slow_calls_are_served_among_quick_ones() -> None:
+    served = serve_prepared(['slow'] * 10 + ['quick'] * 100)
+    assert served.count('quick') == 100
+    places = [place for place, kind in enumerate(served) if kind == 'slow']
+    assert len(places) == 10
+    assert all(after - before <= PRECEDE + 1 for before, after in itertools.pairwise(places))
+
+
+def test_backlog_drops_units_without_a_call_left() -> None:
+    assert serve_prepared(['incomplete'] * 100) == []
+    assert serve_prepared(['incomplete'] * 20 + ['slow']) == ['slow']
+
+
+def test_slow_calls_do_not_starve_once_the_pool_is_not_eager() -> None:
+    judge = Judge()
+    served: list[str] = []
+    ready: deque[Any] = deque(Prepared(served, 'slow') for _ in range(LOOK))
+    backlog = Backlog(ready, judge)
+    backlog.collect()
+    ready.popleft().work()
+    assert len(backlog.slow) == LOOK - 1
+    judge.eager = False
+    while served.count('slow') < LOOK:
+        ready.popleft().work()
+        ready.extend(Prepared(served, 'quick') for _ in range(CROWD))
+        backlog.collect()
+        assert len(served) <= 8 * LOOK
+
+
+def test_unit_that_fails_to_prepare_leaves_the_backlog_ready() -> None:
+    class Failing(Prepared):
+        def prepare(self) -> None:
+            raise ValueError
+
+    served: list[str] = []
+    ready: deque[Any] = deque([*(Prepared(served, 'quick') for _ in range(CROWD)), Failing(served, 'x')])
+    backlog = Backlog(ready, Judge())
+    backlog.collect()
+    failures = 0
+    while ready:
+        try:
+            ready.popleft().work()
+        except ValueError:
+            failures += 1
+    assert (failures, len(served)) == (1, CROWD)
+
+
+def test_handshake_is_not_prepared() -> None:
+    """Its last step may hand the lead on: the unit does that in `work`, which says so."""
+    served: list[str] = []
+    units = [Prepared(served, 'slow') for _ in range(CROWD)]
+    for unit in units:
+        unit.progress = HANDSHAKEN - 1
+    ready: deque[Any] = deque(units)
+    Backlog(ready, Judge()).collect()
+    while ready:
+        assert ready.popleft().work()
+    assert len(served) == CROWD
+    assert not any(unit.prepared for unit in units)
+
+
 def test_measured_queue_counts_waits_in_the_backlog() -> None:
     queue = MeasuredQueue()
     for number in range(CROWD):
         queue.append(Noted([], number))  # type: ignore[arg-type]
-    backlog = Backlog(queue, deque())
+    backlog = Backlog(queue)
     backlog.collect()
     while queue:
         queue.popleft().work()

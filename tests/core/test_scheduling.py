@@ -90,8 +90,8 @@ def test_only_the_pool_s_further_threads_change_their_policy() -> None:
             called.release()
             return len(found) == 2
 
-        def prepare(self) -> bool:
-            return False
+        def prepare(self) -> None:
+            pass
 
     pool.ready.extend([Call(), Call()])
     pool.start()

@@ -275,9 +275,8 @@ class AlwaysReady:
             self.submit(self)
         return True
 
-    def prepare(self) -> bool:
+    def prepare(self) -> None:
         self.work()
-        return False
 
 
 def test_worker_with_one_thread_and_ready_units_accepts() -> None:

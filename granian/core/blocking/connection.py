@@ -21,6 +21,7 @@ from .receiving import receive
 if TYPE_CHECKING:
     from ...stream import TLSInfo
     from .services import Services
+    from .work import Call
 
 OUTBOX_LIMIT = 262144
 """Bytes of output that may be left to the leader. Beyond, the application's thread waits."""
@@ -119,8 +120,8 @@ class WatchedConnection:
         """Handle what is ready. The leader, which owns the connection. Return whether it still leads."""
         raise NotImplementedError
 
-    def prepare(self) -> bool:
-        """Do as `work` does, without calling the application. Return True where such a call is left."""
+    def prepare(self) -> Call | None:
+        """Do as `work` does, without calling the application. Return the unit that has such a call left."""
         raise NotImplementedError
 
     def expire(self) -> None:

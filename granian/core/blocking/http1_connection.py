@@ -61,7 +61,7 @@ class Http1Connection(Http1Output):
             return True
         return self._execute(request)
 
-    def prepare(self) -> bool:
+    def prepare(self) -> Http1Connection | None:
         if self._prepared is None:
             self.signalled = False
             try:
@@ -69,9 +69,13 @@ class Http1Connection(Http1Output):
             except Exception:
                 self._break_off()
             if self._prepared is None:
-                return False
+                return None
             self.phase = PIPELINED
-        return True
+        return self
+
+    @property
+    def kind(self) -> str:
+        return '' if self._prepared is None else kind_of(self._prepared.head)
 
     def _break_off(self) -> None:
         """Close after a failure of our own."""

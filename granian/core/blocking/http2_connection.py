@@ -86,9 +86,8 @@ class Http2Connection(Http2Output):
             self.lose()
         self.call_leader()
 
-    def prepare(self) -> bool:
+    def prepare(self) -> None:
         self.work()
-        return False
 
     def _read(self) -> None:
         """Read a few times at most, and nothing while the client does not take its output."""

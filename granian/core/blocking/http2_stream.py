@@ -86,7 +86,7 @@ class Http2Stream(BlockingStream):
         entered = connection.reactor.now
         called = 0.0
         trusted = ''
-        if pool.timed and not pool.trusts(trusted := kind_of(self.head)):
+        if pool.timed and not pool.trusts(trusted := self.kind):
             trusted = ''
             self._quick = pool.enter_timed()
             self._waits = times_waited()
@@ -113,7 +113,7 @@ class Http2Stream(BlockingStream):
             connection.break_off()
         if called:
             waits = self._waits if self._answered else times_waited() - self._waits
-            pool.learn(kind_of(self.head), (self._answered or now) - called, waits)
+            pool.learn(self.kind, (self._answered or now) - called, waits)
         if pool.leave_call(now - entered, now, trusted):
             connection.reactor.now = now
             return True
@@ -149,7 +149,7 @@ class Http2Stream(BlockingStream):
             self._counted = True
             return False
         waits = not self.complete and self.spool is None
-        if not waits and kind_of(self.head) not in crowd.kinds:
+        if not waits and self.kind not in crowd.kinds:
             return False
         self._counted = True  # first: once parked, another thread may run it
         return not crowd.enter(self)
@@ -158,14 +158,14 @@ class Http2Stream(BlockingStream):
         if not self._counted:
             return
         waited = any(each is not None and each.waited for each in (self._reading, self._writing))
-        self._connection.core.crowd.leave(kind_of(self.head), waited)
+        self._connection.core.crowd.leave(self.kind, waited)
 
     def _begin_wait(self, patience: Patience) -> float:
         """Return the seconds that the handler may go on waiting, 0 if the client has to be given up."""
         crowd = self._connection.core.crowd
         if not self._counted:
             self._counted = True
-            crowd.join(kind_of(self.head))
+            crowd.join(self.kind)
         if patience.is_slow and crowd.expel():
             self._counted = False
             return 0.0
@@ -184,8 +184,12 @@ class Http2Stream(BlockingStream):
             connection.flush_deferred()
         connection.reactor.notice_room()
 
-    def prepare(self) -> bool:
-        return self.failure is None or not self._end_unrun()
+    def prepare(self) -> Http2Stream | None:
+        return None if self.failure is not None and self._end_unrun() else self
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.head)
 
     # -- the request body -----------------------------------------------------------------------
 

@@ -76,11 +76,9 @@ class Opening(WatchedConnection):
             self.reactor.submit(connection)
         return leads
 
-    def prepare(self) -> bool:
+    def prepare(self) -> Http1Connection | None:
         connection, _ = self._advance()
-        if connection is not None:
-            self.reactor.submit(connection)
-        return False
+        return None if connection is None else connection.prepare()
 
     def _advance(self) -> tuple[Http1Connection | Http2Connection | None, bool]:
         """Take the next step. Return the connection that replaces the opening, and whether we still lead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,13 @@ CROWD = 8
 """Ready units that a turn must have left for them to become a backlog."""
 LANES = 15
 """Lanes of a backlog. The last is for connections that have sent five requests or more."""
+
+HANDSHAKEN = 4
+"""`progress` of a connection whose TLS handshake is over, or that has none."""
+LOOK = 16
+"""Units of a backlog that are prepared to find one that is not known to be slow."""
+PRECEDE = 3
+"""Units that may precede a slow one, in a row."""
 
 logger = logging.getLogger('_granian')
 
@@ -35,11 +42,20 @@ class Work(Protocol):
         """Do what is ready. Return whether the calling thread still leads."""
         ...
 
-    def prepare(self) -> bool:
-        """Do what is ready except for calls of the application. Return True where one is left to do.
+    def prepare(self) -> Call | None:
+        """Do what is ready except for calls of the application. Return the unit that has one left to do.
 
-        Then `work` makes it. The leader, while it can call no application.
+        The leader. Once the TLS handshake is over (`HANDSHAKEN`), it still leads afterwards.
         """
+        ...
+
+
+class Call(Work, Protocol):
+    """A unit that is prepared: its `work` calls the application."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the call, see `kind_of`."""
         ...
 
 
@@ -114,7 +130,7 @@ class Crew(Protocol):
     """The threads or greenlets that run the units of work."""
 
     ready: deque[Work]
-    due: deque[Work]
+    due: deque[Call]
     """Units with a call left to do, while no thread or greenlet is free for it."""
     backlog: Backlog
     timed: bool
@@ -149,8 +165,8 @@ def prepare_next(crew: Crew) -> None:
     """Do the part of the next ready unit that calls no application."""
     unit = crew.ready.popleft()
     try:
-        if unit.prepare():
-            crew.due.append(unit)
+        if (due := unit.prepare()) is not None:
+            crew.due.append(due)
     except BaseException:
         logger.exception('Internal error in a unit of work')
 
@@ -191,6 +207,15 @@ class MeasuredQueue(deque[Work]):
         return unit
 
 
+class Judge(Protocol):
+    """Tells which kinds of calls are slow."""
+
+    eager: bool
+    """Slow calls take up the threads."""
+
+    def is_slow(self, kind: str) -> bool: ...
+
+
 class Backlog:
     """The units that long turns have left, as a unit of work itself: it is ready while there are some.
 
@@ -198,21 +223,28 @@ class Backlog:
     that acts at the same moment delays those that have come as far, and no others. A lane gives one of its
     oldest units for three of its newest: no unit waits without end, and few wait for the whole crowd. A unit
     of the backlog also takes turns with one that has become ready since.
+
+    While slow calls take up the threads, those of kinds that have been slow have a lane of their own: three
+    others precede each. A request that is quick does not wait for a crowd of slow ones that it arrived with.
     """
 
     progress = 0
     """It is in no lane itself."""
 
-    def __init__(self, ready: deque[Work], due: deque[Work]) -> None:
-        """Make one for the units of the queue `ready`; `due` takes those whose call is due (see `Crew`)."""
+    def __init__(self, ready: deque[Work], judge: Judge | None = None) -> None:
+        """Make one for the units of the queue `ready`. `judge`: tells which kinds of calls are slow."""
         self._ready = ready
-        self._due = due
-        self.lanes = [type(ready)() for _ in range(LANES)]
-        oldest = [(lane, lane.popleft) for lane in self.lanes]
-        newest = [(lane, lane.pop) for lane in self.lanes]
-        self._turns = cycle(oldest + 3 * newest)
-        """Each lane with the method that removes its next unit."""
+        self._judge = judge
+        self.slow: deque[Work] = type(ready)()
+        """Prepared units of kinds that have been slow."""
+        lanes = [type(ready)() for _ in range(LANES)]
+        self.lanes = [*lanes, self.slow]
+        self._take = _taker(self.lanes)
+        self._take_new = _taker(lanes)
+        self._take_slow = _taker([self.slow])
         self._size = 0
+        self._preceding = 0
+        """Units in a row that have preceded the slow ones."""
 
     def __len__(self) -> int:
         return self._size
@@ -230,18 +262,59 @@ class Backlog:
 
     def work(self) -> bool:
         """Do the first unit's work. One that has become ready since precedes the next."""
-        return self._next().work()
+        try:
+            judge = self._judge
+            unit = self._next_quick(judge) if judge is not None and judge.eager else self._next()
+        finally:
+            self._stay_ready()
+        return True if unit is None else unit.work()
 
-    def prepare(self) -> bool:
+    def prepare(self) -> Call | None:
         unit = self._next()
-        if unit.prepare():
-            self._due.append(unit)
-        return False
+        self._stay_ready()
+        return unit.prepare()
 
-    def _next(self) -> Work:
-        """Take the first unit out, and be ready for the next."""
-        take = next(take for lane, take in self._turns if lane)
-        self._size -= 1
+    def _stay_ready(self) -> None:
+        """Be ready for the next unit, behind one that has become ready since."""
         if self._size:
             self._ready.insert(1, self)
-        return take()
+
+    def _next(self) -> Work:
+        """Take the first unit out."""
+        self._size -= 1
+        return self._take()
+
+    def _next_quick(self, judge: Judge) -> Work | None:
+        """Take out the first unit that is not known to be slow, or a slow one when its turn has come.
+
+        A unit in its TLS handshake counts as quick. None: the units that were taken out have no call left.
+        """
+        slow = self.slow
+        looks = LOOK if self._preceding < PRECEDE or not slow else 0
+        for _ in range(min(looks, self._size - len(slow))):
+            self._size -= 1
+            unit = self._take_new()
+            if unit.progress >= HANDSHAKEN:
+                call = unit.prepare()
+                if call is None:
+                    continue
+                if judge.is_slow(call.kind):
+                    slow.append(call)
+                    self._size += 1
+                    continue
+                unit = call
+            self._preceding += 1
+            return unit
+        self._preceding = 0
+        if not slow:
+            return None
+        self._size -= 1
+        return self._take_slow()
+
+
+def _taker(lanes: list[deque[Work]]) -> Callable[[], Work]:
+    """Return a function that removes the next unit of the next lane that has one."""
+    oldest = [(lane, lane.popleft) for lane in lanes]
+    newest = [(lane, lane.pop) for lane in lanes]
+    turns = cycle(oldest + 3 * newest)
+    return lambda: next(take for lane, take in turns if lane)()

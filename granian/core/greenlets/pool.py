@@ -30,7 +30,7 @@ from greenlet import getcurrent, greenlet
 
 from ..._signals import ignore_broken_pipes
 from ...clocks import monotonic
-from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work, prepare_next
+from ..blocking.work import Backlog, Call, MeasuredQueue, Waiter, Work, prepare_next
 
 STINT = 0.005
 """Seconds after which the leader lets the hub look at everything else."""
@@ -62,8 +62,8 @@ class GreenletPool:
 
     def __init__(self, max_greenlets: int, measured: bool = False) -> None:
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
-        self.due: deque[Work] = deque()
-        self.backlog = Backlog(self.ready, self.due)
+        self.due: deque[Call] = deque()
+        self.backlog = Backlog(self.ready)
         self.threads = 0
         """Number of greenlets, running, waiting or idle."""
         self.timed = False

@@ -56,6 +56,10 @@ class Eagerness:
             return True
         return False
 
+    def is_slow(self, kind: str) -> bool:
+        """Return whether calls of this kind are known to be slow (see `habits`). Any thread."""
+        return self._habits.is_slow(kind)
+
     def is_worth_timing(self, kind: str) -> bool:
         """Return whether a call that `enter_timed` begins is to be timed. Any thread."""
         return not self.eager or self._habits.is_worth_timing(kind)

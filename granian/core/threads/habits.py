@@ -45,6 +45,11 @@ class Habits:
         record[0] += 1
         return True
 
+    def is_slow(self, kind: str) -> bool:
+        """Return whether the last call of this kind that was timed has been slow."""
+        record = self._records.get(kind)
+        return record is not None and not record[0]
+
     def note_quick(self, kind: str) -> None:
         record = self._records.get(kind)
         if record is None:

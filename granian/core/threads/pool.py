@@ -26,7 +26,7 @@ from ...clocks import monotonic
 from ...own_threads import start_thread
 from ..blocking.scheduling import times_waited, use_batch_policy
 from ..blocking.transmitter import NO_THREAD, Transmitter
-from ..blocking.work import Backlog, MeasuredQueue, Waiter, Work
+from ..blocking.work import Backlog, Call, MeasuredQueue, Waiter, Work
 from ..system_errors import NOT_A_SOCKET
 from .alarm import Alarm
 from .eagerness import SLOW_CALL, Eagerness
@@ -64,8 +64,8 @@ class Pool(Eagerness):
     ) -> None:
         super().__init__(parallel)
         self.ready: deque[Work] = MeasuredQueue() if measured else deque()
-        self.due: deque[Work] = deque()
-        self.backlog = Backlog(self.ready, self.due)
+        self.due: deque[Call] = deque()
+        self.backlog = Backlog(self.ready, self)
         self.threads = 0
         self.transmitter: Transmitter | None = Transmitter()
         self.alarm = Alarm()
