@@ -287,7 +287,7 @@ def test_unit_that_fails_to_prepare_leaves_the_backlog_ready() -> None:
 
 
 def test_handshake_is_not_prepared() -> None:
-    """Its last step may hand the lead on: the unit does that in `work`, which says so."""
+    """Leave it to `work`, which says whether its last step has handed the lead on."""
     served: list[str] = []
     units = [Prepared(served, 'slow') for _ in range(CROWD)]
     for unit in units:

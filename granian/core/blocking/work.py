@@ -275,7 +275,7 @@ class Backlog:
         return unit.prepare()
 
     def _stay_ready(self) -> None:
-        """Be ready for the next unit, behind one that has become ready since."""
+        """Queue the backlog again while it has units, behind one that has become ready since."""
         if self._size:
             self._ready.insert(1, self)
 
