@@ -12,7 +12,6 @@ import os
 import select
 import stat
 import sys
-from _thread import allocate_lock
 from collections import deque
 from typing import Any
 
@@ -27,6 +26,7 @@ LAST_WAIT = 0.5
 """Seconds at the end of the process for what is kept."""
 _DONT_WAIT = 0x40 if sys.platform == 'linux' else 0x80
 """MSG_DONTWAIT."""
+_make_lock = original('_thread', 'RLock')
 DROPPED = 'granian: %d log lines were dropped, because the output was not read'
 
 
@@ -45,7 +45,9 @@ class Output:
         self._kept: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
-        self._lock = allocate_lock()
+        self._lock = _make_lock()
+        self._within = False
+        """The thread that holds the lock writes. A destructor or a signal handler may log meanwhile."""
         self._helped = False
         """A thread waits for room."""
 
@@ -63,16 +65,15 @@ class Output:
     def write(self, text: bytes) -> None:
         """Write whole lines, as far as there is room. Raises OSError when the descriptor fails."""
         with self._lock:
-            self._look()
+            if self._within:
+                self._keep(text)
+                return
             try:
-                if self._kept or self._dropped:
-                    self._keep(text)
-                    self._flush()
-                else:
-                    self._keep_rest(text, self._some(text))
-            except OSError:
-                self._forget()
-                raise
+                self._within = True
+                self._look()
+                self._write_lines(text)
+            finally:
+                self._within = False
             if self._kept and not self._helped:
                 self._helped = True
                 original('_thread', 'start_new_thread')(self._help, ())
@@ -82,7 +83,9 @@ class Output:
         deadline = monotonic() + seconds
         while self._kept:
             with self._lock, contextlib.suppress(OSError):
-                self._flush()
+                if self._within:
+                    return
+                self._flush_alone()
             left = deadline - monotonic()
             if not self._kept or left <= 0 or not self.room(left):
                 return
@@ -100,7 +103,8 @@ class Output:
 
         A child that outlives the server must not hold its output open. It is opened again by the next line.
         """
-        self._lock = allocate_lock()
+        self._lock = _make_lock()
+        self._within = False
         self._forget()
         self._release()
         self._identity = None
@@ -167,6 +171,22 @@ class Output:
     def _fileno(self) -> int:
         return self._descriptor if self._own is None else self._own
 
+    def _write_lines(self, text: bytes) -> None:
+        """Write behind what is kept, and those lines that are logged meanwhile. Raises OSError."""
+        try:
+            if self._kept or self._dropped:
+                self._keep(text)
+                self._flush()
+                return
+            written = self._some(text)
+            if written < len(text):
+                self._keep_rest(text, written)
+            elif self._kept:
+                self._flush()
+        except OSError:
+            self._forget()
+            raise
+
     def _keep(self, text: bytes) -> None:
         if self._size + len(text) > MOST_KEPT:
             self._dropped += text.count(b'\n')
@@ -175,8 +195,21 @@ class Output:
             self._size += len(text)
 
     def _keep_rest(self, text: bytes, written: int) -> None:
-        if written < len(text):
-            self._keep(text[written:])
+        """Keep what did not fit, in front of lines that were logged meanwhile."""
+        rest = text[written:]
+        if rest and not self._kept:
+            self._keep(rest)
+        elif rest:
+            self._kept.appendleft(rest)
+            self._size += len(rest)
+
+    def _flush_alone(self) -> None:
+        """Flush where no line is being written. The lock is held."""
+        try:
+            self._within = True
+            self._flush()
+        finally:
+            self._within = False
 
     def _flush(self) -> None:
         """Write what is kept, as far as there is room. The lock is held.
@@ -225,7 +258,7 @@ class Output:
             self.room(1)
             with self._lock:
                 try:
-                    self._flush()
+                    self._flush_alone()
                 except OSError:
                     self._forget()
                 if not self._kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -210,3 +211,63 @@ def test_child_does_not_write_what_the_parent_kept() -> None:
         assert child.stderr.read(4) == b'done'  # the pipe is full, and nothing has been read
         lines = child.stdout.read().splitlines()
     assert len(lines) == len(set(lines))
+
+
+class Noisy:
+    """Garbage whose destructor logs, as that of a task whose exception nothing has retrieved."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.itself = self
+
+    def __del__(self) -> None:
+        self.output.write(b'from a destructor\n')
+        self.output.flush()
+
+
+@pytest.mark.parametrize('step', ['fstat', 'write'])
+def test_destructor_that_logs_within_a_line_does_not_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A garbage collection may begin at any allocation."""
+    with open(tmp_path / 'log', 'wb') as file:
+        output = Output(file.fileno())
+        output.write(b'first\n')
+        function = getattr(os, step)
+
+        def collecting(*args: object) -> object:
+            monkeypatch.undo()
+            gc.collect()
+            return function(*args)
+
+        Noisy(output)
+        monkeypatch.setattr(os, step, collecting)
+        writing = threading.Thread(target=output.write, args=(b'second\n',), daemon=True)
+        writing.start()
+        writing.join(10)
+        assert not writing.is_alive()
+        output.write(b'third\n')
+    lines = (tmp_path / 'log').read_bytes().splitlines()
+    assert (lines[0], lines[3], {*lines[1:3]}) == (b'first', b'third', {b'second', b'from a destructor'})
+
+
+def test_line_of_a_signal_handler_waits_behind_a_cut_line(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged while a longer line has been written in part."""
+    reader, writer = pipe
+    output = Output(writer)
+    output.write(b'first\n')
+    long = b'x' * 200_000 + b'\n'
+    write, calls = os.write, iter(range(100))
+
+    def interrupted(descriptor: int, data: bytes) -> int:
+        if next(calls) == 1:
+            output.write(b'of a handler\n')
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, 'write', interrupted)
+    output.write(long)
+    monkeypatch.undo()
+    output.write(b'last\n')
+    assert read_until(reader, b'last\n') == b'first\n' + long + b'of a handler\nlast\n'
