@@ -31,7 +31,7 @@ from .polling import FilePoller
 from .records import Policy
 from .reload import Changes, FileWatch, OwnFiles, has_watcher, watch_forks
 from .roster import Launch, Roster
-from .signals import RELOAD, STOP, SignalInbox
+from .signals import RELOAD, STOP, SignalInbox, held_back
 from .supervisor import Supervisor
 from .tables import ServerState
 from .upgrade import Succession
@@ -311,8 +311,9 @@ class AbstractServer(ProcessHooks):
         for notice in config.notices:
             logger.warning(notice)
         with ExitStack() as stack:
-            self.succession.write_pid_file(config.pid_file)
-            stack.callback(self.succession.write_pid_file, None)
+            with held_back():  # Ctrl-C between the two would leave the file
+                self.succession.write_pid_file(config.pid_file)
+                stack.callback(self.succession.write_pid_file, None)
             call(self.hooks_starting)
             owner = identity.resolve(config)
             with identity.umask_of(config):

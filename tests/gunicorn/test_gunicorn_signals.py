@@ -477,3 +477,21 @@ def test_sigint_while_the_server_starts_is_no_error(start: Start, tmp_path: Path
     assert web.stop('SIGINT') == 0
     assert 'Traceback' not in web.log
     assert not (tmp_path / 'web.pid').exists()
+
+
+INTERRUPTING = """
+import os, signal
+replace = os.replace
+def replace_and_interrupt(*args):
+    replace(*args)
+    os.kill(os.getpid(), signal.SIGINT)
+os.replace = replace_and_interrupt
+"""
+
+
+def test_sigint_as_the_pid_file_is_written_leaves_none(start: Start, tmp_path: Path) -> None:
+    files = {'web.py': WSGI, 'gunicorn.conf.py': INTERRUPTING}
+    web = start(*LOCAL, '-p', 'web.pid', 'web', files=files)
+    assert web.ended() == 0
+    assert 'Traceback' not in web.log
+    assert not list(tmp_path.glob('web.pid*'))
