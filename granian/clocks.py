@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time as _time
+from importlib.machinery import BuiltinImporter, ExtensionFileLoader, PathFinder
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
 
 def _copy() -> ModuleType:
-    """Return a second copy of `time`; the first where the interpreter makes no other."""
-    spec = importlib.util.find_spec('time')
+    """Return a second copy of `time`; the first where the interpreter makes no other.
+
+    It is not looked up in `sys.modules`, where a program may have put another before it imports the server.
+    """
+    spec = BuiltinImporter.find_spec('time') or PathFinder.find_spec('time')
     if spec is None or spec.loader is None:
         return _time
+    if spec.origin != 'built-in' and not isinstance(spec.loader, ExtensionFileLoader):
+        return _time  # a file of the application's
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

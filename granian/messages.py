@@ -66,6 +66,8 @@ REFUSALS = {
     'listen': 'cannot listen on {where}: {reason}',
     'listen_metrics': '--metrics: cannot listen on {where}: {reason}',
     'listen_stale': 'cannot replace the stale socket {where}: {reason}',
+    'few_descriptors': 'no worker can serve under the limit of open files, {limit} '
+    '(has the application lowered it?)',
     'pid_running': 'the pid file {path} names a running process ({pid})',
     'pid_unwritable': 'cannot write the pid file {path}: {reason}',
     'pid_unreadable': 'cannot read the pid file {path}: {reason}',

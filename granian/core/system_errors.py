@@ -33,6 +33,11 @@ def _limits() -> tuple[int, int]:
     return (0, 0) if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
+def open_files() -> int:
+    """Return the limit of open files, 0 where the system has none."""
+    return _limits()[0]
+
+
 _AT_START: Final = _limits()[0]
 """Limit of open files before the application was loaded."""
 _OWN: Final = 8

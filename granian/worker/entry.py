@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import gc
 import logging
@@ -20,7 +21,7 @@ from .._signals import ignore_broken_pipes
 from ..config import Config
 from ..constants import Cores, Interfaces
 from ..core.contract import Core
-from ..core.system_errors import Shortage
+from ..core.system_errors import Shortage, open_files
 from ..errors import ConfigurationError, FatalError
 from ..messages import refusal
 from ..observe.refusals import Refusals
@@ -284,14 +285,19 @@ def _nothing() -> None:
 
 
 def make_core(spec: WorkerSpec, app: Any, attached: kinds.Attachments) -> Core:
-    """Return the core. An application whose import has lowered the limit of open files may leave it none."""
+    """Return the core. An application whose import has lowered the limit of open files may leave it none.
+
+    Raises FatalError where the limit cannot be raised again.
+    """
     make = partial(kinds.make_core, spec.config, list(spec.listeners), app, attached)
     try:
         return make()
     except OSError as error:
-        if not Shortage().raise_limit(error, None):
+        if Shortage().raise_limit(error, None):
+            return make()
+        if error.errno != errno.EMFILE:
             raise
-        return make()
+        raise FatalError(refusal('few_descriptors', limit=open_files())) from error
 
 
 def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None) -> None:

@@ -213,6 +213,7 @@ RULES, TLS, NET, PID = (
 TARGET = ('config/test_load_target', 'test_a_target_that_leads_nowhere_says_what_was_looked_for_and_where')
 ELSEWHERE = {
     'target_colon': TARGET,
+    'few_descriptors': ('core/test_shortage', 'test_core_is_made_once_the_limit_is_raised'),
     'limit_raised': ('core/test_shortage', 'test_lowered_limit_is_raised_again'),
     'limit_too_low': ('core/test_shortage', 'test_limit_lowered_for_good_replaces_the_worker_once'),
     'task_factory': ('loop/test_task_factory', 'test_factory_that_raises_is_not_used_again'),

@@ -23,6 +23,15 @@ found = {
 print(sorted(found))
 """
 
+REPLACED = """
+import sys, time, types
+other = types.ModuleType('time')
+vars(other).update({**vars(time), 'time': lambda: 0, 'monotonic': lambda: 0, '__spec__': None})
+sys.modules['time'] = other
+from granian import clocks
+print(clocks.time() > 0, clocks.monotonic() > 0)
+"""
+
 
 def test_clocks_show_the_time_of_the_system() -> None:
     before = time.monotonic(), time.time()
@@ -35,6 +44,11 @@ def test_clocks_show_the_time_of_the_system() -> None:
 def test_no_module_has_a_clock_that_freezegun_finds() -> None:
     found = subprocess.run([sys.executable, '-c', FROZEN], capture_output=True, text=True, check=True)
     assert found.stdout == '[]\n', found.stderr
+
+
+def test_program_that_replaces_time_before_the_import() -> None:
+    found = subprocess.run([sys.executable, '-c', REPLACED], capture_output=True, text=True, check=False)
+    assert found.stdout == 'True True\n', found.stderr
 
 
 def test_asyncio_loop_goes_on_when_the_clock_is_broken(monkeypatch) -> None:
