@@ -246,3 +246,23 @@ def test_client_whose_input_is_unread_makes_no_room(serve: Any, tls: Any, secure
         return float(one.spare_from if secure else connection_spare_from(one))
 
     assert served.call(send) > 0
+
+
+def test_output_of_a_lost_connection_does_not_wait_for_its_line(serve: Any) -> None:
+    """Lose a connection whose next request waits in the line, while its output waits for that request."""
+    served = serve(digest)
+    client = served.connect()
+    client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    client.response()
+    (connection,) = served.core.connections
+
+    def lose() -> None:
+        connection._next_scheduled = True
+        connection.allowance.put_off(connection, connection._next)
+        connection.write_later(b'')
+        connection.transport.abort()
+        connection.connection_lost(None)
+        connection.connection_lost = lambda error: None
+
+    served.call(lose)
+    served.wait_for(lambda: not connection._flush_scheduled)

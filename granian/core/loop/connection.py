@@ -173,7 +173,7 @@ class LoopConnection(LoopInput):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.closing = True
         self.allowance.forget(self)
-        self.outbox.clear()
+        self.drop_output()
         for stream in list(self.streams.values()):
             self._drop(stream)
         for stream in self.draining:

@@ -204,6 +204,13 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         else:
             self.flush()
 
+    def drop_output(self) -> None:
+        """Drop unsent output, which no request in the line holds back any more. The connection is lost."""
+        self._next_scheduled = self._hold = False
+        self.outbox.clear()
+        if self.http2 is not None:
+            self.http2.close()
+
     def flush(self) -> None:
         if self.outbox:
             data = self.outbox[0] if len(self.outbox) == 1 else b''.join(self.outbox)
