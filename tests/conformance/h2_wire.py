@@ -136,7 +136,7 @@ class Wire:
         return frames
 
 
-def connect(port: int, context: Any = None, timeout: float = 10) -> Any:
+def connect(port: int, context: Any = None, timeout: float = 30) -> Any:
     raw = socket.create_connection(('127.0.0.1', port), timeout=timeout)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return raw if context is None else context.wrap_socket(raw, server_hostname='localhost')

@@ -39,9 +39,7 @@ logger = logging.getLogger('_granian')
 class Http2Connection(Http2Output):
     """A connection as a unit of work, which makes its streams units of work."""
 
-    __slots__ = (
-        '_failed', '_lag', 'gathering', 'streams',
-    )  # fmt: skip
+    __slots__ = ('_failed', '_lag', 'gathering', 'streams')
 
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
@@ -77,6 +75,8 @@ class Http2Connection(Http2Output):
         except Exception:
             self.break_off()
             self.close()
+        if self.refusals:
+            self.report_refusals()
         return True
 
     def break_off(self) -> None:
@@ -128,13 +128,11 @@ class Http2Connection(Http2Output):
             if type(event) is Request:
                 self._on_request(event)
             elif type(event) is Refused:
-                self.reactor.failed += 1
-                self.settings.refused(self.client, event.status, event.reason)
+                self.note_refused(event.status, event.reason)
                 self._failed = True
                 self.push(event.response)
             elif type(event) is Rejected:
-                self.reactor.failed += 1
-                self.settings.refused(self.client, event.status, event.reason, head=event.head)
+                self.note_refused(event.status, event.reason, event.head)
             elif type(event) is Writable:
                 self.on_writable(event.stream_id)
             else:
@@ -193,7 +191,7 @@ class Http2Connection(Http2Output):
             self._gather(self.gathering[stream.stream_id], event)
         elif type(event) is RequestFailed:
             if not event.disconnected:
-                self.settings.refused(self.client, event.status, event.reason, observed=True)
+                self.refusals.append((event.status, event.reason, True, None))
             stream.failure = event
             stream.wake()
         else:
@@ -221,8 +219,7 @@ class Http2Connection(Http2Output):
                 self._end_spool(stream, stream.spool)
         else:
             if type(event) is RequestFailed and not event.disconnected:
-                self.reactor.failed += 1
-                self.settings.refused(self.client, event.status, event.reason, head=stream.head)
+                self.note_refused(event.status, event.reason, stream.head)
             self.push(self.http.abort(stream_id))
             del self.gathering[stream_id], self.streams[stream_id]
             return
@@ -329,6 +326,7 @@ class Http2Connection(Http2Output):
             if self.streams:
                 self.reactor.retain(self)
             super().close()
+            self.http.close()
 
     # -- deadlines ------------------------------------------------------------------------------
 
@@ -356,21 +354,24 @@ class Http2Connection(Http2Output):
     def expire(self) -> None:
         """Handle the deadlines that are over. The leader calls it."""
         with self.lock:
-            now = monotonic()
-            if self.phase == LINGERING:
-                self.release() if self.takes_rest() else self.close()
-                return
-            self.note_progress(now)
-            if self.timers.overdue(now):
-                self.lose()
-                self.close()
-                return
-            self._abort_untaken(now)
-            for stream in list(self.gathering.values()):
-                if now >= stream.since + self.settings.body_timeout:
-                    self._refuse(stream, 408, BODY_TIMEOUT)
-            self.push(self.timers.act(now, self._busy))
-            self._end_turn()
+            self._expire(monotonic())
+        self.report_refusals()
+
+    def _expire(self, now: float) -> None:
+        if self.phase == LINGERING:
+            self.release() if self.takes_rest() else self.close()
+            return
+        self.note_progress(now)
+        if self.timers.overdue(now):
+            self.lose()
+            self.close()
+            return
+        self._abort_untaken(now)
+        for stream in list(self.gathering.values()):
+            if now >= stream.since + self.settings.body_timeout:
+                self._refuse(stream, 408, BODY_TIMEOUT)
+        self.push(self.timers.act(now, self._busy))
+        self._end_turn()
 
     def _abort_untaken(self, now: float) -> None:
         """Reset finished streams of whose rest the client has taken nothing for the write timeout.
@@ -392,6 +393,6 @@ class Http2Connection(Http2Output):
 
     def _refuse(self, stream: Http2Stream, status: int, reason: str) -> None:
         """Answer a request that no thread runs yet."""
-        self.settings.refused(self.client, status, reason, head=stream.head)
+        self.refusals.append((status, reason, False, stream.head))
         del self.gathering[stream.stream_id], self.streams[stream.stream_id]
         self.push(self.http.respond(stream.stream_id, status, *error_parts(status, reason)))

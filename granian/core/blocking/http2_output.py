@@ -23,6 +23,7 @@ from .connection import CLOSED, LINGERING, OUTBOX_LIMIT, WatchedConnection
 from .locks import Lock
 
 if TYPE_CHECKING:
+    from ...protocol.head import Head
     from .services import OpenStream, Services
 
 ONE_IN = 8
@@ -42,7 +43,7 @@ class Http2Output(WatchedConnection):
 
     __slots__ = (
         '_lost', '_out', '_paused', '_taken', '_tried', '_writing', 'deferred', 'finished', 'held', 'http',
-        'lock', 'memo', 'parked', 'sent', 'timers', 'waiting',
+        'lock', 'memo', 'parked', 'refusals', 'sent', 'timers', 'waiting',
     )  # fmt: skip
 
     replies = True
@@ -77,6 +78,8 @@ class Http2Output(WatchedConnection):
         their last progress."""
         self.parked: deque[OpenStream] = deque()
         """Requests that wait while `crowded`."""
+        self.refusals: deque[tuple[int, str, bool, Head | None]] = deque()
+        """Refusals to report: status, reason, whether the exchange is observed, head."""
         self.waiting: set[OpenStream] = set()
         """Streams whose handler waits for room."""
 
@@ -105,6 +108,30 @@ class Http2Output(WatchedConnection):
     def update_deadline(self, now: float) -> None:
         """Set the earliest deadline. The lock is held."""
         raise NotImplementedError
+
+    # -- requests that are refused
+
+    def note_refused(self, status: int, reason: str, head: Head | None = None) -> None:
+        """Count a refused request, and have it reported. The lock is held."""
+        self.reactor.failed += 1
+        self.refusals.append((status, reason, False, head))
+
+    def have_refused(self, status: int, reason: str) -> None:
+        """Have the leader report that a handler's request is refused. The lock is held."""
+        self.refusals.append((status, reason, True, None))
+        self.call_leader()
+
+    def report_refusals(self) -> None:
+        """Report what was refused: a log handler may wait, and on gevent others run meanwhile.
+
+        Any thread; the lock is free.
+        """
+        while self.refusals:
+            try:
+                status, reason, observed, head = self.refusals.popleft()
+            except IndexError:
+                return
+            self.settings.refused(self.client, status, reason, observed, head)
 
     # -- a client that takes its responses slowly; the lock is held -------------------------------
 

@@ -244,7 +244,7 @@ class Http2Stream(BlockingStream):
                     raise RequestBodyError(self.failure.reason, self.failure.status)
                 left = self._begin_wait(patience)
                 if not left:
-                    connection.settings.refused(self.client, 408, BODY_TIMEOUT, observed=True)
+                    connection.have_refused(408, BODY_TIMEOUT)
                     raise RequestBodyError(BODY_TIMEOUT, 408)
                 self._wait(min(left, CHECK_EVERY))
                 patience.end_wait()

@@ -52,6 +52,16 @@ class Http2:
             self._output.discard()
         self._rest = b''
 
+    def close(self) -> None:
+        """Take no more commands, and break the reference cycles: they would wait for a garbage collection.
+
+        Unsent DATA would wait with them.
+        """
+        self.receive_eof()
+        self.receive_data = self._receiver.receive
+        self.next_event = self._session.next_event
+        self._session.unlink()
+
     # A core whose reads are large: a crowd of tiny frames leaves turns to others.
 
     def bound_input(self) -> None:

@@ -65,6 +65,10 @@ class H2Session(Session):
             self.h2.acknowledge_received_data(size, stream_id)
             self.output.flush()
 
+    def unlink(self) -> None:
+        super().unlink()
+        self.h2._frame_dispatch_table.clear()  # the connection's own methods
+
 
 class H2Receiver(Receiver):
     """Judges what ends a stream alone, lets h2 read the rest, and takes its events."""

@@ -84,6 +84,10 @@ class Output:
     def discard(self) -> None:
         self._parts.clear()
 
+    def unlink(self) -> None:
+        """Call `on_end` no more."""
+        self._on_end = _ignore
+
     def headers(self, stream_id: int, fields: Fields, flags: int = 0) -> None:
         self.block(stream_id, self.encoder.encode(fields), flags)
 
@@ -243,3 +247,7 @@ class Output:
                     self.blocked[stream.stream_id] = self.blocked.pop(stream.stream_id)
                 return True
         return stream.queued < queued
+
+
+def _ignore(stream: Stream) -> None:
+    pass

@@ -175,6 +175,10 @@ class Session:
                 else:
                     self.events.append(RequestFailed(stream.stream_id, reason, disconnected=True))
 
+    def unlink(self) -> None:
+        """Drop the references of its parts to this object. The connection is over."""
+        self.output.unlink()
+
     @property
     def must_close(self) -> bool:
         if self.over:
