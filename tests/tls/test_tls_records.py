@@ -61,6 +61,13 @@ class Client:
             except ssl.SSLZeroReturnError:
                 return b''
 
+    def end(self) -> None:
+        """Answer the end of the other side."""
+        assert self.receive() == b''
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
+        self.sock.sendall(self._out.read())
+
     def send_records(self, count: int) -> None:
         for _ in range(count):
             self._tls.write(b'x')
@@ -264,6 +271,41 @@ def test_shutdown_wakes_a_thread_that_waits_in_send(pki: Any) -> None:
         thread.join(10)
         assert not thread.is_alive()
         assert ended == [BrokenPipeError]
+
+
+def test_taken_socket_goes_on_in_clear(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        client.send(b'data')
+        assert handed.recv(100) == b'data'
+        ends = threading.Thread(target=client.end)
+        ends.start()
+        plain = handed.unwrap()
+        ends.join(10)
+        client.sock.sendall(b'in clear')
+        plain.settimeout(10)
+        assert plain.recv(100) == b'in clear'
+        plain.sendall(b'too')
+        assert client.sock.recv(100) == b'too'
+
+
+def test_taken_socket_stays_tls_where_the_client_goes_on(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        client.send(b'data')
+        with pytest.raises(OSError, match='the client sends data'):
+            handed.unwrap()
+
+
+def test_taken_socket_is_detached_and_not_duplicated(pki: Any) -> None:
+    with taken(pki) as (client, handed):
+        with pytest.raises(NotImplementedError):
+            handed.dup()
+        client.take()  # tickets
+        descriptor = handed.detach()
+        handed.close()
+        assert handed.fileno() == -1
+        with socket.socket(fileno=descriptor) as plain:
+            plain.sendall(b'in clear')
+            assert client.sock.recv(100) == b'in clear'
 
 
 def test_data_is_received_though_an_answer_of_tls_cannot_be_sent(pki: Any) -> None:

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ...clocks import monotonic
 from ..records import RECORD
@@ -240,6 +240,27 @@ class HandedSocket:
         except (OSError, ValueError):
             pass  # it is there; do not wait for the client's
         self._push_soon()
+
+    def unwrap(self) -> socket.socket:
+        """End TLS on both sides, and return the socket: what follows on it is in clear.
+
+        Raises OSError where the client sends data in place of its end.
+        """
+        self._say_goodbye()
+        with self._sending:
+            self._push()
+        if self.recv(1) or self._received.pending:
+            raise OSError(errno.EPROTO, 'the client sends data behind our end of TLS')
+        return self._sock
+
+    def detach(self) -> int:
+        """Return the descriptor, which the caller closes. The client gets no end of TLS."""
+        self._closed = True
+        return self._sock.detach()
+
+    def dup(self) -> NoReturn:
+        """Raise NotImplementedError: two sockets cannot share the state of one TLS connection."""
+        raise NotImplementedError('a TLS connection cannot be duplicated')
 
     def makefile(self, mode: str = 'r', buffering: int | None = None, **text: Any) -> Any:
         """Return a file over the socket, as `socket.socket.makefile` does."""
