@@ -79,6 +79,8 @@ log_levels_map: dict[LogLevels, int] = {
 
 
 _PLAIN = logging.LogRecord('', 0, '', 0, '', None, None)
+_NO_MEMORY = logging.LogRecord('_granian', logging.ERROR, '', 0, 'No memory for a log line', None, None)
+_WITHOUT_MEMORY = b'granian: no memory for a line of the log\n'
 
 
 def _plain_record(
@@ -114,7 +116,10 @@ class SafeLogger(logging.Logger):
         try:
             return super().makeRecord(*args, **kwargs)
         except Exception:
-            return _plain_record(*args[:8])
+            try:
+                return _plain_record(*args[:8])
+            except MemoryError:
+                return _NO_MEMORY
 
     def handle(self, record: logging.LogRecord) -> None:
         """Handle a record; the failure of a handler or filter is no failure of the server.
@@ -123,10 +128,21 @@ class SafeLogger(logging.Logger):
         """
         try:
             super().handle(record)
+        except MemoryError:
+            self._handle_briefly(record)
         except Exception as error:
             if not self._failed:
                 self._failed = True
                 _last_words(f'granian: the log cannot be written: {error}')
+
+    def _handle_briefly(self, record: logging.LogRecord) -> None:
+        """Handle a record without its traceback, which takes the most memory."""
+        record.exc_info = record.exc_text = None
+        try:
+            super().handle(record)
+        except Exception:
+            with contextlib.suppress(OSError):
+                os.write(2, _WITHOUT_MEMORY)
 
 
 class KeptLogger(SafeLogger):
@@ -184,6 +200,8 @@ class ConsoleHandler(StreamHandler):
             if not self._failed:
                 self._failed = True
                 _last_words(f'granian: the log cannot be written: {error.strerror or error}')
+        except MemoryError:
+            raise  # to the logger
         except Exception:
             self.handleError(record)
 
@@ -221,6 +239,8 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         error = sys.exc_info()[1]
+        if isinstance(error, MemoryError):
+            raise error  # to the logger
         if not isinstance(error, OSError):
             super().handleError(record)
             return

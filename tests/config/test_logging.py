@@ -357,3 +357,34 @@ def test_log_file_that_can_be_written_again_says_the_next_failure(
 
 def _no_space() -> None:
     raise OSError(28, 'No space left on device')
+
+
+def test_failure_without_memory_for_its_traceback_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> str:
+        raise MemoryError
+
+    configure_logging(LogLevels.info)
+    monkeypatch.setattr(logging.Formatter, 'formatException', refuse)
+    logger.error('it failed', exc_info=ValueError('x'))
+    out, err = capsys.readouterr()
+    assert re.fullmatch(rf'{PREFIX}\[ERROR\] it failed\n', out)
+    assert err == ''
+
+
+def test_line_without_memory_says_so(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> str:
+        raise MemoryError
+
+    configure_logging(LogLevels.info)
+    with monkeypatch.context() as patched:
+        patched.setattr(logging.Formatter, 'format', refuse)
+        logger.error('it failed')
+    assert capfd.readouterr() == ('', 'granian: no memory for a line of the log\n')
+    monkeypatch.setattr(logging, '_logRecordFactory', refuse)
+    monkeypatch.setattr(log, '_plain_record', refuse)
+    logger.error('it failed')
+    assert re.search(r'No memory for a log line\n', capfd.readouterr().out)

@@ -323,7 +323,8 @@ class Reactor:
             connection = self._connect(sock, address, listener)
         except Exception as exc:  # the client has gone already, or there is no memory
             # Raised, it would drop the other events of this poll, and edges are notified once.
-            logger.debug('A connection from %s failed when it was accepted: %s', address, exc)
+            level = logging.ERROR if isinstance(exc, MemoryError) else logging.DEBUG
+            logger.log(level, 'A connection from %s failed when it was accepted: %r', address, exc)
             self.failed += 1
             sock.close()
             return True
