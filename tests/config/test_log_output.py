@@ -229,7 +229,7 @@ class Noisy:
 def test_destructor_that_logs_within_a_line_does_not_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """A garbage collection may begin at any allocation."""
+    """Collect garbage within a line: it may begin at any allocation."""
     with open(tmp_path / 'log', 'wb') as file:
         output = Output(file.fileno())
         output.write(b'first\n')
@@ -254,7 +254,7 @@ def test_destructor_that_logs_within_a_line_does_not_block(
 def test_line_of_a_signal_handler_waits_behind_a_cut_line(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is logged while a longer line has been written in part."""
+    """Log it while a longer line has been written in part."""
     reader, writer = pipe
     output = Output(writer)
     output.write(b'first\n')
