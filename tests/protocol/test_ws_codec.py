@@ -78,7 +78,7 @@ def test_unmasking_without_c(size):
 @pytest.fixture(params=['C', 'Python'], autouse=True)
 def unmasking(request, monkeypatch):
     if request.param == 'Python':
-        for module in ('codec', 'pings'):
+        for module in ('codec', 'control'):
             monkeypatch.setattr(f'granian.protocol.websocket.{module}._unmask', unmask)
 
 
@@ -190,6 +190,19 @@ def test_valid_pings_and_pongs_cost_wsproto_nothing(opcode, within):
         for byte in frame(opcode, b'x' * 125) + frame(opcode):
             feed(ws, bytes([byte]))
     assert ws.buffered == 0
+
+
+@rows('cut', [0, 1, 2, 5, 6, 7, 8, 9])
+@rows('within', [False, True])
+def test_valid_close_costs_wsproto_nothing(cut, within):
+    ws = WebSocket(MAX)
+    if within:
+        feed(ws, text('a', fin=False))
+    data = close(1000, b'bye')
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(codec, 'Connection', None)
+        ws._wsproto = None
+        assert feed(ws, data[:cut], data[cut:]) == [Close(1000, 'bye')]
 
 
 def test_fragments_with_a_ping_between_them():
@@ -459,7 +472,7 @@ def test_rsv1_on_a_continuation_or_a_control_frame():
 # the close handshake
 
 
-@rows('code', [1000, 1001, 1003, 1007, 1011, 1012, 3000, 4999])
+@rows('code', [1000, 1001, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4999])
 def test_the_peers_close_is_echoed(code):
     ws = WebSocket(MAX)
     assert feed(ws, close(code, 'adiós'.encode()) + text('late')) == [Close(code, 'adiós')]

@@ -1,19 +1,20 @@
 """One WebSocket's frames, server's side: bytes in, events out; commands in, bytes out.
 
 RFC 6455 and RFC 7692, over `wsproto.connection.Connection`. A frame that is a whole message
-and lies whole in the buffer takes the plain lane, ours: it costs a tenth. So do pings and pongs.
-Everything else, one frame at a time, goes through wsproto: fragments, close frames, frames larger
-than the buffered bytes, and all that breaks a rule. wsproto is the plain lane's oracle in the tests.
+and lies whole in the buffer takes the plain lane, ours: it costs a tenth. So do control frames.
+Everything else, one frame at a time, goes through wsproto: fragments, frames larger than the
+buffered bytes, and all that breaks a rule. wsproto is the plain lane's oracle in the tests.
 """
 
 from __future__ import annotations
 
 import io
 
-from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.events import Event as WsprotoEvent
 
+from .control import CONTROL, read_close, read_pings
 from .deflate import SMALLEST_COMPRESSED, Deflate, DeflateParameters, InvalidDeflate, MessageTooBig
 from .events import (
     ABNORMAL,
@@ -45,7 +46,6 @@ from .frames import (
     data_frame,
 )
 from .masking import best_unmask as _unmask
-from .pings import PINGS, read_pings
 
 FRAGMENTS = 4096
 """Fragments of one message that may be as small as they like. Each takes the time of a large one."""
@@ -180,17 +180,21 @@ class WebSocket:
         except (InvalidDeflate, UnicodeDecodeError) as error:
             return self._violation(INVALID_DATA, str(error))
 
-    def _pings(self) -> Pings | None:
-        """Handle the whole pings and pongs at the position. Return None where there are none.
+    def _control(self) -> Pings | Close | None:
+        """Handle the whole and valid control frames at the position. Return None where there are none.
 
         They may lie between the fragments of a message (RFC 6455 5.4).
         """
         count, end, answers = read_pings(self._buffer, self._position, _WORK - self._work)
-        if not count:
-            return None
-        self._work = self._work + count if end < len(self._buffer) else 0
-        self._position = end
-        return Pings(b'' if self.state is State.CLOSING else b''.join(answers))
+        if count:
+            self._work = self._work + count if end < len(self._buffer) else 0
+            self._position = end
+            return Pings(b'' if self.state is State.CLOSING else b''.join(answers))
+        close = read_close(self._buffer, self._position)
+        if close is not None:
+            code = close.code
+            self._end(Input.CLOSE_RECEIVED, b'' if code == NO_STATUS else code.to_bytes(2, 'big'))
+        return close
 
     # wsproto's lane: it is fed one frame, or a part of one, at a time, so that between two
     # frames it holds nothing and the plain lane can take over
@@ -200,8 +204,8 @@ class WebSocket:
         while self.state is State.OPEN or self.state is State.CLOSING:
             if self.buffered and self._turn_is_over():
                 return MORE
-            if not self._left and (pings := self._pings()) is not None:
-                return pings
+            if not self._left and (control := self._control()) is not None:
+                return control
             header = 0 if self._left else self._frame_header()
             # Of a frame that is too big only the header: an invalid one is PROTOCOL_ERROR all the same.
             fault = self._fault()
@@ -256,8 +260,8 @@ class WebSocket:
         opcode, length = first & 0x0F, second & 0x7F
         if opcode not in _OPCODES or (opcode > 7 and (length > 125 or first < 0x80)):
             return 2  # enough for wsproto to refuse it
-        if first in PINGS and second & 0x80:
-            return 0  # the rest of it is awaited, so that wsproto sees no valid ping or pong
+        if first in CONTROL and second & 0x80 and available < 6 + length:
+            return 0  # the rest of it is awaited, so that wsproto sees no valid control frame
         extended = {126: 2, 127: 8}.get(length, 0)
         reserved = first & 0x30 or (first & 0x40 and (self._deflate is None or opcode not in (1, 2)))
         # wsproto refuses these, and frames without a mask, before it looks at the key
@@ -283,13 +287,8 @@ class WebSocket:
             return self._text_piece(event)
         if isinstance(event, BytesMessage):
             return self._binary_piece(event)
-        assert isinstance(event, CloseConnection)
-        assert self._wsproto is not None
-        code, reason = int(event.code), event.reason or ''
-        if self._wsproto.state is ConnectionState.OPEN:  # unmoved: no close frame, a parse error
-            return self._violation(code, 'message too big' if code == TOO_BIG else reason)
-        self._end(Input.CLOSE_RECEIVED, b'' if code == NO_STATUS else code.to_bytes(2, 'big'))
-        return Close(code, reason)
+        assert isinstance(event, CloseConnection)  # a parse error
+        return self._violation(int(event.code), event.reason or '')
 
     def _text_piece(self, piece: TextMessage) -> str | None:
         self._fragmented = not piece.message_finished
