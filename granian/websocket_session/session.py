@@ -304,6 +304,9 @@ class WebSocketSession:
             self._read_soon()
 
     def _on_eof(self, codec: WebSocket) -> None:
+        if codec.state is _CLOSE_DUE and not self._stream.disconnected:
+            self._flooded = False  # no input is left that could reset the connection
+            return  # it has half-closed after its close frame, and may still read: see `_on_close`
         codec.receive_eof()
         self._inbox.conclude(Closed(ABNORMAL, ''))
         if not self._released:

@@ -587,6 +587,40 @@ async def test_a_close_is_answered_after_a_while_when_the_application_does_not_r
 
 
 @on_loop
+async def test_half_close_behind_the_close_frame_leaves_the_last_word():
+    stream, ws = await accepted()
+    stream.receiver(text('a') + close(1000))
+    stream.receiver(b'')
+    assert await ws.receive() == 'a'
+    await ws.send('b')
+    assert await ws.receive() == Closed(1000, '')
+    assert stream.take() == b'\x81\x01b\x88\x02\x03\xe8'
+    assert stream.log[-1] == 'end'
+
+
+@on_loop
+async def test_client_that_is_lost_behind_its_close_frame_has_no_last_word():
+    stream, ws = await accepted()
+    stream.receiver(text('a') + close(1000))
+    stream.lose()
+    assert stream.log[-1] == 'end'
+    assert await ws.receive() == 'a'
+    with pytest.raises(WebSocketClosed):
+        await ws.send('b')
+    assert await ws.receive() == Closed(1000, '')
+    await ws.finish()
+
+
+@on_loop
+async def test_end_of_input_behind_a_flood_needs_no_lingering():
+    stream, ws = await accepted(max_message_size=3)
+    stream.receiver(text('a') + text('four'))
+    stream.receiver(b'')
+    assert [await ws.receive(), (await ws.receive()).code] == ['a', 1009]
+    assert stream.log[-1] == 'end'
+
+
+@on_loop
 async def test_our_close():
     stream, ws = await accepted()
     stream.receiver(text('unread'))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import threading
 import zlib
 
@@ -165,6 +166,26 @@ def test_many_messages_while_the_application_is_busy(serve):
     for i in range(count):
         assert client.exactly(8) == b'\x81\x06%06d' % i
     sender.join()
+
+
+def test_half_close_behind_the_close_frame_is_answered(serve):
+    """Keep both the application's last word and the close frame (RFC 6455 5.5.1)."""
+
+    class Slow(Echo):
+        async def __call__(self, stream):
+            self.stream = stream
+            await super().__call__(stream)
+
+        async def answer(self, session, message):
+            await self.stream.wait_disconnected()
+            await session.send(message)
+
+    served = serve(Slow())
+    client = raw(served)
+    client.send(text('a') + close())
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.exactly(7) == b'\x81\x01a\x88\x02\x03\xe8'
+    assert client.closed()
 
 
 def test_pings_without_end_from_a_client_that_does_not_read(serve):
