@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from granian.core.beside.core import LoopThread, PairedCore, WebSocketCore
-from granian.core.beside.transport import SocketTransport
+from granian.core.beside.transport import SEND_SIZE, SocketTransport
 from granian.core.beside.tunnel import Http2Tunnel
 from granian.core.contract import CoreSettings
 from granian.stream import ClientDisconnected
@@ -183,3 +183,52 @@ def test_writers_of_a_lost_client_are_not_woken_as_if_there_were_room() -> None:
     lost = asyncio.Event()
     asyncio.run(main())
     assert calls == ['pause', 'lost']
+
+
+def test_long_output_is_copied_in_pieces_for_a_slow_client() -> None:
+    """Give the socket no more than it may take: the whole rest each time is quadratic."""
+    size = 20 * SEND_SIZE
+    given: list[int] = []
+
+    class Socket:
+        def __init__(self, sock: socket.socket) -> None:
+            self.sock = sock
+            self.fileno = sock.fileno
+            self.close = sock.close
+
+        def send(self, data: bytes) -> int:
+            given.append(len(data))
+            return self.sock.send(data)
+
+    class Protocol:
+        def pause_writing(self) -> None:
+            pass
+
+        def resume_writing(self) -> None:
+            pass
+
+        def connection_lost(self, error: Exception | None) -> None:
+            assert error is None
+            sent.set_result(None)
+
+    async def main() -> int:
+        nonlocal sent
+        loop = asyncio.get_running_loop()
+        sent = loop.create_future()
+        transport = SocketTransport(loop, Socket(server), Protocol(), lambda: None)
+        transport.write(bytes(size))
+        transport.close()
+        received = 0
+        while received < size:
+            received += len(await loop.sock_recv(client, SEND_SIZE))
+        await sent
+        return received
+
+    sent: asyncio.Future[None]
+    server, client = socket.socketpair()
+    server.setblocking(False)
+    client.setblocking(False)
+    with client:
+        assert asyncio.run(main()) == size
+    assert given[0] == size  # not copied
+    assert max(given[1:]) <= SEND_SIZE

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HIGH_WATER: Final = 65536
 """Bytes of unsent output above which the protocol is asked to pause."""
+SEND_SIZE: Final = 262144
+"""Bytes of buffered output that are given to the socket at once: they are copied for it."""
 
 
 class SocketTransport:
@@ -124,7 +126,7 @@ class SocketTransport:
         """Send buffered output. The socket has room."""
         if self._finished:
             return
-        sent = self._send(bytes(self._buffer))
+        sent = self._send(bytes(memoryview(self._buffer)[:SEND_SIZE]))
         if not sent:
             return  # no room, or the client has gone: connection_lost wakes who waits for room
         del self._buffer[:sent]
