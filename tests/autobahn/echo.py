@@ -1,4 +1,4 @@
-"""The application that the Autobahn test suite talks to, in two interfaces."""
+"""The application that the Autobahn test suite talks to, in two interfaces, and one in WSGI to be beside it."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ async def asgi(scope, receive, send):
     await send({'type': 'websocket.accept'})
     while (message := await receive())['type'] == 'websocket.receive':
         await send({**message, 'type': 'websocket.send'})
+
+
+def wsgi(environ, start_response):
+    start_response('204 No Content', [])
+    return []

@@ -1,7 +1,7 @@
 """Run the Autobahn test suite's fuzzing client against this server.
 
     python tests/autobahn/run.py [--python2 PATH] [--cases '1.*' '6.4.*']
-        [--interfaces rsgi asgi] [--loops asyncio uvloop] [--url ws://HOST:PORT]
+        [--interfaces rsgi asgi wsgi gevent] [--loops asyncio uvloop] [--url ws://HOST:PORT]
 
 The suite (PyPI: autobahntestsuite 25.10.1) runs on Python 2.7 only. Make it an environment
 once, with a virtualenv that still knows 2.7, and name its interpreter by --python2 or in
@@ -12,7 +12,8 @@ AUTOBAHN_PYTHON:
     ~/autobahn/bin/pip install autobahntestsuite==25.10.1
 
 Without --url the server is started here, by its command line, with the applications of
-echo.py, once for each interface and event loop. All 517 cases take some twenty minutes for each:
+echo.py, once for each interface and event loop: wsgi is a WSGI worker with --ws-app (the ASGI
+application), gevent the same with --core gevent. All 517 cases take some twenty minutes for each:
 most of it is the suite's own compression (sections 12 and 13). The exit status
 is 1 when a case failed; a table of what was not simply OK is printed.
 """
@@ -34,6 +35,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SECTIONS = ['1.*', '2.*', '3.*', '4.*', '5.*', '6.*', '7.*', '9.*', '10.*', '11.*', '12.*', '13.*']
+BESIDE = [f'{HERE}/echo.py:wsgi', '--interface', 'wsgi', '--ws-app', f'{HERE}/echo.py:asgi']
+SERVERS = {
+    'rsgi': [f'{HERE}/echo.py:rsgi', '--interface', 'rsgi'],
+    'asgi': [f'{HERE}/echo.py:asgi', '--interface', 'asgi'],
+    'wsgi': BESIDE,
+    'gevent': [*BESIDE, '--core', 'gevent'],
+}
 WSTEST = 'from autobahntestsuite.wstest import run; run()'
 
 
@@ -43,7 +51,7 @@ def main() -> int:
     )
     parser.add_argument('--python2', default=os.environ.get('AUTOBAHN_PYTHON', 'python2.7'))
     parser.add_argument('--cases', nargs='+', default=SECTIONS)
-    parser.add_argument('--interfaces', nargs='+', default=['rsgi', 'asgi'])
+    parser.add_argument('--interfaces', nargs='+', default=['rsgi', 'asgi'], choices=SERVERS)
     parser.add_argument('--loops', nargs='+', default=['auto'])
     parser.add_argument('--url', help='test a server that is already running')
     parser.add_argument('--reports', type=Path, help='keep the HTML and JSON reports in this folder')
@@ -65,7 +73,7 @@ def server(interface: str, loop: str) -> Iterator[str]:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     command = [
-        sys.executable, '-m', 'granian', f'{HERE}/echo.py:{interface}', '--interface', interface,
+        sys.executable, '-m', 'granian', *SERVERS[interface],
         '--port', str(port), '--loop', loop, '--log-level', 'warning',
     ]  # fmt: skip
     process = subprocess.Popen(command)
