@@ -1,4 +1,4 @@
-"""The application that the Autobahn test suite talks to, in two interfaces, and one in WSGI to be beside it."""
+"""The application that the Autobahn test suite talks to, in two interfaces, and WSGI to be beside it."""
 
 from __future__ import annotations
 
