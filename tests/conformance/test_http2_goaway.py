@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,20 @@ from h2_wire import (
     HEADERS,
     NO_ERROR,
     PING,
+    PREFACE,
+    SETTINGS,
     Wire,
     block,
     connect,
     frame,
     ping,
+    setting,
 )
 from wire_apps import HELLO
 from wire_cases import request
 
+from granian.protocol.limits import GRACE
+from tests.support.certificates import tls_flags
 from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
@@ -120,3 +126,61 @@ def test_a_client_in_the_middle_of_a_frame(server: ServerProcess) -> None:
         server.process.send_signal(signal.SIGTERM)
         first_goaway(wire)
         check_end(wire, 0)
+
+
+# ---- a reload: the client cannot know, and has longer
+
+
+@pytest.fixture(params=SERVERS)
+def secured(request: Any, certificate: Path) -> Iterator[ServerProcess]:
+    application, flags = SERVERS[request.param]
+    with serving('granian', f'wire_apps:{application}', flags + tls_flags(certificate), HERE) as server:
+        yield server
+    assert tracebacks(server.log) == []
+
+
+def expect_no_second_goaway(wire: Wire) -> None:
+    """Wait for longer than a stop would."""
+    wire.sock.settimeout(3 * GRACE)
+    with pytest.raises(AssertionError, match='nothing came in time'):
+        wire.next()
+    wire.sock.settimeout(10)
+
+
+def test_first_request_that_is_late_at_a_reload(server: ServerProcess) -> None:
+    with connect(server.port) as sock:
+        wire = Wire(sock)
+        server.process.send_signal(signal.SIGHUP)
+        answer = first_goaway(wire)
+        expect_no_second_goaway(wire)
+        ask(wire, 1)
+        wire.send(ping(answer, 1))
+        check_end(wire, 1, 1)
+
+
+def test_next_request_that_is_late_at_a_reload(server: ServerProcess) -> None:
+    with connect(server.port) as sock:
+        wire = Wire(sock)
+        ask(wire, 1)
+        wire.until_ended()
+        server.process.send_signal(signal.SIGHUP)
+        answer = first_goaway(wire)
+        expect_no_second_goaway(wire)
+        ask(wire, 3)
+        wire.send(ping(answer, 1))
+        check_end(wire, 3, 3)
+
+
+def test_preface_that_is_late_at_a_reload_over_tls(secured: ServerProcess, certificate: Path) -> None:
+    context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
+    context.set_alpn_protocols(['h2'])
+    with connect(secured.port, context) as sock:
+        wire = Wire(sock, greet=False)
+        wire.until(SETTINGS)
+        secured.process.send_signal(signal.SIGHUP)
+        answer = first_goaway(wire)
+        expect_no_second_goaway(wire)
+        wire.send(PREFACE + setting())
+        ask(wire, 1)
+        wire.send(ping(answer, 1))
+        check_end(wire, 1, 1)

@@ -688,6 +688,22 @@ def test_connection_in_use_has_longer_at_a_reload_than_at_a_stop(monkeypatch):
         assert used.recv(1) == b''
 
 
+def test_graces_of_a_reload_hold_before_owners_see_the_stop():
+    seen = []
+    with running(echo_path, first_grace=60) as server:
+        reactor = server.core.reactor
+        stop_accepting = reactor.stop_accepting
+
+        def stop(last_call: bool) -> None:
+            seen.append((reactor.grace, reactor.first_grace))
+            stop_accepting(last_call)
+
+        reactor.stop_accepting = stop
+        server.core.stop(reload=True)
+        wait_until(lambda: reactor.stopping)
+    assert seen == [(contract.REUSE_GRACE, 60)]
+
+
 def test_first_request_of_a_connection_has_longer_at_a_reload(monkeypatch):
     """Wait for a first request, however long ago the client connected, and for no second one."""
     monkeypatch.setattr(connection, 'RECENT', 0)

@@ -26,7 +26,8 @@ class Connection:
 
     def __init__(self, peer, durations=DURATIONS) -> None:
         self.peer = peer
-        self.timers = Timers(peer.server, durations, 0)
+        self.graces = SimpleNamespace(grace=GRACE, first_grace=GRACE)
+        self.timers = Timers(peer.server, durations, self.graces, 0)
 
     @property
     def busy(self) -> bool:
@@ -110,6 +111,40 @@ def test_stop_waits_for_requests_on_recent_connections(connection, age, final):
     assert connection.goaways() == ([EVERY, 1] if final else [EVERY])
     assert connection.peer.server.must_close is final
     assert final or connection.deadline() == 10 + age + GRACE
+
+
+def test_reload_waits_for_the_first_request_of_a_silent_client(connection):
+    connection.graces.__dict__.update(grace=2, first_grace=10)
+    connection.peer.got(connection.timers.leave(RECENT + 1))
+    assert connection.goaways() == [EVERY]
+    assert connection.deadline() == RECENT + 11
+    connection.request(1, 12)
+    connection.answer(1, 13)
+    assert connection.deadline() == 15
+    assert connection.act(15) == [1]
+
+
+def test_reload_waits_no_longer_than_the_head_timeout(connection):
+    connection.graces.__dict__.update(grace=2, first_grace=10)
+    connection.peer.got(connection.timers.leave(29))
+    assert connection.deadline() == 30
+
+
+def test_reload_waits_for_the_next_request_of_a_quiet_client(connection):
+    connection.graces.__dict__.update(grace=2, first_grace=10)
+    connection.request(1, 0)
+    connection.answer(1, 10)
+    connection.peer.take()
+    connection.peer.got(connection.timers.leave(10 + 2 * RECENT))
+    assert connection.goaways() == [EVERY]
+    assert connection.deadline() == 12 + 2 * RECENT
+
+
+def test_stop_after_a_reload_ends_the_wait_for_a_first_request(connection):
+    connection.graces.__dict__.update(grace=2, first_grace=10)
+    connection.peer.got(connection.timers.leave(1))
+    connection.graces.__dict__.update(grace=GRACE, first_grace=GRACE)
+    assert connection.deadline() == 1 + GRACE
 
 
 def test_stop_noted_twice_sends_one_goaway(connection):

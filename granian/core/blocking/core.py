@@ -120,6 +120,9 @@ class BlockingCore:
         reactor.gather()
         if self._stop_asked:
             self._stop_asked = False
+            # Before `stopping`: an owner that reads it chooses by them how long it waits for a request.
+            reactor.grace = self.settings.grace(self._reloading)
+            reactor.first_grace = self.settings.grace_of_first(self._reloading)
             if reactor.stopping:
                 self._end_idle()
             else:
@@ -156,8 +159,6 @@ class BlockingCore:
         active a moment ago gets a moment more.
         """
         reactor = self.reactor
-        reactor.grace = self.settings.grace(self._reloading)
-        reactor.first_grace = self.settings.grace_of_first(self._reloading)
         now = monotonic()
         for connection in list(reactor.connections.values()):
             # Set `signalled`, then try the lock: the owner may have read `stopping` a moment ago.

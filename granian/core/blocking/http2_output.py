@@ -68,7 +68,7 @@ class Http2Output(WatchedConnection):
         self._paused = False
         """Input stays unread until the client has taken its output."""
         self._lost = False
-        self.timers = Timers(self.http, core.settings, monotonic())
+        self.timers = Timers(self.http, core.settings, core.reactor, monotonic())
         self.deferred = False
         """In the list of connections to flush before the leader polls."""
         self.held = 0

@@ -255,7 +255,7 @@ class LoopCore:
         http2 = make_http2(self.settings.limits, self.clock)
         http2.bound_input()
         http2.bound_output()
-        return http2, Timers(http2, self.settings, self.loop.time())
+        return http2, Timers(http2, self.settings, self, self.loop.time())
 
     def refused(self, client: Address | None, status: int, reason: str, observed: bool = False) -> None:
         self.connections_failed += 1

@@ -317,6 +317,11 @@ class Http2:
         return not (self._table.active or self._rest) and self._receiver.empty
 
     @property
+    def used(self) -> bool:
+        """True once the client has opened a stream."""
+        return self._table.highest > 0
+
+    @property
     def must_close(self) -> bool:
         return self._session.must_close
 

@@ -7,7 +7,8 @@ Time limits of a connection without a stream:
 - for its first request, or the rest of a request head: `head_timeout` from the first byte, however slowly
   the rest arrives;
 - for the next request: `keep_alive_timeout`;
-- after GOAWAY, for a request that was on its way: GRACE.
+- after GOAWAY, for a request that was on its way: the grace of the core, more at a reload than at a stop, most
+  for a connection without a request.
 """
 
 from __future__ import annotations
@@ -33,11 +34,24 @@ class Durations(Protocol):
     def http2_keep_alive_timeout(self) -> float: ...
 
 
+class Graces(Protocol):
+    """Seconds in which a request may still arrive when the worker stops; a core or its reactor has them."""
+
+    @property
+    def grace(self) -> float: ...
+
+    @property
+    def first_grace(self) -> float: ...
+
+
 class Timed(Protocol):
     """The part of `Http2` that is timed."""
 
     @property
     def idle(self) -> bool: ...
+
+    @property
+    def used(self) -> bool: ...
 
     @property
     def awaiting_pong(self) -> bool: ...
@@ -53,12 +67,13 @@ class Timed(Protocol):
 class Timers:
     """One connection's. `busy`, an argument of several methods: a stream is in use."""
 
-    __slots__ = ('_durations', '_pong_due', 'head_since', 'http', 'idle_since', 'leaving_since', 'next_ping',
-                 'stuck_since')  # fmt: skip
+    __slots__ = ('_durations', '_graces', '_pong_due', 'head_since', 'http', 'idle_since', 'leaving_since',
+                 'next_ping', 'stuck_since')  # fmt: skip
 
-    def __init__(self, http: Timed, durations: Durations, now: float) -> None:
+    def __init__(self, http: Timed, durations: Durations, graces: Graces, now: float) -> None:
         self.http = http
         self._durations = durations
+        self._graces = graces
         self.head_since: float | None = now
         """Time since which the first request, or the rest of a head, is awaited; None: neither is."""
         self.idle_since: float | None = now
@@ -92,13 +107,19 @@ class Timers:
     def leave(self, now: float) -> bytes:
         """Return GOAWAY for a worker that stops: the final one too if no request can be on its way.
 
-        Return nothing when called again: the client's PONG, or `act`, brings the final one.
+        At a reload a request may always be: its client cannot know. Return nothing when called again: the
+        client's PONG, or `act`, brings the final one.
         """
         if self.leaving_since is not None:
             return b''
         quiet_since = self.idle_since if self.head_since is None else self.head_since
         quiet = quiet_since is not None and self.http.idle and now - quiet_since >= RECENT
-        return self._go_away(now, final=quiet)
+        return self._go_away(now, final=quiet and self._grace <= GRACE)
+
+    @property
+    def _grace(self) -> float:
+        """Seconds for which a request is awaited after the first GOAWAY."""
+        return self._graces.grace if self.http.used else self._graces.first_grace
 
     def _go_away(self, now: float, final: bool) -> bytes:
         """Return the first GOAWAY; with `final`, or after the first, the second (else a PONG brings it)."""
@@ -122,10 +143,11 @@ class Timers:
         """Return the time at which a connection without streams is to end."""
         if self.idle_since is None:
             return math.inf
+        head_due = math.inf if self.head_since is None else self.head_since + self._durations.head_timeout
         if self.leaving_since is not None:
-            return max(self.leaving_since, self.idle_since) + GRACE
+            return min(head_due, max(self.leaving_since, self.idle_since) + self._grace)
         if self.head_since is not None:
-            return self.head_since + self._durations.head_timeout
+            return head_due
         return self.idle_since + self._durations.keep_alive_timeout
 
     def overdue(self, now: float) -> bool:
