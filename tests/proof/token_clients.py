@@ -311,11 +311,11 @@ class Client:
             self.tokens.count += 1
             text = f'{self.tokens.name}-{self.tokens.count}'.encode() * self.chance.choice((1, 3, 200))
             writer.write(frame(text, self.chance.randbytes(4)))
-            echo = await read_frame(reader)
+            echo = await read_message(reader, writer)
             if echo is None:
                 break
             if echo != text:
-                raise Wrong(f'another echo than that of {text[:60]!r}')
+                raise Wrong(f'another echo than that of {text[:60]!r}: {echo[:60]!r} of {len(echo)} bytes')
             self.tally.answers += 1
         if self.chance.random() < 0.3:
             self.drop(writer)
@@ -325,7 +325,7 @@ class Client:
         await shut(writer)
 
 
-CLOSE = 0x88
+CLOSE, PING, PONG = 0x88, 0x89, 0x8A
 HANDSHAKE = (
     b'GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
     b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
@@ -342,15 +342,26 @@ def frame(payload: bytes, mask: bytes, first: int = 0x81) -> bytes:
     return bytes([first, 0xFF]) + struct.pack('!Q', len(payload)) + mask + masked
 
 
-async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
-    """Return the payload of a frame; None for a close frame, which a worker that is replaced sends."""
+async def read_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
+    """Return the next message; None for a close frame, which a worker that is replaced sends.
+
+    Answer the PING that a server sends on a connection that is 20 s old.
+    """
+    while True:
+        first, payload = await read_frame(reader)
+        if first != PING:
+            return None if first == CLOSE else payload
+        writer.write(frame(payload, b'\0\0\0\0', PONG))
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Return the first byte of a frame, and its payload."""
     first, length = await reader.readexactly(2)
     if length == 126:
         (length,) = struct.unpack('!H', await reader.readexactly(2))
     elif length == 127:
         (length,) = struct.unpack('!Q', await reader.readexactly(8))
-    payload = await reader.readexactly(length)
-    return None if first == CLOSE else payload
+    return first, await reader.readexactly(length)
 
 
 async def shut(writer: asyncio.StreamWriter) -> None:
