@@ -144,7 +144,7 @@ def expect_no_second_goaway(wire: Wire) -> None:
     wire.sock.settimeout(3 * GRACE)
     with pytest.raises(AssertionError, match='nothing came in time'):
         wire.next()
-    wire.sock.settimeout(10)
+    wire.sock.settimeout(30)
 
 
 def test_first_request_that_is_late_at_a_reload(server: ServerProcess) -> None:

@@ -7,8 +7,8 @@ Time limits of a connection without a stream:
 - for its first request, or the rest of a request head: `head_timeout` from the first byte, however slowly
   the rest arrives;
 - for the next request: `keep_alive_timeout`;
-- after GOAWAY, for a request that was on its way: the grace of the core, more at a reload than at a stop, most
-  for a connection without a request.
+- after GOAWAY, for a request that was on its way: the core's grace. It is longer at a reload than at a stop,
+  and longest for a connection without a request.
 """
 
 from __future__ import annotations
