@@ -31,7 +31,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proof_server import INTERFACES, KINDS, OURS, Server, certificate, client_context, free_port, serving
+from proof_server import (
+    INTERFACES,
+    KINDS,
+    OURS,
+    START,
+    Server,
+    certificate,
+    client_context,
+    free_port,
+    serving,
+)
 from token_clients import Tally, Target, crowd
 
 NGINX = """
@@ -207,7 +217,7 @@ def chain(way: Way, kind: str, folder: Path, flags: str = '') -> Iterator[tuple[
     with serving(kind, folder, way.tls, f'{way.flags} {flags}', bind=bind) as server:
         upstream = str(path) if way.unix else f'127.0.0.1:{server.port}'
         # the port is open before the worker has loaded the application
-        assert server.wait_for(BACKENDS[kind].ready, 30), server.log
+        assert server.wait_for(BACKENDS[kind].ready, START), server.log
         with proxy(way, upstream, folder) as ports:
             yield server, ports
 
@@ -216,7 +226,7 @@ async def replace_main(server: Server, main: int) -> int:
     """Start a second main process by SIGUSR2 and stop the first; return the new one."""
     started = server.log.count('Started worker-1')
     os.kill(main, signal.SIGUSR2)
-    until = time.monotonic() + 20
+    until = time.monotonic() + START
     while server.log.count('Started worker-1') == started:
         assert time.monotonic() < until, server.log
         await asyncio.sleep(0.05)

@@ -25,6 +25,8 @@ ROOT = HERE.parents[1]
 GRANIAN = '{python} -m granian --host 127.0.0.1 --port {port} --no-access-log'
 WITH_WEBSOCKET = '--interface wsgi --ws-app proof_apps:asgi'
 COMPILED = '{granian} --host 127.0.0.1 --port {port} --no-access-log'
+START = 120
+"""Seconds that a server has to start: a niced one took 40 on a machine with a load of 25."""
 GUNICORN = '{gunicorn} -b 127.0.0.1:{port} --no-control-socket -k '
 
 
@@ -127,7 +129,7 @@ class Server:
         return ''.join(self.lines)
 
     def _await(self) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + START
         while self.process.poll() is None and time.monotonic() < until:
             with contextlib.suppress(OSError), socket.create_connection(('127.0.0.1', self.port), 1):
                 return
