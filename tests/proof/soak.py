@@ -41,6 +41,7 @@ class Sample:
     threads: int
     tasks: int
     answers: int
+    processes: int
 
 
 @dataclass
@@ -62,10 +63,15 @@ class Soak:
         return f'{self.kind}{", TLS" if self.tls else ""}'
 
     def medians(self, what: str) -> tuple[float, float]:
-        """Return the median of the second quarter of the samples, and of the last."""
-        quarter = max(1, len(self.samples) // 4)
-        early = sorted(getattr(one, what) for one in self.samples[quarter : 2 * quarter] or self.samples)
-        late = sorted(getattr(one, what) for one in self.samples[-quarter:])
+        """Return the median of the second quarter of the samples, and of the last.
+
+        Leave out those with a second worker, which starts at a reload: 15 s on a busy machine.
+        """
+        least = min(one.processes for one in self.samples)
+        samples = [one for one in self.samples if one.processes == least]
+        quarter = max(1, len(samples) // 4)
+        early = sorted(getattr(one, what) for one in samples[quarter : 2 * quarter] or samples)
+        late = sorted(getattr(one, what) for one in samples[-quarter:])
         return early[len(early) // 2], late[len(late) // 2]
 
     def faults(self) -> list[str]:
@@ -99,7 +105,7 @@ async def watch(soak: Soak, until: float, every: float, reload_every: float) -> 
         now = time.monotonic()
         count = await asyncio.wait_for(tasks(soak.target), 30)
         held = server.proportional(), server.descriptors(), server.threads(), count
-        sample = Sample(now - began, *held, soak.tally.answers)
+        sample = Sample(now - began, *held, soak.tally.answers, len(server.pids()))
         soak.samples.append(sample)
         print(
             f'{soak.name:22} {sample.seconds:6.0f} s  {sample.memory:6.1f} MiB'
