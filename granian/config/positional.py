@@ -24,22 +24,7 @@ from ..constants import (
     TaskImpl,
 )
 from ..observe.expressions import ATOMS
-from .groups import (
-    APP,
-    BIND,
-    HTTP1,
-    HTTP2,
-    LOG,
-    METRICS,
-    PROCESS,
-    PROTO,
-    RELOAD,
-    RESPAWN,
-    STATIC,
-    TLS,
-    WORK,
-    WS,
-)
+from . import groups as g
 from .options import opt
 
 _MAX_WINDOW = 2**31 - 1  # RFC 9113 6.9.1
@@ -49,11 +34,11 @@ DEFAULT_THREADS = 16
 
 
 def _http1(kind: str, default: Any, help: str, setting: str, **more: Any) -> Any:
-    return opt(HTTP1, kind, default, help, setting=('http1_settings', setting), **more)
+    return opt(g.HTTP1, kind, default, help, setting=('http1_settings', setting), **more)
 
 
 def _http2(kind: str, default: Any, help: str, setting: str, **more: Any) -> Any:
-    return opt(HTTP2, kind, default, help, setting=('http2_settings', setting), **more)
+    return opt(g.HTTP2, kind, default, help, setting=('http2_settings', setting), **more)
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -65,61 +50,58 @@ class Positional:
     notices: tuple[str, ...] = field(default=(), kw_only=True)
     """Warnings for the log about options that have no effect, or another effect than their words."""
 
-    address: str = opt(BIND, 'text', '127.0.0.1', 'Address to bind', name='host')
-    port: int = opt(BIND, 'int', 8000, 'Port to bind; 0: any free one', ge=0, le=65535)
-    uds: Path | None = opt(BIND, 'path', None, 'Bind this Unix socket in place of host and port')
+    address: str = opt(g.BIND, 'text', '127.0.0.1', 'Address to bind', name='host')
+    port: int = opt(g.BIND, 'int', 8000, 'Port to bind; 0: any free one', ge=0, le=65535)
+    uds: Path | None = opt(g.BIND, 'path', None, 'Bind this Unix socket in place of host and port')
     uds_permissions: int | None = opt(
-        BIND, 'octal', None, ge=0, le=0o7777, default_text="the umask's",
+        g.BIND, 'octal', None, ge=0, le=0o7777, default_text="the umask's",
         help='Permissions of the Unix socket file, such as 0660; octal only when it starts with 0',
         to='listening.permissions',
     )  # fmt: skip
     interface: Interfaces = opt(
-        APP, 'enum', Interfaces.RSGI, enum=Interfaces,
+        g.APP, 'enum', Interfaces.RSGI, enum=Interfaces,
         help='Interface of the application; asginl is ASGI without lifespan, auto looks at the application',
     )  # fmt: skip
-    workers: int = opt(WORK, 'int', 1, 'Worker processes', ge=1)
+    workers: int = opt(g.WORK, 'int', 1, 'Worker processes', ge=1)
     blocking_threads: int | None = opt(
-        WORK, 'int', None, 'Maximum threads (or greenlets) per worker', ge=1,
+        g.WORK, 'int', None, 'Maximum threads (or greenlets) per worker', ge=1,
         default_text=f'{DEFAULT_THREADS} for WSGI (gevent: the backpressure), else 1',
     )  # fmt: skip
     blocking_threads_idle_timeout: int = opt(
-        WORK,
-        'duration',
-        30,
-        'An idle pool thread ends after this',
-        ge=5,
-        le=600,
+        g.WORK, 'duration', 30, 'An idle pool thread ends after this', ge=5, le=600,
         to='core.thread_idle_timeout',
-    )
+    )  # fmt: skip
     runtime_threads: int = opt(
-        WORK, 'int', 1, 'Accepted for compatibility: a worker has one event loop', ge=1
+        g.WORK, 'int', 1, 'Accepted for compatibility: a worker has one event loop', ge=1
     )
     runtime_blocking_threads: int | None = opt(
-        WORK, 'int', None, "Threads for the event loop's file I/O", ge=1, default_text="Python's choice"
+        g.WORK, 'int', None, "Threads for the event loop's file I/O", ge=1, default_text="Python's choice"
     )
     runtime_mode: RuntimeModes = opt(
-        WORK, 'enum', RuntimeModes.auto, enum=RuntimeModes,
+        g.WORK, 'enum', RuntimeModes.auto, enum=RuntimeModes,
         help='Accepted for compatibility: a worker has one event loop',
     )  # fmt: skip
     loop: Loops = opt(
-        WORK, 'enum', Loops.auto, 'Event loop; auto takes the fastest that is installed', enum=Loops
+        g.WORK, 'enum', Loops.auto, 'Event loop; auto takes the fastest that is installed', enum=Loops
     )
     task_impl: TaskImpl = opt(
-        WORK, 'enum', TaskImpl.asyncio, 'Accepted for compatibility: tasks are always asyncio', enum=TaskImpl
-    )
+        g.WORK, 'enum', TaskImpl.asyncio, 'Accepted for compatibility: tasks are always asyncio',
+        enum=TaskImpl,
+    )  # fmt: skip
     http: HTTPModes = opt(
-        PROTO, 'enum', HTTPModes.auto, enum=HTTPModes,
+        g.PROTO, 'enum', HTTPModes.auto, enum=HTTPModes,
         help='HTTP versions spoken; auto: both, as the client chooses (ALPN with TLS, else its first bytes)',
         to='core.http',
     )  # fmt: skip
     websockets: bool = opt(
-        WS, 'bool', True, 'WebSocket, on ASGI and RSGI and by --ws-app', flags='--ws/--no-ws'
+        g.WS, 'bool', True, 'WebSocket, on ASGI and RSGI and by --ws-app', flags='--ws/--no-ws'
     )
     backlog: int = opt(
-        WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=1, to='listening.backlog'
-    )
+        g.WORK, 'int', 1024, "Connections the kernel holds until they're accepted", ge=1,
+        to='listening.backlog',
+    )  # fmt: skip
     backpressure: int | None = opt(
-        WORK, 'int', None, ge=1, default_text='backlog // workers',
+        g.WORK, 'int', None, ge=1, default_text='backlog // workers',
         help='Requests a worker holds at once, running or waiting, before it stops accepting; '
         'idle connections do not count',
     )  # fmt: skip
@@ -132,24 +114,17 @@ class Positional:
         'bool', True, 'Keep connections open between requests', 'keep_alive', to='limits.keep_alive'
     )
     http1_buffer_size: int = _http1(
-        'int',
-        417_792,
-        'Maximum bytes buffered per connection',
-        'max_buffer_size',
-        ge=8192,
+        'int', 417_792, 'Maximum bytes buffered per connection', 'max_buffer_size', ge=8192,
         to='limits.max_buffer_size',
-    )
+    )  # fmt: skip
     http1_pipeline_flush: bool = _http1(
         'bool', False, 'Join the writes of pipelined responses', 'pipeline_flush', to='core.pipeline_flush'
     )
 
     http2_adaptive_window: bool = _http2(
-        'bool',
-        False,
-        'Grow the receive windows with the measured bandwidth-delay product',
-        'adaptive_window',
-        to='limits.adaptive_window',
-    )
+        'bool', False, 'Grow the receive windows with the measured bandwidth-delay product',
+        'adaptive_window', to='limits.adaptive_window',
+    )  # fmt: skip
     http2_initial_connection_window_size: int = _http2(
         'int', 1_048_576, "A connection's receive window in bytes", 'initial_connection_window_size',
         ge=1024, le=_MAX_WINDOW, to='limits.initial_connection_window_size',
@@ -163,13 +138,9 @@ class Positional:
         ge=1, le=60_000, default_text='off', to='core.http2_keep_alive_interval', milliseconds=True,
     )  # fmt: skip
     http2_keep_alive_timeout: int = _http2(
-        'duration',
-        20,
-        'Close when a PING is not answered in this time',
-        'keep_alive_timeout',
-        ge=1,
+        'duration', 20, 'Close when a PING is not answered in this time', 'keep_alive_timeout', ge=1,
         to='core.http2_keep_alive_timeout',
-    )
+    )  # fmt: skip
     http2_max_concurrent_streams: int = _http2(
         'int', 200, 'Streams a client may have open at once', 'max_concurrent_streams',
         ge=10, le=_MAX_WINDOW, to='limits.max_concurrent_streams',
@@ -179,150 +150,135 @@ class Positional:
         ge=1024, le=2**24 - 1, to='limits.max_frame_size',
     )  # fmt: skip
     http2_max_headers_size: int = _http2(
-        'int',
-        65_536,
-        'Maximum bytes of a decoded header list',
-        'max_headers_size',
-        ge=1,
+        'int', 65_536, 'Maximum bytes of a decoded header list', 'max_headers_size', ge=1,
         to='limits.max_headers_size',
-    )
+    )  # fmt: skip
     http2_max_send_buffer_size: int = _http2(
-        'int',
-        409_600,
-        'Maximum unsent bytes per stream',
-        'max_send_buffer_size',
-        ge=1024,
+        'int', 409_600, 'Maximum unsent bytes per stream', 'max_send_buffer_size', ge=1024,
         to='limits.max_send_buffer_size',
-    )
+    )  # fmt: skip
 
-    log_enabled: bool = opt(LOG, 'bool', True, 'Write logs', flags='--log/--no-log')
-    log_level: LogLevels = opt(LOG, 'enum', LogLevels.info, 'Log level', enum=LogLevels)
+    log_enabled: bool = opt(g.LOG, 'bool', True, 'Write logs', flags='--log/--no-log')
+    log_level: LogLevels = opt(g.LOG, 'enum', LogLevels.info, 'Log level', enum=LogLevels)
     log_dictconfig: Mapping[str, Any] | None = opt(
-        LOG, 'object', None, 'A mapping in `logging.config.dictConfig` form, laid over the default'
+        g.LOG, 'object', None, 'A mapping in `logging.config.dictConfig` form, laid over the default'
     )
     log_access: bool = opt(
-        LOG, 'bool', False, 'Write a line for each request and its response',
+        g.LOG, 'bool', False, 'Write a line for each request and its response',
         name='log_access_enabled', flags='--access-log/--no-access-log',
     )  # fmt: skip
     log_access_format: str | None = opt(
-        LOG, 'text', None, name='log_access_fmt', flags='--access-log-fmt',
+        g.LOG, 'text', None, name='log_access_fmt', flags='--access-log-fmt',
         default_text='time, address, request line, status, milliseconds',
         help=f'Format of an access log line, of the atoms {", ".join(ATOMS)} and header{{name}}, '
         "or gunicorn's short ones",
     )  # fmt: skip
 
     ssl_cert: Path | None = opt(
-        TLS, 'file', None, 'Certificate chain (PEM); TLS is on when this and the key are given',
+        g.TLS, 'file', None, 'Certificate chain (PEM); TLS is on when this and the key are given',
         name='ssl_certificate', to='tls.certificate',
     )  # fmt: skip
-    ssl_key: Path | None = opt(TLS, 'file', None, 'Private key (PEM)', name='ssl_keyfile', to='tls.key')
+    ssl_key: Path | None = opt(g.TLS, 'file', None, 'Private key (PEM)', name='ssl_keyfile', to='tls.key')
     ssl_key_password: str | None = opt(
-        TLS, 'text', None, 'Password of the private key', name='ssl_keyfile_password', to='tls.password'
+        g.TLS, 'text', None, 'Password of the private key', name='ssl_keyfile_password', to='tls.password'
     )
     ssl_protocol_min: SSLProtocols = opt(
-        TLS, 'enum', SSLProtocols.tls13, 'Oldest TLS version accepted', enum=SSLProtocols, to='tls.minimum'
+        g.TLS, 'enum', SSLProtocols.tls13, 'Oldest TLS version accepted', enum=SSLProtocols, to='tls.minimum'
     )
     ssl_ca: Path | None = opt(
-        TLS, 'file', None, 'Root certificates for client certificates (PEM)', to='tls.ca'
+        g.TLS, 'file', None, 'Root certificates for client certificates (PEM)', to='tls.ca'
     )
     ssl_crl: tuple[Path, ...] = opt(
-        TLS, 'file', (), 'Revocation list for client certificates (PEM)', multiple=True, to='tls.crl'
+        g.TLS, 'file', (), 'Revocation list for client certificates (PEM)', multiple=True, to='tls.crl'
     )
     ssl_client_verify: ClientVerify = opt(
-        TLS, 'enum', ClientVerify.none, enum=ClientVerify, flag_value='required',
+        g.TLS, 'enum', ClientVerify.none, enum=ClientVerify, flag_value='required',
         help='Ask clients for a certificate; without a value: required', to='tls.client_verify',
     )  # fmt: skip
 
     url_path_prefix: str | None = opt(
-        APP, 'text', None, 'Path the application is mounted on, such as /app; anything else is 404'
+        g.APP, 'text', None, 'Path the application is mounted on, such as /app; anything else is 404'
     )
     respawn_failed_workers: bool = opt(
-        RESPAWN, 'bool', False, 'Replace a worker that died; off: the server stops with status 1'
+        g.RESPAWN, 'bool', False, 'Replace a worker that died; off: the server stops with status 1'
     )
     respawn_interval: float = opt(
-        RESPAWN, 'float', 3.5, "Seconds between one worker's replacement and the next", ge=0
+        g.RESPAWN, 'float', 3.5, "Seconds between one worker's replacement and the next", ge=0
     )
     rss_sample_interval: int = opt(
-        RESPAWN, 'duration', 30, "Time between two samples of the workers' memory", ge=1, le=300
+        g.RESPAWN, 'duration', 30, "Time between two samples of the workers' memory", ge=1, le=300
     )
     rss_samples: int = opt(
-        RESPAWN, 'int', 1, 'Samples over --workers-max-rss, one after another, before a replacement', ge=1
+        g.RESPAWN, 'int', 1, 'Samples over --workers-max-rss, one after another, before a replacement', ge=1
     )
     workers_lifetime: int | None = opt(
-        RESPAWN, 'duration', None, 'Replace a worker after this', ge=60, default_text='off'
+        g.RESPAWN, 'duration', None, 'Replace a worker after this', ge=60, default_text='off'
     )
     workers_max_rss: int | None = opt(
-        RESPAWN, 'int', None, 'Replace a worker that holds more memory than this, in MiB', ge=1,
+        g.RESPAWN, 'int', None, 'Replace a worker that holds more memory than this, in MiB', ge=1,
         default_text='off',
     )  # fmt: skip
     workers_kill_timeout: int = opt(
-        RESPAWN, 'duration', 30, 'Kill a worker that has not stopped by then; 0: never',
+        g.RESPAWN, 'duration', 30, 'Kill a worker that has not stopped by then; 0: never',
         ge=1, le=1800, zero=True,
     )  # fmt: skip
-    factory: bool = opt(APP, 'bool', False, 'Call APP, without arguments, to get the application')
-    working_dir: Path | None = opt(APP, 'dir', None, 'Working directory', default_text='the current one')
+    factory: bool = opt(g.APP, 'bool', False, 'Call APP, without arguments, to get the application')
+    working_dir: Path | None = opt(g.APP, 'dir', None, 'Working directory', default_text='the current one')
     env_files: tuple[Path, ...] = opt(
-        APP, 'file', (), multiple=True,
+        g.APP, 'file', (), multiple=True,
         help='Files of environment variables; what the environment has already wins (extra dotenv)',
     )  # fmt: skip
 
     static_path_route: tuple[str, ...] = opt(
-        STATIC, 'text', ('/static',), 'URL path for each --static-path-mount, in order', multiple=True
+        g.STATIC, 'text', ('/static',), 'URL path for each --static-path-mount, in order', multiple=True
     )
     static_path_mount: tuple[Path, ...] = opt(
-        STATIC, 'dir', (), 'Folder whose files are served without the application', multiple=True
+        g.STATIC, 'dir', (), 'Folder whose files are served without the application', multiple=True
     )
     static_path_dir_to_file: str | None = opt(
-        STATIC,
-        'text',
-        None,
-        'Name of the file served for a folder',
-        default_text='none: 404',
+        g.STATIC, 'text', None, 'Name of the file served for a folder', default_text='none: 404',
         to='mount.index',
-    )
+    )  # fmt: skip
     static_path_expires: int = opt(
-        STATIC,
-        'duration',
-        86400,
-        'max-age of the cache-control header; 0: no header',
-        ge=0,
+        g.STATIC, 'duration', 86400, 'max-age of the cache-control header; 0: no header', ge=0,
         to='mount.expires',
-    )
+    )  # fmt: skip
     metrics_enabled: bool = opt(
-        METRICS, 'bool', False, 'Export metrics to Prometheus', flags='--metrics/--no-metrics'
+        g.METRICS, 'bool', False, 'Export metrics to Prometheus', flags='--metrics/--no-metrics'
     )
     metrics_scrape_interval: int = opt(
-        METRICS, 'duration', 15, 'How often metrics are gathered from the workers', ge=1, le=60
+        g.METRICS, 'duration', 15, 'How often metrics are gathered from the workers', ge=1, le=60
     )
-    metrics_address: str = opt(METRICS, 'text', '127.0.0.1', 'Address the exporter binds')
-    metrics_port: int = opt(METRICS, 'int', 9090, 'Port the exporter binds', ge=0, le=65535)
+    metrics_address: str = opt(g.METRICS, 'text', '127.0.0.1', 'Address the exporter binds')
+    metrics_port: int = opt(g.METRICS, 'int', 9090, 'Port the exporter binds', ge=0, le=65535)
 
     reload: bool = opt(
-        RELOAD, 'bool', False,
+        g.RELOAD, 'bool', False,
         'Replace the workers when Python files in the working directory change (extra reload); without '
         'watchfiles: files of loaded modules, checked once a second',
     )  # fmt: skip
     reload_paths: tuple[Path, ...] = opt(
-        RELOAD, 'path', (), 'Path to watch', multiple=True, default_text='the working directory'
+        g.RELOAD, 'path', (), 'Path to watch', multiple=True, default_text='the working directory'
     )
     reload_ignore_dirs: tuple[str, ...] = opt(
-        RELOAD, 'text', (), "Name of folders to ignore, added to watchfiles' own", multiple=True
+        g.RELOAD, 'text', (), "Name of folders to ignore, added to watchfiles' own", multiple=True
     )
     reload_ignore_patterns: tuple[str, ...] = opt(
-        RELOAD, 'text', (), "Regular expression of names to ignore, added to watchfiles' own", multiple=True
+        g.RELOAD, 'text', (), "Regular expression of names to ignore, added to watchfiles' own", multiple=True
     )
     reload_ignore_paths: tuple[Path, ...] = opt(
-        RELOAD, 'path', (), 'Path to ignore, with all that is under it', multiple=True
+        g.RELOAD, 'path', (), 'Path to ignore, with all that is under it', multiple=True
     )
-    reload_filter: Any = opt(RELOAD, 'object', None, 'A `watchfiles.BaseFilter` class to use instead')
-    reload_tick: int = opt(RELOAD, 'int', 50, 'Milliseconds between two checks for changes', ge=50, le=5000)
+    reload_filter: Any = opt(g.RELOAD, 'object', None, 'A `watchfiles.BaseFilter` class to use instead')
+    reload_tick: int = opt(g.RELOAD, 'int', 50, 'Milliseconds between two checks for changes', ge=50, le=5000)
     reload_ignore_worker_failure: bool = opt(
-        RELOAD, 'bool', False, 'A worker that fails while reloading does not stop the server'
+        g.RELOAD, 'bool', False, 'A worker that fails while reloading does not stop the server'
     )
     process_name: str | None = opt(
-        PROCESS, 'text', None, default_text='unchanged',
+        g.PROCESS, 'text', None, default_text='unchanged',
         help='Name of the processes in ps; workers get worker-N added (extra pname)',
     )  # fmt: skip
     pid_file: Path | None = opt(
-        PROCESS, 'path', None, "Write the main process's id to this file; refused if it names a live process"
-    )
+        g.PROCESS, 'path', None,
+        "Write the main process's id to this file; refused if it names a live process",
+    )  # fmt: skip
