@@ -11,13 +11,13 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from ...clocks import monotonic
-from ..records import RECORD
+from ..records import RECORD, RecordSender, make_close_notify
 
 HEADER: Final = 5
 """Bytes in front of each record: its type, version and length."""
 
 
-class HandedSocket:
+class HandedSocket(RecordSender):
     """Stands in for `ssl.SSLSocket` in an application that reads in one thread and writes in others.
 
     It takes one record at a time from the socket, and the record's last byte when its data have been read:
@@ -33,11 +33,10 @@ class HandedSocket:
         unsent: bytes,
     ) -> None:
         """Take over a connection with what is in its two buffers, and the records that were not sent yet."""
-        self._sock = sock
+        super().__init__(sock, unsent)
         self._tls = tls
         self._received = received
         self._to_send = to_send
-        self._unsent = unsent
         # Looked up here: they are gevent's where gevent has patched.
         self._state = threading.Lock()
         """Guards OpenSSL's object and its buffers. No thread waits for the client with it."""
@@ -172,14 +171,14 @@ class HandedSocket:
         view = memoryview(data).cast('B')
         sent = 0
         with self._sending:
-            while sent < len(view) and self._push():
+            while sent < len(view) and self._push_all():
                 part = view[sent : sent + RECORD]  # a buffer keeps the memory of the most that it has held
                 with self._state:
                     if self._notified:
                         raise BrokenPipeError(errno.EPIPE, 'our side has ended')
                     self._tls.write(part)
                 sent += len(part)
-            self._push()
+            self._push_all()
         if len(view) and not sent:
             raise BlockingIOError
         return sent
@@ -190,16 +189,11 @@ class HandedSocket:
         while view:
             view = view[self.send(view, flags) :]
 
-    def _push(self) -> bool:
+    def _push_all(self) -> bool:
         """Send the records that are ready. Return whether all are sent. The holder of `_sending`."""
         with self._state:
             self._unsent += self._to_send.read()
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except BlockingIOError:
-            return False
-        return True
+        return self._push()
 
     def _push_soon(self) -> None:
         """Send what OpenSSL says by itself, without a wait. What is left leaves with the next data."""
@@ -209,7 +203,7 @@ class HandedSocket:
             timeout = self._sock.gettimeout()
             self._sock.settimeout(0.0)
             try:
-                self._push()
+                self._push_all()
             finally:
                 self._sock.settimeout(timeout)
         except OSError:
@@ -233,12 +227,9 @@ class HandedSocket:
             self._sock.close()
 
     def _say_goodbye(self) -> None:
-        try:
-            with self._state:
-                self._notified = True
-                self._tls.unwrap()
-        except (OSError, ValueError):
-            pass  # it is there; do not wait for the client's
+        with self._state:
+            self._notified = True
+            make_close_notify(self._tls)
         self._push_soon()
 
     def unwrap(self) -> socket.socket:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from mmap import mmap
 from typing import Any, Final
 
-from ..records import BARREN, PART, RECORD, REPLY, WIRE
+from ..records import BARREN, PART, RECORD, REPLY, WIRE, RecordSender, make_close_notify
 from .handed_socket import HandedSocket
 from .locks import Lock
 from .receiving import receive
@@ -25,7 +25,7 @@ FILLS: Final = 5
 """Parts in one read: a record of RECORD bytes in parts of PART. They may have little data, or much."""
 
 
-class TLSSocket:
+class TLSSocket(RecordSender):
     """A socket whose client speaks TLS.
 
     `recv_into` and `send` go on until the socket would block, or say so: an edge-triggered poller would not
@@ -35,8 +35,8 @@ class TLSSocket:
 
     __slots__ = (
         '_barren', '_deaf', '_drained', '_ended', '_failure', '_held', '_lock', '_notify', '_owed', '_part',
-        '_received', '_sock', '_to_send', '_unsent', 'fileno', 'getsockname', 'getsockopt', 'on_end',
-        'on_more', 'setblocking', 'tls',
+        '_received', '_to_send', 'fileno', 'getsockname', 'getsockopt', 'on_end', 'on_more', 'setblocking',
+        'tls',
     )  # fmt: skip
 
     def __init__(
@@ -51,9 +51,9 @@ class TLSSocket:
         `recv_into` calls `on_end` when it has read the last bytes, `on_more` when it leaves more behind: no
         event follows.
         """
+        super().__init__(sock)
         self.on_end = on_end
         self.on_more = on_more
-        self._sock = sock
         self._received = ssl.MemoryBIO()
         self._to_send = ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._received, self._to_send, server_side=True)
@@ -75,10 +75,8 @@ class TLSSocket:
         """Bytes of records since the last data."""
         self._part = WIRE
         """Bytes for OpenSSL at once."""
-        self._unsent = b''
-        """Records that the socket has not taken yet."""
         self._owed = 0
-        """Bytes of data in them, which are not reported as sent yet."""
+        """Bytes of data in the unsent records, which are not reported as sent yet."""
         self.fileno = sock.fileno
         self.setblocking = sock.setblocking
         self.getsockname = sock.getsockname
@@ -194,15 +192,6 @@ class TLSSocket:
             raise BlockingIOError
         return sent
 
-    def _push(self) -> bool:
-        """Send records. Return whether the socket has taken all. Raises OSError."""
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except BlockingIOError:
-            return False
-        return True
-
     def _push_records(self) -> None:
         """Send what OpenSSL says by itself. What the socket does not take leaves with the next data."""
         self._unsent += self._to_send.read()
@@ -267,10 +256,7 @@ class TLSSocket:
     def _say_goodbye(self) -> None:
         if self._notify:
             self._notify = False
-            try:
-                self.tls.unwrap()
-            except (OSError, ValueError):
-                pass  # it is there; do not wait for the client's answer
+            make_close_notify(self.tls)
             self._push_records()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...protocol.limits import LINGER
 from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..progress import unread
-from ..records import BARREN, PART, RECORD, REPLY, WIRE
+from ..records import BARREN, PART, RECORD, REPLY, WIRE, make_close_notify
 from ..spare import spare_from
 from .input import bound_read
 
@@ -289,10 +289,7 @@ class TLSLayer(asyncio.Protocol):
         if self._notified:
             return
         self._notified = True
-        try:
-            self._tls.unwrap()
-        except (ssl.SSLError, ValueError, OSError):
-            pass
+        make_close_notify(self._tls)
         self._flush()
 
     def write_eof(self) -> None:
