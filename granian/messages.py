@@ -185,6 +185,18 @@ def refusal(name: str, /, **values: object) -> str:
     return REFUSALS[name].format(**values)
 
 
+LINES = {
+    'starting': 'Starting granian (main PID: %d)',
+    'shutting_down': 'Shutting down granian',
+    'booting': 'Booting worker with pid: %s (worker-%d)',
+    'started': 'Started %s',
+    'stopping': 'Stopping %s',
+    'ended': '%s (PID %s) ended %s: %s',
+    'reloading': 'Reloading the workers',
+    'hook_failed': 'The %s hook failed',
+}
+"""Lines of the log that the gunicorn command line leaves out, or says in gunicorn's words."""
+
 GUNICORN = {
     'warn': "gunicorn's {name} has no effect here: {reason}",
     'differs': "gunicorn's {name}={value}: {difference}",

@@ -5,9 +5,10 @@ line's parser. `loader` reads them into a `cfg`, and `imported` what was changed
 `translate` makes native options of them, with `workers` for worker classes (`worker_class`, `uvicorn_class`).
 
 Serving: `application` finds APP, `process` prepares the process, `serving` runs the native server; `ends` has
-the statuses. `objects` are the arguments of hooks, `requests` the hooks around each request. `logs`,
-`access_atoms` and `words` write lines as gunicorn's users know them. `native_command` prints the `granian`
-command line that means the same. `config`, `glogging` and `util` are paths that programs import.
+the statuses. `objects` are the arguments of hooks, `requests` the hooks around each request. `logs`
+has the loggers, `access_atoms` the atoms of access lines, `words` the server's lines in gunicorn's words.
+`native_command` prints the `granian` command line that means the same. `config`, `glogging` and `util` are
+paths that programs import.
 
 This room stands above `server` and beside `cli`; no other room knows it.
 """

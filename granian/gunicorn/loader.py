@@ -89,10 +89,9 @@ def _from_file(path: str) -> dict[str, Any]:
     if not path.endswith('.py'):
         say(f'configuration file should have a valid Python extension: {path}')
     loader = importlib.machinery.SourceFileLoader('__config__', path)  # whatever the file's extension
-    module = importlib.util.module_from_spec(
-        importlib.machinery.ModuleSpec('__config__', loader, origin=path)
-    )
-    module.__file__ = path
+    spec = importlib.util.spec_from_file_location('__config__', path, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
     sys.modules['__config__'] = module
     try:
         # Compiled from the text, not from a .pyc: SIGHUP within a second of a change reads the change.

@@ -18,14 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import log as native
 from ..log_files import opener
-from ..messages import GUNICORN, WARNINGS
 from ..worker.failures import trace
-from ..worker.ipc import Reason
 from . import imported
 from .access_atoms import Atoms, atoms
 from .cfg import Cfg
 from .loader import SettingsError, find_class
-from .words import as_gunicorn_shows, in_gunicorns_words
 
 if TYPE_CHECKING:
     from ..observe.statsd import Sender
@@ -212,74 +209,6 @@ def _is_ours(handler: logging.Handler) -> bool:
 def _remove(logger: logging.Logger, handler: logging.Handler) -> None:
     logger.removeHandler(handler)
     handler.close()
-
-
-HOOK_FAILED = 'The %s hook failed'
-UNSAID = frozenset({
-    'Starting granian (main PID: %d)', 'Booting worker with pid: %s (worker-%d)', 'Shutting down granian',
-    '%s (PID %s) ended %s: %s',
-})  # fmt: skip
-"""Lines of the native server that this room says in gunicorn's words."""
-REWORDED = {
-    'Reloading the workers': 'Hang up: Master',
-    # The first line ends as gunicorn's does.
-    WARNINGS['worker_timeout']: WARNINGS['worker_timeout'].replace(': ', '\n', 1),
-    WARNINGS['no_life']: WARNINGS['no_life'].replace(': ', '\n', 1),
-    WARNINGS['in_use']: GUNICORN['in_use'],
-}
-"""Lines of the native server that operators look for in gunicorn's words."""
-DETAILS = frozenset({'Started %s', 'Stopping %s'})
-"""Lines for which gunicorn has no words: they are for debugging."""
-
-
-class Relay(logging.Handler):
-    """Hands the server's own records to gunicorn.error, or to a logger_class of the user's."""
-
-    def __init__(self, target: Any = None) -> None:
-        super().__init__()
-        self._target = target
-
-    def handle(self, record: logging.LogRecord) -> bool:  # type: ignore[override,unused-ignore]
-        self.emit(record)
-        return True
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Log a record of the server in gunicorn's words, by the configured logger class if there is one."""
-        if record.msg in UNSAID:
-            return
-        if record.msg in DETAILS:
-            record.levelno, record.levelname = logging.DEBUG, 'DEBUG'
-        given = record.args or ()
-        args = given if isinstance(given, tuple) else (given,)
-        record.msg, record.args = _reworded(REWORDED.get(record.msg, record.msg), args)
-        if self._target is not None:
-            method = getattr(self._target, record.levelname.lower(), self._target.info)
-            method(record.msg, *record.args, exc_info=record.exc_info)
-            return
-        error_log = logging.getLogger('gunicorn.error')
-        if error_log.isEnabledFor(record.levelno):
-            record.name = error_log.name
-            error_log.handle(record)
-
-
-def _reworded(message: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
-    """Return message and arguments in gunicorn's words. Text of the application is left as it is."""
-    if Reason.REQUESTS.value in args:
-        return 'Autorestarting worker after current request.', ()
-    if message == GUNICORN['in_use']:
-        return message, (as_gunicorn_shows(args[0]),)
-    if message not in ('%s', '%s%s', HOOK_FAILED):
-        return in_gunicorns_words(str(message)), args
-    return message, tuple(in_gunicorns_words(str(each)) if '\n' not in str(each) else each for each in args)
-
-
-def relay(log: Any) -> None:
-    """Send the lines of our own loggers through gunicorn's, or through a logger_class of the user's."""
-    own = logging.getLogger('_granian')
-    own.handlers[:] = [Relay(None if type(log) is Logger else log)]
-    own.setLevel(logging.getLogger('gunicorn.error').level or logging.INFO)
-    own.propagate = False
-    own.disabled = False
 
 
 def error_streams() -> list[Any]:

@@ -21,15 +21,6 @@ def prepare(cfg: Cfg) -> None:
     set_environment(cfg)
 
 
-def background(cfg: Cfg) -> None:
-    """Go to the background if `daemon` is set.
-
-    Not if this process has to notify a service manager, nor if SIGUSR2 has started it: it is there already.
-    """
-    if cfg.daemon and not {'NOTIFY_SOCKET', PREDECESSOR} & os.environ.keys():
-        daemonize(cfg.enable_stdio_inheritance)
-
-
 def extend_path(cfg: Cfg) -> None:
     """Put the folders of `pythonpath` first on sys.path."""
     for folder in reversed((cfg.pythonpath or '').split(',')):
@@ -57,8 +48,13 @@ _set: set[str] = set()
 """Names that `raw_env` has set."""
 
 
-def daemonize(keep_streams: bool) -> None:
-    """Go to the background: two forks and a session of its own. Standard streams go to /dev/null."""
+def background(cfg: Cfg) -> None:
+    """Go to the background if `daemon` is set: two forks, a session of its own, streams to /dev/null.
+
+    Not if this process has to notify a service manager, nor if SIGUSR2 has started it: it is there already.
+    """
+    if not cfg.daemon or {'NOTIFY_SOCKET', PREDECESSOR} & os.environ.keys():
+        return
     sys.stdout.flush()
     sys.stderr.flush()
     if os.fork():
@@ -68,7 +64,7 @@ def daemonize(keep_streams: bool) -> None:
         os._exit(0)
     os.umask(0o22)
     null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0,) if keep_streams else (0, 1, 2):
+    for descriptor in (0,) if cfg.enable_stdio_inheritance else (0, 1, 2):
         os.dup2(null, descriptor)
     if null > 2:
         os.close(null)

@@ -30,7 +30,7 @@ from .cfg import Served
 from .loader import SettingsError, say
 from .objects import Listener, Server, Worker
 from .translate import Plan
-from .words import as_gunicorn_shows, in_gunicorns_words
+from .words import as_gunicorn_shows, in_gunicorns_words, relay
 
 logger = logging.getLogger('_granian')
 
@@ -141,7 +141,7 @@ class Front(MPServer):
 
     def _set_loggers(self, config: Config) -> None:
         """Connect our own loggers, and those of uvicorn's worker class, with gunicorn's."""
-        logs.relay(self.log)
+        relay(None if type(self.log) is logs.Logger else self.log)
         config.count_log(logging.getLogger('gunicorn.error'))
         if config.statsd is not None:
             self.log.statsd = Sender(config.statsd, self.app.cfg.statsd_prefix, config.statsd_tags)

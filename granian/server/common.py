@@ -17,7 +17,7 @@ from .._internal import put_first
 from ..clocks import monotonic
 from ..config import Config, signature
 from ..errors import ConfigurationError
-from ..messages import WARNINGS
+from ..messages import LINES, WARNINGS
 from ..pipes import wait
 from ..worker import entry, identity
 from ..worker.ending import flush_streams
@@ -324,7 +324,7 @@ class AbstractServer(ProcessHooks):
                 import setproctitle
 
                 setproctitle.setproctitle(config.process_name)
-            logger.info('Starting granian (main PID: %d)', os.getpid())
+            logger.info(LINES['starting'], os.getpid())
             urls = endpoint.urls('https' if config.tls else 'http')
             logger.info('Listening at: %s (%d)', ','.join(urls), os.getpid())
             call(self.hooks_startup)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from math import inf
 
-from ..messages import WARNINGS
+from ..messages import LINES, WARNINGS
 from ..worker.ipc import Reason
 from . import deaths
 from .fleet import Fleet
@@ -51,7 +51,7 @@ def feed(fleet: Fleet, worker: WorkerRecord, event: WorkerEvent) -> ServerEvent 
 
 def _arrived(fleet: Fleet, worker: WorkerRecord) -> ServerEvent:
     """Note that a worker serves from now on."""
-    logger.info('Started %s', worker.name)
+    logger.info(LINES['started'], worker.name)
     policy = fleet.policy
     worker.served_since = fleet.now
     fleet.served = True
@@ -95,7 +95,7 @@ def _stop(fleet: Fleet, worker: WorkerRecord, loading: bool, quick: bool) -> Non
     """Ask a worker to stop, and set the time to kill it. `quick`: it does not wait for requests."""
     _limit(fleet, worker, SHORT_GRACE if loading or quick else None)
     worker.expires = inf
-    logger.info('Stopping %s', worker.name)
+    logger.info(LINES['stopping'], worker.name)
     if worker.outdated:
         worker.handle.files_changed()
     worker.handle.stop(loading, not fleet.stopping, quick)

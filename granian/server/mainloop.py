@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import log
 from ..clocks import monotonic
+from ..messages import LINES
 from ..pipes import wait
 from ..worker import ipc
 from .companions import Companion, earliest
@@ -158,7 +159,7 @@ class MainLoop:
         failure = handle.failure
         if failure is None:
             when = 'unexpectedly' if worker.state is WorkerState.SERVING else 'before it was ready'
-            logger.error('%s (PID %s) ended %s: %s', worker.name, handle.pid, when, handle.how_it_ended)
+            logger.error(LINES['ended'], worker.name, handle.pid, when, handle.how_it_ended)
             return
         self.supervisor.failure_status = failure.status
         if worker is not self.supervisor.newcomer and failure != self._logged:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from math import inf
 
+from ..messages import LINES
 from . import deaths
 from .fleet import Fleet
 from .records import Handle, OnDeath, Slot, WorkerRecord
@@ -24,7 +25,7 @@ RETRY_EMPTY = 1.0
 
 def record(fleet: Fleet, slot: Slot, age: int, handle: Handle) -> WorkerRecord:
     """Record a worker that was just started."""
-    logger.info('Booting worker with pid: %s (worker-%d)', handle.pid, slot.number)
+    logger.info(LINES['booting'], handle.pid, slot.number)
     worker = WorkerRecord(slot, handle, fleet.generation, age)
     if fleet.policy.start_timeout is not None:
         worker.kill_at = fleet.now + fleet.policy.start_timeout
@@ -106,7 +107,7 @@ def abandon(fleet: Fleet) -> ServerEvent | None:
 def new_generation(fleet: Fleet) -> None:
     """Begin a reload: a new generation, to which no worker belongs yet."""
     fleet.generation += 1
-    logger.info('Reloading the workers')
+    logger.info(LINES['reloading'])
     for slot in fleet.slots:
         slot.deaths = 0
         slot.not_before = -inf

@@ -19,7 +19,7 @@ from math import inf
 
 from ..core.system_errors import NO_ROOM
 from ..errors import FatalError
-from ..messages import WARNINGS, refusal
+from ..messages import LINES, WARNINGS, refusal
 from ..worker.ipc import Reason
 from . import life, succession
 from .fleet import Fleet
@@ -158,7 +158,7 @@ class Supervisor(Fleet):
         before = self.state
         self.state, actions = SERVER[before, event]
         if self.stopping and before is not ServerState.STOPPING:
-            logger.info('Shutting down granian')
+            logger.info(LINES['shutting_down'])
         for action in actions:
             _ACTIONS[action](self)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import FatalError
-from ..messages import refusal
+from ..messages import LINES, refusal
 from .ipc import Failure, Reason
 
 logger = logging.getLogger('_granian')
@@ -158,4 +158,4 @@ def call_and_log(name: str, hooks: Sequence[WorkerHook], worker: Worker) -> None
         try:
             hook(worker)
         except Exception:
-            logger.exception('The %s hook failed', name)
+            logger.exception(LINES['hook_failed'], name)

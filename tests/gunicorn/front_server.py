@@ -47,6 +47,8 @@ class Deployment:
             env={**clean, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1', 'PYTHONDONTWRITEBYTECODE': '1', **(env or {})},
         )  # fmt: skip
         self.pid = self.process.pid
+        # gunicorn loses a SIGTERM while a worker starts, and kills the worker after graceful_timeout (30 s).
+        self.patience = 2 * PATIENCE if kind == 'gunicorn' else PATIENCE
 
     def text(self, name: str) -> str:
         return Path(self.output[name].name).read_text(errors='replace')
@@ -78,7 +80,7 @@ class Deployment:
 
     def ended(self) -> int:
         """Wait for its end, and return the exit status."""
-        return self.process.wait(PATIENCE)
+        return self.process.wait(self.patience)
 
     def kill(self) -> None:
         for pid in [*children(self.pid), self.pid]:
