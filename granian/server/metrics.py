@@ -33,7 +33,7 @@ CONTENT_TYPE: Final = 'text/plain; version=0.0.4; charset=utf-8'
 LIMITS: Final = Limits(max_head_size=16384, max_buffer_size=65536)
 MOST_CLIENTS: Final = 32
 PATIENCE: Final = 10.0
-"""Seconds for a request to come whole, and for a response to be taken."""
+"""Seconds for a whole request to arrive, and for a response to be taken."""
 IDLE: Final = 90.0
 """Seconds between two requests: more than most scrape intervals."""
 RETRY: Final = 1.0
@@ -109,7 +109,7 @@ def _plus(a: Any, b: Any) -> Any:
 
 
 def _combine(before: Figures, figures: Figures, how: Callable[[Any, Any], Any]) -> Figures:
-    """Counter by counter, lists item by item; gauges are what they are now."""
+    """Combine the counters, and the items of lists, by `how`. Return them with the latest gauges."""
     combined = {**before, **figures}
     for name in before.keys() & figures.keys() - GAUGES:
         a, b = before[name], figures[name]
@@ -265,12 +265,12 @@ class _Client:
 
     @property
     def reading(self) -> bool:
-        """Input is wanted."""
+        """True while a request may be read."""
         return not self._unsent and not self._buffered
 
     @property
     def due(self) -> float:
-        """When to come back unasked."""
+        """Time of the next turn, if no event comes before."""
         return min(self._deadline, self._again)
 
     def turn(self, readable: bool, now: float, page: Callable[[], bytes]) -> None:

@@ -90,7 +90,7 @@ def _number(name: str) -> int | None:
 
 
 def assume(config: Config) -> None:
-    """Make this process, a worker, run as it should. Raises FatalError."""
+    """Give this process, a worker, its user, groups and umask. Raises FatalError."""
     if config.umask is not None:
         os.umask(config.umask)
     identity = resolve(config)

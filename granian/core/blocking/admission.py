@@ -23,7 +23,7 @@ CREDIT = 0.4
 """Seconds that a worker with one thread may wait for silent connections. So clients that connect and send
 nothing do not keep the others out."""
 BUSY_LEAVES = 50
-"""How often the worker leaves the accept while its only greenlet is busy: another may be about to be free."""
+"""Times in a row that the worker leaves the accept while its only greenlet is busy."""
 REFILL = 3
 """Seconds without such a wait that give one second of it back."""
 SHORT_TURN = 512
@@ -90,9 +90,9 @@ class Admission:
         return self._share is not None and bool(self._share.others())
 
     def leaves_to_idle(self) -> bool:
-        """Return whether a worker with one thread leaves the accept to an idle one: it has ready units.
+        """Return whether a worker with one thread leaves the accept to an idle worker: it has ready units.
 
-        Five times at most: the others may be as busy, and clients that are always ready would keep it out.
+        It does so five times in a row at most: the others may be as busy, and ready clients may never end.
         """
         leaves = bool(self._pool.ready) and self._left < LEAVES and self.may_have_others()
         self._left = self._left + 1 if leaves else 0
@@ -101,8 +101,8 @@ class Admission:
     def leaves_while_busy(self) -> bool:
         """Return whether a worker whose only greenlet is busy leaves the accept though no other accepts.
 
-        A worker that has just answered says so after its client knows. Here the connection would wait as it
-        does in the kernel's queue.
+        A worker that has just answered publishes that it is free a moment after its client has the answer.
+        The connection waits in the kernel's queue no longer than it would here.
         """
         leaves = self._pool.busy >= self._threads and self._left_busy < BUSY_LEAVES and self.may_have_others()
         self._left_busy = self._left_busy + 1 if leaves else 0
@@ -134,7 +134,7 @@ class Admission:
         return True
 
     def charge_settling(self, now: float) -> None:
-        """Take the time of a poll from the credit. The run of a request that arrived in it costs none."""
+        """Charge the time of a poll to the credit, without the run of a request that arrived in it."""
         if self._settling_since:
             self._credit -= now - self._settling_since
             self._settling_since = self._credited_at = now

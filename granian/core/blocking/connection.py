@@ -28,12 +28,12 @@ OUTBOX_LIMIT = 262144
 DISCARDS = 8
 """Reads in one turn while input is discarded."""
 UNKNOWN = 1 << 40
-"""More bytes than a client can have left unacknowledged: it has not been looked at."""
+"""Stands for unacknowledged bytes that have not been counted; more than a client can have."""
 
 HEAD, IDLE, BODY, RUNNING, PIPELINED, WRITING, LINGERING, CLOSED = range(8)
 """State of the connection: decides what its deadline means."""
 WITHIN = (BODY, RUNNING, WRITING)
-"""States in which a client sends or reads more of what has begun."""
+"""States within an exchange: the client sends its request, or reads its response."""
 
 _RESET = struct.pack('ii', 1, 0)
 

@@ -47,10 +47,10 @@ class HandedSocket(RecordSender):
         self._peeked = False
         """The last byte that OpenSSL has been given is still in the socket."""
         self._fed = False
-        """All that the server had received is deciphered: OpenSSL has been given a byte since."""
+        """OpenSSL has deciphered all that the server had received: it has been given bytes read here."""
         self._aligned = False
-        """`_record` begins a record, or the next byte does. Until one is whole that is not known: OpenSSL may
-        hold a part of it."""
+        """The beginning of the next record is known: it is in `_record`, or it is the next byte. Before the
+        first whole record it is not known, since OpenSSL may hold a part of that one."""
         self._files = 0
         """Files made of the socket that are open: they outlive `close`."""
         self._closed = False
@@ -83,7 +83,7 @@ class HandedSocket(RecordSender):
         return self._sock.proto
 
     def pending(self) -> int:
-        """Return a number of bytes that `recv` gives without a look at the socket, if there are any."""
+        """Return how many bytes `recv` can give without the socket; 1 while they are not deciphered."""
         with self._state:
             return self._tls.pending() or min(1, self._received.pending)
 

@@ -110,8 +110,8 @@ class Http1Connection(Http1Output):
         """Read once. Return a request if one can run. None: the connection waits again, or is closed.
 
         A body of up to PREFETCH bytes is read first, so that a slow sender holds no thread, but not where
-        the client waits for 100 Continue: the application's first read sends that. More input is read
-        behind the other ready units, and of tiny chunks each part.
+        the client waits for 100 Continue: the application's first read sends that. Further input, and each
+        further part of a body in tiny chunks, is read after the other ready units have had their turn.
         """
         http = self.http
         if http.unread:
@@ -142,7 +142,7 @@ class Http1Connection(Http1Output):
         return request
 
     def _parse(self, event: Event | None) -> Request | None:
-        """Take this event and those behind it, of tiny chunks a part. Return a request once it can run."""
+        """Take this event and the next ones: of tiny chunks only a part. Return a request once it can run."""
         while event is not None:
             if type(event) is Request and event.complete:
                 return event

@@ -374,7 +374,7 @@ class Http2Connection(Http2Output):
         self._end_turn()
 
     def _abort_untaken(self, now: float) -> None:
-        """Reset finished streams of whose rest the client has taken nothing for the write timeout.
+        """Reset finished streams if the client has taken none of their rest during the write timeout.
 
         One that waits for the connection's window waits for its turn: the client's progress with all its
         streams counts. So does what it takes of the socket's output, which `note_progress` sees.

@@ -36,8 +36,9 @@ class Eagerness:
         self.calls = 0
         """How often the baton has left the leader's hands. The leader counts."""
         self.disturbed = -1
-        """The call that a late watchdog has disturbed: it may have waited for the interpreter's lock, until
-        the leader had to give it away. Then the leader has waited, and its call says nothing."""
+        """The call that a late watchdog has disturbed. The watchdog may have waited for the interpreter's
+        lock until the leader had to give it away. Then the leader's thread has waited because of the
+        watchdog, and its call is not judged."""
         self._waited = 0
         """How often the leader's thread had waited when it polled last."""
         self._timed_until = 0.0

@@ -16,7 +16,7 @@ from ..blocking.work import Crew, Waiter, prepare_next
 
 
 class Leading(Crew, Protocol):
-    """The pool, as a handler sees it that leads."""
+    """The pool, as seen by a handler that leads."""
 
     closed: bool
 

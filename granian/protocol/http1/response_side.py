@@ -314,7 +314,7 @@ class ResponseSide:
         line = status_line(status, reason)
         lines, flags, length = read_fields(headers)
         close = self._close or self._leaves_body_unread()
-        # S-F-13: after an error, who knows whether this client thinks that its body was taken.
+        # S-F-13: after an error the client may send the body that it has announced, or may not.
         close = close or (head.expects_continue and status >= 500)
         close = close or (flags & HAS_CONNECTION != 0 and wants_close(headers))
         length = stated_length(status, length, size)

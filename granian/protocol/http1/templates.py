@@ -1,15 +1,15 @@
 """Templates: a quicker way to read request heads that repeat the names and values of earlier ones.
 
 A client sends the same names in the same order request after request, and most values too.
-Once a connection has sent two heads of one shape, a *template* reads the next: the lines at
-the beginning that stay the same are compared as they are, the rest is one regular
-expression. For a browser's twelve fields that takes 2.6 µs where `parse_head` takes 4, 1.7
-if the first eight are as they were, 0.9 if all are (measured on one machine, Python 3.11).
+Once a connection has sent two heads of one shape, a *template* reads the next. It holds the
+lines at the beginning that stay the same, the *given* ones, and compares them as bytes. One
+regular expression reads the rest. For a browser's twelve fields that takes 2.6 µs where
+`parse_head` takes 4, 1.7 if the first eight are given, 0.9 if all are (Python 3.11).
 
 A template reads a *subset* of the heads that `parse_head` reads, and returns the same Head. A head
 that is unusual (white space around a value, a second Host, framing other than Content-Length)
-does not match and goes to `parse_head`, which alone refuses. Lines that are compared as bytes
-have been read by `parse_head` before. A test compares the two.
+does not match and goes to `parse_head`, which alone refuses. `parse_head` has read
+the given lines before. A test compares the two.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from ..head import (
 
 _MAX_SHAPES: Final = 128
 _MAX_PATTERNS: Final = 8
-"""Of one shape."""
+"""Maximum patterns of one shape."""
 _MAX_TEMPLATES: Final = 512
-"""That are shared: clients that send the same values use the same one."""
+"""Maximum templates that clients share: those that send the same values use the same one."""
 _MAX_GIVEN: Final = 2048
 """Bytes of lines that are given: a template holds them in four forms, and each connection may have one."""
 _SECRETS: Final = frozenset({b'authorization', b'cookie', b'proxy-authorization'})

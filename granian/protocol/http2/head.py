@@ -145,7 +145,7 @@ def rejected(status: int, reason: str, headers: HeaderList) -> Rejected:
 
 
 class RepeatedHead(Head):
-    """A head that all requests share whose block is the same: in the forms that adapters want."""
+    """A head that all requests with the same block share, in the forms that adapters want."""
 
     def __init__(self, head: Head) -> None:
         self.__dict__.update(head.__dict__)

@@ -53,7 +53,7 @@ class Output:
         self.room = math.inf
         """Bytes of DATA that may be output before the core calls `send_more`; inf: it never does."""
         self.granted = self.window
-        """Bytes that it has allowed since the connection began."""
+        """Bytes that the connection's window has allowed since the connection began."""
         self.stream_window = frames.DEFAULT_WINDOW
         """Bytes that a new stream's window allows (SETTINGS_INITIAL_WINDOW_SIZE)."""
         self.blocked: dict[int, Stream] = {}
@@ -65,7 +65,7 @@ class Output:
         self.probing = False
         """A WINDOW_SMALL_PING is on its way."""
         self._rest_due = False
-        """It has been answered, but the socket had no room."""
+        """That PING has been answered, but the socket had no room for the small rest."""
 
     # ---- frames
 

@@ -103,7 +103,7 @@ class Session:
         if stream.released or stream.ending:
             self.leave(stream)
             if waited:
-                self.events.append(Writable(stream.stream_id))  # a handler that waits for room need not
+                self.events.append(Writable(stream.stream_id))  # its handler waits for room, and need not
         else:
             self.events.append(
                 RequestFailed(stream.stream_id, reason, disconnected=disconnected, status=status)

@@ -7,7 +7,7 @@ from collections import deque
 from .streams import Stream, StreamState
 
 REMEMBERED = 512
-"""Reset streams that are known at least (twice that at most), for frames that arrive late."""
+"""Reset streams that are remembered, for frames that arrive late: at least so many, at most twice."""
 SKIPPED_RANGES = 64
 DRAINING = 32
 """Streams answered before their request's end whose rest is still read and dropped."""
@@ -53,7 +53,7 @@ class StreamTable:
         self.highest = stream_id
 
     def remember(self, stream_id: int, state: StreamState) -> None:
-        """Keep how a stream was reset. Of the others, that they ended is assumed."""
+        """Keep how a stream was reset. Streams that are not kept are assumed to have ended."""
         if len(self._was_reset) >= REMEMBERED:
             self._was_reset_before = self._was_reset
             self._was_reset = {}
