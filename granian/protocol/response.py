@@ -221,9 +221,7 @@ def read_fields(headers: Headers) -> tuple[bytes, int, int]:
         fields = tuple(headers)
         return known_section(fields) or _read_each(fields)
     except (TypeError, ValueError):
-        if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
-            return read_fields(tuples(headers))  # what could not be looked up
-        raise explain_fields(headers) from None
+        return read_fields(_as_tuples(headers))
 
 
 def _read_each(fields: tuple[Any, ...]) -> tuple[bytes, int, int]:
@@ -261,9 +259,7 @@ def read_pairs(headers: Headers) -> PairSection:
         fields = tuple(headers)
         return _known_pairs(fields) or _pair_each(fields)
     except (TypeError, ValueError):
-        if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
-            return read_pairs(tuples(headers))  # what could not be looked up
-        raise explain_fields(headers) from None
+        return read_pairs(_as_tuples(headers))
 
 
 def _pair_each(fields: tuple[Any, ...]) -> PairSection:
@@ -346,6 +342,13 @@ def tuples(headers: Headers) -> Headers:
             raise InvalidResponse(f'header {pair!a} is not a pair of name and value') from None
         pairs.append((name, bytes(value) if isinstance(value, bytearray) else value))
     return pairs
+
+
+def _as_tuples(headers: Headers) -> Headers:
+    """Return fields that could not be looked up as tuples that can. Raise the error of `explain_fields`."""
+    if any(type(pair) is not tuple or isinstance(pair[-1], bytearray) for pair in headers if pair):
+        return tuples(headers)
+    raise explain_fields(headers) from None
 
 
 def explain_fields(headers: Headers) -> InvalidResponse:

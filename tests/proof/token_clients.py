@@ -265,15 +265,10 @@ class Client:
     async def streams(self) -> None:
         """Ask on many streams of one HTTP/2 connection at once."""
         peer = Http2Peer(*await self.target.open(http2=True))
-        wanted = {}
+        wanted: dict[int, tuple[bytes, bytes]] = {}
         for _ in range(self.chance.randint(1, 20)):
             self.add_stream(peer, wanted)
-        while wanted:
-            for number, answer in await peer.receive():
-                if number in wanted:
-                    compare(answer, *wanted.pop(number))
-                    self.tally.answers += 1
-        await peer.close()
+        await self.take_answers(peer, wanted)
 
     async def reset_streams(self) -> None:
         """Reset some streams of a connection; the others must be answered."""
@@ -284,6 +279,10 @@ class Client:
         for number in self.chance.sample(sorted(wanted), 4):
             del wanted[number]
             peer.reset(number)
+        await self.take_answers(peer, wanted)
+
+    async def take_answers(self, peer: Http2Peer, wanted: dict[int, tuple[bytes, bytes]]) -> None:
+        """Compare the answers of the streams in `wanted`, then close the connection."""
         while wanted:
             for number, answer in await peer.receive():
                 if number in wanted:
