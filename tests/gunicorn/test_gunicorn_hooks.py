@@ -129,8 +129,7 @@ def test_abort_calls_its_hook_and_ends_the_worker(start: Start, tmp_path: Path, 
     import signal
 
     deployment = start('-w', '1', 'app', kind=kind, files={'gunicorn.conf.py': CONF, 'app.py': APP})
-    deployment.listening()
-    wait_for(lambda: 'post_worker_init' in (tmp_path / 'calls').read_text())
+    request(deployment.listening())  # before it serves, SIGABRT ends a worker without the hook
     os.kill(children(deployment.pid)[0], signal.SIGABRT)
     wait_for(
         lambda: (tmp_path / 'calls').read_text().count('"post_worker_init"') == 2, lambda: deployment.log
