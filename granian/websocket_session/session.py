@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..protocol.websocket.codec import WebSocket
 from ..protocol.websocket.events import (
     ABNORMAL,
     GOING_AWAY,
@@ -24,12 +23,13 @@ from ..protocol.websocket.events import (
 from ..protocol.websocket.handshake import Handshake
 from ..stream import ClientDisconnected, Headers, InvalidResponse
 from ..turns import TURN, take_turn
-from .counted import CountedWebSocket
+from .counted import make_codec
 from .inbox import Closed, Inbox
 from .keepalive import KeepAlive
 from .line import line_of
 
 if TYPE_CHECKING:
+    from ..protocol.websocket.codec import WebSocket
     from ..stream import AsyncStream
     from .settings import WebSocketSettings
 
@@ -54,8 +54,8 @@ class WebSocketSession:
 
     __slots__ = (
         '_answered', '_codec', '_discarded', '_flooded', '_handshake', '_inbox', '_keep_alive', '_loop',
-        '_over', '_released', '_scheduled', '_settings', '_stalled', '_stream', '_tasks', '_timer',
-        '_turn_ends', 'accepted', 'receive',
+        '_over', '_released', '_scheduled', '_settings', '_stalled', '_stream', '_timer', '_turn_ends',
+        '_unstalling', 'accepted', 'receive',
     )  # fmt: skip
 
     def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
@@ -78,7 +78,7 @@ class WebSocketSession:
         self._timer: asyncio.TimerHandle | None = None  # of the close handshake
         self._keep_alive: KeepAlive | None = None
         self._released = False  # the stream has been ended, no timer runs
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._unstalling: asyncio.Task[None] | None = None  # waits until the client reads its pongs
         stream.on_shutdown = self._on_shutdown
         stream.on_disconnect = self._on_disconnect
         if stream.disconnected:
@@ -107,18 +107,13 @@ class WebSocketSession:
         self._only_once()
         response = self._handshake.response(subprotocol, headers)
         settings = self._settings
-        if settings.counts is None:
-            self._codec = WebSocket(settings.max_message_size, self._handshake.deflate)
-        else:
-            self._codec = counted = CountedWebSocket(settings.max_message_size, self._handshake.deflate)
-            counted.counts = settings.counts
+        self._codec = make_codec(settings, self._handshake.deflate)
         try:
             self._stream.accept_websocket(response, self._on_data)
         except InvalidResponse:
             self._codec = None
             raise
         self._answered = self.accepted = True
-        self._cancel_tasks()
         if settings.counts is not None and not self._stream.disconnected:
             settings.counts.open()
         if self._stream.disconnected:
@@ -211,7 +206,7 @@ class WebSocketSession:
         close_timeout seconds at most. Then the stream is ended and the handler may return."""
         if not self._answered:
             self.refuse(500 if code == INTERNAL_ERROR else 403)
-        self._cancel_tasks()
+        self._stop_waiting()
         if self._codec is None:
             return
         self.start_close(code, '')
@@ -277,8 +272,8 @@ class WebSocketSession:
             self._over.set_result(None)
 
     def _let_go(self) -> None:
-        """Stop tasks, and undo the cycles: they would keep OpenSSL's buffers until a garbage collection."""
-        self._cancel_tasks()
+        """Stop waiting, and undo the cycles: they would keep OpenSSL's buffers until a garbage collection."""
+        self._stop_waiting()
         self._inbox.let_go()
         self._stream.on_shutdown = self._stream.on_disconnect = None
 
@@ -336,7 +331,7 @@ class WebSocketSession:
             self._stream.send_data(event.answers)
             if self._stream.congested and not self._stalled:
                 self._stalled = True
-                self._spawn(self._unstall())
+                self._unstalling = asyncio.Task(self._unstall(), loop=self._loop)
                 return False
         elif isinstance(event, Close):
             self._on_close(codec, event)
@@ -398,11 +393,7 @@ class WebSocketSession:
         if not self._inbox.reading:
             self._read_soon()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.Task(work, loop=self._loop)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _cancel_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+    def _stop_waiting(self) -> None:
+        if self._unstalling is not None:
+            self._unstalling.cancel()
+            self._unstalling = None

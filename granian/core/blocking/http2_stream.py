@@ -372,34 +372,30 @@ class Http2Stream(BlockingStream):
     def _wait_for_room(self) -> None:
         """Wait while much of this stream, or of the connection, is unsent. The connection's lock is held."""
         connection = self._connection
-        if connection.is_full(self.stream_id):
-            connection.held += 1
-            try:
-                self._await_room()
-            finally:
-                connection.held -= 1
-                connection.resume()
-
-    def _await_room(self) -> None:
-        connection = self._connection
+        if not connection.is_full(self.stream_id):
+            return
         unsent = connection.http.unsent
-        limit = connection.settings.limits.max_send_buffer_size
-        patience = self._writing
-        while connection.is_full(self.stream_id):
-            rest = unsent(self.stream_id)
-            if patience is None:
-                settings = connection.settings
-                self._writing = patience = Patience(settings.response_min_rate, settings.write_timeout)
-            left = self._begin_wait(patience)
-            if not left:
-                self.aborted = True
-                raise ClientDisconnected(TOO_SLOW_TO_TAKE)
-            taken = connection.taken()
-            connection.waiting.add(self)
-            self._wait(min(left, CHECK_EVERY))
-            connection.waiting.discard(self)
-            patience.end_wait()
-            # A stream whose own window is shut must not live on the progress of another.
-            own = rest > limit and not connection.http.is_starved(self.stream_id)
-            patience.earn(rest - unsent(self.stream_id) if own else connection.taken() - taken)
-            self._check()
+        settings = connection.settings
+        patience = self._writing or Patience(settings.response_min_rate, settings.write_timeout)
+        self._writing = patience
+        connection.held += 1
+        try:
+            while connection.is_full(self.stream_id):
+                rest = unsent(self.stream_id)
+                left = self._begin_wait(patience)
+                if not left:
+                    self.aborted = True
+                    raise ClientDisconnected(TOO_SLOW_TO_TAKE)
+                taken = connection.taken()
+                connection.waiting.add(self)
+                self._wait(min(left, CHECK_EVERY))
+                connection.waiting.discard(self)
+                patience.end_wait()
+                # A stream whose own window is shut must not live on the progress of another.
+                own = rest > settings.limits.max_send_buffer_size
+                own = own and not connection.http.is_starved(self.stream_id)
+                patience.earn(rest - unsent(self.stream_id) if own else connection.taken() - taken)
+                self._check()
+        finally:
+            connection.held -= 1
+            connection.resume()
