@@ -42,8 +42,8 @@ class Hooks:
 class ProcessHooks(Hooks):
     """Hooks around worker processes, too. All of them work as decorators.
 
-    In the main process an exception of a hook ends the server, but for `after_worker`, whose exceptions
-    are logged. Hooks of a worker need workers that are forked.
+    In the main process an exception of a hook ends the server, but for `after_worker` and `on_reload`, whose
+    exceptions are logged. Hooks of a worker need workers that are forked.
     """
 
     def __init__(self) -> None:
