@@ -62,7 +62,7 @@ def native(cfg: Cfg, kind: Kind) -> tuple[Options, list[str]]:
         for name, setting in TABLE.items()
         if setting.effect == NATIVE
     }
-    for part in (_workers, _heads, _http, _process, _logging, _tls):
+    for part in (_workers, _heads, _http, _logging, _tls):
         part(cfg, kind, options, notices)
     options.update({name: value for name, value in kind.options.items() if name != 'headers'})
     return effective(options), notices
@@ -96,7 +96,7 @@ def _refuse(cfg: Cfg) -> None:
 
 
 def _workers(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
-    """Translate the worker class with its threads and connections, and how long workers live."""
+    """Translate the worker class with its threads and connections, and how workers live and are loaded."""
     connections = max(1, cfg.worker_connections)
     options['interface'] = 'asgi' if kind.asynchronous else 'wsgi'
     options['core'] = 'gevent' if kind.greenlets else 'threads'
@@ -120,6 +120,8 @@ def _workers(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None
     options['preload'] = bool(cfg.preload_app and not cfg.reload)
     if cfg.preload_app and cfg.reload:
         notices.append(GUNICORN['reload_preload'])
+    if cfg.daemon and 'NOTIFY_SOCKET' in os.environ:
+        notices.append(GUNICORN['warn'].format(name='daemon', reason='the service manager is to be notified'))
 
 
 def _heads(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
@@ -132,7 +134,7 @@ def _heads(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
 
 
 def _http(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
-    """Translate the settings of HTTP/2, and those behind a proxy."""
+    """Translate the settings of HTTP/2, and what is behind a proxy or a prefix."""
     clear = cfg.http2_cleartext != 'off'
     if cfg.http2_cleartext in ('upgrade', 'both'):
         notices.append(_differs(cfg, 'http2_cleartext', 'h2c is spoken with prior knowledge only'))
@@ -142,14 +144,8 @@ def _http(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
     if cfg.given('http2_initial_window_size'):
         options['http2_initial_stream_window_size'] = max(1024, cfg.http2_initial_window_size)
     options['forwarded'] = 'client' if kind.family == 'uvicorn' else 'scheme'
-
-
-def _process(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:
-    """Translate what the environment adds to the settings."""
     if not kind.asynchronous:
         options['url_path_prefix'] = os.environ.get('SCRIPT_NAME') or None
-    if cfg.daemon and 'NOTIFY_SOCKET' in os.environ:
-        notices.append(GUNICORN['warn'].format(name='daemon', reason='the service manager is to be notified'))
 
 
 def _logging(cfg: Cfg, kind: Kind, options: Options, notices: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +53,10 @@ class Kind:
     factory: bool = False
     """APP is a function that returns the application: `factory` of CONFIG_KWARGS."""
 
+    def __post_init__(self) -> None:
+        if self.family in ('eventlet', 'geventwebsocket'):
+            self.notices.append(GUNICORN[self.family])
+
     @property
     def asynchronous(self) -> bool:
         return self.family in ('asgi', 'uvicorn')
@@ -78,7 +81,7 @@ def _resolve(given: Any) -> Kind:
     if name.startswith('egg:gunicorn#'):
         name = name.partition('#')[2]
     if name in _FAMILIES:
-        return _known(_FAMILIES[name], name)
+        return Kind(_FAMILIES[name], name)
     _refuse_own_server(name, name)
     found = find_class(name, 'worker class', _NAMES)
     if not inspect.isclass(found):
@@ -86,22 +89,15 @@ def _resolve(given: Any) -> Kind:
     return _by_class(found, name)
 
 
-def _known(family: str, name: str) -> Kind:
-    kind = Kind(family, name)
-    if family in ('eventlet', 'geventwebsocket'):
-        kind.notices.append(GUNICORN[family])
-    return kind
-
-
 def _by_class(found: type, name: str) -> Kind:
     for base in inspect.getmro(found):
         known = f'{base.__module__}.{base.__qualname__}'
         _refuse_own_server(name, known)
         if known in _FAMILIES:
-            kind = _known(_FAMILIES[known], name)
+            kind = Kind(_FAMILIES[known], name)
             methods = own_methods(found, base)
             if kind.family == 'uvicorn':  # its methods need all of uvicorn
-                _take_kwargs(kind, _kwargs(found), _kwargs(base))
+                _take_kwargs(kind, found, base)
             elif not {*CALLED}.isdisjoint(methods):
                 kind.lived = found, base
                 methods = [each for each in methods if each not in CALLED]
@@ -111,11 +107,8 @@ def _by_class(found: type, name: str) -> Kind:
     raise _refusal(name, _NAMES)
 
 
-def _kwargs(found: type) -> Mapping[str, Any]:
-    return getattr(found, 'CONFIG_KWARGS', None) or {}
-
-
-def _take_kwargs(kind: Kind, given: Mapping[str, Any], ordinary: Mapping[str, Any]) -> None:
+def _take_kwargs(kind: Kind, found: type, base: type) -> None:
+    given, ordinary = (getattr(each, 'CONFIG_KWARGS', None) or {} for each in (found, base))
     kind.options, unknown = uvicorn_class.options(given, ordinary)
     kind.factory = bool(given.get('factory'))
     if unknown:
