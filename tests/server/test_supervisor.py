@@ -330,6 +330,19 @@ def test_crash_loop_ends_at_the_limit(running, caplog):
     assert 'worker-1 has died 5 times in a row' in caplog.text
 
 
+def test_planned_replacement_ends_a_row_of_deaths(running):
+    world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0, max_deaths=3)
+    for _ in range(2):
+        world.exit(world.launched[-1])
+        world.ready(world.launched[-1])
+    old = world.launched[-1]
+    world.supervisor.replace(world.worker(old), Reason.REQUESTS, world.now)
+    world.ready(world.launched[-1])
+    world.exit(old)
+    world.exit(world.launched[-1])
+    assert world.state is ServerState.RENEWING
+
+
 def test_deaths_far_apart_are_no_crash_loop(running):
     world = running(1, on_death=OnDeath.RESPAWN, respawn_interval=0)
     for _ in range(20):
