@@ -41,6 +41,16 @@ def test_worker_that_is_ahead_leaves_the_accept() -> None:
     assert not one.is_ahead(AHEAD)
 
 
+def test_worker_is_ahead_by_more_where_all_have_many() -> None:
+    one, other = two()
+    other.publish(6)
+    assert not one.is_ahead(8)
+    assert one.is_ahead(9)
+    other.publish(8)
+    assert not one.is_ahead(11)
+    assert one.is_ahead(12)
+
+
 def test_worker_that_does_not_accept_is_not_waited_for() -> None:
     one, other = two()
     one.publish(5)

@@ -442,6 +442,18 @@ def test_replaced_for_a_reason(running, reason):
     assert len(world.launched) == 3
 
 
+def test_worker_that_dies_before_its_replacement_is_a_failure(running):
+    world = running(on_death=OnDeath.RESPAWN, respawn_interval=0)
+    one, two = world.launched
+    world.supervisor.replace(world.worker(one), Reason.RSS, world.now)
+    world.supervisor.replace(world.worker(two), Reason.RSS, world.now)
+    world.exit(two)
+    world.ready(world.launched[2])
+    world.ready(world.launched[3])
+    assert world.supervisor.counts.replaced == {Reason.RSS: 1}
+    assert world.supervisor.counts.failures == 1
+
+
 def test_replacement_asked_for_before_ready_is_made():
     world = World(2, respawn_interval=0)
     one, two = world.launched
