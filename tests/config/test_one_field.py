@@ -13,9 +13,9 @@ import pytest
 import granian
 
 FIELDS = (
-    "    http2_added: int = opt(HTTP2, 'int', 7, 'Added for the test', ge=1, "
+    "    http2_added: int = opt(g.HTTP2, 'int', 7, 'Added for the test', ge=1, "
     "setting=('http2_settings', 'added'), to='limits.added')\n"
-    "    added_timeout: int = opt(PROTO, 'duration', 3, 'Added for the test', to='core.added_timeout')\n"
+    "    added_timeout: int = opt(g.PROTO, 'duration', 3, 'Added for the test', to='core.added_timeout')\n"
 )
 SCRIPT = """
 from granian.config import Config

@@ -88,7 +88,7 @@ def test_short_connections_are_remembered_for_a_window() -> None:
     one, other = two()
     other.publish(0)
     now = sharing.monotonic()
-    for _ in range(3 * (CHURN + AHEAD * CHURN_EACH)):
+    for _ in range(5 * (CHURN + AHEAD * CHURN_EACH)):
         one.publish(1)
         one.publish(0)
     one.publish(AHEAD)
