@@ -16,7 +16,7 @@ from hyperframe.frame import (
 from granian.protocol.events import Data, Request, RequestFailed
 from granian.protocol.http2 import guard, table
 from granian.protocol.http2.output import Output
-from granian.protocol.limits import Limits
+from granian.protocol.limits import Clock, Limits
 from tests.support.rows import rows
 
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
@@ -326,3 +326,16 @@ def test_a_frame_that_dribbles_in_is_joined_once(peer):
     peer.feed(frame[-1:])
     assert parts == []
     assert peer.events[-1].data == b'x' * 16384
+
+
+def test_time_takes_away_no_credit_that_work_has_earned():
+    """Reset streams until the budget looks at the clock: its noise is far below zero then."""
+    clock = Clock()
+    budget = guard.Guard(clock)
+    for _ in range(50):
+        budget.work()
+    clock.date = b'Thu, 01 Jan 1970 00:00:10 GMT'
+    for _ in range(RESETS + 1):
+        budget.reset()
+    assert budget.exhausted is None
+    assert budget.noise == -100

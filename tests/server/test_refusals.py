@@ -204,3 +204,8 @@ def test_warnings_are_limited_and_counted(monkeypatch, caplog):
     )
     refused(None, 400, 'observed', True)
     assert len(lines) == 51
+    clock[0] += 3600  # silence earns no more than BURST
+    caplog.clear()
+    for _ in range(50):
+        refused(('192.0.2.1', 5), 400, 'why')
+    assert len(caplog.records) == refusals.BURST

@@ -171,14 +171,14 @@ class HandedSocket(RecordSender):
         view = memoryview(data).cast('B')
         sent = 0
         with self._sending:
-            while sent < len(view) and self._push_all():
+            while sent < len(view) and self._push():
                 part = view[sent : sent + RECORD]  # a buffer keeps the memory of the most that it has held
                 with self._state:
                     if self._notified:
                         raise BrokenPipeError(errno.EPIPE, 'our side has ended')
                     self._tls.write(part)
                 sent += len(part)
-            self._push_all()
+            self._push()
         if len(view) and not sent:
             raise BlockingIOError
         return sent
@@ -189,11 +189,11 @@ class HandedSocket(RecordSender):
         while view:
             view = view[self.send(view, flags) :]
 
-    def _push_all(self) -> bool:
+    def _push(self) -> bool:
         """Send the records that are ready. Return whether all are sent. The holder of `_sending`."""
         with self._state:
             self._unsent += self._to_send.read()
-        return self._push()
+        return super()._push()
 
     def _push_soon(self) -> None:
         """Send what OpenSSL says by itself, without a wait. What is left leaves with the next data."""
@@ -203,7 +203,7 @@ class HandedSocket(RecordSender):
             timeout = self._sock.gettimeout()
             self._sock.settimeout(0.0)
             try:
-                self._push_all()
+                self._push()
             finally:
                 self._sock.settimeout(timeout)
         except OSError:
