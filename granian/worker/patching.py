@@ -88,6 +88,31 @@ def _notice_children() -> None:
             loop.install_sigchld()
 
     os.register_at_fork(before=install)
+    _watch_spawned()
+
+
+def _watch_spawned() -> None:
+    """Have gevent watch what `multiprocessing` starts by spawn: waitpid() for such a child kept the worker.
+
+    These children begin in `_posixsubprocess.fork_exec`, which gevent leaves as it is.
+    """
+    import _posixsubprocess
+
+    import gevent.os
+    from gevent import get_hub
+
+    start: Any = _posixsubprocess.fork_exec
+    if start.__module__ == __name__ or 'waitpid' not in gevent.os.__implements__:
+        return  # done before the fork of this worker, or the user has told gevent to watch no children
+
+    def fork_exec(*arguments: Any) -> Any:
+        loop = get_hub().loop
+        if not loop.default:  # a real thread: gevent watches children on the main thread's loop only
+            return start(*arguments)
+        loop.install_sigchld()
+        return gevent.os.fork_and_watch(loop=loop, fork=partial(start, *arguments))
+
+    _posixsubprocess.fork_exec = fork_exec
 
 
 def _keep_idents() -> None:

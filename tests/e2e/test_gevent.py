@@ -234,6 +234,36 @@ def test_thread_started_before_the_patch_ends_quietly(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, '')
 
 
+SPAWNED = """
+import multiprocessing, sys
+
+def work(pipe):
+    sys.exit(pipe.recv())
+
+if __name__ == '__main__':
+    from granian.worker import patching
+    patching.patch()
+    patching.patch()
+    import threading
+    context = multiprocessing.get_context('spawn')
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs,))
+    process.start()
+    waiter = threading.Thread(target=process.join)
+    waiter.start()  # the greenlet runs until it waits
+    ours.send(7)
+    waiter.join()
+    print(process.exitcode, process.is_alive())
+"""
+
+
+def test_wait_for_a_spawned_process_lets_others_run(tmp_path: Path) -> None:
+    """Join a process of multiprocessing that ends once another greenlet has spoken to it."""
+    (tmp_path / 'spawned.py').write_text(SPAWNED)
+    done = run('spawned.py', tmp_path)
+    assert (done.returncode, done.stdout) == (0, '7 False\n')
+
+
 def test_a_script_that_has_patched_by_itself(tmp_path: Path) -> None:
     """Then the application may be there already, and nothing is patched twice."""
     port = free_port()
