@@ -103,7 +103,7 @@ class Positional:
     backpressure: int | None = opt(
         g.WORK, 'int', None, ge=1, default_text='backlog // workers',
         help='Requests a worker holds at once, running or waiting, before it stops accepting; '
-        'idle connections do not count',
+        'idle connections do not count, nor requests that wait for their client with ASGI and RSGI',
     )  # fmt: skip
 
     http1_header_read_timeout: int = _http1(

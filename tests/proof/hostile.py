@@ -3,6 +3,8 @@
     python tests/proof/hostile.py                             every attack on every core, clear and TLS
     python tests/proof/hostile.py --attacks windows pings --kinds threads
     python tests/proof/hostile.py --kinds 'granian asgi' uvicorn
+    python tests/proof/hostile.py --flags='--access-log --access-log-file /tmp/access.log'
+    python tests/proof/hostile.py --unix --only clear         by a Unix socket
 
 Each attack has a server of its own. The well-behaved client opens a connection for every second request and
 keeps the other. A line tells what it saw, and the server's resident memory: before, the most, and once the
@@ -27,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import attacks
-from attacks import ATTACKS, FLOODS, HTTP2, TLS_ONLY, WEBSOCKET
+from attacks import ATTACKS, CLEAR_ONLY, FLAGS, FLOODS, HTTP2, TLS_ONLY, WEBSOCKET
+from http2_attacks import START
 from proof_server import KINDS, OURS, WITH_WEBSOCKETS, Server, client_context, missing, serving
 from tls_attacks import OLD_TLS
 
@@ -54,13 +57,23 @@ class WellBehaved:
 
     port: int
     tls: bool
+    path: str = ''
+    """Path of the Unix socket that it uses in place of the port."""
     timeout: float = 10
     times: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _done: bool = False
 
+    def connect_plain(self) -> socket.socket:
+        if not self.path:
+            return socket.create_connection(('127.0.0.1', self.port), self.timeout)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(self.timeout)
+        sock.connect(self.path)
+        return sock
+
     def connect(self) -> socket.socket:
-        sock = socket.create_connection(('127.0.0.1', self.port), self.timeout)
+        sock = self.connect_plain()
         return client_context().wrap_socket(sock, server_hostname='localhost') if self.tls else sock
 
     def ask(self, sock: socket.socket) -> None:
@@ -113,9 +126,9 @@ class WellBehaved:
     def open_http2(self) -> None:
         """Open an HTTP/2 connection: the first loads modules."""
         context = client_context(http2=True)
-        with socket.create_connection(('127.0.0.1', self.port), self.timeout) as plain:
+        with self.connect_plain() as plain:
             sock = context.wrap_socket(plain, server_hostname='localhost') if self.tls else plain
-            sock.sendall(attacks.START)
+            sock.sendall(START)
             sock.recv(4096)
             sock.close()
 
@@ -169,14 +182,17 @@ class Result:
         return found
 
 
-def attack(name: str, server: Server, tls: bool, count: int, seconds: float, rest: float) -> Result:
-    client = WellBehaved(server.port, tls)
+def attack(
+    name: str, server: Server, tls: bool, count: int, seconds: float, rest: float, path: str = ''
+) -> Result:
+    client = WellBehaved(server.port, tls, path)
     if server.kind in OURS:
         client.longest_turn()
     before = most = server.memory()
     descriptors = server.descriptors()
     spent = server.processor_time()
-    command = [sys.executable, str(HERE / 'attacks.py'), name, str(server.port), 'tls' if tls else 'clear']
+    address = path or str(server.port)
+    command = [sys.executable, str(HERE / 'attacks.py'), name, address, 'tls' if tls else 'clear']
     began = time.monotonic()
     hostile = subprocess.Popen([*command, str(count), str(seconds)])
     with client.running():
@@ -239,6 +255,8 @@ def served_by(name: str, kind: str) -> str:
 def applies(name: str, kind: str, tls: bool) -> bool:
     function = ATTACKS[name]
     how = KINDS[served_by(name, kind)]
+    if (name in FLAGS and kind not in OURS) or (function in CLEAR_ONLY and tls):
+        return False
     if function in TLS_ONLY:
         return tls
     if function in WEBSOCKET:
@@ -246,23 +264,36 @@ def applies(name: str, kind: str, tls: bool) -> bool:
     return function not in HTTP2 or how.http2
 
 
+def make_files(folder: Path) -> None:
+    """Make the files that some attacks ask for: one of 100 MB without blocks, a small one."""
+    static = folder / 'static'
+    static.mkdir(exist_ok=True)
+    (static / 'small').write_bytes(b'x')
+    with (static / 'large').open('wb') as file:
+        file.truncate(100_000_000)
+
+
 def prove(
-    name: str, kind: str, tls: bool, seconds: float, folder: Path, many: int = MANY, rest: float = REST
-) -> Result:
+    name: str, kind: str, tls: bool, seconds: float, folder: Path, many: int = MANY, rest: float = REST,
+    flags: str = '', unix: bool = False,
+) -> Result:  # fmt: skip
     """Attack a server of its own and return what was seen."""
     few_files = f'prlimit --nofile={DESCRIPTORS}' if name in STAYING else ''
     turns = {'PROOF_TURNS': '1'} if kind in OURS else {}  # a peer has none to measure
-    # the other servers take TLS 1.2 by default
-    takes_old = ATTACKS[name] in OLD_TLS and 'granian' in KINDS[kind].command
-    flags = '--ssl-protocol-min tls1.2' if takes_old else ''
-    with serving(served_by(name, kind), folder, tls, flags, few_files, **turns) as server:
+    flags = f'{flags} {FLAGS.get(name, "")}'
+    if ATTACKS[name] in OLD_TLS and 'granian' in KINDS[kind].command:
+        flags += ' --ssl-protocol-min tls1.2'  # the other servers take TLS 1.2 by default
+    make_files(folder)
+    path = str(folder / 'socket') if unix else ''
+    bind = f'--bind 127.0.0.1:{{port}} --bind unix:{path}' if unix else ''
+    with serving(served_by(name, kind), folder, tls, flags, few_files, bind, **turns) as server:
         for _ in range(20):  # what is made once is not counted
-            warm = WellBehaved(server.port, tls)
+            warm = WellBehaved(server.port, tls, path)
             warm.once(warm.once(None))
         if ATTACKS[name] in HTTP2:
             warm.open_http2()
         count = FEW if name in FLOODS else min(many, 150) if name in STAYING else many
-        return attack(name, server, tls, count, seconds, rest)
+        return attack(name, server, tls, count, seconds, rest, path)
 
 
 def line(name: str, kind: str, tls: bool, result: Result) -> str:
@@ -312,6 +343,8 @@ def main() -> int:
     parser.add_argument('--seconds', type=float, default=5)
     parser.add_argument('--rest', type=float, default=REST, help='most seconds to recover')
     parser.add_argument('--many', type=int, default=MANY, help=f'connections of the slow attacks ({MANY})')
+    parser.add_argument('--flags', default='', help='further options of the server')
+    parser.add_argument('--unix', action='store_true', help='use a Unix socket')
     parser.add_argument('--only', choices=['clear', 'tls'], help='not both')
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -322,7 +355,10 @@ def main() -> int:
         for name, kind, tls in itertools.product(options.attacks, options.kinds, ways):
             if missing(kind) or not applies(name, kind, tls):
                 continue
-            result = prove(name, kind, tls, options.seconds, Path(folder), options.many, options.rest)
+            result = prove(
+                name, kind, tls, options.seconds, Path(folder), options.many, options.rest, options.flags,
+                options.unix,
+            )  # fmt: skip
             found[name, kind, tls] = result
             print(line(name, kind, tls, result), flush=True)
             for fault in result.faults():

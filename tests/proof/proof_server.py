@@ -240,7 +240,7 @@ def serving(
     port = free_port()
     extra = f'{KINDS[kind].tls} {flags}' if tls else flags
     cert, key = certificate(folder) if tls else ('', '')
-    more = shlex.split(extra.format(cert=cert, key=key, port=port))
+    more = shlex.split(extra.format(cert=cert, key=key, port=port, next_port=port + 1, folder=folder))
     command = [*shlex.split(prefix), *command_line(kind, port, more, bind, app)]
     server = Server(kind, command, port, tls, env)
     try:

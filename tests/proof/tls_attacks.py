@@ -15,7 +15,7 @@ async def shaken(
     attack: Attack, old: bool
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, Client]]:
     """Connect, and do the handshake."""
-    reader, writer = await asyncio.wait_for(asyncio.open_connection('127.0.0.1', attack.port), 10)
+    reader, writer = await attack.open(tls=False)
     try:
         client = Client(old)
         while True:
@@ -41,7 +41,7 @@ async def flood(
             while attack.running and not reader.at_eof():
                 writer.write(b''.join(record(records, client) for _ in range(500)))
                 await writer.drain()
-                reader._buffer.clear()  # type: ignore[attr-defined]
+                attack.discard(reader)
                 await asyncio.sleep(0)
 
     await attack.many(one)

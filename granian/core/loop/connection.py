@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...clocks import monotonic
 from ...protocol.error_pages import error_parts
 from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, RequestFailed, Writable
 from ...protocol.http1 import Http1
@@ -21,21 +22,20 @@ from .tunnel import Tunnel
 
 if TYPE_CHECKING:
     from ...protocol.events import Event
-    from ...protocol.http2.timers import Timers
     from ...stream import Address
     from ..progress import Lag
     from .services import Services
 
 EVENTS_AT_ONCE = 64
 """Events handled before the other connections have their turn."""
+TIME_AT_ONCE = 0.001
+"""Seconds after which no further events are: pipelined requests may take a millisecond each."""
 
 
 class LoopConnection(LoopInput):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
-    timers: Timers | None = None  # HTTP/2
     negotiated = False
-    head_since = 0.0  # arrival of the first part of an incomplete head
     lag: Lag | None = None  # with output that waits in the transport's buffer
     _alpn: str | None = None
     _first_bytes = b''
@@ -50,6 +50,7 @@ class LoopConnection(LoopInput):
         super().__init__(core.loop, core.settings, core.allowance)
         self.core = core
         self.context = core.context
+        self.load = core.load
         self.socket = sock
         self.client = client
         self.server = server
@@ -195,6 +196,7 @@ class LoopConnection(LoopInput):
         protocol = self.protocol
         streams = self.streams
         left = EVENTS_AT_ONCE
+        until = monotonic() + TIME_AT_ONCE
         try:
             while (
                 not self.closing
@@ -207,13 +209,13 @@ class LoopConnection(LoopInput):
                     self._dispatch(event)
                 event = None
                 left -= 1
+                if not left & 3 and monotonic() >= until:
+                    left = 0
                 if not left or protocol.unread:
                     break
         finally:
             self._pumping = False
-        if not left or (protocol.unread and not (self.multiplexed and self.writing_paused)):
-            self.behind = True
-            self._schedule_next()
+        self._put_off_rest(not left)
         waits = self._input_waits()  # before output of other streams fills the socket again
         if self.multiplexed:
             if out := protocol.data_to_send():
@@ -223,19 +225,6 @@ class LoopConnection(LoopInput):
             self.pause_reading()
         elif not streams:
             self._between_exchanges()
-
-    def _between_exchanges(self) -> None:
-        """Note, after input and with no stream, a partial head, a refusal or the end."""
-        if self.closing:
-            return
-        if self.protocol.must_close or self.client_closed:
-            self.end()
-        elif self.timers is not None:
-            self.timers.settle(self.core.now, busy=False)
-        elif self.protocol.idle:
-            self.head_since = 0.0
-        elif not self.head_since:
-            self.head_since = self.loop.time()
 
     def _dispatch(self, event: Event) -> None:
         """Handle an event that is no Request."""

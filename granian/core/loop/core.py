@@ -30,6 +30,7 @@ from . import first_step
 from .accept import Acceptor
 from .allowance import Allowance
 from .deadlines import notify_stop, shut_down, sweep
+from .load import Load
 from .stream import LoopStream
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class LoopCore:
         self._first_step: first_step.FirstStep | None = None
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
+        self.load = Load(self.running, settings.backpressure, self.acceptor, self.in_own_context)
         self._peak = Peak()
         self._served = False  # becomes true when the worker is ready, and stays so
         self._owns_loop = False  # the loop is the worker's, not a host program's
@@ -275,7 +277,7 @@ class LoopCore:
         if self.stopping:  # after the handler's first step: a WebSocket's may have begun
             self.loop.call_soon(notify_stop, stream, self.reloading)
         if len(running) >= self._backpressure and not self.acceptor.pressed:
-            self.acceptor.press()
+            self.load.bound()
 
     def _by_factory(self, handling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a request by the application's task factory. One that raises is not used again."""
@@ -301,8 +303,10 @@ class LoopCore:
                 self._end_badly(stream)
             elif stream.aborted and stream.connection.multiplexed:
                 stream.connection.handler_ended(stream)
-            if self.acceptor.pressed and len(self.running) < self._backpressure:
-                self.in_own_context(self.acceptor.release)
+            if stream.owed:
+                stream.owe_nothing()
+            if self.acceptor.pressed:
+                self.load.bound()
             if self.stopping:
                 self.check_over()
 

@@ -41,6 +41,8 @@ class FileStream(Protocol):
 
     def abort(self) -> None: ...
 
+    def owe(self, change: int = 1) -> None: ...
+
     def writable(self) -> None: ...
 
     def writable_again(self) -> asyncio.Future[None]: ...
@@ -132,6 +134,7 @@ async def _socket_writable(stream: FileStream, out: int) -> None:
     """Wait for room in the socket's buffer or for the client to leave, up to the write timeout."""
     connection = stream.connection
     waiter = stream.writable_again()
+    stream.owe()
     loop, settings = connection.loop, connection.settings
     interval = settings.write_timeout / 4
     lag = Lag(loop.time(), -unacknowledged(out))
@@ -151,5 +154,6 @@ async def _socket_writable(stream: FileStream, out: int) -> None:
     try:
         await waiter
     finally:
+        stream.owe(-1)
         loop.remove_writer(out)
         timer.cancel()

@@ -11,6 +11,7 @@ from .output import LoopOutput
 from .stream import LoopStream
 
 if TYPE_CHECKING:
+    from ...protocol.http2.timers import Timers
     from .services import Services
 
 READ_AT_ONCE = 122880
@@ -30,6 +31,8 @@ class LoopInput(LoopOutput[LoopStream]):
     """Owns the pauses of the transport's reading."""
 
     core: Services[Any]
+    timers: Timers | None = None  # HTTP/2
+    head_since = 0.0  # arrival of the first part of an incomplete head
     behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
 
     def _holds_much(self, size: int) -> bool:
@@ -61,6 +64,32 @@ class LoopInput(LoopOutput[LoopStream]):
         if self.behind:
             return True
         return self.writing_paused and (not self.client_closed if self.multiplexed else not self.streams)
+
+    def _schedule_next(self) -> None:
+        """Have input that was kept waiting handled in the next turn."""
+        raise NotImplementedError
+
+    def _put_off_rest(self, due: bool) -> None:
+        """Leave further events to the next turn if that is due, or if the protocol has unread input."""
+        if due:
+            self.allowance.left >>= 6  # the others of this turn are watched
+        elif not self.protocol.unread or (self.multiplexed and self.writing_paused):
+            return
+        self.behind = True
+        self._schedule_next()
+
+    def _between_exchanges(self) -> None:
+        """Note, after input and with no stream, a partial head, a refusal or the end."""
+        if self.closing:
+            return
+        if self.protocol.must_close or self.client_closed:
+            self.end()
+        elif self.timers is not None:
+            self.timers.settle(self.core.now, busy=False)
+        elif self.protocol.idle:
+            self.head_since = 0.0
+        elif not self.head_since:
+            self.head_since = self.loop.time()
 
     def _bound_input(self, size: int) -> None:
         """Stop reading (HTTP/1) when the handler does not keep up, or the client pipelines without end."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ...stream import Address, TLSInfo
     from ..contract import CoreSettings
     from .allowance import Allowance
+    from .load import Load
 
 JOIN_BELOW = 16384
 """Bytes. Larger pieces are written as they are: joining would copy them."""
@@ -59,6 +60,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     http1: Http1 | None = None  # `protocol`, by its class
     http2: Http2 | None = None
     socket: socket.socket
+    load: Load
     context: Context
     """Context of callbacks that outlive a request."""
 
@@ -122,6 +124,10 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     def resume_reading(self, stream: StreamT | None) -> None:
         """Read from the socket again if `stream` has room for its body."""
+        raise NotImplementedError
+
+    def read_again(self) -> None:
+        """Read from the socket again if there is room."""
         raise NotImplementedError
 
     # -- writing
@@ -198,7 +204,8 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     def _flush_turn(self) -> None:
         self._flush_scheduled = False
-        if (self._next_scheduled or self._hold) and len(self.outbox) < JOIN_AT_MOST and not self.lost:
+        soon = self._next_scheduled and not (self.lost or self.allowance.waiting(self))
+        if (soon or (self._hold and not self.lost)) and len(self.outbox) < JOIN_AT_MOST:
             self._hold = False
             self._schedule_flush()  # pipelined: the next response may be made in this very turn
         else:

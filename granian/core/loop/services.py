@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ...stream import Address
     from ..contract import CoreSettings
     from .allowance import Allowance
+    from .load import Load
 
 ConnectionT = TypeVar('ConnectionT', contravariant=True)
 
@@ -27,6 +28,7 @@ class Services(Protocol[ConnectionT]):
     clock: Clock
     context: Context
     allowance: Allowance
+    load: Load
     stopping: bool
     reloading: bool
     now: float

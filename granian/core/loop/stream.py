@@ -65,6 +65,7 @@ class LoopStream:
     _client: Address | None = _CONNECTIONS
     _first_read = True
     paused = False  # an accepted WebSocket whose receiver must not be called
+    owed = 0  # waits for the client that last now: for its body, for it to read, for its messages
     _receiver: Callable[[bytes], None] | None = None
     _pieces: deque[Data] | None = None
     _readers: list[asyncio.Future[None]] | None = None
@@ -152,9 +153,11 @@ class LoopStream:
         waiter = self.connection.loop.create_future()
         self._readers.append(waiter)
         self.waiting_since = self.connection.loop.time()
+        self.owe()
         try:
             await waiter
         finally:
+            self.owe(-1)
             if waiter in self._readers:
                 self._readers.remove(waiter)
             if not self._readers:
@@ -232,11 +235,27 @@ class LoopStream:
         if self.response_ended and not connection.lost:
             connection.draining += (self,)  # the connection has no other way to find this stream
         while self.congested and not (self.disconnected or connection.lost):
-            await self.writable_again()
+            self.owe()
+            try:
+                await self.writable_again()
+            finally:
+                self.owe(-1)
         if self.response_ended:
             connection.draining = tuple(each for each in connection.draining if each is not self)
         if self.write_timed_out:
             raise ClientDisconnected('the client took no bytes of the response for too long')
+
+    def owe(self, change: int = 1) -> None:
+        """Note that the handler begins to wait for the client, or ends to. It is no load meanwhile."""
+        owed = self.owed
+        self.owed = owed + change
+        if not owed or not self.owed:
+            self.connection.load.note_waiting(change)
+
+    def owe_nothing(self) -> None:
+        """Count no more: the handler has ended, with a WebSocket or another task that still waits."""
+        self.connection.load.note_waiting(-1)
+        self.owed = 1 << 30  # a task that ends to wait later finds others
 
     def watch_window(self) -> None:
         if not self.protocol.unsent(self.stream_id):
@@ -260,6 +279,7 @@ class LoopStream:
             self.request_ended = False  # the head was all of the request; from now on input is frames
             connection.open_tunnel(self, receiver)
         self._receiver = receiver
+        self.owe()  # until the handler has ended
         if self._pieces or self.request_ended:
             connection.loop.call_soon(self._deliver, context=connection.context)
 
