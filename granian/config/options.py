@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import messages
+from .._internal import start_folder
 from ..errors import ConfigurationError
 
 _DURATION = r'(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?'
@@ -145,7 +146,7 @@ def _coerce_one(option: Option, value: Any) -> Any:
                 messages.REFUSALS[f'no_such_{kind}'].format(option=option.label, path=path)
             )
         # Absolute: a worker opens the same file from another folder (--working-dir).
-        return path if exists is None else path.absolute()
+        return path if exists is None else Path(start_folder(), path)
     whole = kind in ('int', 'octal')
     good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     number = _expect(option, value, good, 'a whole number' if whole else 'a number', lambda number: number)

@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _early, log, net
-from .._internal import put_first
+from .._internal import put_first, start_folder
 from ..clocks import monotonic
 from ..config import Config, signature
 from ..errors import ConfigurationError
@@ -257,14 +257,13 @@ class AbstractServer(ProcessHooks):
         config = self.config
         companions.append(self.succession)
         watch = None
+        watched = self.working_dir if config.working_dir else self.working_dir.resolve()
         if config.reload and not self.polls_modules:
-            watch = FileWatch(watch_forks(), config, self.working_dir, endpoint, self._files_changed)
+            watch = FileWatch(watch_forks(), config, watched, endpoint, self._files_changed)
             companions.append(watch)
         if config.reload and (self.polls_modules or config.reload_extra_files):
-            changes = Changes(
-                OwnFiles(config.pid_file, *endpoint.paths), self.working_dir, self._files_changed
-            )
-            self._poller = FilePoller(monotonic(), config.reload_extra_files, self.working_dir, changes)
+            changes = Changes(OwnFiles(config.pid_file, *endpoint.paths), watched, self._files_changed)
+            self._poller = FilePoller(monotonic(), config.reload_extra_files, watched, changes)
             companions.append(self._poller)
         if config.statsd is not None:
             from .statsd import WorkersGauge
@@ -300,9 +299,10 @@ class AbstractServer(ProcessHooks):
             logger.exception('A reload hook failed')
         return True
 
-    @property
+    @cached_property
     def working_dir(self) -> Path:
-        return Path(self.config.working_dir or Path.cwd()).absolute()
+        """The workers' folder, by its name at the start: a link in it may lead elsewhere at a reload."""
+        return Path(self.config.working_dir or start_folder()).absolute()
 
     @contextmanager
     def _surroundings(self) -> Iterator[net.Endpoint]:

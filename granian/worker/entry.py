@@ -115,7 +115,7 @@ class Life:
             configure_logging(spec)
             # Not before: the files that the logging configuration names are relative to the folder the
             # server was started in, for the main process and for the workers.
-            enter(spec.working_dir)
+            enter(spec.working_dir, given=config.working_dir is not None)
         app = spec.loader() if spec.preloaded and spec.loader else load(config, spec.working_dir, spec.loader)
         forked.leave_if_child()
         log.enable(config.log_enabled)  # the application may have configured logging
@@ -310,13 +310,18 @@ def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None)
         raise
 
 
-def enter(folder: Path) -> None:
-    """Change to the working directory. A worker that is there already needs no right to enter it (--user)."""
+def enter(folder: Path, given: bool = True) -> None:
+    """Change to the working directory. A worker that is there already needs no right to enter it (--user).
+
+    `given`: by an option. Else it is the folder of the start: without the right to follow its name, a worker stays.
+    """
     if os.getcwd() == str(folder):
         return
     try:
         os.chdir(folder)
     except OSError as exc:
+        if isinstance(exc, PermissionError) and not given:
+            return
         raise ConfigurationError(refusal('no_entry', path=folder, reason=exc.strerror)) from None
 
 

@@ -1,14 +1,20 @@
 """--working-dir: what is named on the command line is meant from where the command was given."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from granian.errors import ConfigurationError
 from granian.server.upgrade import start_folder
+from granian.worker import entry
+from tests.support.server_process import ROOT, serving
 
 FORMATTER = """
 import logging
@@ -100,3 +106,55 @@ def test_pwd_that_names_another_folder_is_passed_over(name, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('PWD', name)
     assert start_folder() == str(tmp_path)
+
+
+RELEASE = """
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'%s']
+"""
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no SIGHUP')
+@pytest.mark.parametrize('core', ['threads', 'gevent'])
+def test_reload_follows_a_link_in_the_name_of_the_folder(core, tmp_path):
+    if core == 'gevent':
+        pytest.importorskip('gevent')
+    for name in ('one', 'two'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'releaseapp.py').write_text(RELEASE % name)
+        (tmp_path / name / 'files').mkdir()
+        (tmp_path / name / 'files' / 'name').write_text(name)
+    link = tmp_path / 'current'
+    link.symlink_to('one')
+    env = {'PWD': str(link), 'PYTHONPATH': str(ROOT)}
+    with serving(
+        'granian', 'releaseapp:app', f'--core {core} --static-path-mount files', cwd=link, **env
+    ) as server:
+        assert ask(server.port) == b'one'
+        link.unlink()
+        link.symlink_to('two')
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for('Stopping worker-1')  # its successor is ready
+        deadline = time.monotonic() + 20
+        while ask(server.port) != b'two':
+            assert time.monotonic() < deadline, server.log
+        assert ask(server.port, 'static/name') == b'two'
+
+
+def ask(port, path=''):
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/{path}', timeout=20) as response:
+        return response.read()
+
+
+@pytest.mark.parametrize('given', [True, False])
+def test_only_a_folder_that_was_given_must_be_entered(given, tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'chdir', refuse)
+    if given:
+        with pytest.raises(ConfigurationError, match='Permission denied'):
+            entry.enter(tmp_path)
+    else:
+        entry.enter(tmp_path, given=False)
