@@ -313,7 +313,8 @@ def check(config: Config, folder: Path, loader: Callable[[], Any] | None = None)
 def enter(folder: Path, given: bool = True) -> None:
     """Change to the working directory. A worker that is there already needs no right to enter it (--user).
 
-    Not `given` by an option, it is the folder of the start: without the right to follow its name, a worker stays.
+    Not `given` by an option, it is the folder of the start. A worker without the right to follow that name
+    stays there.
     """
     if os.getcwd() == str(folder):
         return
