@@ -22,7 +22,7 @@ from hello_attacks import HELLO_DRIPS, HELLO_FLOODS
 from http1_attacks import HTTP1_DRIPS, HTTP1_FLOODS, HTTP1_STAYING, tls_stall
 from http2_attacks import HTTP2_DRIPS, HTTP2_FLOODS, prefaces
 from tls_attacks import TLS_FLOODS
-from websocket_attacks import WEBSOCKET_DRIPS, WEBSOCKET_FLOODS
+from websocket_attacks import WEBSOCKET_DRIPS, WEBSOCKET_FLOODS, WEBSOCKET_FURTHER
 
 STAYING = (*HTTP1_STAYING, prefaces, tls_stall)
 """Attacks that are tried on a server with few descriptors."""
@@ -44,6 +44,15 @@ FLOODING = (
 )  # fmt: skip
 FLOODS = {function.__name__ for function in FLOODING}
 """Attacks of a few connections that send as fast as they can; the others are of many that do not."""
+FURTHER = {
+    function.__name__
+    for function in (
+        *HEAD_DRIPS, *HEAD_FLOODS, *CONNECTIONS, *CONNECTION_FLOODS, *CLEAR_FLOODS, *FILE_DRIPS, *FILE_FLOODS,
+        *PROXIED, *METRICS, *HELLO_DRIPS, *HELLO_FLOODS, *FRAME_DRIPS, *FRAME_FLOODS, *FRAME_WEBSOCKETS,
+        *FILE_STREAMS, *WEBSOCKET_FURTHER,
+    )
+}  # fmt: skip
+"""Attacks that CI does not try one by one: it tries the mechanisms that they led to."""
 STATIC = '--static-path-route /static --static-path-mount {folder}/static'
 FLAGS = {
     **dict.fromkeys((each.__name__ for each in (*FILE_DRIPS, *FILE_FLOODS, *FILE_STREAMS)), STATIC),

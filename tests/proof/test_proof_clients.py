@@ -28,7 +28,7 @@ CASES = [
     pytest.param(name, kind, id=f'{name}-{kind}')
     for name in attacks.ATTACKS
     for kind in CORES
-    if name not in hostile.STAYING and hostile.applies(name, kind, False)
+    if name not in hostile.STAYING and name not in attacks.FURTHER and hostile.applies(name, kind, False)
 ]
 
 

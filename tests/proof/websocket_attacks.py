@@ -197,3 +197,7 @@ WEBSOCKET_FLOODS = (
     ws_bytes_unread, ws_empty_fragments, ws_packed_fragments, ws_unpackable, ws_churn,
 )  # fmt: skip
 WEBSOCKET_DRIPS = (upgrades, ws_openings, ws_unfinished, ws_closing, ws_together)
+WEBSOCKET_FURTHER = (
+    ws_openings, ws_unfinished, ws_closing, ws_together, ws_bytes, ws_bytes_unread, ws_empty_fragments,
+    ws_packed_fragments, ws_unpackable, ws_churn,
+)  # fmt: skip
