@@ -7,7 +7,7 @@ from hyperframe.frame import DataFrame, PingFrame, SettingsFrame, WindowUpdateFr
 
 from granian.protocol.http2 import guard
 from granian.protocol.http2.frames import LARGEST_SENT
-from granian.protocol.http2.output import ROOM, USEFUL
+from granian.protocol.http2.output import ROOM, USEFUL, Output
 from tests.support.rows import rows
 
 SIZE = 500_000
@@ -205,3 +205,24 @@ def test_small_rest_of_a_window_is_used_beside_a_large_response(peer):
     peer.got(peer.server.data_to_send())
     downloads.read()
     assert downloads.received[1] == before + 100
+
+
+@pytest.mark.parametrize('of_stream', [False, True])
+def test_bytes_of_a_window_do_not_cost_a_look_at_all_streams(peer, of_stream, monkeypatch):
+    """Look at one stream for each update of a byte, not at the 100 that wait (the turns took 200 ms)."""
+    peer.send(SettingsFrame(0, settings={4: WINDOW if of_stream else 1 << 24}))
+    if of_stream:
+        peer.send(WindowUpdateFrame(0, window_increment=1 << 24))
+    Downloads(peer, 100, WINDOW + 1000).read()
+    looks = 0
+    send_frame = Output._send_frame
+
+    def counted(self, stream, small=False):
+        nonlocal looks
+        looks += 1
+        return send_frame(self, stream, small)
+
+    monkeypatch.setattr(Output, '_send_frame', counted)
+    updates = 200
+    peer.send(*[WindowUpdateFrame(1 if of_stream else 0, window_increment=1)] * updates)
+    assert looks <= 4 * updates

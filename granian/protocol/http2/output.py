@@ -198,6 +198,8 @@ class Output:
             self._largest_window = self.window  # larger than ever: no bytes are given back by this
         else:
             self._step = min(self._step, increment)
+        if self.probing and self.window < USEFUL:
+            return []  # the PONG or a larger window is awaited: each stream would be asked for each byte
         return self._pump()
 
     def open_stream_window(self, stream: Stream, increment: int) -> list[int]:
@@ -205,7 +207,13 @@ class Output:
         stream.send_window += increment
         if stream.send_window <= self.stream_window:
             self._stream_step = min(self._stream_step, increment)
-        return self._pump() if stream.stream_id in self.blocked else []
+        moved = False
+        # No other stream could send before, so none can now: a byte of window must not cost a look at all.
+        while stream.stream_id in self.blocked and self.window > 0 and self.room > 0:
+            if not self._take_turn(stream, False):
+                break
+            moved = True
+        return [stream.stream_id] if moved else []
 
     def resize(self, streams: Iterable[Stream], window: int) -> list[int]:
         """Move the windows of `streams` by the change of the initial one, below zero if need be (6.9.2)."""
