@@ -99,16 +99,17 @@ def _watch_spawned() -> None:
     import _posixsubprocess
 
     import gevent.os
-    from gevent import get_hub
+    from gevent._hub_local import get_hub_if_exists
 
     start: Any = _posixsubprocess.fork_exec
     if start.__module__ == __name__ or 'waitpid' not in gevent.os.__implements__:
         return  # done before the fork of this worker, or the user has told gevent to watch no children
 
     def fork_exec(*arguments: Any) -> Any:
-        loop = get_hub().loop
-        if not loop.default:  # a real thread: gevent watches children on the main thread's loop only
+        hub = get_hub_if_exists()
+        if hub is None or not hub.loop.default:  # a real thread: gevent watches children on the main one only
             return start(*arguments)
+        loop = hub.loop
         loop.install_sigchld()
         return gevent.os.fork_and_watch(loop=loop, fork=partial(start, *arguments))
 
