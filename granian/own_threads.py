@@ -13,8 +13,12 @@ from collections.abc import Callable
 logger = logging.getLogger('_granian')
 
 
+NO_THREAD = (RuntimeError, MemoryError)
+"""Raised by the start of a thread where the system has no room for one more."""
+
+
 def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
-    """Start a daemon thread that calls `run`. Raises RuntimeError where the system has no room for it."""
+    """Start a daemon thread that calls `run`. Raises one of NO_THREAD where there is no room for it."""
     begun = False
 
     def first() -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from ..clocks import monotonic
-from ..own_threads import start_thread
+from ..own_threads import NO_THREAD, start_thread
 
 FIRST_WAIT = 0.5
 """Seconds in which the first lookup of a process may end before its maker goes on."""
@@ -47,7 +47,7 @@ class Lookup:
         self._due = now + RETRY_AFTER
         try:
             thread = start_thread(self._run, 'granian-lookup')
-        except RuntimeError:  # no room for a thread
+        except NO_THREAD:
             self._running_in = 0
             return
         if wait:

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..clocks import monotonic
-from ..own_threads import start_thread
+from ..own_threads import NO_THREAD, start_thread
 from .lookup import FIRST_WAIT, Lookup, Place, lookup
 
 if TYPE_CHECKING:
@@ -146,7 +146,10 @@ class RequestFigures:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = start_thread(self._run, 'granian-statsd')
+                try:
+                    self._thread = start_thread(self._run, 'granian-statsd')
+                except NO_THREAD:
+                    self._awake = False  # the next request tries again; its figures are sent then
 
     def _run(self) -> None:
         while self._wake.get():

@@ -66,11 +66,7 @@ def resolve(config: Config) -> Identity:
         try:
             entry = pwd.getpwnam(config.user) if uid is None else pwd.getpwuid(uid)
             uid, gid = entry.pw_uid, entry.pw_gid
-        except (
-            KeyError,
-            ValueError,
-            OverflowError,
-        ):  # not there, a NUL in it, too large
+        except (KeyError, ValueError, OverflowError):  # not there, a NUL in it, too large
             if uid is None or uid >= _NO_CHANGE:
                 raise ConfigurationError(refusal('no_such_user', name=config.user)) from None
             # a container's user need not have a name

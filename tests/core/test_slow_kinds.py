@@ -46,7 +46,7 @@ def close_gate(server: Any, application: Application, gate: socket.socket) -> No
     assert application.entered.wait(10)
     pool = server.core.pool
     pool._turn_eager(float('inf'))
-    for _ in range(12):  # what is learned meanwhile must not end it
+    for _ in range(12):  # quick calls of the crowd must not end it
         pool._habits.note_slow('GET/slow')
     pool._habits.note_quick = lambda kind: None
 

@@ -100,7 +100,7 @@ def test_input_behind_a_handshake_that_waits_arrives_whole(
 ) -> None:
     """Send more with the end of the handshake than is deciphered at once; few take that step in a turn."""
     monkeypatch.setattr(module, 'SHARE', share)
-    served = serve(digest, tls=tls)
+    served = serve(digest, tls=tls, handshake_timeout=120)  # 50 MB are enciphered before the first one ends
     crowd = [Records(served) for _ in range(100)]
     body = BODY * 5
     sent = [records.of(UPLOAD % len(body) + body, len(body)) for records in crowd]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from granian.observe import lookup
-from granian.observe.statsd import Sender, check_address
+from granian.observe import lookup, statsd
+from granian.observe.statsd import RequestFigures, Sender, check_address
 from granian.server.statsd import WorkersGauge
 
 
@@ -132,3 +133,20 @@ def test_forked_child_looks_a_name_up_itself(names, monkeypatch):
     names.asked.clear()
     sender.count('lost')
     assert names.asked.wait(20)
+
+
+def test_figures_go_on_after_a_thread_that_could_not_start(receiver, monkeypatch):
+    start, failures = statsd.start_thread, [RuntimeError("can't start new thread"), MemoryError()]
+
+    def no_room(run, name):
+        if failures:
+            raise failures.pop()
+        return start(run, name)
+
+    monkeypatch.setattr(statsd, 'start_thread', no_room)
+    figures = RequestFigures(Sender(f'127.0.0.1:{receiver.getsockname()[1]}'))
+    for _ in range(3):
+        figures(SimpleNamespace(status=200, started=0.0))
+    received = [receiver.recv(1000) for _ in range(9)]
+    figures.close()
+    assert sum(b'request.status.200' in each for each in received) == 3

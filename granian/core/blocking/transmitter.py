@@ -20,7 +20,7 @@ from time import thread_time
 from typing import TYPE_CHECKING, Protocol
 
 from ...clocks import monotonic
-from ...own_threads import start_thread
+from ...own_threads import NO_THREAD, start_thread
 from ...stream import ClientDisconnected
 from .locks import Lock
 from .scheduling import use_batch_policy
@@ -39,8 +39,6 @@ HELD_UP = 0.02
 after 5 ms; then the transmitter needs a processor."""
 RETRY = 0.05
 """Seconds between two attempts to send what the kernel had no room for."""
-NO_THREAD = (RuntimeError, MemoryError)
-"""Raised by the start of a thread where the system has no room for one more."""
 
 logger = logging.getLogger('_granian')
 

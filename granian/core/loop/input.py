@@ -72,7 +72,7 @@ class LoopInput(LoopOutput[LoopStream]):
     def _put_off_rest(self, due: bool) -> None:
         """Leave further events to the next turn if that is due, or if the protocol has unread input."""
         if due:
-            self.allowance.left >>= 6  # the others of this turn are watched
+            self.allowance.left >>= 6  # 0, unless nothing is bounded: the next call looks at the clock
         elif not self.protocol.unread or (self.multiplexed and self.writing_paused):
             return
         self.behind = True

@@ -39,7 +39,7 @@ class Load:
         """Requests whose handler waits for its client."""
 
     def note_waiting(self, change: int) -> None:
-        """Count a handler that begins to wait for its client, or ends to (-1)."""
+        """Count a handler that begins to wait for its client, or whose wait ends (-1)."""
         self.waiting += change
         if len(self._running) >= self._most:
             self.bound()

@@ -246,7 +246,7 @@ class LoopStream:
             raise ClientDisconnected('the client took no bytes of the response for too long')
 
     def owe(self, change: int = 1) -> None:
-        """Note that the handler begins to wait for the client, or ends to. It is no load meanwhile."""
+        """Note that the handler begins to wait for the client, or that such a wait ends (-1). See `Load`."""
         owed = self.owed
         self.owed = owed + change
         if not owed or not self.owed:
@@ -255,7 +255,7 @@ class LoopStream:
     def owe_nothing(self) -> None:
         """Count no more: the handler has ended, with a WebSocket or another task that still waits."""
         self.connection.load.note_waiting(-1)
-        self.owed = 1 << 30  # a task that ends to wait later finds others
+        self.owed = 1 << 30  # so that the end of that task's wait is not counted
 
     def watch_window(self) -> None:
         if not self.protocol.unsent(self.stream_id):

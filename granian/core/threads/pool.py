@@ -23,9 +23,9 @@ from collections.abc import Callable
 from time import sleep
 
 from ...clocks import monotonic
-from ...own_threads import start_thread
+from ...own_threads import NO_THREAD, start_thread
 from ..blocking.scheduling import times_waited, use_batch_policy
-from ..blocking.transmitter import NO_THREAD, Transmitter
+from ..blocking.transmitter import Transmitter
 from ..blocking.work import Backlog, Call, MeasuredQueue, Waiter, Work
 from ..system_errors import NOT_A_SOCKET
 from .alarm import Alarm
