@@ -355,10 +355,15 @@ def main() -> int:
         for name, kind, tls in itertools.product(options.attacks, options.kinds, ways):
             if missing(kind) or not applies(name, kind, tls):
                 continue
-            result = prove(
-                name, kind, tls, options.seconds, Path(folder), options.many, options.rest, options.flags,
-                options.unix,
-            )  # fmt: skip
+            try:
+                result = prove(
+                    name, kind, tls, options.seconds, Path(folder), options.many, options.rest,
+                    options.flags, options.unix,
+                )  # fmt: skip
+            except (OSError, EOFError, AssertionError) as error:
+                print(f'{name:18} {kind}{", TLS" if tls else ""}: no result: {error!r}', flush=True)
+                failed = failed or kind in OURS
+                continue
             found[name, kind, tls] = result
             print(line(name, kind, tls, result), flush=True)
             for fault in result.faults():

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
+import random
 import shlex
 import signal
 import socket
@@ -24,6 +26,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GRANIAN = '{python} -m granian --host 127.0.0.1 --port {port} --no-access-log'
 WITH_WEBSOCKET = '--interface wsgi --ws-app proof_apps:asgi'
+_FIRST_PORT = random.randrange(10_000, 32_000, 2)
+PORTS = (10_000 + (_FIRST_PORT - 10_000 + more) % 22_000 for more in itertools.count(0, 2))
+"""Every second port, from one by chance on, so that two proofs at once do not try the same."""
 COMPILED = '{granian} --host 127.0.0.1 --port {port} --no-access-log'
 START = 120
 """Seconds that a server has to start: a niced one took 40 on a machine with a load of 25."""
@@ -87,8 +92,17 @@ def missing(kind: str) -> str | None:
 
 
 def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port that is free, as is the next one, which may be that of the metrics.
+
+    Below 32,768, where the system takes the ports of clients from: one of them might have it by then.
+    """
+    for port in PORTS:
+        try:
+            with socket.create_server(('127.0.0.1', port)), socket.create_server(('127.0.0.1', port + 1)):
+                return port
+        except OSError:
+            continue
+    raise OSError('no port is free')
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
