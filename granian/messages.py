@@ -144,6 +144,8 @@ WARNINGS = {
     'no_lifespan': 'ASGI application without lifespan support%s; --interface asginl says so',
     'wsgi_websocket': '%s %s asks for a WebSocket, which the WSGI application did not answer: '
     'name an ASGI or RSGI application for WebSockets by --ws-app',
+    'ws_unfinished': 'WebSocket messages that have begun and not ended hold %d MiB: '
+    'closing the oldest with 1013',
     'log_not_reopened': '%s cannot be opened again (%s): lines go on into the file that is open',
     'overdue': '%s has not stopped within %g seconds: killing it',
     'last_worker': 'Ignoring SIGTTOU: one worker left',

@@ -2,7 +2,8 @@
 
 Adapters (ASGI, RSGI) see messages; the core sees bytes. `opening` makes a session of a stream, by `settings`.
 `session` has the handshake's two outcomes and the two-sided close, `inbox` is the queue between client and
-application, `keepalive` sends pings. `counted` makes the codec, which counts messages where metrics are on;
+application, `keepalive` sends pings, `stall` waits for a client that does not read its pongs, `unfinished`
+bounds the messages that have begun. `counted` makes the codec, which counts messages where metrics are on;
 `line` has large compressed messages inflated one after another. It must not know what an application is.
 Everything runs on the loop's thread.
 """

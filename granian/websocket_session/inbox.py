@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 1024 * 1024
 """Bytes of memory in messages that wait for the application before reading pauses."""
 
+_DISCARDED_AT_ONCE = 1024  # messages after our close frame, in one turn of the loop (1 ms)
+
 
 class Closed(NamedTuple):
     """The WebSocket is over: the peer's code (1005 when it gave none, 1006 when it just went),
@@ -30,7 +32,8 @@ class Inbox:
     """
 
     __slots__ = (
-        '_bytes', '_loop', '_messages', '_most', '_on_end', '_on_room', 'final', 'heard', 'reading', 'waiter',
+        '_bytes', '_discarded', '_loop', '_messages', '_most', '_on_end', '_on_room', 'final', 'heard',
+        'reading', 'waiter',
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +48,7 @@ class Inbox:
         self._on_room = on_room
         self._on_end = on_end
         self._messages: deque[str | bytes] = deque()
+        self._discarded = 0  # messages that came after the end
         self._bytes = 0  # of memory, in all messages; sys.getsizeof() would take six times as long
         self.waiter: asyncio.Future[str | bytes | Closed] | None = None
         """The application waits for a message."""
@@ -92,7 +96,13 @@ class Inbox:
                 self.waiter = None
 
     def put(self, message: str | bytes) -> bool:
-        """Queue a message. Return False when there is no room for another one after it."""
+        """Queue a message. Return False when there is no room for another one after it.
+
+        Messages after the end are thrown away; False for the last that may be in one turn of the loop.
+        """
+        if self.final is not None:
+            self._discarded += 1
+            return self._discarded % _DISCARDED_AT_ONCE != 0
         self._messages.append(message)
         self._bytes += message.__sizeof__()
         return len(self._messages) < self._most and self._bytes < MOST_BYTES

@@ -13,6 +13,7 @@ from ..protocol.websocket.events import (
     POLICY,
     RESTART,
     TOO_BIG,
+    TRY_LATER,
     Close,
     Event,
     More,
@@ -27,6 +28,8 @@ from .counted import make_codec
 from .inbox import Closed, Inbox
 from .keepalive import KeepAlive
 from .line import line_of
+from .stall import Stall
+from .unfinished import unfinished_of
 
 if TYPE_CHECKING:
     from ..protocol.websocket.codec import WebSocket
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 
 _OPEN, _CLOSE_DUE = State.OPEN, State.CLOSE_DUE
 _LAST_WORD = 1.0  # seconds between the peer's close frame and ours, while messages wait for the application
-_DISCARDED_AT_ONCE = 1024  # messages after our close frame, in one turn of the loop (1 ms)
 _STOPPING = 3.0  # seconds for the answer to our close frame when the worker stops, at most
 _LINGER = 1.0  # seconds in which input is thrown away after a message that was too big
 
@@ -53,9 +55,9 @@ class WebSocketSession:
     """
 
     __slots__ = (
-        '_answered', '_codec', '_discarded', '_flooded', '_handshake', '_inbox', '_keep_alive', '_loop',
-        '_over', '_released', '_scheduled', '_settings', '_stalled', '_stream', '_timer', '_turn_ends',
-        '_unstalling', 'accepted', 'receive',
+        '_answered', '_codec', '_flooded', '_handshake', '_inbox', '_keep_alive', '_loop',
+        '_over', '_released', '_scheduled', '_settings', '_stall', '_stream', '_timer', '_turn_ends',
+        '_unfinished', 'accepted', 'receive',
     )  # fmt: skip
 
     def __init__(self, stream: AsyncStream, handshake: Handshake, settings: WebSocketSettings) -> None:
@@ -72,13 +74,12 @@ class WebSocketSession:
         self.receive = inbox.receive
         self._over: asyncio.Future[None] | None = None  # the stream has been ended; for finish()
         self._scheduled = False  # _read_on() runs in the loop's next turn
-        self._discarded = 0  # messages that arrived after our close frame
-        self._stalled = False  # the client does not read the pongs it asks for
+        self._stall = Stall()
         self._flooded = False  # the client sends a message that is too big, or in tiny fragments
         self._timer: asyncio.TimerHandle | None = None  # of the close handshake
         self._keep_alive: KeepAlive | None = None
         self._released = False  # the stream has been ended, no timer runs
-        self._unstalling: asyncio.Task[None] | None = None  # waits until the client reads its pongs
+        self._unfinished = False  # a message has begun, and is counted
         stream.on_shutdown = self._on_shutdown
         stream.on_disconnect = self._on_disconnect
         if stream.disconnected:
@@ -206,7 +207,7 @@ class WebSocketSession:
         close_timeout seconds at most. Then the stream is ended and the handler may return."""
         if not self._answered:
             self.refuse(500 if code == INTERNAL_ERROR else 403)
-        self._stop_waiting()
+        self._stall.cancel()
         if self._codec is None:
             return
         self.start_close(code, '')
@@ -229,8 +230,7 @@ class WebSocketSession:
             self._end_stream()
             return
         self._restart_timer(self._settings.close_timeout, self._abort)
-        if not self._inbox.reading:
-            self._read_soon()  # the peer's close frame is behind what was not read
+        self._read_soon()  # the peer's close frame may be behind what was not read
 
     def _answer_close(self) -> None:
         """Send the close frame we owe, if we do."""
@@ -267,13 +267,15 @@ class WebSocketSession:
         if self._keep_alive is not None:
             self._keep_alive.cancel()
         self._timer = self._keep_alive = None
+        if self._unfinished:
+            self._note(0)
         self._let_go()
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
 
     def _let_go(self) -> None:
         """Stop waiting, and undo the cycles: they would keep OpenSSL's buffers until a garbage collection."""
-        self._stop_waiting()
+        self._stall.cancel()
         self._inbox.let_go()
         self._stream.on_shutdown = self._stream.on_disconnect = None
 
@@ -309,40 +311,43 @@ class WebSocketSession:
 
     def _pull(self, codec: WebSocket) -> bool:
         """Handle the received frames. Return False when some are left for a later turn of the loop."""
-        inbox = self._inbox
-        while (event := codec.next_event()) is not None:
+        inbox, whole = self._inbox, True
+        while whole and (event := codec.next_event()) is not None:
             if isinstance(event, (str, bytes)):
                 waiter = inbox.waiter
                 if waiter is not None and not waiter.done():
                     waiter.set_result(event)
-                elif inbox.final is not None:
-                    self._discarded += 1
-                    if not self._discarded % _DISCARDED_AT_ONCE:
-                        return False
-                elif not inbox.put(event):
-                    return False
-            elif not self._on_control(codec, event):
-                return False
-        return True
+                else:
+                    whole = inbox.put(event)
+            else:
+                whole = self._on_control(codec, event)
+        unfinished = codec.unfinished
+        if unfinished or self._unfinished:
+            self._note(unfinished)
+        return whole
+
+    def _note(self, unfinished: int) -> None:
+        account = unfinished_of(self._loop)
+        self._unfinished = account.note(self, unfinished, self._settings.max_message_size)
 
     def _on_control(self, codec: WebSocket, event: Event) -> bool:
         """Handle an event that is no message. Return False when the frames after it have to wait."""
         if isinstance(event, Pings) and event.answers:
             self._stream.send_data(event.answers)
-            if self._stream.congested and not self._stalled:
-                self._stalled = True
-                self._unstalling = asyncio.Task(self._unstall(), loop=self._loop)
+            if self._stream.congested and not self._stall.active:
+                self._stall.begin(self._stream, self._read_soon)
                 return False
         elif isinstance(event, Close):
             self._on_close(codec, event)
         return not isinstance(event, More)
 
     def _read_soon(self) -> None:
-        """Reading is paused: read on in the loop's next turn if there is room for messages and pongs.
+        """Read on in the loop's next turn if reading is paused, and there is room for messages and pongs.
 
         Not at once: the frames of one read can keep the loop from the other connections for seconds.
         """
-        if self._scheduled or self._stalled or not self._inbox.has_room:
+        inbox = self._inbox
+        if inbox.reading or self._scheduled or self._stall.active or not inbox.has_room:
             return
         self._scheduled = True
         if self._codec is not None and self._codec.inflating:
@@ -368,12 +373,18 @@ class WebSocketSession:
         if codec.state is State.CLOSED:  # it answers ours, or was sent at the same time
             self._end_stream()
             return
-        self._flooded = event.violation and event.code in (POLICY, TOO_BIG)
+        self._flooded = event.violation and event.code in (POLICY, TOO_BIG, TRY_LATER)
         self._inbox.conclude(Closed(event.code, event.reason))
         if codec.state is _CLOSE_DUE:
             # The application has not received the close yet. Its answers to earlier messages may be sent
             # before ours (RFC 6455 5.5.1), for _LAST_WORD seconds.
             self._restart_timer(_LAST_WORD, self._answer_close)
+
+    def give_up_message(self) -> None:
+        """Close with 1013: messages that have begun, of all WebSockets, hold too much (see `unfinished`)."""
+        codec = self._codec
+        if codec is not None and (event := codec.give_up()) is not None:
+            self._on_close(codec, event)
 
     def _on_disconnect(self) -> None:
         """Note that the client has gone. _on_data() handles one that has only ended its side."""
@@ -382,18 +393,3 @@ class WebSocketSession:
             self._inbox.conclude(Closed(ABNORMAL, ''))
         elif self._stream.disconnected and not self._released:
             self._on_eof(codec)
-
-    async def _unstall(self) -> None:
-        """Read no more from a client that asks for pongs and does not read them, until it does."""
-        try:
-            await self._stream.drain()
-        except ClientDisconnected:
-            return  # _on_disconnect() has been called
-        self._stalled = False
-        if not self._inbox.reading:
-            self._read_soon()
-
-    def _stop_waiting(self) -> None:
-        if self._unstalling is not None:
-            self._unstalling.cancel()
-            self._unstalling = None

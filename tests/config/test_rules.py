@@ -274,6 +274,10 @@ ELSEWHERE = {
     'no_forkserver': ('server/test_processes', 'test_without_a_temporary_folder_workers_are_spawned'),
     'hook_failed': ('server/test_hooks', 'test_exception_in_a_start_hook_is_logged'),
     'terminated': ('server/test_processes', 'test_terminated_worker_is_replaced'),
+    'ws_unfinished': (
+        'adapters/test_ws_unfinished',
+        'test_oldest_is_closed_and_the_one_that_arrives_is_whole',
+    ),
     'statsd_unresolved': ('metrics/test_statsd', 'test_unresolved_name_is_one_warning_and_tried_again'),
     'no_such_user': ('server/test_identity', 'test_unknown_user_and_group'),
     'no_such_group': ('server/test_identity', 'test_unknown_user_and_group'),

@@ -26,6 +26,7 @@ from .events import (
     PROTOCOL_ERROR,
     TOO_BIG,
     TRANSITIONS,
+    TRY_LATER,
     Close,
     Event,
     Input,
@@ -122,6 +123,13 @@ class WebSocket:
     def inflating(self) -> bool:
         """A message that is too large for one turn is being inflated."""
         return self._left < 0
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes that have arrived of a message that has not ended, or is not inflated yet."""
+        if self._left < 0 and self._deflate is not None:
+            return self._deflate.waiting
+        return max(0, self._size - self._left) if self._left or self._fragmented else 0
 
     def next_event(self) -> Event | None:
         """Return the next event of the received bytes, None when it needs more of them.
@@ -313,6 +321,10 @@ class WebSocket:
         data, self._binary = bytes(self._binary or piece.data), None
         return self._inflated(data, self._packed == _INFLATING_TEXT) if self._packed else data
 
+    def give_up(self) -> Close | None:
+        """Read no more: no memory is left for a message that has begun. None where reading has ended."""
+        return self._violation(TRY_LATER, 'too many messages that have not ended') if self._lane else None
+
     def _violation(self, code: int, reason: str) -> Close:
         self._end(Input.VIOLATION, close_payload(code, reason))
         return Close(code, reason, violation=True)
@@ -324,6 +336,7 @@ class WebSocket:
         self._lane = frozenset()
         self._buffer = b''
         self._position = self._left = 0
+        self._fragmented = False
         self._text = self._binary = None
         if self._deflate is not None:
             self._deflate.drop_input()

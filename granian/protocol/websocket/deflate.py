@@ -176,6 +176,11 @@ class Deflate(Extension):
         content, self._parts = b''.join(self._parts), []
         return content
 
+    @property
+    def waiting(self) -> int:
+        """Bytes of a message that `go_on` has to inflate."""
+        return len(self._input)
+
     def drop_input(self) -> None:
         """Free what has been inflated of a message: no more is read."""
         self._input, self._inflater = b'', None
