@@ -162,7 +162,10 @@ class AsyncStream(_AnyStream, Protocol):
     """For the handler of a WebSocket to set: called once when the worker stops (True: it reloads)."""
 
     async def read(self) -> bytes:
-        """Read as Stream.read does. Reading from the socket pauses while no task calls this."""
+        """Read as Stream.read does. Reading from the socket pauses while no task calls this.
+
+        RequestBodyError also where the response is complete, or becomes so, before the request.
+        """
         ...
 
     def send_informational(self, status: int, headers: Headers) -> None: ...

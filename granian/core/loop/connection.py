@@ -177,7 +177,7 @@ class LoopConnection(LoopInput):
         self.drop_output()
         for stream in list(self.streams.values()):
             self._drop(stream)
-        for stream in self.draining:
+        for stream in self.outlasting:
             stream.lose()
         self.core.left(self)
 
@@ -298,6 +298,8 @@ class LoopConnection(LoopInput):
             stream.discard()  # it is finished once the window has let the rest go
         else:
             self._finish(stream)  # the protocol drops the rest of the request, or closes upon it
+        if not stream.request_ended:
+            stream.end_reading()
 
     def abort_stream(self, stream: LoopStream) -> None:
         if self.lost:

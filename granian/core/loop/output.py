@@ -96,7 +96,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         self.allowance = allowance
         self.streams: dict[int, StreamT] = {}
         self.outbox: list[bytes] = []
-        self.draining: tuple[StreamT, ...] = ()  # their response is complete, their handlers wait for room
+        self.outlasting: tuple[StreamT, ...] = ()  # their handlers wait, maybe beyond their response
         # Read by each request, so in the instance too: Python 3.11 finds them there four times as fast.
         self.multiplexed = self.direct = self.closing = self.lost = self.writing_paused = False
 
@@ -138,7 +138,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     def resume_writing(self) -> None:
         self.writing_paused = False
         self.slow = self.multiplexed
-        for stream in (*self.streams.values(), *self.draining):
+        for stream in (*self.streams.values(), *self.outlasting):
             stream.writable()
 
     def write(self, data: bytes) -> None:
@@ -253,6 +253,16 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         if out and not self.lost:
             self.write(out)
 
+    def outlast(self, stream: StreamT) -> None:
+        """Note a wait of a handler that a complete response does not end. `streams` may not have it then."""
+        self.outlasting += (stream,)
+
+    def outlasted(self, stream: StreamT) -> None:
+        """Note the end of such a wait."""
+        outlasting = list(self.outlasting)
+        outlasting.remove(stream)
+        self.outlasting = tuple(outlasting)
+
     # -- the end
 
     def abort(self) -> None:
@@ -263,7 +273,7 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     def client_left(self) -> None:
         """Notify the handlers that the client sends no more, and may have gone."""
-        for stream in list(self.streams.values()):
+        for stream in (*self.streams.values(), *self.outlasting):
             stream.leave()
 
     def end(self) -> None:
@@ -304,6 +314,6 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
 
     def give_up(self) -> None:
         """End the connection of a client that takes no bytes."""
-        for stream in (*self.streams.values(), *self.draining):
+        for stream in (*self.streams.values(), *self.outlasting):
             stream.write_timed_out = True
         self.abort()

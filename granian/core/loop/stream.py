@@ -18,6 +18,7 @@ from ...protocol.events import Data
 from ...stream import ClientDisconnected, RequestBodyError
 from ..spare import body_spare_from
 from .files import send_file_by_kernel, send_file_by_reading
+from .waits import Waits, wake
 
 if TYPE_CHECKING:
     from ...protocol.events import Request
@@ -34,7 +35,7 @@ _CONNECTIONS: Address = ('', -1)
 """Stands for the connection's own client."""
 
 
-class LoopStream:
+class LoopStream(Waits):
     """An `AsyncStream` of either HTTP version; the port says what each call promises."""
 
     status = 0
@@ -65,11 +66,9 @@ class LoopStream:
     _client: Address | None = _CONNECTIONS
     _first_read = True
     paused = False  # an accepted WebSocket whose receiver must not be called
-    owed = 0  # waits for the client that last now: for its body, for it to read, for its messages
     _receiver: Callable[[bytes], None] | None = None
     _pieces: deque[Data] | None = None
     _readers: list[asyncio.Future[None]] | None = None
-    _drainers: list[asyncio.Future[None]] | None = None
     _watchers: list[asyncio.Future[None]] | None = None
 
     def begin(self, connection: LoopOutput[LoopStream], request: Request) -> None:
@@ -123,7 +122,7 @@ class LoopStream:
                 if not self.complete:
                     self.connection.write(self.protocol.consumed(self.stream_id, len(self.body)))
                 return self.body
-            if not self.request_ended:
+            if not self.request_ended and self.failure is None:
                 # Expect: 100-continue is answered when the application first asks for the body.
                 self.connection.write(self.protocol.body_wanted(self.stream_id))
         while not self._pieces:
@@ -232,30 +231,16 @@ class LoopStream:
 
     async def drain(self) -> None:
         connection = self.connection
-        if self.response_ended and not connection.lost:
-            connection.draining += (self,)  # the connection has no other way to find this stream
         while self.congested and not (self.disconnected or connection.lost):
             self.owe()
+            connection.outlast(self)
             try:
                 await self.writable_again()
             finally:
+                connection.outlasted(self)
                 self.owe(-1)
-        if self.response_ended:
-            connection.draining = tuple(each for each in connection.draining if each is not self)
         if self.write_timed_out:
             raise ClientDisconnected('the client took no bytes of the response for too long')
-
-    def owe(self, change: int = 1) -> None:
-        """Note that the handler begins to wait for the client, or that such a wait ends (-1). See `Load`."""
-        owed = self.owed
-        self.owed = owed + change
-        if not owed or not self.owed:
-            self.connection.load.note_waiting(change)
-
-    def owe_nothing(self) -> None:
-        """Count no more: the handler has ended, with a WebSocket or another task that still waits."""
-        self.connection.load.note_waiting(-1)
-        self.owed = 1 << 30  # so that the end of that task's wait is not counted
 
     def watch_window(self) -> None:
         if not self.protocol.unsent(self.stream_id):
@@ -336,7 +321,7 @@ class LoopStream:
             self._deliver()
         elif self._readers:
             self.waiting_since = self.connection.loop.time()
-            _wake(self._readers)
+            wake(self._readers)
 
     def end_request(self) -> None:
         self.request_ended = True
@@ -344,7 +329,7 @@ class LoopStream:
         if self._receiver is not None:
             self._deliver()
         elif self._readers:
-            _wake(self._readers)
+            wake(self._readers)
 
     def discard(self) -> None:
         """Drop the unread body: the response is complete, so no handler will read it. Watch the rest."""
@@ -367,9 +352,15 @@ class LoopStream:
             return
         self.client_left = True
         if self._watchers:
-            _wake(self._watchers)
+            wake(self._watchers)
         if self.on_disconnect is not None:
             self.on_disconnect()
+
+    def end_reading(self) -> None:
+        """Note that the response is complete before the request: its rest is dropped."""
+        self.failure = 'the response is complete'
+        if self._readers:
+            wake(self._readers)
 
     def lose(self) -> None:
         """Note that nothing can be sent any more."""
@@ -378,35 +369,18 @@ class LoopStream:
         self.leave()
         self.writable()
 
-    def writable_again(self) -> asyncio.Future[None]:
-        """Return a future that the next `writable()` completes."""
-        waiter = self.connection.loop.create_future()
-        if self._drainers is None:
-            self._drainers = []
-        self._drainers.append(waiter)
-        return waiter
-
-    def writable(self) -> None:
-        """Wake the handler: there is room again, or the client has gone."""
-        if self._drainers:
-            _wake(self._drainers)
-
     async def wait_disconnected(self) -> None:
-        if self.client_left:
+        connection = self.connection
+        if self.client_left or connection.lost or connection.client_closed:
             return
         if self._watchers is None:
             self._watchers = []
-        waiter = self.connection.loop.create_future()
+        waiter = connection.loop.create_future()
         self._watchers.append(waiter)
+        connection.outlast(self)
         try:
             await waiter
         finally:
+            connection.outlasted(self)
             if waiter in self._watchers:
                 self._watchers.remove(waiter)
-
-
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-    waiters.clear()
