@@ -11,6 +11,7 @@ import sys
 import time
 from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -316,8 +317,9 @@ def enter(folder: Path, given: bool = True) -> None:
     Not `given` by an option, it is the folder of the start. A worker without the right to follow that name
     stays there.
     """
-    if os.getcwd() == str(folder):
-        return
+    with suppress(OSError):  # the current folder has been removed; another may have its name
+        if os.getcwd() == str(folder):
+            return
     try:
         os.chdir(folder)
     except OSError as exc:

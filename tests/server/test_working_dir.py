@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,7 +118,9 @@ def app(environ, start_response):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='Windows has no SIGHUP')
 @pytest.mark.parametrize('core', ['threads', 'gevent'])
-def test_reload_follows_a_link_in_the_name_of_the_folder(core, tmp_path):
+@pytest.mark.parametrize('way', ['link', 'removed'])
+def test_reload_enters_the_folder_by_its_name(core, way, tmp_path):
+    """Release again: lead the link to another folder, or remove the folder and make it again."""
     if core == 'gevent':
         pytest.importorskip('gevent')
     for name in ('one', 'two'):
@@ -125,15 +128,19 @@ def test_reload_follows_a_link_in_the_name_of_the_folder(core, tmp_path):
         (tmp_path / name / 'releaseapp.py').write_text(RELEASE % name)
         (tmp_path / name / 'files').mkdir()
         (tmp_path / name / 'files' / 'name').write_text(name)
-    link = tmp_path / 'current'
-    link.symlink_to('one')
-    env = {'PWD': str(link), 'PYTHONPATH': str(ROOT)}
+    folder = tmp_path / 'current'
+    folder.symlink_to('one') if way == 'link' else (tmp_path / 'one').rename(folder)
+    env = {'PWD': str(folder), 'PYTHONPATH': str(ROOT)}
     with serving(
-        'granian', 'releaseapp:app', f'--core {core} --static-path-mount files', cwd=link, **env
+        'granian', 'releaseapp:app', f'--core {core} --static-path-mount files', cwd=folder, **env
     ) as server:
         assert ask(server.port) == b'one'
-        link.unlink()
-        link.symlink_to('two')
+        if way == 'link':
+            folder.unlink()
+            folder.symlink_to('two')
+        else:
+            shutil.rmtree(folder)
+            (tmp_path / 'two').rename(folder)
         server.process.send_signal(signal.SIGHUP)
         server.wait_for('Stopping worker-1')  # its successor is ready
         deadline = time.monotonic() + 20
