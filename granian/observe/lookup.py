@@ -63,7 +63,11 @@ class Lookup:
             self._running_in = 0
 
     def _ask(self, flags: int = 0) -> Place:
-        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM, flags=flags)
+        """Return the address. Raises OSError."""
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM, flags=flags)
+        except UnicodeError as error:  # an empty part of a name, or one that is too long
+            raise OSError(str(error)) from error
         return found[0][0], found[0][4]
 
 

@@ -61,12 +61,13 @@ class Sender:
         """Send one figure; `kind` is what statsd's format has after the value."""
         line = f'{self._prefix}{name}:{value}|{kind}'
         try:
-            if self._socket is None:
+            made = self._socket  # another thread may close it
+            if made is None:
                 place = self._place()
                 if place is None:
                     return
-                self._socket = self._connect(*place)
-            self._socket.send((line + self._tags).encode())
+                made = self._socket = self._connect(*place)
+            made.send((line + self._tags).encode())
         except OSError:  # no server there, or not yet
             self.close()
             if self._lookup is not None:
@@ -90,9 +91,9 @@ class Sender:
         return made
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        made, self._socket = self._socket, None
+        if made is not None:
+            made.close()
 
 
 def _target(address: str) -> tuple[str | None, str, int]:

@@ -126,6 +126,41 @@ def test_unresolved_name_is_one_warning_and_tried_again(names, receiver, monkeyp
     gauge.close()
 
 
+@pytest.mark.parametrize('host', ['a..b', f'{"x" * 64}.example', f'{"é" * 64}.example'])
+def test_name_that_cannot_be_one_is_unresolved(host):
+    sender = Sender(f'{host}:8125')
+    for thread in threading.enumerate():
+        if thread.name == 'granian-lookup':
+            thread.join(20)
+    sender.count('lost')
+    assert sender.unresolved
+
+
+def test_socket_that_another_thread_closes_is_no_error(receiver):
+    class Sending(Sender):
+        """Has another thread close the socket, after a failure, once this one has looked at it."""
+
+        made = None
+        closes = False
+
+        @property
+        def _socket(self):
+            made = self.made
+            if self.closes:
+                self.made = None
+            return made
+
+        @_socket.setter
+        def _socket(self, made):
+            self.made = made
+
+    sender = Sending(f'127.0.0.1:{receiver.getsockname()[1]}')
+    sender.count('a')
+    sender.closes = True
+    sender.count('b')
+    assert [receiver.recv(100) for _ in range(2)] == [b'a:1|c|@1.0', b'b:1|c|@1.0']
+
+
 def test_forked_child_looks_a_name_up_itself(names, monkeypatch):
     sender = Sender('statsd.example:8125')
     assert names.asked.wait(20)
