@@ -16,6 +16,7 @@ from collections import deque
 from typing import Any
 
 from .clocks import monotonic
+from .own_threads import NO_THREAD
 from .unpatched import original
 
 MOST_KEPT = 1 << 20
@@ -75,8 +76,7 @@ class Output:
             finally:
                 self._within = False
             if self._kept and not self._helped:
-                self._helped = True
-                original('_thread', 'start_new_thread')(self._help, ())
+                self._start_help()
 
     def flush(self, seconds: float = 0) -> None:
         """Write what is kept, waiting at most so long for room."""
@@ -139,10 +139,11 @@ class Output:
 
     def _open(self, mode: int) -> None:
         if stat.S_ISSOCK(mode):
-            import socket  # `import granian` is to be quick
-
             self._own = os.dup(self._descriptor)
-            self._socket = socket.socket(fileno=self._own)
+            blocking = os.get_blocking(self._own)
+            self._socket = original('socket', 'socket')(fileno=self._own)
+            self._socket.settimeout(None)  # that of socket.setdefaulttimeout() would have `send` wait
+            os.set_blocking(self._own, blocking)  # both calls have changed it for all that write there
         elif self._waits:
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
             with contextlib.suppress(OSError):
@@ -251,6 +252,14 @@ class Output:
             return os.write(self._fileno(), piece)
         except BlockingIOError:
             return 0
+
+    def _start_help(self) -> None:
+        """Start the thread that waits for room. Where it cannot start, the next line tries again."""
+        self._helped = True
+        try:
+            original('_thread', 'start_new_thread')(self._help, ())
+        except NO_THREAD:
+            self._helped = False
 
     def _help(self) -> None:
         """Write what is kept when there is room, in a thread of its own."""

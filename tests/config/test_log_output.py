@@ -80,6 +80,53 @@ def test_socket_that_is_full_does_not_block() -> None:
         output.close()
 
 
+def test_thread_that_cannot_start_is_started_for_a_later_line(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(run: object, arguments: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    reader, writer = pipe
+    output = Output(writer)
+    with monkeypatch.context() as patch:
+        patch.setattr('_thread.start_new_thread', no_room)
+        for _ in range(2000):
+            output.write(LINE)
+    output.write(b'last\n')
+    assert read_until(reader, b'last\n') == LINE * 2000 + b'last\n'
+
+
+@pytest.fixture(params=['', 'gevent', 'timeout'])
+def prelude(request: pytest.FixtureRequest) -> str:
+    """Return lines of an application that give sockets a timeout of their own."""
+    if request.param == 'gevent':
+        pytest.importorskip('gevent')
+        return 'from gevent import monkey\nmonkey.patch_all()'
+    return request.param and 'import socket\nsocket.setdefaulttimeout(60)'
+
+
+@pytest.mark.parametrize('blocking', [True, False])
+def test_socket_stays_as_it_is_for_others_that_write_there(prelude: str, blocking: bool) -> None:
+    """Fill the socket, too: no line waits for room."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(blocking)
+        program = f"""
+{prelude}
+from granian.log_output import Output
+output = Output({ours.fileno()})
+for _ in range(20_000):
+    output.write({LINE!r})
+assert output.waiting
+import os
+os._exit(0)
+"""
+        subprocess.run(
+            [sys.executable, '-c', program], pass_fds=[ours.fileno()], check=True, timeout=30,
+        )  # fmt: skip
+        assert os.get_blocking(ours.fileno()) is blocking
+
+
 def test_file_with_the_number_of_a_closed_output_gets_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
