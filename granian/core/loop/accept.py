@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import logging
 import socket
+from collections import deque
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger('_granian')
 
 BURST = 16
-"""Connections accepted in one step; the others are left to the next turn, or to another worker."""
+"""Connections set up in one turn: half of those that arrive in it, half of those that wait. A worker that is
+not alone accepts no more at once either: another one may have time for the others."""
+CROWD = 256
+"""Connections that a worker which is alone accepts at once. The kernel gives the oldest first: a client
+behind a crowd would wait until all of it has been set up."""
 LAST_CALL = 4096
 """Maximum connections accepted when the server stops: a storm of them must not delay the stop."""
 PAUSE = 0.2
@@ -82,6 +87,10 @@ class Acceptor:
         """Connections have been aborted to free their descriptors, and none is closed yet."""
         self._core = core
         self._accepting = False
+        self._arrived: deque[tuple[socket.socket, Any, Listener]] = deque()
+        """Accepted, and not set up yet."""
+        self._set_up_due = False
+        """Some of those that wait are set up in the next turn."""
         self._closed = False
         self._exhausted = False
         self._shortage = Shortage()
@@ -103,6 +112,7 @@ class Acceptor:
             self._accepting = True
             for listener in self.listeners:
                 self._core.loop.add_reader(listener.sock.fileno(), self.accept, listener)
+            self._set_up_soon()
             self.publish()
 
     def publish(self) -> None:
@@ -114,7 +124,7 @@ class Acceptor:
                 self._share.leave()
 
     def _count(self) -> int:
-        return len(self._core.connections) + len(self.joining)
+        return len(self._core.connections) + len(self.joining) + len(self._arrived)
 
     def pause(self) -> None:
         if self._accepting:
@@ -136,6 +146,7 @@ class Acceptor:
         """Stop accepting for good. Connections in the listen queue are left to the other workers."""
         self.pause()
         self._closed = True
+        self._set_up(len(self._arrived))
         self.publish()
         for listener in self.listeners:
             with suppress(OSError):  # the application has closed it
@@ -147,6 +158,7 @@ class Acceptor:
             for _ in range(LAST_CALL):
                 if not self._accept_one(listener):  # no other worker has it
                     break
+        self._set_up(len(self._arrived))
 
     def cancel_handshakes(self) -> None:
         for task, since in list(self.joining.items()):
@@ -156,17 +168,41 @@ class Acceptor:
             layer.abort()
 
     def accept(self, listener: Listener) -> None:
-        """Accept up to BURST connections, and publish their number once."""
+        """Accept connections, set up the newest of them, and publish their number once."""
         share = self._share
+        most = CROWD if share is None or share.is_alone() else BURST
         if share is not None and not share.regards_others(monotonic()):
             share, self._left = None, 0
         # One where the others' numbers count: if it is short it ends soon, and no worker is ahead by it.
-        for _ in range(BURST if share is None else 1):
+        for _ in range(most if share is None else 1):
             if share is not None and self._leaves_to_others(share):
                 break
             if not self._accept_one(listener):
                 break
+        self._set_up(BURST // 2)
+        self._set_up_soon()
         self.publish()
+
+    def _set_up_soon(self) -> None:
+        if self._arrived and not self._set_up_due:
+            self._set_up_due = True
+            self._core.loop.call_soon(self._set_up_waiting)
+
+    def _set_up_waiting(self) -> None:
+        """Set up some of those that wait: a quarter of them the oldest, so that none waits for ever."""
+        self._set_up_due = False
+        if not self.pressed:
+            self._arrived.rotate(-BURST // 8)
+            self._set_up(BURST // 2)
+            self._set_up_soon()
+
+    def _set_up(self, count: int) -> None:
+        """Begin to make connections of the newest ones."""
+        for _ in range(min(count, len(self._arrived))):
+            # Not by a task factory of the application: one that raises would leave the worker deaf.
+            task = asyncio.Task(self._join(*self._arrived.pop()), loop=self._core.loop)
+            self.joining[task] = inf if self._core.settings.proxy is None else self._core.loop.time()
+            task.add_done_callback(self._joined)
 
     def _accept_one(self, listener: Listener) -> bool:
         """Accept one connection. Return False when none is pending, or when there is no room for it."""
@@ -178,10 +214,7 @@ class Acceptor:
             self._accept_failed(error, listener.sock)
             return False
         self._core.connections_handled += 1
-        # Not by a task factory of the application: one that raises would leave the worker deaf.
-        task = asyncio.Task(self._join(sock, address, listener), loop=self._core.loop)
-        self.joining[task] = inf if self._core.settings.proxy is None else self._core.loop.time()
-        task.add_done_callback(self._joined)
+        self._arrived.append((sock, address, listener))
         return True
 
     def _leaves_to_others(self, share: Share) -> bool:
@@ -212,6 +245,8 @@ class Acceptor:
         if error.errno in NOT_A_SOCKET:
             self._core.fail(error)  # the application has closed our listener
             return
+        if error.errno in NO_ROOM and self._arrived:
+            return  # those are set up first, and can be closed then
         now = self._core.loop.time()
         pause = self._make_room(listener) if error.errno in NO_ROOM else PAUSE
         if error.errno not in NO_ROOM:
