@@ -251,7 +251,7 @@ os.write(2, b'done')
 
 def test_child_does_not_write_what_the_parent_kept() -> None:
     with subprocess.Popen(
-        [sys.executable, '-c', CHILD], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, '-W', 'ignore', '-c', CHILD], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
