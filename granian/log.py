@@ -169,6 +169,11 @@ logger = change_class('_granian', KeptLogger)
 access_logger = change_class('granian.access', KeptLogger)
 
 
+def _is_of_safe_logger(record: logging.LogRecord) -> bool:
+    """Return whether a handler may raise: the logger of the record handles it. An application's does not."""
+    return isinstance(logging.getLogger(record.name), SafeLogger)
+
+
 if TYPE_CHECKING:
     StreamHandler = logging.StreamHandler[Any]
 else:
@@ -200,9 +205,9 @@ class ConsoleHandler(StreamHandler):
             if not self._failed:
                 self._failed = True
                 _last_words(f'granian: the log cannot be written: {error.strerror or error}')
-        except MemoryError:
-            raise  # to the logger
-        except Exception:
+        except Exception as error:
+            if isinstance(error, MemoryError) and _is_of_safe_logger(record):
+                raise
             self.handleError(record)
 
     def _write(self, line: str) -> None:
@@ -239,8 +244,8 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         error = sys.exc_info()[1]
-        if isinstance(error, MemoryError):
-            raise error  # to the logger
+        if isinstance(error, MemoryError) and _is_of_safe_logger(record):
+            raise error
         if not isinstance(error, OSError):
             super().handleError(record)
             return

@@ -122,7 +122,7 @@ import os
 os._exit(0)
 """
         subprocess.run(
-            [sys.executable, '-c', program], pass_fds=[ours.fileno()], check=True, timeout=30,
+            [sys.executable, '-c', program], pass_fds=[ours.fileno()], check=True, timeout=120,
         )  # fmt: skip
         assert os.get_blocking(ours.fileno()) is blocking
 

@@ -373,6 +373,21 @@ def test_failure_without_memory_for_its_traceback_is_one_line(
     assert err == ''
 
 
+@pytest.mark.parametrize('kind', ['console', 'file'])
+def test_logger_of_the_application_without_memory_does_not_raise(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*args: Any) -> str:
+        raise MemoryError
+
+    file = str(tmp_path / 'log') if kind == 'file' else None
+    loggers = {'theirs': {'handlers': ['console'], 'level': 'INFO', 'propagate': False}}
+    configure_logging(LogLevels.info, {'loggers': loggers}, file=file)
+    monkeypatch.setattr(logging.Formatter, 'format', refuse)
+    logging.getLogger('theirs').info('x')
+    assert 'MemoryError' in capsys.readouterr().err  # as logging's own handlers do
+
+
 def test_line_without_memory_says_so(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
