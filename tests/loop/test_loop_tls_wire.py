@@ -81,11 +81,16 @@ def test_client_that_sends_on_and_reads_slowly_loses_nothing(serve, tls, secure,
         stream.respond(200, [], b'r' * size)
 
     def sweep():
+        """Let 2 ms pass for the deadlines, however long the machine takes."""
+        nonlocal now
+        now += 0.002
         for each in list(served.core.connections):
-            deadlines.sweep(each, served.loop.time())
+            deadlines.sweep(each, now)
 
     size = 1_600_000
     served = serve(handler, tls=tls if secure else None)
+    now = served.loop.time()
+    served.call(served.core._sweeper.cancel)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 30_000)
         sock.settimeout(10)
