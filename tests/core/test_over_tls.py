@@ -23,7 +23,7 @@ BLOCKING = [
     'core/test_poll_errors.py',
     'core/test_failures.py',
 ]
-LOOP = ['loop/test_loop.py', 'loop/test_loop_stop.py']
+LOOP = ['loop/test_loop.py', 'loop/test_loop_stop.py', 'loop/test_beyond_response.py']
 CASES = [(core, cases) for core in ('threads', 'gevent') for cases in BLOCKING]
 CASES += [('loop', cases) for cases in LOOP]
 CLEAR_ONLY = (
