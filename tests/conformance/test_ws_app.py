@@ -55,7 +55,7 @@ class Site:
         sock = self.connect_plainly()
         if self.context is None:
             return sock
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(['h2'])

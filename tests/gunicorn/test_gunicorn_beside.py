@@ -70,12 +70,12 @@ def ssl_context(config, default):
 """
     web = start(*LOCAL, 'web', kind=kind, files={'gunicorn.conf.py': conf, **APP})
     port = web.listening()
-    known, unknown = ssl.create_default_context(), ssl.create_default_context()
+    known, unknown = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     known.load_cert_chain(tmp_path / 'client.pem', tmp_path / 'client.key')
     unknown.load_cert_chain(tmp_path / 'stranger.pem', tmp_path / 'stranger.key')
     assert ' 200 ' in status_over_tls(port, known)
     assert status_over_tls(port, unknown) == ''
-    assert status_over_tls(port, ssl.create_default_context()) == ''
+    assert status_over_tls(port, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) == ''
     known.minimum_version = ssl.TLSVersion.TLSv1_3
     assert status_over_tls(port, known) == ''
     stopped(web)

@@ -46,7 +46,7 @@ def tls_flags(certificate: Path) -> str:
 
 def client_context(folder: Path, *names: str) -> ssl.SSLContext:
     """Return the context of a client that trusts these certificates."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for name in names:
         context.load_verify_locations(folder / f'{name}.pem')
     return context

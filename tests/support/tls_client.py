@@ -22,7 +22,7 @@ def tls(pair):
 
 
 def client_context(*alpn):
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(list(alpn))
