@@ -394,3 +394,37 @@ def test_records_of_one_byte_are_deciphered_a_part_in_each_turn(
     received.write(client.rest())
     assert session.read(65536).endswith(b'5000')
     assert max(parts) <= READS
+
+
+def test_little_input_does_not_wait_behind_all_that_is_much(allowed: Allowance, loop: FakeLoop) -> None:
+    handled: list[Any] = []
+    crowd(allowed, handled, 100)  # takes the shares
+    upload = 'x' * (module.HELD + 1)
+    for name in range(1000, 1500):
+        Reader(allowed, name, handled).receive(upload)
+    while allowed._light:  # those of the crowd
+        loop.turn()
+    before = [entry[0] for entry in handled if isinstance(entry, tuple)]
+    Reader(allowed, 7777, handled).receive('request')
+    loop.turn()
+    assert (7777, 'request') in handled
+    uploads = [entry[0] for entry in handled if isinstance(entry, tuple) and entry[1] == upload]
+    assert len(before) < len(uploads) < 500  # those go on as well
+    for _ in range(2000):
+        loop.turn()
+    uploads = [entry[0] for entry in handled if isinstance(entry, tuple) and entry[1] == upload]
+    assert uploads == list(range(1000, 1500))
+    assert not allowed._line
+    assert not allowed._light
+
+
+def test_closed_reader_with_little_input_is_forgotten(allowed: Allowance, loop: FakeLoop) -> None:
+    handled: list[Any] = []
+    crowd(allowed, handled, 100)
+    reader = Reader(allowed, 7777, handled)
+    reader.receive('request')
+    allowed.forget(reader)
+    assert reader not in allowed._light
+    while allowed._line:
+        loop.turn()
+    assert 7777 not in [entry[0] for entry in handled if isinstance(entry, tuple)]

@@ -35,7 +35,7 @@ WATCHED: Final = 8
 NESTED: Final = 4
 """Questions that one call of a connection asks at most: of the TLS layer, the connection, and its version."""
 HELD: Final = 4096
-"""Bytes of input in the line above which a connection is not read on."""
+"""Bytes of input in the line above which a connection is not read on, and up to which they are little."""
 
 
 class Reader(Protocol):
@@ -58,8 +58,8 @@ class Allowance:
     """
 
     __slots__ = (
-        '_began', '_begun', '_due', '_line', '_loop', '_most', '_places', '_unbounded', '_until', 'context',
-        'left',
+        '_began', '_begun', '_due', '_light', '_line', '_loop', '_most', '_places', '_unbounded', '_until',
+        'context', 'left',
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, begun: Sized) -> None:
@@ -69,6 +69,7 @@ class Allowance:
         self._loop = loop
         self._begun = begun
         self._line: OrderedDict[Reader, list[Call]] = OrderedDict()
+        self._light: dict[Reader, None] = {}  # those in the line with little input, in the same order
         self._due = False  # the loop's next turn begins with `_begin`
         self._until = 0.0  # end of the share; 0 when none has been asked for in this turn
         self._began = 0.0  # begin of the turn; 0 when no connection waited then
@@ -76,7 +77,7 @@ class Allowance:
         self._most = 0  # requests that are being handled when the share's places are taken
         self._unbounded = False
 
-    def admits(self, reader: Reader, call: Callable[..., object], *arguments: object) -> bool:
+    def admits(self, reader: Reader, call: Callable[..., object], *arguments: Sized) -> bool:
         """Return whether `reader` may go on in this turn. Else `call` is called in a later one."""
         if reader not in self._line and self._goes_on():
             return True
@@ -101,15 +102,19 @@ class Allowance:
         """Return whether to stop reading: `size` bytes that wait now are much, or others wait before them."""
         return size > HELD or self.waiting(reader) > 1
 
-    def put_off(self, reader: Reader, call: Callable[..., object], *arguments: object) -> None:
+    def put_off(self, reader: Reader, call: Callable[..., object], *arguments: Sized) -> None:
         """Call in a later turn, after what else of this reader waits."""
-        self._line.setdefault(reader, []).append((call, arguments))
+        calls = self._line.setdefault(reader, [])
+        if not calls and arguments and len(arguments[0]) <= HELD:
+            self._light[reader] = None
+        calls.append((call, arguments))
         self.left = 0
         self._call_begin()
 
     def forget(self, reader: Reader) -> None:
         """Drop the calls of a reader that is closed."""
         self._line.pop(reader, None)
+        self._light.pop(reader, None)
 
     def unbound(self) -> None:
         """Put nothing off from now on: the worker stops, and each client has one request more at most."""
@@ -165,12 +170,19 @@ class Allowance:
         self.left = 1 << 60 if self._unbounded else UNWATCHED
 
     def _resume(self, now: float) -> None:
-        """Handle the input of the connections in the line, for a share of a turn that began at `now`."""
+        """Handle the input of the connections in the line, for a share of a turn that began at `now`.
+
+        Of those with little input and of all, the one that has waited longest, in turn.
+        """
         until, most = now + SHARE, len(self._begun) + self._places
+        light = True
         while self._line:
-            reader, calls = self._line.popitem(last=False)
+            # In turn: a request would wait behind a thousand uploads, each of which takes as long as many.
+            reader = next(iter(self._light if light and self._light else self._line))
+            light = not light
+            self._light.pop(reader, None)
             try:
-                self._go_on(reader, calls)
+                self._go_on(reader, self._line.pop(reader))
             except Exception:  # a fault of ours: no further connection would go on
                 logger.exception('Internal error on a connection')
                 reader.abort()
