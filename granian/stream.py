@@ -195,6 +195,10 @@ class AsyncStream(_AnyStream, Protocol):
         """Wait until the queue is below the mark. Raises ClientDisconnected on the write timeout."""
         ...
 
+    async def take_turn(self) -> None:
+        """Wait for the next turn of a response that sends much, see `turns`; not once the client has gone."""
+        ...
+
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None: ...
 
     async def wait_disconnected(self) -> None:

@@ -29,23 +29,26 @@ class Turns:
         self._due = False  # the loop's next turn begins with `_begin`
         self._line: deque[asyncio.Future[None]] = deque()
 
-    async def take(self) -> None:
-        """Wait for a turn. The first of a turn of the loop do not wait."""
+    def ask(self) -> asyncio.Future[None] | None:
+        """Ask for a turn. None: it is given at once. Else it is given once the future is done.
+
+        A future that its owner completes or cancels before takes no turn.
+        """
         if not self._due:
             self._due = True
             self._loop.call_soon(self._begin)
         if self._left:
             self._left -= 1
-            return
+            return None
         waiter = self._loop.create_future()
         self._line.append(waiter)
-        await waiter
+        return waiter
 
     def _begin(self) -> None:
         self._left = IN_TURN
         while self._left and self._line:
             waiter = self._line.popleft()
-            if not waiter.done():  # a task that waited may have been cancelled
+            if not waiter.done():  # the task may have been cancelled, its client may have gone
                 waiter.set_result(None)
                 self._left -= 1
         self._due = self._left < IN_TURN
@@ -56,10 +59,9 @@ class Turns:
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
 
-async def take_turn() -> None:
-    """Wait for a turn on the running loop."""
-    loop = asyncio.get_running_loop()
+def turns_of(loop: asyncio.AbstractEventLoop) -> Turns:
+    """Return the turns of a loop."""
     turns = _turns.get(loop)
     if turns is None:
         turns = _turns[loop] = Turns(loop)
-    await turns.take()
+    return turns

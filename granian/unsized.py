@@ -33,8 +33,6 @@ async def send_unsized(stream: AsyncStream, descriptor: int, start: int, end: in
 
     They are read on the loop: the kernel makes them, no disk is waited for.
     """
-    from .turns import take_turn  # WSGI workers do without asyncio
-
     while not stream.disconnected and (end is None or start < end):
         size = PIECE if end is None else min(PIECE, end - start)
         piece = os.pread(descriptor, size, start)
@@ -44,4 +42,4 @@ async def send_unsized(stream: AsyncStream, descriptor: int, start: int, end: in
         stream.send_data(piece)
         if stream.congested:
             await stream.drain()
-        await take_turn()
+        await stream.take_turn()

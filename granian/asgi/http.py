@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..protocol.error_pages import BODY_CUT, error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
-from ..turns import TURN, take_turn
+from ..turns import TURN
 from ..unsized import IN_MEMORY, has_true_size, read_first, send_unsized
 from .types import Message, logger, misuse
 
@@ -153,7 +153,7 @@ class HTTPChannel:
             await stream.drain()
         if stream.bytes_sent >= self._turn_ends:
             self._turn_ends = stream.bytes_sent + TURN
-            await take_turn()
+            await stream.take_turn()
 
     def _send_body(self, message: Message) -> bool:
         """Send a part of the body, or the last one. Return True where nothing is left to wait for."""

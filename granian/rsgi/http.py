@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..protocol.error_pages import error_parts
 from ..stream import ClientDisconnected, InvalidResponse, RequestBodyError
-from ..turns import TURN, take_turn
+from ..turns import TURN
 from ..unsized import IN_MEMORY, has_true_size, read_first, send_unsized
 from .errors import ProtocolClosed, ProtocolError
 
@@ -77,7 +77,7 @@ class HTTPStreamTransport:
             raise ProtocolClosed(str(error)) from None
         if stream.bytes_sent >= self._turn_ends:
             self._turn_ends = stream.bytes_sent + TURN
-            await take_turn()
+            await stream.take_turn()
 
     def close(self) -> None:
         """End the body. Raise InvalidResponse if it is shorter than its Content-Length."""

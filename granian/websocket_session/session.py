@@ -23,7 +23,7 @@ from ..protocol.websocket.events import (
 )
 from ..protocol.websocket.handshake import Handshake
 from ..stream import ClientDisconnected, Headers, InvalidResponse
-from ..turns import TURN, take_turn
+from ..turns import TURN
 from .counted import make_codec
 from .inbox import Closed, Inbox
 from .keepalive import KeepAlive
@@ -170,7 +170,7 @@ class WebSocketSession:
             await stream.drain()
         if stream.bytes_sent >= self._turn_ends:
             self._turn_ends = stream.bytes_sent + TURN
-            await take_turn()
+            await stream.take_turn()
 
     # the end
 

@@ -25,7 +25,7 @@ from granian.rsgi import (
 from granian.rsgi.handler import _warn_once
 from granian.stream import ClientDisconnected, RequestBodyError
 from tests.support.rows import rows
-from tests.support.turns import turns
+from tests.support.turns import take_turn, turns
 from tests.support.unsized import IN_MEMORY, little_memory, unsized_files  # noqa: F401 (fixture)
 
 TEXT = [('content-type', 'text/plain')]
@@ -90,6 +90,8 @@ class Stream:
     @property
     def congested(self):
         return self.congestion is not None and not self.congestion.is_set()
+
+    take_turn = take_turn
 
     async def drain(self):
         await self.congestion.wait()

@@ -20,6 +20,7 @@ from granian.websocket_session import (
 )
 from granian.websocket_session.inbox import MOST_BYTES
 from tests.support.rows import rows
+from tests.support.turns import take_turn
 from tests.support.ws_frames import binary, close, frame, text
 
 PINGS_AT_ONCE = FRAMES_AT_ONCE * PINGS_PER_FRAME
@@ -84,6 +85,8 @@ class Stream:
     @property
     def congested(self):
         return self.congestion is not None and not self.congestion.is_set()
+
+    take_turn = take_turn
 
     async def drain(self):
         await self.congestion.wait()

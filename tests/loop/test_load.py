@@ -97,6 +97,31 @@ def test_requests_that_wait_for_clients_keep_none_out(serve, what):
     assert served.connect().get('/late')[0] == 200
 
 
+def test_requests_that_wait_for_their_turn_to_send_keep_none_out(serve, monkeypatch):
+    """Let the line of large responses stand still: clients that leave do not wait in it."""
+    monkeypatch.setattr('granian.turns.Turns._begin', lambda turns: None)
+
+    async def handler(stream):
+        if stream.head.target == '/late':
+            stream.respond(200, PLAIN, b'')
+            return
+        stream.send_response(200, PLAIN)
+        while not stream.disconnected:
+            await stream.take_turn()
+
+    served = serve(handler, backpressure=2)
+    waiting = [served.connect() for _ in range(6)]
+    for client in waiting:
+        client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    served.wait_for(lambda: served.core.load.waiting == 6)
+    assert served.connect().get('/late')[0] == 200
+    for client in waiting:
+        client.reset()
+    served.wait_for(lambda: not served.core.running)
+    assert served.call(lambda: served.core.load.waiting) == 0
+    assert served.connect().get('/late')[0] == 200
+
+
 def test_request_that_goes_on_is_load_again(serve):
     """Send the bodies: the handlers then wait for the server."""
     begun = []

@@ -6,6 +6,7 @@ from granian.protocol.http1.grammar import parse_head
 from granian.protocol.interface import InvalidResponse
 from granian.protocol.limits import Limits
 from granian.stream import RequestBodyError
+from tests.support.turns import take_turn
 
 
 class FakeStream:
@@ -64,6 +65,8 @@ class FakeStream:
 
     async def send_file(self, file, offset, count):
         self.calls.append(('file', file.name, offset, count))
+
+    take_turn = take_turn
 
     async def drain(self):
         self.calls.append(('drain',))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...protocol.events import Data, RequestFailed
 from ...stream import ClientDisconnected
+from ...turns import turns_of
 from ..blocking.connection import OUTBOX_LIMIT
 from ..blocking.services import report
 
@@ -212,6 +213,11 @@ class Http2Tunnel:
 
     def _is_congested(self) -> bool:
         return self._connection.is_full(self.stream_id)
+
+    async def take_turn(self) -> None:
+        turn = None if self.disconnected else turns_of(self._loop).ask()
+        if turn is not None:
+            await turn
 
     async def drain(self) -> None:
         connection = self._connection

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...turns import take_turn
 from ..progress import Lag, unacknowledged
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ class FileStream(Protocol):
     def congested(self) -> bool: ...
 
     async def drain(self) -> None: ...
+    async def take_turn(self) -> None: ...
 
     def send_data(self, data: bytes) -> None: ...
 
@@ -70,7 +70,7 @@ async def send_file_by_reading(
             stream.send_data(piece)
         if stream.congested:
             await stream.drain()
-        await take_turn()
+        await stream.take_turn()
 
 
 async def send_file_by_kernel(stream: FileStream, descriptor: int, offset: int, count: int) -> None:
@@ -101,7 +101,7 @@ async def send_file_by_kernel(stream: FileStream, descriptor: int, offset: int, 
             offset += sent
             stream.bytes_sent += sent
             if offset < end:
-                await take_turn()
+                await stream.take_turn()
 
 
 async def _transport_empty(stream: FileStream) -> None:

@@ -40,7 +40,6 @@ class LoopStream(Waits):
 
     status = 0
     bytes_sent = 0
-    disconnected = False
     aborted = False
     started = 0.0
     on_disconnect: Callable[[], None] | None = None
@@ -368,6 +367,7 @@ class LoopStream(Waits):
         self.fail_request('the client has gone')
         self.leave()
         self.writable()
+        self.leave_line()
 
     async def wait_disconnected(self) -> None:
         connection = self.connection
