@@ -31,8 +31,13 @@ class Connection(Protocol):
     """A server's side of one HTTP connection, of either version."""
 
     # input
-    unread: bool
-    """`next_event()` has more to read at once: give others a turn first."""
+    @property
+    def unread(self) -> bool:
+        """True while there is more to read at once: give others a turn first.
+
+        HTTP/1: `next_event()` reads it. HTTP/2: `read_on()` does.
+        """
+        ...
 
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...

@@ -18,9 +18,8 @@ from granian.core.loop.deadlines import sweep
 from granian.core.own import OwnDescriptors
 from granian.core.progress import Lag
 from granian.protocol.http1.h11_body import RUN, ChunkGuard
-from granian.protocol.http2.connection import AT_ONCE
 from granian.protocol.http2.h2_engine import H2Receiver
-from granian.protocol.http2.receiving import Receiver
+from granian.protocol.http2.receiving import PORTION, Receiver
 from granian.protocol.limits import Limits
 from granian.protocol.negotiate import PREFACE, unavailable
 from granian.stream import ClientDisconnected
@@ -244,17 +243,20 @@ def test_body_of_tiny_chunks_leaves_turns_to_others(serve, tls, secure, monkeypa
 
 @pytest.mark.parametrize('engine', ['lean', 'h2'])
 def test_body_of_tiny_frames_leaves_turns_to_others(serve, monkeypatch, engine):
-    """Count the bytes of frames between two turns of the loop, which a callback marks."""
-    sizes = [0]
-    receive = Receiver.receive if engine == 'lean' else H2Receiver.receive
+    """Count the frames between two turns of the loop, which a callback marks, where no time is left."""
+    monkeypatch.setattr('granian.core.loop.connection.TIME_AT_ONCE', 0)
+    turns = [0]
+    receiver = Receiver if engine == 'lean' else H2Receiver
+    read = receiver._read
 
-    def count(self, data):
-        if not sizes[-1]:
-            asyncio.get_running_loop().call_soon(sizes.append, 0)
-        sizes[-1] += len(data)
-        receive(self, data)
+    def count(self, frames, left):
+        if not turns[-1]:
+            asyncio.get_running_loop().call_soon(turns.append, 0)
+        after = read(self, frames, left)
+        turns[-1] += left - after
+        return after
 
-    monkeypatch.setattr(Receiver if engine == 'lean' else H2Receiver, 'receive', count)
+    monkeypatch.setattr(receiver, '_read', count)
 
     async def handler(stream):
         size = 0
@@ -270,7 +272,7 @@ def test_body_of_tiny_frames_leaves_turns_to_others(serve, monkeypatch, engine):
     while not client.responses[stream].ended:
         client.receive()
     assert client.responses[stream].body == b'30000'
-    assert max(sizes) <= 3 * AT_ONCE
+    assert max(turns) <= 3 * PORTION
 
 
 def test_unread_one_byte_chunks_are_few_entries(serve):

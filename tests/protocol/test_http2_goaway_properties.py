@@ -74,7 +74,9 @@ class Core:
         """Read a piece of input, and answer what is due."""
         if data:
             self.http2.receive_data(data)
-        while (event := self.http2.next_event()) is not None:
+        while (event := self.http2.next_event()) is not None or self.http2.unread:
+            if event is None:
+                self.http2.read_on()
             if isinstance(event, Request):
                 delay = self.delays[len(self.sent) % len(self.delays)]
                 self.waiting.append([delay, event.stream_id])

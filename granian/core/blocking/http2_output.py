@@ -53,6 +53,7 @@ class Http2Output(WatchedConnection):
         super().__init__(sock, client, server, core)
         self.memo: dict[str, Any] = {}
         self.http = make_http2(core.settings.limits, core.reactor.clock)
+        self.http.bound_input()
         self.http.bound_output()
         self.lock = Lock()
         self.outbox = 0

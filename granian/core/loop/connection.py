@@ -195,29 +195,30 @@ class LoopConnection(LoopInput):
         self._pumping = True
         protocol = self.protocol
         streams = self.streams
+        multiplexed = self.multiplexed
         left = EVENTS_AT_ONCE
         until = monotonic() + TIME_AT_ONCE
         try:
             while (
                 not self.closing
                 and not (self.slow and self._input_waits())
-                and (event := event or protocol.next_event()) is not None
+                and ((event := event or protocol.next_event()) is not None or self._reads_on())
             ):
                 if type(event) is Request:
                     self.core.start(self, event)
-                else:
+                elif event is not None:
                     self._dispatch(event)
                 event = None
                 left -= 1
-                if not left & 3 and monotonic() >= until:
+                if (multiplexed or not left & 3) and monotonic() >= until:
                     left = 0
-                if not left or protocol.unread:
+                if not left or (protocol.unread and not multiplexed):
                     break
         finally:
             self._pumping = False
         self._put_off_rest(not left)
         waits = self._input_waits()  # before output of other streams fills the socket again
-        if self.multiplexed:
+        if multiplexed:
             if out := protocol.data_to_send():
                 self.write(out)
             self.flush()
@@ -225,6 +226,14 @@ class LoopConnection(LoopInput):
             self.pause_reading()
         elif not streams:
             self._between_exchanges()
+
+    def _reads_on(self) -> bool:
+        """Read a further portion of HTTP/2's frames. Return False where there is none."""
+        http2 = self.http2
+        if http2 is None or not http2.unread:
+            return False
+        http2.read_on()
+        return True
 
     def _dispatch(self, event: Event) -> None:
         """Handle an event that is no Request."""

@@ -71,10 +71,11 @@ class LoopInput(LoopOutput[LoopStream]):
 
     def _put_off_rest(self, due: bool) -> None:
         """Leave further events to the next turn if that is due, or if the protocol has unread input."""
-        if due:
-            self.allowance.left >>= 6  # 0, unless nothing is bounded: the next call looks at the clock
-        elif not self.protocol.unread or (self.multiplexed and self.writing_paused):
+        unread = self.protocol.unread and not (self.multiplexed and self.writing_paused)
+        if not (due or unread):
             return
+        if due or self.multiplexed:
+            self.allowance.left >>= 6  # 0, unless nothing is bounded: the next call looks at the clock
         self.behind = True
         self._schedule_next()
 

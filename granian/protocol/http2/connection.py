@@ -17,8 +17,6 @@ from .receiving import Receiver
 from .session import Session
 from .streams import Stream
 
-AT_ONCE: Final = 16384
-"""Bytes of input whose frames are read at once, see `bound_input`: 1,600 frames of a byte take 13 ms."""
 _STATUSES: Final = {status: str(status).encode() for status in range(100, 1000)}
 
 
@@ -29,9 +27,6 @@ class Http2:
     the two GOAWAYs; `ping()` and `awaiting_pong` are for the keep-alive timer.
     """
 
-    unread = False
-    _rest: bytes | memoryview = b''
-    """Input whose frames are to be read in later turns."""
     make_session = Session
     make_receiver = Receiver
 
@@ -42,6 +37,7 @@ class Http2:
         self._output = session.output
         self._receiver = self.make_receiver(session, limits)
         self.receive_data: Callable[[bytes], None] = self._receiver.receive
+        self.read_on: Callable[[], None] = self._receiver.read_on
         self.next_event: Callable[[], Event | None] = session.next_event
         self.data_to_send = session.output.take
 
@@ -50,7 +46,7 @@ class Http2:
         if not self._session.over:
             self._session.end_all('the client closed the connection')
             self._output.discard()
-        self._rest = b''
+        self._receiver.drop_rest()
 
     def close(self) -> None:
         """Take no more commands, and break the reference cycles: they would wait for a garbage collection.
@@ -58,36 +54,18 @@ class Http2:
         Unsent DATA would wait with them.
         """
         self.receive_eof()
-        self.receive_data = self._receiver.receive
-        self.next_event = self._session.next_event
         self._session.unlink()
 
-    # A core whose reads are large: a crowd of tiny frames leaves turns to others.
+    # Frames that are costly leave turns to the other connections: 16 KiB may take 15 ms.
 
     def bound_input(self) -> None:
-        """Read the frames of AT_ONCE bytes at once from now on; `next_event` reads the rest."""
-        self.receive_data = self._receive_part
+        """Read a portion of the frames at once from now on; `read_on` reads a further one."""
+        self.receive_data = self._receiver.receive_part
 
-    def _receive_part(self, data: bytes) -> None:
-        if not self._rest and len(data) <= AT_ONCE:
-            self._receiver.receive(data)
-            return
-        self._rest = memoryview(b''.join((self._rest, data)))
-        self.next_event = self._next_of_rest
-
-    def _next_of_rest(self) -> Event | None:
-        """Return the next event. Where there is none, read a part of the rest first, once in a turn."""
-        session = self._session
-        if not session.events and self._rest:
-            part, self._rest = self._rest[:AT_ONCE], self._rest[AT_ONCE:]
-            self._receiver.receive(bytes(part))
-            if session.over:
-                self._rest = b''
-        event = session.next_event()
-        self.unread = bool(self._rest) and not session.events
-        if not self._rest:
-            self.next_event = session.next_event
-        return event
+    @property
+    def unread(self) -> bool:
+        """True while received frames wait for `read_on`. A core receives nothing more meanwhile."""
+        return self._receiver.unread
 
     # ---- the request's side
 
@@ -314,7 +292,7 @@ class Http2:
 
     @property
     def idle(self) -> bool:
-        return not (self._table.active or self._rest) and self._receiver.empty
+        return not self._table.active and self._receiver.empty
 
     @property
     def used(self) -> bool:
@@ -323,7 +301,8 @@ class Http2:
 
     @property
     def must_close(self) -> bool:
-        return self._session.must_close
+        session = self._session
+        return session.must_close and (session.over or not self._receiver.unread)
 
     @property
     def awaiting_pong(self) -> bool:

@@ -59,7 +59,7 @@ def connect(limits: Limits) -> h2.connection.H2Connection:
     connection.local_settings = _Settings(client=False, initial_values=values)
     connection.max_inbound_frame_size = frames.max_frame_size(limits)
     connection.initiate_connection()
-    connection.decoder.max_header_list_size = 4 * limits.max_headers_size
+    connection.decoder.max_header_list_size = 2 * limits.max_headers_size
     window = min(limits.initial_connection_window_size, frames.MAX_WINDOW)
     if window > frames.DEFAULT_WINDOW:
         connection.increment_flow_control_window(window - frames.DEFAULT_WINDOW)

@@ -9,7 +9,7 @@ acknowledged them, each setting of a frame applies singly, and small rests of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h2.connection
@@ -25,7 +25,7 @@ from .connection import Http2
 from .frames import BrokenConnection
 from .h2_connection import connect
 from .h2_output import H2Output
-from .receiving import Receiver
+from .receiving import LISTS, Receiver
 from .session import Session
 from .streams import Step, Stream
 
@@ -83,16 +83,17 @@ class H2Receiver(Receiver):
     def _greet(self) -> None:
         self._session.output.flush()
 
-    def receive(self, data: bytes) -> None:
-        """Read frames. A broken rule of the connection ends it with a GOAWAY; nothing is raised."""
+    def _read(self, received: Iterator[tuple[int, int, int, bytes]], left: int) -> int:
+        """Read frames as `Receiver` does."""
         session = self._session
-        if session.over:
-            return
         try:
-            for kind, flags, stream_id, payload in self._reader.feed(data):
+            for kind, flags, stream_id, payload in received:
                 self._on_frame(kind, flags, stream_id, payload)
                 if self._guard.exhausted is not None:
                     raise BrokenConnection(frames.ENHANCE_YOUR_CALM, self._guard.exhausted)
+                left -= self.work_of(kind, payload) if kind in LISTS else 1
+                if left <= 0:
+                    break
         except BrokenConnection as error:
             session.break_off(error.code, error.reason)
         except h2.exceptions.ProtocolError as error:
@@ -102,6 +103,7 @@ class H2Receiver(Receiver):
             if reason.startswith('Error decoding header block'):
                 code = frames.COMPRESSION_ERROR  # h2 says PROTOCOL_ERROR
             session.break_off(code, reason)
+        return left
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Check what holds for all frames, then judge the frame here or let h2 read it.

@@ -21,7 +21,7 @@ class HeaderDecoder:
     def __init__(self, limits: Limits) -> None:
         # A list somewhat above the limit is decoded whole, so that 431 can be said and the
         # compression state is kept; far above it the connection ends.
-        self._decoder = Decoder(4 * limits.max_headers_size)
+        self._decoder = Decoder(2 * limits.max_headers_size)
         self.heads: dict[bytes, Head | None] = {}
         """Heads of blocks that were received before, while the dynamic table does not change."""
 
