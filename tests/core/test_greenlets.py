@@ -21,6 +21,7 @@ CASES = [
     'core/test_room.py',
     'core/test_waiting.py',
     'core/test_http2_backlog.py',
+    'core/test_http2_turns.py',
     'core/test_poll_errors.py',
     'core/test_progress.py',
     'tls/test_tls_threads.py',

@@ -20,6 +20,7 @@ BLOCKING = [
     'core/test_lost_responses.py',
     'core/test_min_rate.py',
     'core/test_http2_backlog.py',
+    'core/test_http2_turns.py',
     'core/test_poll_errors.py',
     'core/test_failures.py',
 ]

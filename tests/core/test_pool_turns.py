@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from granian.core.blocking.work import CROWD, HANDSHAKEN, LANES, LOOK, PRECEDE, Backlog, MeasuredQueue
+from granian.core.blocking.work import (
+    CROWD,
+    GOES_ON,
+    HANDSHAKEN,
+    LANES,
+    LOOK,
+    PRECEDE,
+    Backlog,
+    MeasuredQueue,
+)
 from granian.core.threads import pool as pool_module
 from granian.core.threads.pool import STINT, Pool
 
@@ -155,15 +164,37 @@ def test_crowd_delays_no_client_of_another_lane(progress: int) -> None:
     assert 'other' in served
 
 
+def test_connections_that_go_on_delay_none_that_has_come_as_far() -> None:
+    """Let each of a crowd be ready again at once: it would always be the newest of its lane."""
+    served: list[Any] = []
+    ready: deque[Any] = deque()
+
+    class Again(Noted):
+        def work(self) -> bool:
+            ready.append(self)
+            return super().work()
+
+    ready.extend(Again(served, 'again', GOES_ON) for _ in range(20))
+    backlog = Backlog(ready)
+    backlog.collect()
+    ready.popleft().work()
+    ready.extend(Noted(served, 'other', progress) for progress in (6, 7))
+    while served.count('other') < 2:
+        ready.popleft().work()
+        backlog.collect()
+    assert len(served) <= 8
+
+
 def test_unit_does_not_starve_while_newer_ones_arrive_in_all_lanes() -> None:
     served: list[Any] = []
-    units = [Noted(served, 'first', progress) for progress in range(LANES)]
+    lanes = [*range(LANES - 1), GOES_ON]
+    units = [Noted(served, 'first', progress) for progress in lanes]
     ready: deque[Any] = deque(units)
     backlog = Backlog(ready)
     backlog.collect()
     while served.count('first') < LANES:
         ready.popleft().work()
-        ready.extend(Noted(served, 'late', progress) for progress in range(LANES))
+        ready.extend(Noted(served, 'late', progress) for progress in lanes)
         backlog.collect()
         assert len(served) <= 4 * LANES
 
@@ -245,6 +276,16 @@ def test_slow_calls_are_served_among_quick_ones() -> None:
     places = [place for place, kind in enumerate(served) if kind == 'slow']
     assert len(places) == 10
     assert all(after - before <= PRECEDE + 1 for before, after in itertools.pairwise(places))
+
+
+def test_unit_that_has_no_call_left_is_all_that_is_prepared() -> None:
+    """Read one connection at a time: sixteen in a row would be a turn of their own."""
+    served: list[str] = []
+    units = [Prepared(served, 'incomplete') for _ in range(LOOK)]
+    ready: deque[Any] = deque(units)
+    Backlog(ready, Judge()).collect()
+    ready.popleft().work()
+    assert sum(unit.prepared for unit in units) == 1
 
 
 def test_backlog_drops_units_without_a_call_left() -> None:

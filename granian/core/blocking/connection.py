@@ -17,6 +17,7 @@ from ...protocol.limits import GRACE, LINGER, RECENT
 from ..progress import unacknowledged
 from .locks import Lock
 from .receiving import receive
+from .work import GOES_ON
 
 if TYPE_CHECKING:
     from ...stream import TLSInfo
@@ -42,9 +43,27 @@ class WatchedConnection:
     """An accepted socket in the reactor's table. See `work.Watched`."""
 
     __slots__ = (
-        '_unacknowledged', 'client', 'core', 'deadline', 'fd', 'hung_up', 'idle_since', 'outbox', 'owner',
-        'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled', 'sock',
-        'stage', 'tls',
+        '_unacknowledged',
+        'client',
+        'core',
+        'deadline',
+        'fd',
+        'goes_on',
+        'hung_up',
+        'idle_since',
+        'outbox',
+        'owner',
+        'phase',
+        'reactor',
+        'readable',
+        'registered',
+        'scheme',
+        'server',
+        'settings',
+        'signalled',
+        'sock',
+        'stage',
+        'tls',
     )  # fmt: skip
 
     replies = False
@@ -69,6 +88,8 @@ class WatchedConnection:
         """Set when an event arrives while another party owns the connection."""
         self.readable = True
         """Input may be available (edge seen, EAGAIN not yet)."""
+        self.goes_on = False
+        """The last turn ended before the input did."""
         self.hung_up = False
         """The client has ended its side, or the connection is broken."""
         self.registered = False
@@ -85,7 +106,12 @@ class WatchedConnection:
 
     @property
     def progress(self) -> int:
-        """How far the connection has come: an even number before a request, an odd one within it."""
+        """How far the connection has come: an even number before a request, an odd one within it.
+
+        GOES_ON where it has more to read than its last turn did.
+        """
+        if self.goes_on or self.phase == LINGERING:
+            return GOES_ON
         return 2 * self.stage + (self.phase in WITHIN)
 
     @property

@@ -216,7 +216,7 @@ class Http1Connection(Http1Output):
     def _wait(self) -> None:
         """Let go of the connection until more input arrives, with the deadline that applies."""
         now = monotonic()
-        self.readable = self.readable or self.http.unread
+        self.goes_on = self.readable = self.readable or self.http.unread
         if self.outbox and not self.flush():  # corked, and the next request is not complete
             self.release_unless_closed()
             return

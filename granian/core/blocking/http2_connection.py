@@ -70,6 +70,7 @@ class Http2Connection(Http2Output):
             with self.lock:
                 self.flush()
             self._read()
+            self.goes_on = self.readable or self.http.unread
             with self.lock:
                 self._end_turn()
         except Exception:
@@ -231,7 +232,8 @@ class Http2Connection(Http2Output):
     def on_writable(self, stream_id: int) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None:
-            stream.wake()
+            if not self.is_full(stream_id):  # a window that opens by bytes wakes no thread for each
+                stream.wake()
         elif self.http.unsent(stream_id):
             self.finished[stream_id] = monotonic()
         else:

@@ -47,7 +47,7 @@ class Http2Stream(BlockingStream):
         self.head = request.head
         self.body = request.body
         self.complete = request.complete
-        self.progress = connection.progress
+        self.progress = 2 * connection.stage + 1  # also where the connection has more to read
         self.client = connection.client
         self.server = connection.server
         self.scheme = connection.scheme

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 CROWD = 8
 """Ready units that a turn must have left for them to become a backlog."""
-LANES = 15
-"""Lanes of a backlog. The last is for connections that have sent five requests or more."""
+LANES = 16
+"""Lanes of a backlog. The last is for connections that go on, the one before for those that have sent five
+requests or more."""
+GOES_ON = 1 << 30
+"""`progress` of a connection whose last turn has left input, or whose input is discarded."""
 
 HANDSHAKEN = 4
 """`progress` of a connection whose TLS handshake is over, or that has none."""
@@ -224,6 +227,9 @@ class Backlog:
     oldest units for three of its newest: no unit waits without end, and few wait for the whole crowd. A unit
     of the backlog also takes turns with one that has become ready since.
 
+    Connections that send more than a turn reads have one lane together (`GOES_ON`). They are ready again at
+    once, so in a lane with others they would always be the newest.
+
     While slow calls take up the threads, those of kinds that have been slow have a lane of their own: three
     others precede each. A request that is quick does not wait for a crowd of slow ones that it arrived with.
     """
@@ -256,7 +262,8 @@ class Backlog:
             for _ in range(len(ready)):
                 unit = ready.popleft()
                 if unit is not self:
-                    self.lanes[min(unit.progress, LANES - 1)].append(unit)
+                    progress = unit.progress
+                    self.lanes[-2 if progress == GOES_ON else min(progress, LANES - 2)].append(unit)
                     self._size += 1
             ready.append(self)
 
@@ -296,8 +303,9 @@ class Backlog:
             unit = self._take_new()
             if unit.progress >= HANDSHAKEN:
                 call = unit.prepare()
-                if call is None:
-                    continue
+                if call is None:  # it has done its work, for as long as a call may take
+                    self._preceding += 1
+                    return None
                 if judge.is_slow(call.kind):
                     slow.append(call)
                     self._size += 1
