@@ -11,7 +11,8 @@ from granian.core.blocking import http2_connection
 from granian.core.blocking.http2_connection import Http2Connection
 from granian.core.blocking.http2_stream import Http2Stream
 from granian.core.blocking.work import GOES_ON
-from granian.protocol.http2.receiving import PORTION, Receiver
+from granian.protocol.http2.portions import PORTION
+from granian.protocol.http2.receiving import Receiver
 from tests.support.blocking_core import running
 from tests.support.http2_client import Http2Client
 
@@ -23,7 +24,7 @@ def test_small_frames_of_one_read_leave_turns_to_others(monkeypatch: pytest.Monk
     monkeypatch.setattr(http2_connection, 'SLICE', -1)
     turns: list[int] = [0]
     lanes: list[bool] = []
-    work, read = Http2Connection.work, Receiver._read
+    work, read = Http2Connection.work, Receiver.read
 
     def count_turn(self: Http2Connection) -> bool:
         turns.append(0)
@@ -38,7 +39,7 @@ def test_small_frames_of_one_read_leave_turns_to_others(monkeypatch: pytest.Monk
         return after
 
     monkeypatch.setattr(Http2Connection, 'work', count_turn)
-    monkeypatch.setattr(Receiver, '_read', count_frames)
+    monkeypatch.setattr(Receiver, 'read', count_frames)
 
     def handler(stream: Any) -> None:
         stream.respond(200, TEXT, b'%d' % sum(map(len, iter(stream.read, b''))))

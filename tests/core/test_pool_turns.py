@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from granian.core.blocking import work as work_module
 from granian.core.blocking.work import (
     CROWD,
     GOES_ON,
@@ -278,8 +279,9 @@ def test_slow_calls_are_served_among_quick_ones() -> None:
     assert all(after - before <= PRECEDE + 1 for before, after in itertools.pairwise(places))
 
 
-def test_unit_that_has_no_call_left_is_all_that_is_prepared() -> None:
-    """Read one connection at a time: sixteen in a row would be a turn of their own."""
+def test_connections_without_a_call_are_not_read_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read one of them at a time: sixteen in a row would be a turn of their own."""
+    monkeypatch.setattr(work_module, 'LOOKS_END', 0)
     served: list[str] = []
     units = [Prepared(served, 'incomplete') for _ in range(LOOK)]
     ready: deque[Any] = deque(units)

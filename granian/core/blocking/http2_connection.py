@@ -154,7 +154,7 @@ class Http2Connection(Http2Output):
         if not event.complete and self.core.crowd.stores(event.head.content_length, self.settings.body_spool):
             self._begin_spool(stream)
         elif event.complete or event.head.expects_continue or len(event.body) >= PREFETCH:
-            self.core.pool.ready.append(stream)
+            self.queue(stream)
         else:
             stream.since = monotonic()
             self.gathering[event.stream_id] = stream
@@ -227,7 +227,7 @@ class Http2Connection(Http2Output):
             del self.gathering[stream_id], self.streams[stream_id]
             return
         del self.gathering[stream_id]
-        self.core.pool.ready.append(stream)
+        self.queue(stream)
 
     def on_writable(self, stream_id: int) -> None:
         stream = self.streams.get(stream_id)
@@ -280,6 +280,15 @@ class Http2Connection(Http2Output):
             closing = self.http.must_close
         if closing:
             self.call_leader()
+
+    def drop(self, stream: OpenStream) -> None:
+        spool = self.streams.pop(stream.stream_id).spool
+        if spool is not None:
+            spool.close()
+        if self.phase < LINGERING:
+            self.push(self.http.abort(stream.stream_id))
+        elif self.phase == CLOSED and not self.streams:
+            self.reactor.let_go(self)
 
     def lose(self) -> None:
         self._lost = True

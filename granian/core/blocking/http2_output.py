@@ -32,6 +32,9 @@ FEW = 4
 """With few threads: up to 4 handlers wait for one client, if another thread is left (see `crowded`)."""
 LEFT_LIMIT = 16 * 1024 * 1024
 """Bytes of whole responses that one client may leave unsent before its further requests wait."""
+QUEUED = 8
+"""Requests of one client that wait in the pool's queue. Its further ones wait on its connection: clients with
+100 each would keep the worker from accepting others."""
 SEND_AT = 32768
 """Bytes of output from which on it does not wait for the other responses of its turn."""
 JOIN_LIMIT = 262144
@@ -43,7 +46,7 @@ class Http2Output(WatchedConnection):
 
     __slots__ = (
         '_lost', '_out', '_paused', '_taken', '_tried', '_writing', 'deferred', 'finished', 'held', 'http',
-        'lock', 'memo', 'parked', 'refusals', 'sent', 'timers', 'waiting',
+        'lock', 'memo', 'parked', 'queued', 'refusals', 'sent', 'timers', 'waiting',
     )  # fmt: skip
 
     replies = True
@@ -78,7 +81,9 @@ class Http2Output(WatchedConnection):
         """Streams whose handler has ended and whose last bytes wait for a window, with the time of
         their last progress."""
         self.parked: deque[OpenStream] = deque()
-        """Requests that wait while `crowded`."""
+        """Requests that wait while `crowded`, or while QUEUED others are in the pool's queue."""
+        self.queued: set[OpenStream] = set()
+        """Requests in the pool's queue. Any thread that begins one removes it."""
         self.refusals: deque[tuple[int, str, bool, Head | None]] = deque()
         """Refusals to report: status, reason, whether the exchange is observed, head."""
         self.waiting: set[OpenStream] = set()
@@ -92,6 +97,10 @@ class Http2Output(WatchedConnection):
 
     def finish(self, stream: OpenStream) -> None:
         """Take the end of a stream's handler. Any thread."""
+        raise NotImplementedError
+
+    def drop(self, stream: OpenStream) -> None:
+        """Remove a request that has failed before its handler began. The lock is held."""
         raise NotImplementedError
 
     def break_off(self) -> None:
@@ -146,10 +155,25 @@ class Http2Output(WatchedConnection):
             return True
         return self.outbox + sum(map(self.http.unsent, self.finished)) > LEFT_LIMIT
 
+    def queue(self, stream: OpenStream) -> None:
+        """Queue a request that can run, or park it behind those that wait already. The leader."""
+        if self.parked or len(self.queued) >= QUEUED:
+            self.parked.append(stream)
+        else:
+            self.queued.add(stream)
+            self.reactor.submit(stream)
+
     def resume(self) -> None:
-        """Run a parked request, if there is one and the client is no longer `crowded`."""
-        if self.parked and not self.crowded():
-            self.reactor.submit(self.parked.popleft())
+        """Queue parked requests, if there are some and the client is no longer `crowded`."""
+        queued = self.queued
+        if not self.parked or len(queued) > QUEUED // 2 or self.crowded():
+            return
+        # One where handlers wait for the client already: its others may have to be parked again.
+        room = 1 if self.held or self.finished else QUEUED - len(queued)
+        for _ in range(min(room, len(self.parked))):
+            stream = self.parked.popleft()
+            queued.add(stream)
+            self.reactor.submit(stream)
 
     # -- writing; the lock is held ----------------------------------------------------------------
 
@@ -299,6 +323,13 @@ class Http2Output(WatchedConnection):
             if crowded:
                 self.parked.append(stream)
             return crowded
+
+    def note_begin(self, stream: OpenStream) -> None:
+        """Note that a queued request begins, and queue parked ones in its place."""
+        self.queued.discard(stream)
+        if self.parked and len(self.queued) <= QUEUED // 2:
+            with self.lock:
+                self.resume()
 
     def flush_deferred(self) -> None:
         """Write the responses of a turn together."""

@@ -78,6 +78,7 @@ class Http2Stream(BlockingStream):
     def work(self) -> bool:
         """Run the handler. Another thread may lead meanwhile. Return whether the caller still does."""
         connection = self._connection
+        connection.note_begin(self)
         core = connection.core
         much = connection.held or connection.finished or connection.outbox > LEFT_LIMIT
         if (much or core.crowd.kinds or self.failure or not self.complete) and self._is_parked(bool(much)):
@@ -123,6 +124,7 @@ class Http2Stream(BlockingStream):
     def _end_unrun(self) -> bool:
         """End a request whose client left before its handler began. Return True: the caller still leads."""
         connection = self._connection
+        connection.queued.discard(self)
         try:
             if self._counted:
                 connection.core.crowd.give_back()
@@ -280,7 +282,7 @@ class Http2Stream(BlockingStream):
             self._unpark()
 
     def _unpark(self) -> None:
-        """Queue a parked request that has failed: its end needs neither room nor a place."""
+        """End a parked request that has failed. Queued, those of one client would keep others out."""
         connection = self._connection
         if self in connection.parked:
             connection.parked.remove(self)
@@ -288,7 +290,8 @@ class Http2Stream(BlockingStream):
             self._counted = False
         else:
             return  # its handler runs, or is about to
-        connection.reactor.submit(self)
+        self.aborted = True
+        connection.drop(self)
 
     # -- the response ---------------------------------------------------------------------------
 

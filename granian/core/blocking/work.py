@@ -27,6 +27,8 @@ HANDSHAKEN = 4
 """`progress` of a connection whose TLS handshake is over, or that has none."""
 LOOK = 16
 """Units of a backlog that are prepared to find one that is not known to be slow."""
+LOOKS_END = 0.0005
+"""Seconds after which no further unit is: a connection may have been read for a millisecond."""
 PRECEDE = 3
 """Units that may precede a slow one, in a row."""
 
@@ -297,13 +299,16 @@ class Backlog:
         A unit in its TLS handshake counts as quick. None: the units that were taken out have no call left.
         """
         slow = self.slow
+        until = monotonic() + LOOKS_END
         looks = LOOK if self._preceding < PRECEDE or not slow else 0
         for _ in range(min(looks, self._size - len(slow))):
             self._size -= 1
             unit = self._take_new()
             if unit.progress >= HANDSHAKEN:
                 call = unit.prepare()
-                if call is None:  # it has done its work, for as long as a call may take
+                if call is None:
+                    if monotonic() < until:
+                        continue  # it was over
                     self._preceding += 1
                     return None
                 if judge.is_slow(call.kind):

@@ -13,6 +13,7 @@ from . import frames
 from .answers import head_fields, trailer_fields
 from .control import KEEP_ALIVE_PING, SHUTDOWN_PING
 from .output import ROOM
+from .portions import Portions
 from .receiving import Receiver
 from .session import Session
 from .streams import Stream
@@ -37,7 +38,8 @@ class Http2:
         self._output = session.output
         self._receiver = self.make_receiver(session, limits)
         self.receive_data: Callable[[bytes], None] = self._receiver.receive
-        self.read_on: Callable[[], None] = self._receiver.read_on
+        self._portions = Portions(self._receiver)
+        self.read_on = self._portions.read_on
         self.next_event: Callable[[], Event | None] = session.next_event
         self.data_to_send = session.output.take
 
@@ -46,7 +48,7 @@ class Http2:
         if not self._session.over:
             self._session.end_all('the client closed the connection')
             self._output.discard()
-        self._receiver.drop_rest()
+        self._portions.drop()
 
     def close(self) -> None:
         """Take no more commands, and break the reference cycles: they would wait for a garbage collection.
@@ -60,12 +62,12 @@ class Http2:
 
     def bound_input(self) -> None:
         """Read a portion of the frames at once from now on; `read_on` reads a further one."""
-        self.receive_data = self._receiver.receive_part
+        self.receive_data = self._portions.receive
 
     @property
     def unread(self) -> bool:
         """True while received frames wait for `read_on`. A core receives nothing more meanwhile."""
-        return self._receiver.unread
+        return self._portions.unread
 
     # ---- the request's side
 
@@ -292,7 +294,7 @@ class Http2:
 
     @property
     def idle(self) -> bool:
-        return not self._table.active and self._receiver.empty
+        return not (self._table.active or self.unread) and self._receiver.empty
 
     @property
     def used(self) -> bool:
@@ -302,7 +304,7 @@ class Http2:
     @property
     def must_close(self) -> bool:
         session = self._session
-        return session.must_close and (session.over or not self._receiver.unread)
+        return session.must_close and (session.over or not self.unread)
 
     @property
     def awaiting_pong(self) -> bool:

@@ -25,7 +25,7 @@ from .connection import Http2
 from .frames import BrokenConnection
 from .h2_connection import connect
 from .h2_output import H2Output
-from .receiving import LISTS, Receiver
+from .receiving import LISTS, UNBOUNDED, Receiver
 from .session import Session
 from .streams import Step, Stream
 
@@ -83,9 +83,11 @@ class H2Receiver(Receiver):
     def _greet(self) -> None:
         self._session.output.flush()
 
-    def _read(self, received: Iterator[tuple[int, int, int, bytes]], left: int) -> int:
+    def read(self, received: Iterator[tuple[int, int, int, bytes]], left: int) -> int:
         """Read frames as `Receiver` does."""
         session = self._session
+        if session.over:
+            return left
         try:
             for kind, flags, stream_id, payload in received:
                 self._on_frame(kind, flags, stream_id, payload)
@@ -96,6 +98,7 @@ class H2Receiver(Receiver):
                     break
         except BrokenConnection as error:
             session.break_off(error.code, error.reason)
+            return UNBOUNDED
         except h2.exceptions.ProtocolError as error:
             session.h2.clear_outbound_data_buffer()  # its GOAWAY does not say why
             reason = str(error) or type(error).__name__
@@ -103,6 +106,7 @@ class H2Receiver(Receiver):
             if reason.startswith('Error decoding header block'):
                 code = frames.COMPRESSION_ERROR  # h2 says PROTOCOL_ERROR
             session.break_off(code, reason)
+            return UNBOUNDED
         return left
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -28,13 +27,8 @@ LATE_BODY = 65536
 BLOCK_FRAMES = 32
 """Maximum HEADERS and CONTINUATION frames of one header block (VU#421644)."""
 UNBOUNDED: Final = 1 << 60
-PORTION: Final = 128
-"""Work of the frames that are read at once where that is bounded: half a millisecond. A frame counts 1, see
-`work_of`. The last frame may exceed it."""
-AT_ONCE: Final = 1024
-"""Bytes of input that need no such count: they hold about one portion at most."""
 LISTS: Final = frozenset((frames.HEADERS, frames.CONTINUATION, frames.SETTINGS))
-"""Frames that count more, by their length."""
+"""Frames whose work counts by their length."""
 
 
 class Block(NamedTuple):
@@ -60,9 +54,6 @@ class Receiver:
         self._headers = HeaderDecoder(limits)
         self._block: Block | None = None
         self._control = ControlFrames(session, limits)
-        self._frames: Iterator[tuple[int, int, int, bytes]] | None = None
-        self._later: deque[bytes] = deque()
-        """Input that follows the frames of `_frames`."""
         self._greet()
 
     def _greet(self) -> None:
@@ -71,48 +62,21 @@ class Receiver:
     @property
     def empty(self) -> bool:
         """True while no part of a frame or of a header block is buffered."""
-        return self._block is None and self._reader.empty and self._frames is None
+        return self._block is None and self._reader.empty
 
     def receive(self, data: bytes) -> None:
         """Read frames into events. A broken rule of the connection ends it with GOAWAY; nothing is raised."""
-        if not self._session.over:
-            self._read(self._reader.feed(data), UNBOUNDED)
+        self.read(self.cut(data), UNBOUNDED)
 
-    def receive_part(self, data: bytes) -> None:
-        """Read a portion of the frames. The rest waits for `read_on`."""
-        if self._frames is not None:
-            self._later.append(data)
-        elif len(data) <= AT_ONCE:
-            self.receive(data)
-        elif not self._session.over:
-            self._frames = self._reader.feed(data)
-            self.read_on()
+    def cut(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+        """Return the frames that end in `data`, for `read`."""
+        return self._reader.feed(data)
 
-    def read_on(self) -> None:
-        """Read a further portion of the frames that have been received."""
-        left = PORTION
-        while self._frames is not None:
-            left = self._read(self._frames, left)
-            if self._session.over:
-                self.drop_rest()
-            elif left <= 0:
-                return
-            else:
-                self._frames = self._reader.feed(self._later.popleft()) if self._later else None
-
-    @property
-    def unread(self) -> bool:
-        """True while frames wait for `read_on`."""
-        return self._frames is not None
-
-    def drop_rest(self) -> None:
-        """Read nothing more of what has been received."""
-        self._frames = None
-        self._later.clear()
-
-    def _read(self, received: Iterator[tuple[int, int, int, bytes]], left: int) -> int:
+    def read(self, received: Iterator[tuple[int, int, int, bytes]], left: int) -> int:
         """Read frames until their work is `left`. Return what is left of it; 0 or less: there may be more."""
         guard = self._guard
+        if self._session.over:
+            return left
         try:
             for kind, flags, stream_id, payload in received:
                 block = self._block
@@ -134,10 +98,14 @@ class Receiver:
                     break
         except BrokenConnection as error:
             self._session.break_off(error.code, error.reason)
+            return UNBOUNDED
         return left
 
     def work_of(self, kind: int, payload: bytes) -> int:
-        """Return the work of one of LISTS: 1 for each 8 bytes, SETTINGS also 1 for each stream's window."""
+        """Return the work of one of LISTS, where other frames count 1: a microsecond or four.
+
+        A further 1 for each 8 bytes, and of SETTINGS for each stream, whose window it may move.
+        """
         work = 1 + (len(payload) >> 3)
         return work + len(self._table.active) if kind == frames.SETTINGS else work
 
