@@ -9,6 +9,7 @@ import pytest
 
 from granian.core.blocking import http2_connection
 from granian.core.blocking.http2_connection import Http2Connection
+from granian.core.blocking.http2_output import QUEUED
 from granian.core.blocking.http2_stream import Http2Stream
 from granian.core.blocking.work import GOES_ON
 from granian.protocol.http2.portions import PORTION
@@ -86,3 +87,23 @@ def test_window_that_opens_by_bytes_wakes_no_thread(monkeypatch: pytest.MonkeyPa
         client.connection.increment_flow_control_window(1 << 24, stream)
         client.flush()
         assert client.finish(stream).received == 1_000_000
+
+
+def test_requests_of_one_client_do_not_fill_the_queue() -> None:
+    queues: list[int] = []
+
+    def handler(stream: Any) -> None:
+        pool = stream._connection.core.pool
+        queues.append(len(pool.ready) + len(pool.due) + len(pool.backlog))
+        stream.respond(200, TEXT, stream.head.path.encode())
+
+    with running(handler) as server, server.connect() as sock:
+        client = Http2Client(sock)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, 'flush', lambda: None)  # all of them arrive together
+            streams = {client.start(f'/{number}'): b'/%d' % number for number in range(90)}
+        client.flush()
+        client.finish(*streams)
+        assert {stream: client.responses[stream].body for stream in streams} == streams
+    assert len(queues) == 90
+    assert max(queues) <= QUEUED + 2  # and the connection, and the backlog itself
