@@ -226,4 +226,4 @@ def test_client_whose_request_is_unread_makes_no_room() -> None:
         assert room.make_room(connections) == 0.0
         assert silent.closed
         assert not sent.closed
-        assert 0 < room.make_room({1: sent}) <= PROMPT  # type: ignore[dict-item]
+        assert 0 < room.make_room({1: sent}) <= PROMPT + 1e-6  # type: ignore[dict-item]
