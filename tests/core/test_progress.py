@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.blocking_core import GET, GET_CLOSE, exchange, running
+from granian.core.blocking.connection import LINGERING
+from granian.core.blocking.work import GOES_ON
+from tests.support.blocking_core import GET, GET_CLOSE, exchange, read_response, running
+from tests.support.configured_core import wait_for
 from tests.support.http2_client import Http2Client
 
 
@@ -30,3 +33,14 @@ def test_progress_of_http2_connection_grows_by_requests() -> None:
                 assert client.receive()
             answers.append(response.body)
     assert answers == [b'progress 7', b'progress 9', b'progress 11']
+
+
+def test_refused_client_that_sends_on_shares_no_lane() -> None:
+    """Eight that sent without end after their refusal made a new client wait for 0.4 s."""
+    with running(report_progress) as server, server.connect() as sock:
+        sock.sendall(GET % b'/')
+        read_response(sock)
+        (connection,) = server.core.reactor.connections.values()
+        sock.sendall(b'no request\r\n\r\n')
+        wait_for(lambda: connection.phase == LINGERING)
+        assert connection.progress == GOES_ON
