@@ -43,27 +43,9 @@ class WatchedConnection:
     """An accepted socket in the reactor's table. See `work.Watched`."""
 
     __slots__ = (
-        '_unacknowledged',
-        'client',
-        'core',
-        'deadline',
-        'fd',
-        'goes_on',
-        'hung_up',
-        'idle_since',
-        'outbox',
-        'owner',
-        'phase',
-        'reactor',
-        'readable',
-        'registered',
-        'scheme',
-        'server',
-        'settings',
-        'signalled',
-        'sock',
-        'stage',
-        'tls',
+        '_unacknowledged', 'client', 'core', 'deadline', 'fd', 'goes_on', 'hung_up', 'idle_since', 'outbox',
+        'owner', 'phase', 'reactor', 'readable', 'registered', 'scheme', 'server', 'settings', 'signalled',
+        'sock', 'stage', 'tls',
     )  # fmt: skip
 
     replies = False
