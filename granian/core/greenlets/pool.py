@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger('_granian')
 
+SLACK_BLOCK, SLACK_BLOCKS, SLACK_SMALL = 8192, 64, 1500
+"""Size and number of the large blocks, and number of the small ones, that are free at the start."""
+
 
 class PoolGreenlet(greenlet):  # type: ignore[misc]
     """A greenlet of the pool, in which units run."""
@@ -89,6 +92,7 @@ class GreenletPool:
         self._unheld = _references_to_the_idle()
         self._again: Callable[[], object] = _not_started
         self._to_hub: Callable[[], object] = _not_started
+        self._pins: tuple[bytes, ...] = ()
 
     def start(self, again: Callable[[], None]) -> None:
         """Use the hub of the calling thread, before it runs. `again` asks it for another turn."""
@@ -102,6 +106,7 @@ class GreenletPool:
         if self.threads or self.ready:
             return
         try:
+            self._pins = _make_slack()
             PoolGreenlet(self._live, self._hub).switch()
         except MemoryError:
             return  # there may be some when there is work
@@ -308,3 +313,14 @@ def _references_to_the_idle() -> int:
 
 def _not_started() -> None:
     raise RuntimeError('the pool has not been started')
+
+
+def _make_slack() -> tuple[bytes, ...]:
+    """Leave the heap free blocks for the stacks of some greenlets. Return what keeps them in the heap.
+
+    A request that begins where the system gives no more memory has none for its stack, nor for a line of the
+    log. Only addresses are kept: the kernel takes the pages back where it needs them (see `core.heap`).
+    """
+    blocks = [bytes(SLACK_BLOCK) for _ in range(SLACK_BLOCKS)]
+    small = [bytes(200) for _ in range(SLACK_SMALL)]
+    return blocks[-1], *small[::500], small[-1]
