@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import Final
-from weakref import WeakKeyDictionary
+
+from .per_loop import PerLoop
 
 TURN: Final = 131072
 """Bytes sent on an `AsyncStream` after which an adapter asks for the next turn. A task that has to wait costs
@@ -56,12 +57,5 @@ class Turns:
             self._loop.call_soon(self._begin)
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
-
-
-def turns_of(loop: asyncio.AbstractEventLoop) -> Turns:
-    """Return the turns of a loop."""
-    turns = _turns.get(loop)
-    if turns is None:
-        turns = _turns[loop] = Turns(loop)
-    return turns
+turns_of = PerLoop(Turns)
+"""Return the turns of a loop."""

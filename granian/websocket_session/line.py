@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+
+from ..per_loop import PerLoop
 
 SLICES = 4
 """Slices inflated in one turn of the loop (2 ms)."""
@@ -45,12 +46,5 @@ class Line:
                 self._loop.call_soon(self._turn)
 
 
-_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = WeakKeyDictionary()
-
-
-def line_of(loop: asyncio.AbstractEventLoop) -> Line:
-    """Return the one line of an event loop."""
-    line = _lines.get(loop)
-    if line is None:
-        line = _lines[loop] = Line(loop)
-    return line
+line_of = PerLoop(Line)
+"""Return the one line of an event loop."""

@@ -24,9 +24,8 @@ class Stall:
 
     def begin(self, stream: AsyncStream, on_end: Callable[[], None]) -> None:
         """Wait until the client has read what was sent; then call `on_end`, unless it goes."""
-        if not self.active:
-            self.active = True
-            self._task = asyncio.Task(self._wait(stream, on_end), loop=asyncio.get_running_loop())
+        self.active = True
+        self._task = asyncio.Task(self._wait(stream, on_end), loop=asyncio.get_running_loop())
 
     async def _wait(self, stream: AsyncStream, on_end: Callable[[], None]) -> None:
         try:

@@ -5,12 +5,11 @@ Each may have `max_message_size` bytes: a thousand clients that leave out the en
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 from ..messages import WARNINGS
+from ..per_loop import PerLoop
 
 MOST, MESSAGES = 256 * 1024 * 1024, 4
 """Bytes of all such messages, or so many of the largest if those are more. Text may take four times that."""
@@ -62,12 +61,5 @@ class Unfinished:
             oldest.give_up_message()
 
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Unfinished] = WeakKeyDictionary()
-
-
-def unfinished_of(loop: asyncio.AbstractEventLoop) -> Unfinished:
-    """Return what an event loop has of unfinished messages."""
-    found = _of_loops.get(loop)
-    if found is None:
-        found = _of_loops[loop] = Unfinished()
-    return found
+unfinished_of = PerLoop(lambda loop: Unfinished())
+"""Return what an event loop has of unfinished messages."""

@@ -93,6 +93,7 @@ class GreenletPool:
         self._again: Callable[[], object] = _not_started
         self._to_hub: Callable[[], object] = _not_started
         self._pins: tuple[bytes, ...] = ()
+        """Keep free blocks in the heap, see `_make_slack`."""
 
     def start(self, again: Callable[[], None]) -> None:
         """Use the hub of the calling thread, before it runs. `again` asks it for another turn."""
@@ -319,7 +320,7 @@ def _make_slack() -> tuple[bytes, ...]:
     """Leave the heap free blocks for the stacks of some greenlets. Return what keeps them in the heap.
 
     A request that begins where the system gives no more memory has none for its stack, nor for a line of the
-    log. Only addresses are kept: the kernel takes the pages back where it needs them (see `core.heap`).
+    log. A worker of 28 MiB has no more memory by it: the pages of the large blocks are not written.
     """
     blocks = [bytes(SLACK_BLOCK) for _ in range(SLACK_BLOCKS)]
     small = [bytes(200) for _ in range(SLACK_SMALL)]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger('_granian')
 
 BURST = 16
-"""Connections set up in one turn: half of those that arrive in it, half of those that wait. A worker that is
-not alone accepts no more at once either: another one may have time for the others."""
+"""Connections set up in one turn: eight that arrive in it, eight that wait. A worker that is not alone
+accepts no more at once either: another one may have time for the others."""
 CROWD = 256
 """Connections that a worker which is alone accepts at once. The kernel gives the oldest first: a client
 behind a crowd would wait until all of it has been set up."""

@@ -66,7 +66,7 @@ class Http2:
 
     @property
     def unread(self) -> bool:
-        """True while received frames wait for `read_on`. A core receives nothing more meanwhile."""
+        """Frames are left over from the last portion; `read_on` reads them."""
         return self._portions.unread
 
     # ---- the request's side
