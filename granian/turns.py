@@ -57,5 +57,5 @@ class Turns:
             self._loop.call_soon(self._begin)
 
 
-turns_of = PerLoop(Turns)
+turns_of = PerLoop('turns', Turns)
 """Return the turns of a loop."""

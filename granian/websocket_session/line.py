@@ -46,5 +46,5 @@ class Line:
                 self._loop.call_soon(self._turn)
 
 
-line_of = PerLoop(Line)
+line_of = PerLoop('line', Line)
 """Return the one line of an event loop."""

@@ -61,5 +61,5 @@ class Unfinished:
             oldest.give_up_message()
 
 
-unfinished_of = PerLoop(lambda loop: Unfinished())
+unfinished_of = PerLoop('unfinished', lambda loop: Unfinished())
 """Return what an event loop has of unfinished messages."""
