@@ -207,7 +207,6 @@ class WebSocketSession:
         close_timeout seconds at most. Then the stream is ended and the handler may return."""
         if not self._answered:
             self.refuse(500 if code == INTERNAL_ERROR else 403)
-        self._stall.cancel()
         if self._codec is None:
             return
         self.start_close(code, '')

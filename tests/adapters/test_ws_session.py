@@ -429,6 +429,23 @@ async def test_pings_are_answered_and_not_read_without_end():
 
 
 @on_loop
+async def test_answer_to_close_is_read_from_a_client_that_was_slow():
+    stream, ws = await accepted()
+    stream.congestion = asyncio.Event()
+    stream.receiver(frame(9))
+    assert not stream.reading
+    finished = asyncio.ensure_future(ws.finish())
+    await turns()
+    stream.congestion.set()
+    await turns()
+    assert stream.reading
+    stream.receiver(frame(8, (1000).to_bytes(2, 'big')))
+    await turns()
+    assert finished.done()
+    assert stream.ended.is_set()
+
+
+@on_loop
 async def test_flood_of_pings_is_answered_over_several_turns():
     stream, ws = await accepted()
     stream.receiver(frame(9) * PINGS_AT_ONCE * 3)
