@@ -221,9 +221,10 @@ def test_client_that_leaves_from_the_line_costs_no_turns(serve: Any, line: Line)
     assert client.head()[0] == 200
     served.wait_for(lambda: served.core.allowance.waiting(connection))
     client.reset()
-    served.wait_for(lambda: not served.core.connections)
-    line.held = False
+    served.wait_for(lambda: connection.lost)
     served.wait_for(lambda: not connection._flush_scheduled)
+    line.held = False
+    served.wait_for(lambda: not served.core.connections)
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='unread input is not known')

@@ -24,8 +24,8 @@ logger = logging.getLogger('_granian')
 SHARE: Final = 0.004
 """Seconds of a turn for the connections in the line; as many are for those that have input in this turn."""
 BEGUN: Final = 64
-"""Maximum requests begun in a share that go on after it. What they do then belongs to the turn, but not to
-the share: where turns are long, fewer are begun."""
+"""Maximum handlers begun or woken in a share that go on after it. What they do then belongs to the turn, but
+not to the share: where turns are long, fewer are begun and woken."""
 LEAST_BEGUN: Final = 8
 """The same where turns are long."""
 UNWATCHED: Final = 32
@@ -53,18 +53,20 @@ class Reader(Protocol):
 class Allowance:
     """Bounds what the connections of one loop do in a turn. The loop's thread.
 
-    A connection asks before it handles input: it takes one of `left`, or calls `admits` when there is none.
-    While connections wait there is none, so each call is looked at.
+    A connection asks before it handles input, its client's leaving, or its own end: it takes one of `left`,
+    or calls `admits` when there is none. While connections wait there is none, so each call is looked at.
     """
 
     __slots__ = (
         '_began', '_begun', '_due', '_light', '_line', '_loop', '_most', '_places', '_unbounded', '_until',
-        'context', 'left',
+        'context', 'left', 'resumed',
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, begun: Sized) -> None:
         """Make an allowance. `begun` has the requests that are being handled."""
         self.left = UNWATCHED
+        self.resumed = 0
+        """Handlers that calls have woken so far, or may have."""
         self.context = context
         self._loop = loop
         self._begun = begun
@@ -73,8 +75,8 @@ class Allowance:
         self._due = False  # the loop's next turn begins with `_begin`
         self._until = 0.0  # end of the share; 0 when none has been asked for in this turn
         self._began = 0.0  # begin of the turn; 0 when no connection waited then
-        self._places = BEGUN  # requests that may be begun in a share
-        self._most = 0  # requests that are being handled when the share's places are taken
+        self._places = BEGUN  # handlers that may be begun or woken in a share
+        self._most = 0  # `_handlers()` when the share's places are taken
         self._unbounded = False
 
     def admits(self, reader: Reader, call: Callable[..., object], *arguments: Sized) -> bool:
@@ -128,12 +130,16 @@ class Allowance:
         """Return whether the share of connections that have input in this turn lasts."""
         now = monotonic()
         if not self._until:
-            self._until, self._most = now + SHARE, len(self._begun) + self._places
+            self._until, self._most = now + SHARE, self._handlers() + self._places
             self._call_begin()
-        elif now >= self._until or len(self._begun) >= self._most:
+        elif now >= self._until or self._handlers() >= self._most:
             return False
         self.left = 0 if self._line else WATCHED - 1
         return True
+
+    def _handlers(self) -> int:
+        """Return a number that grows by each handler that a call has begun or woken."""
+        return len(self._begun) + self.resumed
 
     def _call_begin(self) -> None:
         if not self._due:
@@ -174,7 +180,7 @@ class Allowance:
 
         Of those with little input and of all, the one that has waited longest, in turn.
         """
-        until, most = now + SHARE, len(self._begun) + self._places
+        until, most = now + SHARE, self._handlers() + self._places
         light = True
         while self._line:
             # In turn: a request would wait behind a thousand uploads, each of which takes as long as many.
@@ -186,7 +192,7 @@ class Allowance:
             except Exception:  # a fault of ours: no further connection would go on
                 logger.exception('Internal error on a connection')
                 reader.abort()
-            if not self._unbounded and (monotonic() >= until or len(self._begun) >= most):
+            if not self._unbounded and (monotonic() >= until or self._handlers() >= most):
                 break
 
     def _go_on(self, reader: Reader, calls: list[Call]) -> None:

@@ -105,6 +105,7 @@ class LoopConnection(LoopInput):
         protocol = self.protocol
         protocol.receive_data(data)
         if self.streams or self.slow:
+            allowance.resumed += 1
             self._pump()
             allowance.left >>= 1  # it may have taken as long as many requests
             if not self.multiplexed:
@@ -153,12 +154,15 @@ class LoopConnection(LoopInput):
 
     def eof_received(self) -> bool:
         """Answer what is under way although the client has half-closed, and notify the handlers."""
-        if self.allowance.waiting(self):
-            self.allowance.put_off(self, self._end_of_input)
+        allowance = self.allowance
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.admits(self, self._end_of_input):
             return True
         self.client_closed = True
         if self.closing or not self.negotiated:
             return False
+        allowance.resumed += len(self.streams)
         self.protocol.receive_eof()
         self._pump()
         self.client_left()
@@ -173,7 +177,19 @@ class LoopConnection(LoopInput):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.closing = True
-        self.allowance.forget(self)
+        for stream in self.streams.values():
+            stream.disconnected = True
+        allowance = self.allowance
+        allowance.forget(self)
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.admits(self, self._be_lost):
+            return
+        self._be_lost()
+
+    def _be_lost(self) -> None:
+        """Notify the handlers, and have the core forget this connection. The transport is closed."""
+        self.allowance.resumed += len(self.streams)
         self.drop_output()
         for stream in list(self.streams.values()):
             self._drop(stream)

@@ -23,6 +23,8 @@ _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
 
 def sweep(connection: LoopConnection, now: float) -> None:
     """Act on the deadlines of `connection` that have passed. The core calls it about once a second."""
+    if connection.lost:
+        return
     unsent = connection.transport.get_write_buffer_size()
     put_off = _is_put_off(connection)
     if connection.reading_paused and not (put_off or connection.behind or connection.closing):

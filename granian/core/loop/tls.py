@@ -127,18 +127,19 @@ class TLSLayer(asyncio.Protocol):
             self._raw.pause_reading()
 
     def eof_received(self) -> bool:
-        if not self._agreed:
-            self._fail('the client has gone')
-            return False
-        if self._owner.allowance.waiting(self._owner):
-            self._owner.allowance.put_off(self._owner, self._end)
-        else:
-            self._end()
+        allowance = self._owner.allowance
+        if allowance.left:
+            allowance.left -= 1
+        elif not allowance.admits(self._owner, self._end):
+            return True
+        self._end()
         return True
 
     def _end(self) -> None:
         """Pass on the client's FIN. Close, with a close_notify, unless our side stays open."""
-        if not self._end_of_input():
+        if not self._agreed:
+            self._fail('the client has gone')
+        elif not self._end_of_input():
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -37,6 +37,7 @@ class Tunnel(asyncio.Protocol):
         elif not allowance.admits(connection, self.data_received, data):
             connection.bound_held(len(data))
             return
+        allowance.resumed += 1
         if stream.flowing:
             stream.received += len(data)
             self._receive(data)
