@@ -44,6 +44,19 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell pytest-xdist's controller, where this is a process of it, how many rows ran here."""
+    output = getattr(session.config, 'workeroutput', None)
+    if output is not None:
+        output['rows'] = rows.counted
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the rows of a process of pytest-xdist that has ended."""
+    rows.counted += getattr(node, 'workeroutput', {}).get('rows', 0)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how many rows of tables ran in the tests that pytest counts."""
     if rows.counted:
