@@ -62,7 +62,7 @@ def test_curl(site: Site) -> None:
 
 def test_httpx(site: Site) -> None:
     trust = ssl.create_default_context(cafile=str(site.trusted))
-    with httpx.Client(http1=False, http2=True, verify=trust, trust_env=False) as client:
+    with httpx.Client(http1=False, http2=True, verify=trust, trust_env=False, timeout=30) as client:
         for _ in range(3):
             response = client.post(site.url + 'read', content=b'x' * 300_000)
             assert (response.http_version, response.content) == ('HTTP/2', HELLO)

@@ -40,7 +40,7 @@ def chat(request):
 
 @pytest.fixture
 def client(chat):
-    with httpx.Client(base_url=f'http://127.0.0.1:{chat.port}', trust_env=False) as client:
+    with httpx.Client(base_url=f'http://127.0.0.1:{chat.port}', trust_env=False, timeout=30) as client:
         yield client
 
 

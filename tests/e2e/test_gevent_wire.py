@@ -56,7 +56,7 @@ def test_the_worker_outlives_what_a_request_does(path: str, status: int) -> None
     flags = '--core gevent --workers 1 --blocking-threads 1'
     with (
         serving('granian', MISBEHAVES, flags, HERE) as server,
-        httpx.Client(base_url=f'http://127.0.0.1:{server.port}') as client,
+        httpx.Client(base_url=f'http://127.0.0.1:{server.port}', timeout=30) as client,
     ):
         for _ in range(3):
             assert client.get(path).status_code == status, server.log

@@ -40,7 +40,9 @@ class Visitor:
 
     def __init__(self, port: int) -> None:
         # the same Host for both servers, for it comes back in pages
-        self.client = httpx.Client(base_url=f'http://127.0.0.1:{port}', headers={'host': 'localhost'})
+        self.client = httpx.Client(
+            base_url=f'http://127.0.0.1:{port}', headers={'host': 'localhost'}, timeout=30
+        )
         self.notes: list[tuple[object, ...]] = []
 
     def get(self, path: str) -> httpx.Response:

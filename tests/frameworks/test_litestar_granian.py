@@ -57,7 +57,9 @@ def test_run():
             websocket.send('text')
             assert websocket.recv(10) == 'text'
         assert get(server, '/gates/left').text == 'open'
-        with httpx.Client(http1=False, http2=True, base_url=f'http://127.0.0.1:{server.port}') as client:
+        with httpx.Client(
+            http1=False, http2=True, base_url=f'http://127.0.0.1:{server.port}', timeout=30
+        ) as client:
             assert client.get('/state').http_version == 'HTTP/2'
     assert server.log.count(END) == 1
     assert tracebacks(server.log) == []
@@ -152,7 +154,9 @@ def test_tls(tmp_path):
     flags = f'--ssl-certfile {tmp_path}/server.pem --ssl-keyfile {tmp_path}/server.key'
     with (
         running(flags) as server,
-        httpx.Client(verify=client_context(tmp_path, 'server'), trust_env=False, http2=True) as client,
+        httpx.Client(
+            verify=client_context(tmp_path, 'server'), trust_env=False, http2=True, timeout=30
+        ) as client,
     ):
         response = client.get(f'https://127.0.0.1:{server.port}/state')
         assert (response.status_code, response.http_version) == (200, 'HTTP/2')

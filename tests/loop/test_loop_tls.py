@@ -33,7 +33,7 @@ def test_http1_over_tls(serve, tls):
 
 def test_alpn_chooses_http2(serve, tls):
     served = serve(hello, tls=tls)
-    with httpx.Client(http2=True, verify=client_context('h2'), trust_env=False) as client:
+    with httpx.Client(http2=True, verify=client_context('h2'), trust_env=False, timeout=30) as client:
         response = client.get(f'https://127.0.0.1:{served.address[1]}/')
         assert (response.http_version, response.text) == ('HTTP/2', '2 https TLSv1.3')
 
@@ -255,7 +255,7 @@ def test_files_over_tls(serve, tls, tmp_path):
 
 
 def prior_knowledge():
-    return httpx.Client(http1=False, http2=True, trust_env=False)
+    return httpx.Client(http1=False, http2=True, trust_env=False, timeout=30)
 
 
 def test_http2_by_prior_knowledge(serve):

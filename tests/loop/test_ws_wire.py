@@ -97,7 +97,7 @@ def test_ended_websocket_is_freed_without_the_collector(serve, last):
         assert client.exactly(3) == b'\x81\x01a'
         client.send(last)
         client.close()
-        served.wait_for(lambda: not any(isinstance(each, LoopStream) for each in gc.get_objects()))
+        served.wait_for(lambda: not any(issubclass(type(each), LoopStream) for each in gc.get_objects()))
     finally:
         gc.enable()
 

@@ -25,8 +25,9 @@ def start(serve, tmp_path):
     def make(**options):
         (tmp_path / 'who.py').write_text(APP)
         tmp_path.chmod(0o755)
-        for folder in tmp_path.parents[:2]:
-            folder.chmod(0o755)
+        for folder in tmp_path.parents:
+            if not folder.stat().st_mode & stat.S_IXOTH:
+                folder.chmod(0o755)
         return serve('who:app', 'default', script='hookserver.py', **options)
 
     return make

@@ -90,7 +90,9 @@ def server(request, folder):
 @pytest.fixture(params=['1', '2'])
 def client(request, server):
     url = 'http://{}:{}'.format(*server.address)
-    with httpx.Client(http1=request.param == '1', http2=request.param == '2', base_url=url) as client:
+    with httpx.Client(
+        http1=request.param == '1', http2=request.param == '2', base_url=url, timeout=30
+    ) as client:
         client.headers.pop('accept-encoding')
         yield client
 

@@ -38,7 +38,7 @@ def serving(*arguments):
                     break
             else:
                 raise AssertionError(''.join(lines))
-            with httpx.Client(base_url=found[1]) as client:
+            with httpx.Client(base_url=found[1], timeout=30) as client:
                 yield client
         finally:
             process.terminate()

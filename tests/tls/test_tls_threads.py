@@ -107,7 +107,7 @@ def test_reset_connection_is_freed_without_the_collector(serve, make_client):
                 sock.sendall(GET % b'/')
                 assert read_response(sock).startswith(b'HTTP/1.1 200 ')
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-            until(lambda: not any(isinstance(each, TLSSocket) for each in gc.get_objects()))
+            until(lambda: not any(issubclass(type(each), TLSSocket) for each in gc.get_objects()))
     finally:
         gc.enable()
 
