@@ -129,6 +129,11 @@ class Declaration(Positional):
         g.HTTP2, 'enum', HTTP2Engines.lean, enum=HTTP2Engines, to='limits.http2_engine',
         help='What reads and writes HTTP/2: lean is our own, h2 the library of that name (slower)',
     )  # fmt: skip
+    http2_worker_streams: int = opt(
+        g.HTTP2, 'int', 10_000, ge=0, to='limits.worker_streams',
+        help='Streams that the clients of a worker may have open together, beyond 8 of each connection; '
+        'further ones are refused, and clients may send them again',
+    )  # fmt: skip
     server_header: str = opt(
         g.PROTO, 'text', 'granian', "Value of the responses' Server header; an empty one sends none",
         to='limits.server_header',

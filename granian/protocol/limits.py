@@ -1,4 +1,4 @@
-"""Limits on what a peer may send, and the one clock of the protocol room. Imports nothing of it."""
+"""Limits on what peers may send, and the one clock of the protocol room. Imports nothing of it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ not repeat a POST that a close in that moment loses."""
 FIRST_GRACE: Final = 10.0
 """The same for the first request of a connection, when the worker is replaced: a client that has connected
 does not expect to be turned away, and need not repeat its request. nginx gives it all of the head timeout."""
+
+OWN_STREAMS: Final = 8
+"""HTTP/2 streams that each connection may have open, however many the others have."""
 
 WRITES: Final = 4
 """Writes of an HTTP/2 connection, of 192 KiB each, before others have a turn. A fast client takes all."""
@@ -94,6 +97,8 @@ class Limits:
     initial_connection_window_size: int = 1048576
     initial_stream_window_size: int = 1048576
     max_concurrent_streams: int = 200
+    worker_streams: int = 10_000
+    """Streams of all connections of a worker together, beyond OWN_STREAMS of each: see `SharedStreams`."""
     max_frame_size: int = 16384
     max_headers_size: int = 65536
     max_send_buffer_size: int = 409600
@@ -102,3 +107,24 @@ class Limits:
     """Whether an upgrade to WebSocket (or RFC 8441's extended CONNECT) is offered."""
     raw_fields: bool = field(default=False)
     """True if the application takes header fields as bytes, or few of them: text is made on demand."""
+
+
+class SharedStreams:
+    """The open HTTP/2 streams that the connections of a worker have beyond OWN_STREAMS each.
+
+    Any thread: `append` and `pop` of a list are atomic. Two threads that find the last place free at the same
+    time both take one.
+    """
+
+    __slots__ = ('give_back', 'most', 'take', 'taken')
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken: list[None] = []
+        """A place of each stream; there is room for a further one while they are fewer than `most`."""
+        # Not methods: nearly every request of a busy client calls both.
+        self.take = self.taken.append
+        self.give_back = self.taken.pop
+
+    def __len__(self) -> int:
+        return len(self.taken)

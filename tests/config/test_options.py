@@ -50,7 +50,7 @@ CLI_DEFAULTS = {
     'reload_ignore_worker_failure': False, 'process_name': None, 'pid_file': None, 'core': 'threads',
     'http1_keep_alive_timeout': 75, 'http1_max_head_size': 65536, 'http1_max_headers': 100,
     'http1_max_request_line': 0, 'http1_max_field_size': 0, 'header_map': 'drop',
-    'http2_engine': 'lean', 'server_header': 'granian',
+    'http2_engine': 'lean', 'http2_worker_streams': 10_000, 'server_header': 'granian',
     'ws_app': None, 'asgi_pathsend': False, 'request_body_spool': 67108864,
     'request_min_rate': 500, 'response_min_rate': 500,
     'request_body_timeout': 60, 'response_write_timeout': 60, 'ssl_handshake_timeout': 15,
@@ -70,7 +70,7 @@ RANGES = {
     'reload_tick': (50, 5000), 'http1_max_head_size': (4096, None), 'http1_keep_alive_timeout': (1, None),
     'http1_max_headers': (1, None), 'http1_max_request_line': (0, None), 'http1_max_field_size': (0, None),
     'http2_max_headers_size': (1, None),
-    'http2_max_send_buffer_size': (1024, None),
+    'http2_max_send_buffer_size': (1024, None), 'http2_worker_streams': (0, None),
 }  # fmt: skip
 ENUM_MEMBERS = {
     'interface': {'asgi', 'asginl', 'rsgi', 'wsgi', 'auto'}, 'http': {'auto', '1', '2'},

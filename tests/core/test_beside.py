@@ -128,7 +128,7 @@ def test_websocket_beside_lives_while_its_client_takes_output(
         lock=threading.Lock(), waiting=set(), outbox=0, scheme='http', client=None, server='', tls=None,
         settings=SimpleNamespace(write_timeout=0.01), push=len, flush=lambda: None,
         is_full=lambda stream_id: next(looks) < 3, taken=lambda: 0, keeps_rate=lambda before: rate > 0,
-        http=SimpleNamespace(is_starved=lambda stream_id: starved, abort=lambda _: b'', data_to_send=bytes),
+        http=SimpleNamespace(is_starved=lambda stream_id: starved, cancel=lambda _: b'', data_to_send=bytes),
     )  # fmt: skip
     request: Any = SimpleNamespace(stream_id=1, head=None, body=b'')
 

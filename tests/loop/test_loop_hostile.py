@@ -538,6 +538,54 @@ def test_http2_stream_is_cut_where_the_client_takes_nothing(serve):
     assert [client.responses[each].reset is not None for each in streams] == [True, True]
 
 
+def test_http2_stream_that_timed_out_keeps_its_place_while_its_handler_runs(serve):
+    """Have handlers go on after the write timeout: clients could leave any number of them behind."""
+
+    async def handler(stream):
+        stream.send_response(200, PLAIN)
+        stream.send_data(BODY)
+        await go.wait()
+
+    served = serve(handler, write_timeout=0.1)
+    go = served.call(asyncio.Event)
+    client = Http2Client(served.connect().sock, window=1_000_000, acknowledge=False)
+    streams = [client.start() for _ in range(10)]
+    client.finish(*streams)
+    assert all(client.responses[each].reset is not None for each in streams)
+    connection = connection_of(served)
+    assert served.call(lambda: (len(served.core.running), connection.protocol.idle)) == (10, False)
+    assert len(served.core.shared_streams) == 2
+    served.loop.call_soon_threadsafe(go.set)
+    served.wait_for(lambda: connection.protocol.idle)
+    assert len(served.core.shared_streams) == 0
+
+
+@pytest.mark.parametrize('status', [0, 200])
+def test_http2_place_is_free_where_the_connection_ends_before_the_handler(serve, status):
+    """End handlers between the abort of a connection and its `connection_lost`."""
+
+    async def handler(stream):
+        if status:
+            stream.send_response(status, PLAIN)
+        await go.wait()
+
+    served = serve(handler)
+    go = served.call(asyncio.Event)
+    client = Http2Client(served.connect().sock)
+    for _ in range(10):
+        client.start()
+    served.wait_for(lambda: len(served.core.running) == 10)
+    assert len(served.core.shared_streams) == 2
+
+    def end():
+        go.set()  # the handlers run first
+        connection_of(served).abort()
+
+    served.call(end)
+    served.wait_for(lambda: not served.core.running)
+    assert len(served.core.shared_streams) == 0
+
+
 def test_uploads_of_one_client_share_the_minimum_rate(serve):
     """Four streams at 200 bytes a second, where one alone must have 500."""
 

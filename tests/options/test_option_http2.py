@@ -122,6 +122,54 @@ def test_streams_at_once(serve):
         assert client.finish(*held).status == 200
 
 
+def read_body(environ, start_response):
+    environ['wsgi.input'].read()
+    return hello(environ, start_response)
+
+
+async def read_body_async(scope, receive, send):
+    while (await receive()).get('more_body'):
+        pass
+    await answer(send, b'hello')
+
+
+READERS = {'wsgi': read_body, 'asginl': read_body_async}
+
+
+def taken(served):
+    """Return the number of streams beyond those that are each client's own."""
+    return len(getattr(served.core, '_core', served.core).shared_streams)
+
+
+@pytest.mark.proves('--http2-worker-streams')
+@BOTH
+def test_streams_of_all_clients(serve, interface):
+    """Have 10 streams beyond 8 of each client."""
+    served = serve(READERS[interface], interface, http2_worker_streams=10)
+    with served.connect() as one, served.connect() as two:
+        clients = [greeted(one), greeted(two)]
+        held = [[client.start(method='POST', end=False) for _ in range(13)] for client in clients]
+        wait_for(lambda: taken(served) == 10)
+        refused = [client.finish(client.start(method='POST', end=False)) for client in clients]
+        assert [each.reset for each in refused] == [7, 7], 'REFUSED_STREAM'
+        for client, streams in zip(clients, held):
+            for stream in streams:
+                client.send(stream, b'', end=True)
+                assert client.finish(stream).status == 200
+        wait_for(lambda: taken(served) == 0)
+
+
+@BOTH
+def test_streams_that_time_out_make_room(serve, interface):
+    served = serve(READERS[interface], interface, brief={'request_body_timeout': 0.05})
+    with served.connect() as sock:
+        client = greeted(sock)
+        streams = [client.start(method='POST', end=False) for _ in range(20)]
+        for stream in streams:
+            assert client.finish(stream).status == 408
+        wait_for(lambda: taken(served) == 0)
+
+
 @pytest.mark.proves('--http2-max-frame-size')
 @pytest.mark.parametrize('size', [20_000, 20_001])
 def test_the_largest_frame(serve, size):

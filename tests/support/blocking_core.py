@@ -47,6 +47,7 @@ class Running:
         self.core.stop()
         self.thread.join(10)
         assert not self.thread.is_alive(), 'the core did not stop'
+        assert len(self.core.shared_streams) == 0
 
 
 @contextlib.contextmanager

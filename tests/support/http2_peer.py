@@ -18,7 +18,7 @@ from hyperframe.frame import (
 
 from granian.protocol.events import Refused, Rejected
 from granian.protocol.http2 import make_http2
-from granian.protocol.limits import H2, LEAN, Clock, Limits
+from granian.protocol.limits import H2, LEAN, Clock, Limits, SharedStreams
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 GET = [(':method', 'GET'), (':scheme', 'http'), (':authority', 'a.example'), (':path', '/')]
@@ -40,9 +40,12 @@ class Peer:
 
     engine = LEAN
 
-    def __init__(self, limits: Limits | None = None, *, greet: bool = True) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, greet: bool = True, shared: SharedStreams | None = None
+    ) -> None:
         self.clock = Clock(b'Sun, 06 Nov 1994 08:49:37 GMT')
-        self.server: Any = make_http2(replace(limits or Limits(), http2_engine=self.engine), self.clock)
+        limits = replace(limits or Limits(), http2_engine=self.engine)
+        self.server: Any = make_http2(limits, self.clock, shared)
         self.encoder = hpack.Encoder()
         self.decoder = hpack.Decoder()
         self.events: list = []

@@ -184,6 +184,7 @@ class Served:
         assert not self.core.connections
         assert not self.core.running
         assert not self.leftover
+        assert len(self.core.shared_streams) == 0
 
     def begin_stop(self, reload=False):
         self.core.stop(reload)

@@ -260,7 +260,7 @@ class Http2Tunnel:
             self.aborted = self.response_ended = True
             self.disconnected = True
             with self._connection.lock:
-                self._send(self._connection.http.abort(self.stream_id))
+                self._send(self._connection.http.cancel(self.stream_id))
 
     def finish(self) -> None:
         """Report the exchange and free the stream, after its handler has ended."""

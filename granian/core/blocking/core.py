@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ... import forked
 from ...clocks import monotonic
 from ...own_threads import start_thread
+from ...protocol.limits import SharedStreams
 from ..listener import Listener
 from .crowd import Crowd
 from .opening import Opening
@@ -48,6 +49,7 @@ class BlockingCore:
         self.pool = pool
         self.reactor = self.make_reactor(listeners, pool, settings, self._connect, deferred)
         self.crowd = Crowd(settings.threads, self.reactor.submit)
+        self.shared_streams = SharedStreams(settings.limits.worker_streams)
         self.reactor.clock.server = settings.limits.server_header
         self.upgrades: Upgrades | None = None
         self.handed_over: dict[Any, socket.socket] = {}

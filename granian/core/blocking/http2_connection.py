@@ -263,6 +263,7 @@ class Http2Connection(Http2Output):
             if spool is not None:
                 spool.close()
             if self.phase >= LINGERING:
+                self.http.abort(stream_id)
                 if self.phase == CLOSED and not self.streams:
                     self.reactor.let_go(self)
                 return
@@ -285,8 +286,9 @@ class Http2Connection(Http2Output):
         spool = self.streams.pop(stream.stream_id).spool
         if spool is not None:
             spool.close()
+        out = self.http.abort(stream.stream_id)
         if self.phase < LINGERING:
-            self.push(self.http.abort(stream.stream_id))
+            self.push(out)
         elif self.phase == CLOSED and not self.streams:
             self.reactor.let_go(self)
 
@@ -331,8 +333,10 @@ class Http2Connection(Http2Output):
     def close(self) -> None:
         """Close the socket. Streams whose handler runs keep the connection in memory until they end."""
         if self.phase != CLOSED:
+            self.http.close()
             for stream in (*self.parked, *self.gathering.values()):
                 del self.streams[stream.stream_id]  # it has never run
+                self.http.abort(stream.stream_id)
                 if stream.spool is not None:
                     stream.spool.close()
             self.parked.clear()
@@ -340,7 +344,6 @@ class Http2Connection(Http2Output):
             if self.streams:
                 self.reactor.retain(self)
             super().close()
-            self.http.close()
 
     # -- deadlines ------------------------------------------------------------------------------
 

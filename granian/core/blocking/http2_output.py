@@ -55,7 +55,7 @@ class Http2Output(WatchedConnection):
     def __init__(self, sock: Any, client: Any, server: Any, core: Services) -> None:
         super().__init__(sock, client, server, core)
         self.memo: dict[str, Any] = {}
-        self.http = make_http2(core.settings.limits, core.reactor.clock)
+        self.http = make_http2(core.settings.limits, core.reactor.clock, core.shared_streams)
         self.http.bound_input()
         self.http.bound_output()
         self.lock = Lock()

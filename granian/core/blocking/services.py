@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ...observe.exchange import Exchange
     from ...protocol.events import Request, RequestFailed
+    from ...protocol.limits import SharedStreams
     from ...stream import Handler
     from ..contract import CoreSettings
     from .crowd import Crowd
@@ -62,6 +63,7 @@ class Services(Protocol):
     """Sockets that applications have taken over, by their connection."""
 
     crowd: Crowd
+    shared_streams: SharedStreams
     settings: CoreSettings
     handler: Handler
     reactor: Reactor

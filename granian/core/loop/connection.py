@@ -310,7 +310,7 @@ class LoopConnection(LoopInput):
             fields, body = error_parts(status, reason)
             self.write(self.protocol.respond(stream.stream_id, status, fields, body))
             stream.status = status
-        self.write(self.protocol.abort(stream.stream_id))
+        self.cancel(stream)
         self._drop(stream)
         if not self.multiplexed:
             self.end()
@@ -329,7 +329,7 @@ class LoopConnection(LoopInput):
     def abort_stream(self, stream: LoopStream) -> None:
         if self.lost:
             return
-        self.write(self.protocol.abort(stream.stream_id))
+        self.cancel(stream)
         if self.multiplexed:
             self._drop(stream)
             return

@@ -22,7 +22,7 @@ from ...dates import http_date
 from ...late_imports import imports_later
 from ...messages import WARNINGS
 from ...protocol.error_pages import error_parts
-from ...protocol.limits import Clock
+from ...protocol.limits import Clock, SharedStreams
 from ...stream import log_failure
 from ..heap import Peak
 from ..own import OwnDescriptors
@@ -95,6 +95,7 @@ class LoopCore:
         self._observed = settings.on_exchange is not None
         self._backpressure = settings.backpressure
         self.load = Load(self.running, settings.backpressure, self.acceptor, self.in_own_context)
+        self.shared_streams = SharedStreams(settings.limits.worker_streams)
         self._peak = Peak()
         self._served = False  # becomes true when the worker is ready, and stays so
         self._owns_loop = False  # the loop is the worker's, not a host program's
@@ -254,7 +255,7 @@ class LoopCore:
         from ...protocol.http2 import make_http2
         from ...protocol.http2.timers import Timers
 
-        http2 = make_http2(self.settings.limits, self.clock)
+        http2 = make_http2(self.settings.limits, self.clock, self.shared_streams)
         http2.bound_input()
         http2.bound_output()
         return http2, Timers(http2, self.settings, self, self.loop.time())
@@ -314,6 +315,8 @@ class LoopCore:
         """Answer or abort in the place of a handler that left its response unfinished."""
         if stream.status or stream.disconnected:
             stream.abort()
+            if stream.connection.multiplexed:
+                stream.connection.handler_ended(stream)
         else:
             stream.respond(500, *error_parts(500))
             stream.aborted = True

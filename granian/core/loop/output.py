@@ -243,6 +243,11 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
         if not self._flush_scheduled:
             self._schedule_flush()
 
+    def cancel(self, stream: StreamT) -> None:
+        """End an exchange for the client. On HTTP/2 it keeps its place until `handler_ended`."""
+        end = self.protocol.abort if self.http2 is None else self.http2.cancel
+        self.write(end(stream.stream_id))
+
     def handler_ended(self, stream: StreamT) -> None:
         """Free the place of a stream that was broken off (HTTP/2).
 

@@ -12,16 +12,16 @@ Date line that the core keeps, round trips are measured by PING.
 
 from __future__ import annotations
 
-from ..limits import H2, Clock, Limits
+from ..limits import H2, Clock, Limits, SharedStreams
 from .connection import Http2
 
 __all__ = ['Http2', 'make_http2']
 
 
-def make_http2(limits: Limits, clock: Clock) -> Http2:
-    """Return a connection of the engine that `limits` name."""
+def make_http2(limits: Limits, clock: Clock, shared: SharedStreams | None = None) -> Http2:
+    """Return a connection of the engine that `limits` name. `shared`: the worker's, see `Http2`."""
     if limits.http2_engine != H2:
-        return Http2(limits, clock)
+        return Http2(limits, clock, shared)
     from .h2_engine import H2Engine
 
-    return H2Engine(limits, clock)
+    return H2Engine(limits, clock, shared)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..events import Event
 from ..interface import Headers, InvalidResponse
-from ..limits import Clock, Limits
+from ..limits import Clock, Limits, SharedStreams
 from ..response import checked_status, read_pairs
 from . import frames
 from .answers import head_fields, trailer_fields
@@ -31,9 +31,12 @@ class Http2:
     make_session = Session
     make_receiver = Receiver
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: Limits, clock: Clock, shared: SharedStreams | None = None) -> None:
+        """Begin a connection. `shared` counts the worker's streams; None: those of this connection alone."""
         self._clock = clock
-        self._session = session = self.make_session(limits, clock)
+        if shared is None:  # one that is empty is false
+            shared = SharedStreams(limits.worker_streams)
+        self._session = session = self.make_session(limits, clock, shared)
         self._table = session.table
         self._output = session.output
         self._receiver = self.make_receiver(session, limits)
@@ -103,9 +106,8 @@ class Http2:
     def _release(self, stream_id: int) -> None:
         """Free the place of a stream that was broken off, after the core's last command on it."""
         stream = self._table.active.get(stream_id)
-        if stream is not None and stream.closed:
-            stream.released = True
-            self._session.leave(stream)
+        if stream is not None and (stream.closed or self._session.over):
+            self._session.release(stream)
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> bytes:
         stream = self._sendable(stream_id)
@@ -216,13 +218,25 @@ class Http2:
         return self._output.take()
 
     def abort(self, stream_id: int) -> bytes:
+        """Return the frame that breaks a stream off, b'' where it has ended. Its handler has ended."""
         stream = self._table.active.get(stream_id)
-        if stream is None or self._session.over:
+        if stream is None:
             return b''
-        if stream.closed:
-            self._release(stream_id)
+        if stream.closed or self._session.over:
+            self._session.release(stream)
         else:
             self._abandon(stream)
+        return self._output.take()
+
+    def cancel(self, stream_id: int) -> bytes:
+        """Do as `abort` for a stream whose handler runs: it keeps its place until `abort`."""
+        stream = self._table.active.get(stream_id)
+        if stream is None or stream.closed or self._session.over:
+            return b''
+        if stream.ending:
+            self._abandon(stream)  # the handler has sent all
+        else:
+            self._session.cancel(stream)
         return self._output.take()
 
     def _abandon(self, stream: Stream) -> None:

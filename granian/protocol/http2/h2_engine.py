@@ -18,7 +18,7 @@ import h2.exceptions
 import hpack
 
 from ..interface import Headers
-from ..limits import Clock, Limits
+from ..limits import Clock, Limits, SharedStreams
 from . import frames
 from .answers import head_fields
 from .connection import Http2
@@ -37,8 +37,8 @@ class H2Session(Session):
 
     output: H2Output
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
-        super().__init__(limits, clock)
+    def __init__(self, limits: Limits, clock: Clock, shared: SharedStreams) -> None:
+        super().__init__(limits, clock, shared)
         self.h2 = connect(limits)
         self.output = H2Output(self.guard, self.sent_end, self.h2)
 

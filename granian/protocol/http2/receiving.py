@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ..events import Data, EndOfRequest, Request
 from ..head import BadRequest, Head
-from ..limits import Limits
+from ..limits import OWN_STREAMS, Limits
 from . import frames
 from .answers import refusal_fields
 from .control import CONTROL, ControlFrames
@@ -48,6 +48,8 @@ class Receiver:
         self._limits = limits
         self._table = session.table
         self._output = session.output
+        self._places = session.shared.taken
+        self._most_places = session.shared.most
         self._windows = session.windows
         self._guard = session.guard
         self._reader = FrameReader(frames.max_frame_size(limits))
@@ -277,8 +279,10 @@ class Receiver:
         if self._session.last_accepted is not None:
             # After the final GOAWAY: the client knows that this was not processed (6.8).
             self._table.remember(stream_id, StreamState.RESET_BY_US)
-        elif len(self._table.active) >= self._limits.max_concurrent_streams:
+        elif (number := len(self._table.active)) >= self._limits.max_concurrent_streams:
             self._session.refuse(stream_id, frames.REFUSED_STREAM)
+        elif number >= OWN_STREAMS and len(self._places) >= self._most_places:
+            self._session.refuse_crowded(stream_id)
         elif depends_on_itself:
             self._session.refuse(stream_id, frames.PROTOCOL_ERROR)
             self._session.events.append(rejected(400, 'a stream that depends on itself', []))
@@ -317,7 +321,7 @@ class Receiver:
         stream.method = method
         if ended:
             stream.state = StreamState.HALF_CLOSED_REMOTE
-        self._table.active[stream_id] = stream
+        self._table.add(stream)
         return stream
 
     def _answer(self, stream_id: int, error: BadRequest, headers: HeaderList, ended: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from ..events import Data, Event, Refused, Rejected, Request, RequestFailed, Writable
-from ..limits import Clock, Limits
+from ..limits import Clock, Limits, SharedStreams
 from . import frames
 from .guard import Guard
 from .output import Output
@@ -23,15 +23,16 @@ class Session:
 
     __slots__ = (
         'awaiting_pong', 'clock', 'events', 'going_away', 'guard', 'last_accepted', 'limits', 'output',
-        'over', 'peer_going_away', 'table', 'windows',
+        'over', 'peer_going_away', 'shared', 'table', 'windows',
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: Limits, clock: Clock, shared: SharedStreams) -> None:
         self.limits = limits
         self.clock = clock
         self.guard = Guard(clock)
         self.events: deque[Event] = deque()
-        self.table = StreamTable()
+        self.shared = shared
+        self.table = StreamTable(shared)
         self.output = Output(self.guard, self.sent_end)
         self.windows = ReceiveWindows(limits)
         self.going_away = False
@@ -85,6 +86,30 @@ class Session:
         self.write_reset(stream_id, code)
         self.table.remember(stream_id, StreamState.RESET_BY_US)
         self.guard.reset()
+
+    def refuse_crowded(self, stream_id: int) -> None:
+        """Refuse a stream because the worker has too many. The client may send its request again (8.7).
+
+        It could not know: a budget of 1,000 such streams, and 500 a second, and not that for resets.
+        """
+        self.write_reset(stream_id, frames.REFUSED_STREAM)
+        self.table.remember(stream_id, StreamState.RESET_BY_US)
+        self.guard.frame()
+
+    def cancel(self, stream: Stream) -> None:
+        """Break a stream off with RST_STREAM. It keeps its place until the core has released it."""
+        self.write_reset(stream.stream_id, frames.INTERNAL_ERROR)
+        stream.move(Step.SEND_RESET)
+        self.output.drop(stream)
+        self.give_back(stream)
+
+    def release(self, stream: Stream) -> None:
+        """Free the place of a stream that is closed, or whose connection is over. Its handler has ended."""
+        stream.released = True
+        if self.over:
+            self.table.forget(stream)
+        else:
+            self.leave(stream)
 
     def fail(self, stream: Stream, reason: str, *, disconnected: bool, status: int = 400) -> None:
         """End the client's part of a stream before its time.
@@ -163,17 +188,18 @@ class Session:
         """Read and write nothing more; notify the handler of every stream."""
         self.over = True
         self.output.blocked.clear()
-        for stream in self.table.active.values():
+        for stream in list(self.table.active.values()):
             stream.queue.clear()
             stream.queued = 0
             if stream.ending:
                 self.events.append(Writable(stream.stream_id))
+                self.table.forget(stream)
+            elif stream.request is not None:  # the core has not heard of it
+                self.events.remove(stream.request)
+                stream.request = None
+                self.table.forget(stream)
             elif not stream.closed:
-                if stream.request is not None:
-                    self.events.remove(stream.request)
-                    stream.request = None
-                else:
-                    self.events.append(RequestFailed(stream.stream_id, reason, disconnected=True))
+                self.events.append(RequestFailed(stream.stream_id, reason, disconnected=True))
 
     def unlink(self) -> None:
         """Drop the references of its parts to this object. The connection is over."""

@@ -14,6 +14,9 @@ from .frames import CONTINUATION, DATA, HEADERS, PRIORITY, RST_STREAM, WINDOW_UP
 SMALL_PIECE, MERGED_PIECE = 4096, 16384
 """Bytes: queued pieces smaller than the first are merged into pieces of up to the second."""
 
+EMPTY: deque[bytes | bytearray | memoryview] = deque()
+"""The queue of a stream before its first byte: a deque takes 760 bytes. Nothing is put into it."""
+
 
 class StreamState(IntEnum):
     """State of a stream (5.1), as the server sees it. The reserved states are never entered: no push."""
@@ -141,7 +144,7 @@ class Stream:
         """What Content-Length still promises; None where it was not given."""
         self.tunnel = False
         self.send_window = send_window
-        self.queue: deque[bytes | bytearray | memoryview] = deque()
+        self.queue = EMPTY
         self.queued = 0
         self.turn = 0
         """Bytes sent in its turn, see `Output`."""
@@ -163,6 +166,8 @@ class Stream:
         """Queue response bytes; small pieces behind others become one."""
         self.queued += len(data)
         queue = self.queue
+        if queue is EMPTY:
+            self.queue = queue = deque()
         if queue and len(data) < SMALL_PIECE:
             tail = queue[-1]
             if type(tail) is bytearray and len(tail) < MERGED_PIECE:

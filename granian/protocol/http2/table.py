@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..limits import OWN_STREAMS, SharedStreams
 from .streams import Stream, StreamState
 
 REMEMBERED = 512
@@ -16,17 +17,35 @@ DRAINING = 32
 class StreamTable:
     """Bounded: a connection may live for a very long time."""
 
-    __slots__ = ('_skipped', '_was_reset', '_was_reset_before', 'active', 'draining', 'highest')
+    __slots__ = (
+        '_give_back', '_skipped', '_take', '_was_reset', '_was_reset_before', 'active', 'draining', 'highest',
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedStreams) -> None:
         self.active: dict[int, Stream] = {}
-        """Streams that count against the limit on concurrency: until their handler has ended."""
+        """Streams that count against the limits on concurrency: until their handler has ended.
+
+        Those beyond OWN_STREAMS have a place among the worker's shared ones.
+        """
+        self._take, self._give_back = shared.take, shared.give_back
         self.draining: dict[int, Stream] = {}
         self.highest = 0
         """The highest stream that the client has opened."""
         self._was_reset: dict[int, StreamState] = {}
         self._was_reset_before: dict[int, StreamState] = {}
         self._skipped: deque[range] = deque(maxlen=SKIPPED_RANGES)
+
+    def __del__(self) -> None:
+        """Give back the places of streams whose end the core has not told: the connection is freed."""
+        for _ in range(len(self.active) - OWN_STREAMS):
+            self._give_back()
+
+    def add(self, stream: Stream) -> None:
+        """Count a new stream."""
+        active = self.active
+        active[stream.stream_id] = stream
+        if len(active) > OWN_STREAMS:
+            self._take(None)
 
     def get(self, stream_id: int) -> Stream | None:
         """Return a stream of which the client may still speak."""
@@ -63,12 +82,16 @@ class StreamTable:
         """Drop a stream that is closed and released."""
         if stream.state is not StreamState.ENDED:
             self.remember(stream.stream_id, stream.state)
-        self.active.pop(stream.stream_id, None)
+        active = self.active
+        if active.pop(stream.stream_id, None) is not None and len(active) >= OWN_STREAMS:
+            self._give_back()
         self.draining.pop(stream.stream_id, None)
 
     def drain(self, stream: Stream) -> Stream | None:
         """Discard the rest of a stream's request. Return the oldest such stream if there are too many."""
-        self.active.pop(stream.stream_id, None)
+        active = self.active
+        if active.pop(stream.stream_id, None) is not None and len(active) >= OWN_STREAMS:
+            self._give_back()
         self.draining[stream.stream_id] = stream
         if len(self.draining) <= DRAINING:
             return None
