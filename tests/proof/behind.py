@@ -222,23 +222,24 @@ def chain(way: Way, kind: str, folder: Path, flags: str = '') -> Iterator[tuple[
             yield server, ports
 
 
-STARTED = 'Started worker-1'
+async def signalled(server: Server, main: int, number: int, news: str) -> None:
+    """Send a signal, and wait until the log says once more what follows from it.
 
-
-async def reload(server: Server, main: int, number: int) -> None:
-    """Send a signal that starts workers, and wait until the first of them has started."""
-    started = server.log.count(STARTED)
+    On a busy machine a worker of one reload would pass for one of the next, and a new main process refuses
+    SIGUSR2 until the old one has ended.
+    """
+    before = server.log.count(news)
     os.kill(main, number)
     until = time.monotonic() + START
-    while server.log.count(STARTED) == started:
+    while server.log.count(news) == before:
         assert time.monotonic() < until, server.log
         await asyncio.sleep(0.05)
 
 
 async def replace_main(server: Server, main: int) -> int:
     """Start a second main process by SIGUSR2 and stop the first; return the new one."""
-    await reload(server, main, signal.SIGUSR2)
-    os.kill(main, signal.SIGTERM)
+    await signalled(server, main, signal.SIGUSR2, 'Started worker-1')
+    await signalled(server, main, signal.SIGTERM, 'promoted')
     return int(re.findall(r'main PID: (\d+)', server.log)[-1])
 
 
@@ -251,8 +252,7 @@ async def reload_now_and_then(server: Server, seconds: float) -> int:
         if server.kind not in OURS:
             os.kill(main, signal.SIGHUP)
         elif reloads % 2:
-            # on a busy machine a worker of this reload would pass for one of the next main process
-            await reload(server, main, signal.SIGHUP)
+            await signalled(server, main, signal.SIGHUP, 'Started worker-1')
         else:
             main = await replace_main(server, main)
     return reloads
