@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import itertools
+from pathlib import Path
 
 import h2.config
 import h2.connection
 import pytest
 
 from granian.core.loop.allowance import Allowance
+from granian.core.loop.files import READ_PIECE
 from granian.stream import RequestBodyError
+from tests.support.http2_client import Http2Client
 
 PLAIN = [(b'content-type', b'text/plain')]
 
@@ -173,3 +176,41 @@ def test_output_does_not_wait_for_a_request_in_the_line(serve, monkeypatch, leav
         client.reset()
         served.wait_for(lambda: not served.core.connections)
     served.wait_for(lambda: not connections[0]._flush_scheduled)
+
+
+async def stream_without_end(stream):
+    while not stream.disconnected:
+        stream.send_data(b'x' * 10_000)
+        await stream.drain()
+
+
+async def send_large_file(stream):
+    with Path('/dev/zero').open('rb') as file:  # noqa: ASYNC230
+        await stream.send_file(file, 0, 10_000_000)
+
+
+@pytest.mark.parametrize('send', [stream_without_end, send_large_file])
+@pytest.mark.parametrize('count', [1, 50])
+def test_handlers_share_the_unsent_bytes_of_a_worker(serve, monkeypatch, send, count):
+    """Let the windows of a client be 0. Each handler has its part, and the piece that exceeds it."""
+
+    async def handler(stream):
+        stream.send_response(200, PLAIN)
+        await go.wait()
+        await send(stream)
+
+    monkeypatch.setattr('granian.core.loop.load.UNSENT', 1_000_000)
+    served = serve(handler)
+    go = served.call(asyncio.Event)
+    client = Http2Client(served.connect().sock, window=0)
+    for _ in range(count):
+        client.start()
+    served.wait_for(lambda: len(served.core.running) == count)
+    served.call(go.set)
+    served.wait_for(lambda: served.core.load.waiting == count)
+    (connection,) = served.core.connections
+    unsent = served.call(lambda: [connection.protocol.unsent(each) for each in connection.streams])
+    part = min(409_600, 1_000_000 // count)
+    piece = 10_000 if send is stream_without_end else min(part, READ_PIECE)
+    assert part < min(unsent)
+    assert max(unsent) <= part + piece

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PIECE = 65536
 """Bytes handed to the kernel in one step; other connections have their turn in between."""
 READ_PIECE = 256 * 1024
-"""Bytes read in one step."""
+"""Bytes read in one step, where few requests run."""
 NOT_THIS_FILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOTSOCK, errno.EOVERFLOW})
 
 
@@ -55,10 +55,11 @@ async def send_file_by_reading(
 
     `counted`: the protocol has counted these bytes already.
     """
-    loop = stream.connection.loop
+    loop, load = stream.connection.loop, stream.connection.load
     end = offset + count
     while offset < end and not stream.disconnected:
-        piece = await loop.run_in_executor(None, os.pread, descriptor, min(READ_PIECE, end - offset), offset)
+        size = min(load.part(READ_PIECE), end - offset)
+        piece = await loop.run_in_executor(None, os.pread, descriptor, size, offset)
         if not piece:
             stream.abort()  # shorter than announced: the client must be able to tell
             return

@@ -1,4 +1,4 @@
-"""When an event loop accepts: by the requests that it runs, without those that wait for clients."""
+"""What follows from the requests that an event loop runs: when it accepts, how much output each may hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
+
+
+UNSENT = 64 * 1024 * 1024
+"""Bytes that the handlers of a worker share for output that their clients have not taken. Each may have its
+part, and the piece that exceeds it."""
 
 
 class Gate(Protocol):
@@ -37,6 +42,10 @@ class Load:
         self._switch = switch
         self.waiting = 0
         """Requests whose handler waits for its client."""
+
+    def part(self, most: int) -> int:
+        """Return the unsent bytes that a handler may have: `most`, or less where many run."""
+        return min(most, UNSENT // (len(self._running) or 1))
 
     def note_waiting(self, change: int) -> None:
         """Count a handler that begins to wait for its client, or whose wait ends (-1)."""

@@ -223,10 +223,10 @@ class LoopStream(Waits):
     @property
     def congested(self) -> bool:
         connection = self.connection
-        return connection.writing_paused or (
-            connection.multiplexed
-            and self.protocol.unsent(self.stream_id) > connection.settings.limits.max_send_buffer_size
-        )
+        if connection.writing_paused:
+            return True
+        unsent = self.protocol.unsent(self.stream_id) if connection.multiplexed else 0
+        return unsent > 0 and unsent > connection.load.part(connection.settings.limits.max_send_buffer_size)
 
     async def drain(self) -> None:
         connection = self.connection
