@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from granian.core.loop import accept
+import itertools
+
+import pytest
+
+from granian.core.loop import accept, allowance
 from granian.core.sharing import Shares
 from tests.loop.test_loop import hello
+
+IN_TURN = 4
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Set up four in the turn in which they are accepted, and one from their lane in each turn."""
+    monkeypatch.setattr(allowance, 'UNWATCHED', IN_TURN)
+    monkeypatch.setattr(allowance, 'WATCHED', 1)
+    monkeypatch.setattr(allowance, 'SHARE', 0.0)
+    monkeypatch.setattr(allowance.Allowance, '_goes_on', lambda self: False)
+    monkeypatch.setattr(allowance.Allowance, 'note_long', lambda self: None)
 
 
 def crowd(served, count: int = 40):
@@ -13,27 +29,30 @@ def crowd(served, count: int = 40):
     served.call(acceptor.pause)
     clients = [served.connect() for _ in range(count)]
     order: list[int] = []
-    join = acceptor._join
+    set_up = acceptor._set_up
 
-    async def recorded(sock, address, listener):
-        order.append(address[1])
-        await join(sock, address, listener)
+    def recorded(arrival):
+        order.append(arrival.client[1])
+        set_up(arrival)
 
-    acceptor._join = recorded
+    acceptor._set_up = recorded
+    served.call(lambda: setattr(served.core.allowance, 'left', allowance.UNWATCHED))
     return clients, [client.sock.getsockname()[1] for client in clients], order
 
 
+@pytest.mark.usefixtures('strict')
 def test_newest_first_and_the_oldest_in_turn(serve):
     served = serve(hello)
     clients, ports, order = crowd(served)
     served.call(served.core.acceptor.resume)
-    assert [client.get()[0] for client in clients] == [200] * 40
-    half = accept.BURST // 2
-    assert order[:half] == ports[: -half - 1 : -1]
-    assert order[half : half + 2] == ports[1::-1]
+    served.wait_for(lambda: len(order) == 40)
+    assert order[:IN_TURN] == ports[: -IN_TURN - 1 : -1]
+    assert order[IN_TURN : IN_TURN + 4] == [*ports[-IN_TURN - 1 : -IN_TURN - 4 : -1], ports[0]]
     assert sorted(order) == sorted(ports)
+    assert [client.get()[0] for client in clients] == [200] * 40
 
 
+@pytest.mark.usefixtures('strict')
 def test_those_that_wait_are_served_by_a_worker_that_stops(serve):
     served = serve(hello)
     clients, _, order = crowd(served)
@@ -41,7 +60,7 @@ def test_those_that_wait_are_served_by_a_worker_that_stops(serve):
     def accepts_and_stops():
         acceptor = served.core.acceptor
         acceptor.accept(acceptor.listeners[0])
-        assert len(acceptor._arrived) == 40 - accept.BURST // 2
+        assert len(acceptor._arrived) == 40 - IN_TURN
         served.core.stop(reload=True)
 
     served.call(accepts_and_stops)
@@ -49,6 +68,7 @@ def test_those_that_wait_are_served_by_a_worker_that_stops(serve):
     assert len(order) == 40
 
 
+@pytest.mark.usefixtures('strict')
 def test_those_that_wait_count_and_wait_on_under_pressure(serve):
     served = serve(hello)
     clients, _, order = crowd(served)
@@ -60,10 +80,47 @@ def test_those_that_wait_count_and_wait_on_under_pressure(serve):
         return acceptor._count()
 
     assert served.call(accepts) == 40
-    served.wait_for(lambda: not acceptor._set_up_due)
-    assert len(order) == accept.BURST // 2
+    served.wait_for(lambda: not served.core.allowance._line)
+    assert len(order) == IN_TURN
     served.call(acceptor.release)
     assert [client.get()[0] for client in clients] == [200] * 40
+
+
+def test_worker_that_stops_under_pressure_sets_up_all(serve):
+    served = serve(hello)
+    clients, _, order = crowd(served)
+    acceptor = served.core.acceptor
+
+    def accepts_and_stops():
+        acceptor.press()
+        acceptor.accept(acceptor.listeners[0])
+        served.core.stop()
+
+    served.call(accepts_and_stops)
+    assert [client.get()[0] for client in clients] == [200] * 40
+    assert len(order) == 40
+
+
+def test_crowd_of_costly_set_ups_leaves_turns_to_others(serve, tls, monkeypatch):
+    """Look at the clock after each set-up, where it is always too late for another one."""
+    monkeypatch.setattr(allowance, 'SHARE', 0.0)
+    served = serve(hello, tls=tls)
+    _, _, order = crowd(served)
+    counts = []
+
+    def accepts():
+        served.core.acceptor.accept(served.core.acceptor.listeners[0])
+        return len(order)
+
+    def begins(self):
+        counts.append(len(order))
+        begin(self)
+
+    begin = allowance.Allowance._begin
+    monkeypatch.setattr(allowance.Allowance, '_begin', begins)
+    assert served.call(accepts) <= 2
+    served.wait_for(lambda: len(order) == 40)
+    assert max(after - before for before, after in itertools.pairwise(counts)) <= 2
 
 
 def test_worker_that_is_not_alone_leaves_a_crowd_to_the_others(serve, monkeypatch):
@@ -72,11 +129,11 @@ def test_worker_that_is_not_alone_leaves_a_crowd_to_the_others(serve, monkeypatc
     share, other = shares.claim(), shares.claim()
     other.publish(0)
     served = serve(hello, share=share)
-    clients, _, order = crowd(served)
+    clients, _, _ = crowd(served)
 
     def accepts():
         served.core.acceptor.accept(served.core.acceptor.listeners[0])
-        return len(order) + served.core.acceptor._count()
+        return served.core.acceptor._count()
 
     assert served.call(accepts) <= accept.BURST
     served.call(served.core.acceptor.resume)

@@ -7,10 +7,11 @@ import time
 
 import h2.connection
 import httpx
+import pytest
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
 from granian.core.loop import deadlines
-from granian.core.loop.accept import Acceptor
+from granian.core.loop.allowance import FINISHED, FIRST, HELLO, LITTLE, SET_UP, Allowance
 from granian.core.loop.tls import TLSLayer
 from granian.core.spare import PROMPT
 from granian.protocol.limits import Limits
@@ -64,10 +65,18 @@ def test_first_head_has_no_time_beyond_that_of_the_handshake(serve, tls):
     assert later == connection.head_since + PROMPT
 
 
+@pytest.fixture
+def strict(monkeypatch):
+    """Leave each share of a turn one call."""
+    monkeypatch.setattr('granian.core.loop.allowance.UNWATCHED', 1)
+    monkeypatch.setattr('granian.core.loop.allowance.WATCHED', 1)
+    monkeypatch.setattr('granian.core.loop.allowance.SHARE', 0.0)
+
+
+@pytest.mark.usefixtures('strict')
 def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
-    monkeypatch.setattr('granian.core.loop.handshakes.STEPS', 4)
     steps = [0]
-    step, begin = TLSLayer._shake_hands, Acceptor._next_steps
+    step, begin = TLSLayer._shake_hands, Allowance._begin
 
     def count_step(self):
         steps[-1] += 1
@@ -78,7 +87,7 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
         begin(self)
 
     monkeypatch.setattr(TLSLayer, '_shake_hands', count_step)
-    monkeypatch.setattr(Acceptor, '_next_steps', count_turn)
+    monkeypatch.setattr(Allowance, '_begin', count_turn)
     with contextlib.ExitStack() as stack:
         listener = socket.create_server(('127.0.0.1', 0), backlog=64)
         address = listener.getsockname()
@@ -90,18 +99,21 @@ def test_handshakes_of_a_crowd_leave_turns_to_others(serve, tls, monkeypatch):
     assert max(steps) <= 4
 
 
+@pytest.mark.usefixtures('strict')
 def test_failure_in_a_handshake_that_waited_ends_it_alone(serve, tls, monkeypatch):
-    monkeypatch.setattr('granian.core.loop.handshakes.STEPS', 2)
-    go_on, failed = TLSLayer.go_on, []
+    put_off, failed = Allowance.put_off, []
 
-    def fail_once(self):
-        if not failed:
-            failed.append(self)
-            raise ValueError('ours')
-        go_on(self)
+    def fail(*_):
+        raise ValueError('ours')
 
-    monkeypatch.setattr(TLSLayer, 'go_on', fail_once)
-    serve.errors.append('Internal error on a TLS connection')
+    def fail_once(self, reader, call, *arguments):
+        if not failed and reader.lane == HELLO and arguments:
+            failed.append(reader)
+            call = fail
+        put_off(self, reader, call, *arguments)
+
+    monkeypatch.setattr(Allowance, 'put_off', fail_once)
+    serve.errors.append('Internal error on a connection')
     with contextlib.ExitStack() as stack:
         listener = socket.create_server(('127.0.0.1', 0), backlog=64)
         address = listener.getsockname()
@@ -114,8 +126,8 @@ def test_failure_in_a_handshake_that_waited_ends_it_alone(serve, tls, monkeypatc
     assert answered == 9
 
 
-def test_client_that_leaves_while_its_handshake_waits_is_forgotten(serve, tls, monkeypatch):
-    monkeypatch.setattr('granian.core.loop.handshakes.STEPS', 2)
+@pytest.mark.usefixtures('strict')
+def test_client_that_leaves_while_its_handshake_waits_is_forgotten(serve, tls):
     with contextlib.ExitStack() as stack:
         listener = socket.create_server(('127.0.0.1', 0), backlog=64)
         address = listener.getsockname()
@@ -124,7 +136,26 @@ def test_client_that_leaves_while_its_handshake_waits_is_forgotten(serve, tls, m
             client.sock.close()
         served = serve(hello, listeners=[listener], tls=tls)
         assert [client.get()[:12] for client in clients[::2]] == [b'HTTP/1.1 200'] * 10
-        served.wait_for(lambda: not (served.core.acceptor.handshakes or served.core.acceptor._steps.waits))
+        served.wait_for(lambda: not (served.core.acceptor.handshakes or served.core.allowance._line))
+
+
+def test_lane_of_a_connection_is_how_far_it_has_come(serve, tls, monkeypatch):
+    """Have each call wait: set-up, our part of the handshake, its end, the first request, the next."""
+    put_off, lanes = Allowance.put_off, []
+
+    def note_lane(self, reader, call, *arguments):
+        lanes.append(reader.lane)
+        put_off(self, reader, call, *arguments)
+
+    monkeypatch.setattr('granian.core.loop.allowance.UNWATCHED', 0)
+    monkeypatch.setattr(Allowance, '_goes_on', lambda self: False)
+    monkeypatch.setattr(Allowance, 'put_off', note_lane)
+    served = serve(hello, tls=tls)
+    client = wrapped(served, 'http/1.1')
+    served.wait_for(lambda: served.core.connections)
+    for _ in range(2):
+        assert client.get()[0] == 200
+    assert lanes == [SET_UP, HELLO, FINISHED, FIRST, LITTLE]
 
 
 def test_a_silent_client_costs_only_its_timeout(serve, tls):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import socket
 import ssl
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +15,7 @@ from granian.core.blocking.connection import HEAD
 from granian.core.blocking.handshake import Handshake
 from granian.core.blocking.http1_connection import Http1Connection
 from granian.core.blocking.opening import Opening
+from granian.core.loop.allowance import Allowance
 from granian.core.loop.tls import TLSLayer
 from granian.core.spare import PROMPT, ROUND_TRIP
 from tests.support.blocking_core import running
@@ -51,15 +54,16 @@ def test_blocking_handshake_is_answered_once_the_clients_part_is_whole(pki: Any)
 
 def test_loop_handshake_has_its_time_from_our_answer_on(pki: Any) -> None:
     loop: Any = SimpleNamespace(
-        time=lambda: clock[0], call_later=lambda *_: SimpleNamespace(cancel=lambda: None)
+        time=lambda: clock[0],
+        call_later=lambda *_: SimpleNamespace(cancel=lambda: None),
+        call_soon=lambda *_, context: None,
     )
-    host: Any = SimpleNamespace(
-        handshake_timeout=1, handshake_begun=lambda layer: None, may_step=lambda layer: True
-    )
+    host: Any = SimpleNamespace(handshake_timeout=1, handshake_begun=lambda layer: None)
     clock = [100.0]
     ours, theirs = socket.socketpair()  # a Unix socket: its distance is not known
     with ours, theirs:
-        connection: Any = SimpleNamespace(socket=ours, allowance=None)
+        allowance = Allowance(loop, contextvars.copy_context(), ())
+        connection: Any = Mock(socket=ours, allowance=allowance)
         layer = TLSLayer(loop, connection, server_context(pki), host)
         layer.connection_made(SimpleNamespace(write=lambda data: None))
         hello = client_hello()

@@ -6,8 +6,8 @@ import asyncio
 import heapq
 import logging
 import socket
-from collections import deque
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,9 +17,10 @@ from ..listener import Listener
 from ..sharing import LEAVE_FOR, LEAVES
 from ..spare import hurry, silence, spare_from
 from ..system_errors import NO_ROOM, NOT_A_SOCKET, Shortage
+from .allowance import SET_UP
 from .connection import LoopConnection
 from .deadlines import connection_spare_from
-from .handshakes import HandshakeTurns
+from .first_step import EAGER
 from .services import Services
 from .tls import TLSLayer
 
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger('_granian')
 
 BURST = 16
-"""Connections set up in one turn: eight that arrive in it, eight that wait. A worker that is not alone
-accepts no more at once either: another one may have time for the others."""
+"""Connections accepted at once by a worker that is not alone: another one may have time for the others."""
 CROWD = 256
-"""Connections that a worker which is alone accepts at once. The kernel gives the oldest first: a client
-behind a crowd would wait until all of it has been set up."""
+"""The same of a worker that is alone. The kernel gives the oldest first: a client behind a crowd would wait
+until all of it has been set up."""
 LAST_CALL = 4096
 """Maximum connections accepted when the server stops: a storm of them must not delay the stop."""
 PAUSE = 0.2
@@ -63,6 +63,23 @@ class Host(Services[LoopConnection], Protocol):
         ...
 
 
+class Arrival:
+    """A socket that has been accepted, and is not a connection yet."""
+
+    lane = SET_UP
+
+    def __init__(self, sock: socket.socket, address: Any, listener: Listener) -> None:
+        self.sock = sock
+        self.client: Address | None = address[:2] if listener.tcp else None
+        self.listener = listener
+
+    def abort(self) -> None:
+        self.sock.close()
+
+    def read_again(self) -> None:
+        """Do nothing: the loop does not read from it yet."""
+
+
 class Acceptor:
     """The listening sockets, shared with other workers, and the connections on their way in."""
 
@@ -76,9 +93,6 @@ class Acceptor:
         """
         self.handshakes: set[TLSLayer] = set()
         """TLS is being negotiated."""
-        self._steps: HandshakeTurns[TLSLayer] = HandshakeTurns()
-        self._turn_due = False
-        """A turn of handshakes begins soon."""
         self.clock: Clock = core.clock
         self.handshake_timeout = core.settings.handshake_timeout
         self.pressed = False
@@ -87,10 +101,8 @@ class Acceptor:
         """Connections have been aborted to free their descriptors, and none is closed yet."""
         self._core = core
         self._accepting = False
-        self._arrived: deque[tuple[socket.socket, Any, Listener]] = deque()
+        self._arrived: set[Arrival] = set()
         """Accepted, and not set up yet."""
-        self._set_up_due = False
-        """Some of those that wait are set up in the next turn."""
         self._closed = False
         self._exhausted = False
         self._shortage = Shortage()
@@ -112,7 +124,8 @@ class Acceptor:
             self._accepting = True
             for listener in self.listeners:
                 self._core.loop.add_reader(listener.sock.fileno(), self.accept, listener)
-            self._set_up_soon()
+            waiting = self._core.allowance.waiting
+            self._take_in([each for each in self._arrived if not waiting(each)])
             self.publish()
 
     def publish(self) -> None:
@@ -146,7 +159,7 @@ class Acceptor:
         """Stop accepting for good. Connections in the listen queue are left to the other workers."""
         self.pause()
         self._closed = True
-        self._set_up(len(self._arrived))
+        self._set_up_all()
         self.publish()
         for listener in self.listeners:
             with suppress(OSError):  # the application has closed it
@@ -156,9 +169,9 @@ class Acceptor:
         """Accept the connections in the listen queue: no other worker will, and they would be reset."""
         for listener in self.listeners:
             for _ in range(LAST_CALL):
-                if not self._accept_one(listener):  # no other worker has it
+                if self._accept_one(listener) is None:  # no other worker has it
                     break
-        self._set_up(len(self._arrived))
+        self._set_up_all()
 
     def cancel_handshakes(self) -> None:
         for task, since in list(self.joining.items()):
@@ -173,49 +186,63 @@ class Acceptor:
         most = CROWD if share is None or share.is_alone() else BURST
         if share is not None and not share.regards_others(monotonic()):
             share, self._left = None, 0
+        arrived: list[Arrival] = []
         # One where the others' numbers count: if it is short it ends soon, and no worker is ahead by it.
         for _ in range(most if share is None else 1):
             if share is not None and self._leaves_to_others(share):
                 break
-            if not self._accept_one(listener):
+            if (one := self._accept_one(listener)) is None:
                 break
-        self._set_up(BURST // 2)
-        self._set_up_soon()
+            arrived.append(one)
+        self._take_in(arrived)
         self.publish()
 
-    def _set_up_soon(self) -> None:
-        if self._arrived and not self._set_up_due:
-            self._set_up_due = True
-            self._core.loop.call_soon(self._set_up_waiting)
+    def _take_in(self, arrived: list[Arrival]) -> None:
+        """Set up the newest for which this turn has time. The others wait in a lane of the allowance."""
+        allowance = self._core.allowance
+        while arrived and allowance.has_time():
+            self._set_up(arrived.pop())
+        for arrival in arrived:
+            allowance.put_off(arrival, partial(self._set_up_later, arrival))
 
-    def _set_up_waiting(self) -> None:
-        """Set up some of those that wait: a quarter of them the oldest, so that none waits for ever."""
-        self._set_up_due = False
+    def _set_up_later(self, arrival: Arrival) -> None:
+        """Set up one that has waited. Not while no more are taken: `resume` puts it into its lane again."""
         if not self.pressed:
-            self._arrived.rotate(-BURST // 8)
-            self._set_up(BURST // 2)
-            self._set_up_soon()
+            self._set_up(arrival)
 
-    def _set_up(self, count: int) -> None:
-        """Begin to make connections of the newest ones."""
-        for _ in range(min(count, len(self._arrived))):
-            # Not by a task factory of the application: one that raises would leave the worker deaf.
-            task = asyncio.Task(self._join(*self._arrived.pop()), loop=self._core.loop)
-            self.joining[task] = inf if self._core.settings.proxy is None else self._core.loop.time()
-            task.add_done_callback(self._joined)
+    def _set_up_all(self) -> None:
+        for arrival in list(self._arrived):
+            self._core.allowance.forget(arrival)
+            self._set_up(arrival)
 
-    def _accept_one(self, listener: Listener) -> bool:
-        """Accept one connection. Return False when none is pending, or when there is no room for it."""
+    def _set_up(self, arrival: Arrival) -> None:
+        """Begin to make a connection."""
+        self._arrived.discard(arrival)
+        proxied = self._core.settings.proxy is not None
+        try:
+            protocol = None if proxied else self._make_protocol(arrival, arrival.client)
+        except OSError as error:
+            self._give_up(arrival, error)
+            return
+        # Not by a task factory of the application: one that raises would leave the worker deaf.
+        task = asyncio.Task(self._join(arrival, protocol), loop=self._core.loop, **EAGER)
+        self.joining[task] = self._core.loop.time() if proxied else inf
+        task.add_done_callback(self._joined)
+        self._core.allowance.note_long()
+
+    def _accept_one(self, listener: Listener) -> Arrival | None:
+        """Accept one connection. Return None when none is pending, or when there is no room for it."""
         try:
             sock, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return False
+            return None
         except OSError as error:
             self._accept_failed(error, listener.sock)
-            return False
+            return None
         self._core.connections_handled += 1
-        self._arrived.append((sock, address, listener))
-        return True
+        arrival = Arrival(sock, address, listener)
+        self._arrived.add(arrival)
+        return arrival
 
     def _leaves_to_others(self, share: Share) -> bool:
         """Leave the accept to a worker with fewer connections for a moment (see `core.sharing`)."""
@@ -299,76 +326,66 @@ class Acceptor:
     def handshake_begun(self, layer: TLSLayer) -> None:
         self.handshakes.add(layer)
 
-    def may_step(self, layer: TLSLayer) -> bool:
-        if not self._turn_due:
-            self._turn_due = True
-            self._core.loop.call_soon(self._next_steps)
-        return self._steps.may_step(layer)
-
-    def _next_steps(self) -> None:
-        """Begin a turn of handshakes."""
-        for layer in self._steps.begin_turn():
-            if self._steps.may_step(layer):
-                try:
-                    layer.go_on()
-                except Exception:  # a fault of ours: no further turn would begin
-                    logger.exception('Internal error on a TLS connection')
-                    layer.abort()
-        self._turn_due = self._steps.begun
-        if self._turn_due:
-            self._core.loop.call_soon(self._next_steps)
-
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
         self.handshakes.discard(layer)
-        self._steps.forget(layer)
         if error is not None:
             self._core.connections_failed += 1
             logger.debug('TLS handshake failed: %s', error)
             self.room_made()
             self._core.check_over()
 
-    async def _join(self, sock: socket.socket, address: Any, listener: Listener) -> None:
-        """Make a connection on the loop of an accepted socket."""
-        client: Address | None = None
-        protocol: LoopConnection | TLSLayer | None = None
-        try:
-            sock.setblocking(False)
-            server = sock.getsockname()[:2] if listener.wildcard else listener.address
-            if listener.tcp:
-                client = address[:2]
-                if listener.delays and sock.proto != socket.IPPROTO_TCP:
-                    # By hand: asyncio does it only where `proto`, the listener's, says TCP.
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            proxy = self._core.settings.proxy
-            if proxy is not None:
-                from .preamble import read_preamble
+    def _make_protocol(self, arrival: Arrival, client: Address | None) -> LoopConnection | TLSLayer:
+        """Make the connection of an accepted socket, in its TLS layer where there is one."""
+        sock, listener = arrival.sock, arrival.listener
+        sock.setblocking(False)
+        server = sock.getsockname()[:2] if listener.wildcard else listener.address
+        if listener.delays and sock.proto != socket.IPPROTO_TCP:
+            # By hand: asyncio does it only where `proto`, the listener's, says TCP.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = LoopConnection(self._core, sock, client, server)
+        tls = self._core.settings.tls
+        layer = None if tls is None else TLSLayer(self._core.loop, connection, tls, self)
+        if self._shortage.lasts(connection.since):  # its client could have sent its request before the accept
+            connection.opened -= silence(sock)
+            connection.since = connection.opened
+            if layer is not None:
+                layer.since = connection.opened
+        return layer or connection
 
-                client = await read_preamble(
-                    sock, proxy, client, self._core.settings.head_timeout, self.clock,
-                    self._core.settings.refused,
-                )  # fmt: skip
-                task = asyncio.current_task()
-                assert task is not None
-                self.joining[task] = inf
-            protocol = connection = LoopConnection(self._core, sock, client, server)
-            tls = self._core.settings.tls
-            if tls is not None:
-                protocol = TLSLayer(self._core.loop, connection, tls, self)
-            if self._shortage.lasts(
-                connection.since
-            ):  # its client could have sent its request before the accept
-                connection.opened -= silence(sock)
-                protocol.since = connection.since = connection.opened
+    async def _join(self, arrival: Arrival, protocol: LoopConnection | TLSLayer | None) -> None:
+        """Have the loop watch an accepted socket. `protocol`: None where a PROXY preamble is to be read."""
+        sock = arrival.sock
+        try:
+            if protocol is None:
+                protocol = self._make_protocol(arrival, await self._read_preamble(arrival))
             await self._core.loop.connect_accepted_socket(lambda: protocol, sock)
-        except OSError as error:  # the client has gone already
-            self._core.connections_failed += 1
-            logger.debug('Connection from %s failed: %s', client or 'a Unix socket', error)
-            sock.close()
+        except OSError as error:
+            self._give_up(arrival, error)
         except asyncio.CancelledError:
             sock.close()  # the worker stops, or the application cancels all tasks
             if protocol is not None:
                 protocol.connection_lost(None)  # uvloop has closed the transport, and does not call it
             raise
+
+    async def _read_preamble(self, arrival: Arrival) -> Address | None:
+        """Return the address of the client that a proxy names."""
+        from .preamble import read_preamble
+
+        settings, task = self._core.settings, asyncio.current_task()
+        assert task is not None
+        assert settings.proxy is not None
+        arrival.sock.setblocking(False)
+        client = await read_preamble(
+            arrival.sock, settings.proxy, arrival.client, settings.head_timeout, self.clock, settings.refused
+        )
+        self.joining[task] = inf
+        return client
+
+    def _give_up(self, arrival: Arrival, error: OSError) -> None:
+        """Close the socket of a client that has gone already."""
+        self._core.connections_failed += 1
+        logger.debug('Connection from %s failed: %s', arrival.client or 'a Unix socket', error)
+        arrival.sock.close()
 
     def _joined(self, task: asyncio.Task[None]) -> None:
         del self.joining[task]

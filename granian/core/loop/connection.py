@@ -16,6 +16,7 @@ from ...protocol.events import Data, EndOfRequest, Refused, Rejected, Request, R
 from ...protocol.http1 import Http1
 from ...protocol.negotiate import HTTP2, MORE, NOT_LOADED, REFUSED, negotiate, refusal, unavailable
 from ...tls import tls_info
+from .allowance import FIRST, LITTLE
 from .input import LoopInput, bound_read
 from .stream import LoopStream
 from .tunnel import Tunnel
@@ -35,7 +36,6 @@ TIME_AT_ONCE = 0.001
 class LoopConnection(LoopInput):
     """What the loop calls. The core owns it; it owns its transport and its streams."""
 
-    negotiated = False
     lag: Lag | None = None  # with output that waits in the transport's buffer
     _alpn: str | None = None
     _first_bytes = b''
@@ -56,15 +56,11 @@ class LoopConnection(LoopInput):
         self.server = server
         self.observed = core.settings.on_exchange
         self.opened = self.since = core.loop.time()
+        self.lane = FIRST
         self.memo: dict[str, Any] = {}  # the handler's, see `AsyncStream.memo`
         # Read by each request, as in LoopOutput.
         self.reading_paused = self.negotiated = self.slow = self.client_closed = self._next_scheduled = False
         self.timers = None
-
-    @property
-    def handshaken(self) -> socket.socket | None:
-        """The socket where the client's first request had to wait for a TLS handshake, else None."""
-        return self.socket if self.tls is not None else None
 
     # -- what the loop calls
 
@@ -87,6 +83,7 @@ class LoopConnection(LoopInput):
         self.transport = transport
         self.protocol = self.http1 = protocol
         self.negotiated = True
+        self.lane = LITTLE
         self.core.start(self, request)
         self.core.joined(self)
 
@@ -145,6 +142,7 @@ class LoopConnection(LoopInput):
             self.protocol = self.http1 = Http1(self.settings.limits, self.core.clock)
             self.direct = not self.settings.pipeline_flush
         self.negotiated = True
+        self.lane = LITTLE
         self._first_bytes = b''
         if self.core.stopping:
             self.protocol.receive_data(data)  # this request is still answered
@@ -242,14 +240,6 @@ class LoopConnection(LoopInput):
             self.pause_reading()
         elif not streams:
             self._between_exchanges()
-
-    def _reads_on(self) -> bool:
-        """Read a further portion of HTTP/2's frames. Return False where there is none."""
-        http2 = self.http2
-        if http2 is None or not http2.unread:
-            return False
-        http2.read_on()
-        return True
 
     def _dispatch(self, event: Event) -> None:
         """Handle an event that is no Request."""
@@ -383,11 +373,6 @@ class LoopConnection(LoopInput):
         """Announce the end: `Connection: close` on the next response, or GOAWAY."""
         now = self.loop.time()
         self.write(self.protocol.shutdown() if self.timers is None else self.timers.leave(now))
-
-    def _schedule_next(self) -> None:
-        if not self._next_scheduled:
-            self._next_scheduled = True
-            self.loop.call_soon(self._next, context=self.context)
 
     def _next(self) -> None:
         """Handle input that was kept waiting, and read on."""

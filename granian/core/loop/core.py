@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 
 imports_later('granian.protocol.http2', 'granian.protocol.http2.timers')
 logger = logging.getLogger('_granian')
-
-EAGER: dict[str, Any] = {'eager_start': True} if sys.version_info >= (3, 12) else {}
 
 
 class Lifespan(Protocol):
@@ -168,7 +165,7 @@ class LoopCore:
                 await self.lifespan.startup()
             self._create_task = self._by_factory
             if self.loop.get_task_factory() is None:  # the loop's own way is a little longer
-                self._create_task = partial(asyncio.Task, loop=self.loop, **EAGER)
+                self._create_task = partial(asyncio.Task, loop=self.loop, **first_step.EAGER)
                 if first_step.possible(self.loop):
                     self._first_step = first_step.FirstStep(self.loop, self.context)
                     self._create_task = self._first_step.start

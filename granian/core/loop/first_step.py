@@ -28,6 +28,8 @@ from types import coroutine
 from typing import Any
 from weakref import getweakrefcount
 
+EAGER: dict[str, Any] = {'eager_start': True} if sys.version_info >= (3, 12) else {}
+"""Arguments of a task that takes its first step at once."""
 MOST_PLAIN = 63
 """Requests in a row that are started plainly, as tasks of their own, where spares have been of no use."""
 

@@ -11,6 +11,8 @@ from .output import LoopOutput
 from .stream import LoopStream
 
 if TYPE_CHECKING:
+    import socket
+
     from ...protocol.http2.timers import Timers
     from .services import Services
 
@@ -32,8 +34,14 @@ class LoopInput(LoopOutput[LoopStream]):
 
     core: Services[Any]
     timers: Timers | None = None  # HTTP/2
+    negotiated = False  # the version of HTTP is known
     head_since = 0.0  # arrival of the first part of an incomplete head
     behind = False  # EVENTS_AT_ONCE have been handled, the rest waits for the next turn
+
+    @property
+    def handshaken(self) -> socket.socket | None:
+        """The socket where the client's first request had to wait for a TLS handshake, else None."""
+        return self.socket if self.tls is not None else None
 
     def _holds_much(self, size: int) -> bool:
         """Return whether so much pipelined input is held (HTTP/1)."""
@@ -66,8 +74,21 @@ class LoopInput(LoopOutput[LoopStream]):
         return self.writing_paused and (not self.client_closed if self.multiplexed else not self.streams)
 
     def _schedule_next(self) -> None:
-        """Have input that was kept waiting handled in the next turn."""
+        if not self._next_scheduled:
+            self._next_scheduled = True
+            self.loop.call_soon(self._next, context=self.context)
+
+    def _next(self) -> None:
+        """Handle input that was kept waiting, and read on."""
         raise NotImplementedError
+
+    def _reads_on(self) -> bool:
+        """Read a further portion of HTTP/2's frames. Return False where there is none."""
+        http2 = self.http2
+        if http2 is None or not http2.unread:
+            return False
+        http2.read_on()
+        return True
 
     def _put_off_rest(self, due: bool) -> None:
         """Leave further events to the next turn if that is due, or if the protocol has unread input."""
@@ -75,7 +96,7 @@ class LoopInput(LoopOutput[LoopStream]):
         if not (due or unread):
             return
         if due or self.multiplexed:
-            self.allowance.left >>= 6  # 0, unless nothing is bounded: the next call looks at the clock
+            self.allowance.note_long()
         self.behind = True
         self._schedule_next()
 

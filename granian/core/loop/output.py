@@ -74,6 +74,8 @@ class LoopOutput(asyncio.Protocol, Generic[StreamT]):
     since: float
     """Time of the end of the last exchange, `opened` before the first."""
     memo: dict[str, Any]
+    lane: int
+    """The lane in which its input waits for its turn (see `allowance`)."""
 
     multiplexed = False  # HTTP/2: several streams, writes joined once a loop turn
     slow = False  # HTTP/2, or writing is paused: input takes the general way

@@ -16,6 +16,7 @@ from ...tls import is_plain_http, is_tls_mistake, plain_http_answer, reason_of
 from ..progress import unread
 from ..records import BARREN, PART, RECORD, REPLY, WIRE, make_close_notify
 from ..spare import spare_from
+from .allowance import FINISHED, FIRST, HELLO
 from .input import bound_read
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ class Handshakes(Protocol):
 
     def handshake_begun(self, layer: TLSLayer) -> None:
         """Note a layer that has its transport."""
-        ...
-
-    def may_step(self, layer: TLSLayer) -> bool:
-        """Return whether the layer may take a step in this turn of the loop. Else `go_on` is called later."""
         ...
 
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
@@ -68,6 +65,7 @@ class TLSLayer(asyncio.Protocol):
         self._barren = 0  # bytes of records since the last data
         self._part = PART  # bytes for OpenSSL at once
         self._answered = False  # our part of the handshake has been sent
+        connection.lane = HELLO
         self._deaf = False  # input is discarded
         self._client_ended = False
         self._notified = False  # close_notify has been sent
@@ -77,7 +75,7 @@ class TLSLayer(asyncio.Protocol):
     @property
     def spare_from(self) -> float:
         """Time from which it may be closed to free its descriptor. Input that waits for us came just now."""
-        if self._received.pending or unread(self._owner.socket.fileno()):
+        if self._owner.allowance.waiting(self._owner) or unread(self._owner.socket.fileno()):
             return spare_from(self._loop.time())
         return spare_from(self.since, self._connection.socket if self._answered else None)
 
@@ -99,14 +97,13 @@ class TLSLayer(asyncio.Protocol):
         if self._deaf:
             return
         allowance = self._owner.allowance
-        if not self._agreed:
-            if not self._begun and is_plain_http(bytes(data[:WIRE])):
-                self._answer_plain_http()
-                return
-        elif allowance.left:
+        if allowance.left:
             allowance.left -= 1
         elif not allowance.admits(self._owner, self.data_received, data):
             self._owner.bound_held(len(data))
+            return
+        if not self._begun and is_plain_http(bytes(data[:WIRE])):
+            self._answer_plain_http()
             return
         part = self._part
         self._decode(data if len(data) <= part else data[:part])
@@ -121,10 +118,9 @@ class TLSLayer(asyncio.Protocol):
         if self._agreed:
             self._barren += len(data)
             self._read()
-        elif self._handshakes.may_step(self):
-            self._shake_hands()
         else:
-            self._raw.pause_reading()
+            self._shake_hands()
+            self._owner.allowance.note_long()
 
     def eof_received(self) -> bool:
         allowance = self._owner.allowance
@@ -163,15 +159,6 @@ class TLSLayer(asyncio.Protocol):
 
     # -- the handshake
 
-    def go_on(self) -> None:
-        """Take the step that has waited for its turn. The core."""
-        if self._owner.allowance.waiting(self._owner):  # what the step passes on must not end up behind that
-            self._owner.allowance.put_off(self._owner, self.go_on)
-        elif not (self._agreed or self._raw.is_closing()):
-            if not self._owner.reading_paused:
-                self._raw.resume_reading()
-            self._shake_hands()
-
     def _shake_hands(self) -> None:
         """Take the next step with what has been received."""
         try:
@@ -179,6 +166,7 @@ class TLSLayer(asyncio.Protocol):
         except ssl.SSLWantReadError:
             if self._to_send.pending and not self._answered:
                 self._answered = True
+                self._owner.lane = FINISHED
                 self.since = self._loop.time()
             self._flush()
         except (ssl.SSLError, ValueError, OSError) as error:
@@ -187,6 +175,7 @@ class TLSLayer(asyncio.Protocol):
         else:
             self._flush()
             self._agreed = True
+            self._owner.lane = FIRST
             self._over()
             self._connection.opened = self._connection.since = self.since
             self._connection.connection_made(self)
@@ -328,5 +317,4 @@ class TLSLayer(asyncio.Protocol):
         self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._agreed or not self._received.pending:  # else after the handshake's step, see `go_on`
-            self._raw.resume_reading()
+        self._raw.resume_reading()
