@@ -14,7 +14,25 @@ def prepare() -> None:
     # process still imports would wait for its grace period.
     if os.getpid() == 1:
         signal.signal(signal.SIGTERM, _leave)
+    _take_interrupts(signal.default_int_handler, signal.SIG_DFL)
     open_standard_streams()
+
+
+def end_imports() -> None:
+    """Note that the command line is imported: from now on Ctrl-C raises KeyboardInterrupt.
+
+    Before, it ended the process at once: where an import is interrupted, Python prints a traceback.
+    """
+    _take_interrupts(signal.SIG_DFL, signal.default_int_handler)
+
+
+def _take_interrupts(before: object, after: object) -> None:
+    """Have Ctrl-C do `after` if it did `before`. Another choice, of a shell or a program, stays."""
+    if signal.getsignal(signal.SIGINT) == before:
+        try:
+            signal.signal(signal.SIGINT, after)  # type: ignore[arg-type]
+        except ValueError:
+            pass  # this is not the main thread
 
 
 def open_standard_streams() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._early import prepare
+from ._early import end_imports, prepare
 
 
 def main() -> None:
@@ -10,4 +10,5 @@ def main() -> None:
     prepare()
     from .cli import entrypoint
 
+    end_imports()
     entrypoint()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .._early import prepare
+from .._early import end_imports, prepare
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
     prepare()
     from .app.wsgiapp import run
 
+    end_imports()
     name = os.path.basename(sys.argv[0])
     if name != '__main__.py':  # programs look for the word in sys.argv[0]
         sys.argv[0] = os.path.join(os.path.dirname(sys.argv[0]), 'gunicorn')

@@ -318,6 +318,22 @@ def test_sigterm_is_not_lost_while_pid_1_imports(room):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize('room', ['granian._start', 'granian.gunicorn'])
+def test_ctrl_c_while_the_command_imports_prints_no_traceback(room):
+    interrupted = STOPPED_EARLY.replace('os.kill(1, signal.SIGTERM)', 'os.kill(os.getpid(), signal.SIGINT)')
+    done = subprocess.run(
+        [sys.executable, '-c', f'{interrupted}from {room} import main; main()'],
+        capture_output=True, text=True, timeout=15, preexec_fn=_take_sigint,
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parent.parent.parent)},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == ''
+
+
+def _take_sigint():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+
 @pytest.mark.parametrize('target', ['nowhere:app', 'fakeapp:nothing', 'no/where.py:app'])
 def test_target_that_leads_nowhere(serve, target):
     server = serve(target, workers=2)
