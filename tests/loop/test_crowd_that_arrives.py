@@ -86,6 +86,28 @@ def test_those_that_wait_count_and_wait_on_under_pressure(serve):
     assert [client.get()[0] for client in clients] == [200] * 40
 
 
+def test_clients_that_have_reset_are_not_set_up(serve):
+    served = serve(hello)
+    clients, _, order = crowd(served)
+    made = []
+    make = served.core.acceptor._make_protocol
+
+    def recorded(arrival, client):
+        made.append(client[1])
+        return make(arrival, client)
+
+    served.core.acceptor._make_protocol = recorded
+    for client in clients[1:]:
+        client.send(b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+        client.reset()
+    port = clients[0].sock.getsockname()[1]
+    served.call(served.core.acceptor.resume)
+    assert clients[0].get()[0] == 200
+    served.wait_for(lambda: len(order) == 40)
+    assert made == [port]
+    assert served.core.connections_failed == 39
+
+
 def test_worker_that_stops_under_pressure_sets_up_all(serve):
     served = serve(hello)
     clients, _, order = crowd(served)

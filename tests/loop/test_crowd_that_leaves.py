@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from granian.core import heap
 from granian.core.loop import allowance as module
+from granian.core.loop import deadlines
 from granian.core.loop.allowance import Allowance
 from granian.core.loop.tls import TLSLayer
 from tests.support.tls_client import wrapped
@@ -221,3 +223,43 @@ def test_freed_without_the_garbage_collector(serve: Any, tls: Any, turns: Turns)
         assert not [each for each in objects if each.server_side]
     finally:
         gc.enable()
+
+
+def test_deadlines_of_a_crowd_are_looked_at_in_parts(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at one connection in a turn: after each, it is too late for another one."""
+    parts: list[list[Any]] = []
+    monkeypatch.setattr(deadlines, 'SWEPT', 0.0)
+    monkeypatch.setattr(deadlines, 'sweep', lambda connection, now: parts[-1].append(connection))
+    go_on = deadlines.Sweeps._go_on
+
+    def note_part(self: deadlines.Sweeps) -> None:
+        parts.append([])
+        go_on(self)
+
+    monkeypatch.setattr(deadlines.Sweeps, '_go_on', note_part)
+
+    async def handler(stream: Any) -> None:
+        stream.respond(200, [], b'')
+
+    served = serve(handler)
+    for _ in range(CROWD):
+        served.connect().get()
+    connections = set(served.core.connections)
+    served.wait_for(lambda: connections <= {each for part in list(parts) for each in part})
+    assert max(map(len, parts)) == 1
+
+
+def test_memory_of_handshakes_is_returned_when_they_have_left(
+    serve: Any, tls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have the clients leave within their handshakes: no connection is made."""
+    returned: list[int] = []
+    monkeypatch.setattr(heap, 'MANY', 10)
+    monkeypatch.setattr(heap, 'trim', lambda: returned.append(1))
+    served = serve(lambda stream: None, tls=tls, head_timeout=0.1)
+    clients = [served.connect() for _ in range(20)]
+    served.wait_for(lambda: len(served.core.acceptor.handshakes) == 20)
+    assert not returned
+    for client in clients:
+        client.close()
+    served.wait_for(lambda: returned)

@@ -41,8 +41,6 @@ LAST_CALL = 4096
 """Maximum connections accepted when the server stops: a storm of them must not delay the stop."""
 PAUSE = 0.2
 """Seconds without accepting when the system is out of descriptors or memory and no room can be made."""
-
-
 ROOM = 8
 """Connections aborted at once when the system has run out of descriptors."""
 
@@ -56,6 +54,10 @@ class Host(Services[LoopConnection], Protocol):
 
     def check_over(self) -> None:
         """End the serving if the worker stops and nothing is left."""
+        ...
+
+    def note_open(self) -> None:
+        """Note that there is one connection more, or one TLS handshake."""
         ...
 
     def fail(self, error: OSError) -> None:
@@ -220,6 +222,8 @@ class Acceptor:
         self._arrived.discard(arrival)
         proxied = self._core.settings.proxy is not None
         try:
+            if reset := arrival.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(reset, 'the client has gone')  # a hundredth of the cost of setting it up
             protocol = None if proxied else self._make_protocol(arrival, arrival.client)
         except OSError as error:
             self._give_up(arrival, error)
@@ -325,6 +329,7 @@ class Acceptor:
 
     def handshake_begun(self, layer: TLSLayer) -> None:
         self.handshakes.add(layer)
+        self._core.note_open()
 
     def handshake_over(self, layer: TLSLayer, error: object = None) -> None:
         self.handshakes.discard(layer)

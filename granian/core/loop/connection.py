@@ -141,8 +141,7 @@ class LoopConnection(LoopInput):
         else:
             self.protocol = self.http1 = Http1(self.settings.limits, self.core.clock)
             self.direct = not self.settings.pipeline_flush
-        self.negotiated = True
-        self.lane = LITTLE
+        self.negotiated, self.lane = True, LITTLE
         self._first_bytes = b''
         if self.core.stopping:
             self.protocol.receive_data(data)  # this request is still answered

@@ -28,7 +28,7 @@ from ..own import OwnDescriptors
 from . import first_step
 from .accept import Acceptor
 from .allowance import Allowance
-from .deadlines import notify_stop, shut_down, sweep
+from .deadlines import Sweeps, notify_stop, shut_down
 from .load import Load
 from .stream import LoopStream
 
@@ -102,6 +102,7 @@ class LoopCore:
         self._own: OwnDescriptors | None = None
         self._over: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeps = Sweeps(loop)
         shortest = min(
             settings.head_timeout, settings.body_timeout, settings.write_timeout, settings.keep_alive_timeout
         )
@@ -218,9 +219,12 @@ class LoopCore:
 
     def joined(self, connection: LoopConnection) -> None:
         self.connections.add(connection)
-        self._peak.note(len(self.connections))
+        self.note_open()
         if self.stopping:
             shut_down(connection)
+
+    def note_open(self) -> None:
+        self._peak.note(len(self.connections) + len(self.acceptor.handshakes))
 
     def left(self, connection: LoopConnection) -> None:
         self.connections.discard(connection)
@@ -322,15 +326,14 @@ class LoopCore:
 
     def _sweep(self) -> None:
         """Set the date and look at every connection's deadlines, once in an interval, on the second."""
-        self.now = now = self.loop.time()
+        self.now = self.loop.time()
         seconds = time()
         self.clock.date = http_date(int(seconds)).encode()
         self._sweeper = self.loop.call_later(self._interval - seconds % self._interval, self._sweep)
-        self._peak.look(len(self.connections))
+        self._peak.look(len(self.connections) + len(self.acceptor.handshakes))
         if not self.stopping and self._own is not None and (lost := self._own.look()) is not None:
             self.fail(lost)
-        for connection in list(self.connections):
-            sweep(connection, now)
+        self._sweeps.begin(self.connections, self.now)
 
     # -- the end
 

@@ -6,19 +6,48 @@ import math
 import select
 from typing import TYPE_CHECKING
 
+from ...clocks import monotonic
 from ...protocol.error_pages import BODY_TIMEOUT, HEAD_TIMEOUT, error_response
 from ...protocol.limits import GRACE, LINGER, RECENT
 from ..progress import Lag, unacknowledged, unread
 from ..spare import answered, spare_from
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
     from ...protocol.http2.timers import Timed, Timers
     from ..contract import CoreSettings
     from .connection import LoopConnection
     from .stream import LoopStream
 
+SWEPT = 0.002
+"""Seconds of one turn in which deadlines are looked at."""
 _LEFT = getattr(select, 'POLLRDHUP', 0)
 _GONE = getattr(select, 'POLLHUP', 0) | getattr(select, 'POLLERR', 0)
+
+
+class Sweeps:
+    """Look at the deadlines of all connections, a part in each turn of the loop: each takes 30 µs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._left: list[LoopConnection] = []
+        self._now = 0.0
+
+    def begin(self, connections: Iterable[LoopConnection], now: float) -> None:
+        """Begin with all of them, or go on where the last sweep has not ended."""
+        self._left = self._left or list(connections)
+        self._now = now
+        self._go_on()
+
+    def _go_on(self) -> None:
+        until = monotonic() + SWEPT
+        while self._left:
+            sweep(self._left.pop(), self._now)
+            if monotonic() >= until:
+                self._loop.call_soon(self._go_on)
+                break
 
 
 def sweep(connection: LoopConnection, now: float) -> None:
