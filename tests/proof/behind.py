@@ -102,6 +102,8 @@ class Way:
     """A line of HAProxy's backend, of nginx's upstream."""
     tls: bool = False
     """The proxy talks TLS to the server."""
+    leavers: bool = True
+    """Some clients leave early: see `Target`."""
     name: str = ''
     """What is printed in place of the options."""
 
@@ -120,14 +122,18 @@ WAYS = (
     Way('haproxy', unix=True),
     Way('haproxy', options='send-proxy', flags='--proxy-protocol v1'),
     Way('haproxy', unix=True, options='send-proxy-v2', flags='--proxy-protocol v2'),
-    # HAProxy answers a request that meets the end of a connection with 502, unless it may send it again
-    Way('haproxy', options='proto h2', websocket=False, backend=RETRY),
+    # HAProxy answers a request that meets the end of a connection with 502, unless it may send it again. To a
+    # server of HTTP/2 its version 2.6 passes a client that leaves on as RST_STREAM on stream 0, for which a
+    # server has to end the connection (RFC 9113 6.4), and with it the requests of other clients.
+    Way('haproxy', options='proto h2', websocket=False, backend=RETRY, leavers=False),
     Way('nginx', name='HTTP/1.0', options='proxy_pass http://app;', websocket=False),
     Way('nginx', name='no buffers', options=f'{KEPT} proxy_buffering off; proxy_request_buffering off;'),
     Way('nginx', name='TLS', options=TLS, tls=True),
     Way('nginx', name='grpc_pass', options='grpc_pass grpc://app;', websocket=False),
     Way('haproxy', options='ssl verify none', tls=True),
-    Way('haproxy', options='ssl verify none alpn h2', tls=True, websocket=False, backend=RETRY),
+    Way(
+        'haproxy', options='ssl verify none alpn h2', tls=True, websocket=False, backend=RETRY, leavers=False
+    ),
     Way('haproxy', options='check inter 50ms', backend=f'option httpchk GET {CHECK}'),
 )
 
@@ -266,6 +272,7 @@ def prove(way: Way, kind: str, seconds: float, count: int, folder: Path) -> tupl
             client_context(),
             client_context(http2=True),
             websocket=KINDS[kind].websocket and way.websocket,
+            leavers=way.leavers,
         )
 
         async def use() -> tuple[Tally, int]:

@@ -45,6 +45,8 @@ class Target:
     tls_http2: ssl.SSLContext | None = None
     websocket: bool = False
     http2: bool = True
+    leavers: bool = True
+    """Some clients leave, or reset a stream, before they have their answer."""
 
     async def open(self, http2: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = self.tls_http2 if http2 else self.tls
@@ -143,11 +145,14 @@ class Client:
         self.chance = random.Random(seed)
         self.tokens = Tokens(f't{seed}', self.chance)
         self.acts: list[tuple[Callable[[], Awaitable[None]], int]] = [
-            (self.keep_alive, 6), (self.pipeline, 4), (self.close_each, 2), (self.leave, 3),
-            (self.leave_pipeline, 2), (self.drip, 1),
+            (self.keep_alive, 6), (self.pipeline, 4), (self.close_each, 2), (self.drip, 1),
         ]  # fmt: skip
         if target.http2:
-            self.acts += [(self.streams, 3), (self.reset_streams, 2)]
+            self.acts.append((self.streams, 3))
+        if target.leavers:
+            self.acts += [(self.leave, 3), (self.leave_pipeline, 2)]
+        if target.leavers and target.http2:
+            self.acts.append((self.reset_streams, 2))
         if target.websocket:
             self.acts.append((self.messages, 3))
 
