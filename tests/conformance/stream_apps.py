@@ -14,7 +14,7 @@ TEXT = [('content-type', 'text/plain')]
 
 
 class Gate:
-    """What held requests wait for."""
+    """Makes requests wait until the test lets them go on."""
 
     def __init__(self, make):
         self.make = make

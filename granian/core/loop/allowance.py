@@ -37,7 +37,7 @@ NESTED: Final = 4
 HELD: Final = 4096
 """Bytes of input in a lane above which a connection is not read on, and up to which they are little."""
 NEWEST: Final = 3
-"""Of the newest in a lane, for one of its oldest."""
+"""Number of its newest connections that a lane gives for one of its oldest."""
 
 SET_UP, HELLO, FINISHED, FIRST, LITTLE, REST = range(6)
 """Lanes: of accepted sockets, connections before and after our part of the TLS handshake, those before their

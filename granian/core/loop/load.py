@@ -1,4 +1,4 @@
-"""What follows from the requests that an event loop runs: when it accepts, how much output each may hold."""
+"""Limits by the number of requests that an event loop runs: when it accepts, how much output each holds."""
 
 from __future__ import annotations
 
