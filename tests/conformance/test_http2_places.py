@@ -28,7 +28,7 @@ from h2_wire import (
     setting,
 )
 
-from tests.support.certificates import tls_flags
+from tests.support.certificates import client_context, tls_flags
 from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
@@ -122,7 +122,7 @@ def server(request: Any, certificate: Path) -> Iterator[Site]:
     context = None
     if tls:
         flags += tls_flags(certificate)
-        context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
+        context = client_context(certificate, 'cert')
         context.set_alpn_protocols(['h2'])
     with serving('granian', f'stream_apps:{application}', f'{flags} {FLAGS}', HERE) as process:
         yield Site(process, context)

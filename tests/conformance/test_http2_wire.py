@@ -40,7 +40,7 @@ from wire_cases import (
     make_cases,
 )
 
-from tests.support.certificates import tls_flags
+from tests.support.certificates import client_context, tls_flags
 from tests.support.server_process import ServerProcess, serving, tracebacks
 
 HERE = Path(__file__).parent
@@ -75,7 +75,7 @@ def site(request: Any, certificate: Path) -> Iterator[Site]:
     context = None
     if tls:
         flags += tls_flags(certificate)
-        context = ssl.create_default_context(cafile=str(certificate / 'cert.pem'))
+        context = client_context(certificate, 'cert')
         context.set_alpn_protocols(['h2'])
     with serving('granian', f'wire_apps:{application}', flags, HERE) as server:
         yield Site(server, context)
